@@ -1,0 +1,26 @@
+#pragma once
+// A subcommand of `interlock`. One command per file, registered by name; main finds it and gives it the rest of the line.
+
+#include <string>
+
+#include "runtime/core/registry.h"
+
+namespace CLI {
+class App;
+}
+
+namespace interlock {
+
+class Command {
+ public:
+  virtual ~Command() = default;
+  virtual std::string summary() const = 0;
+  // Declares arguments and options. `app` outlives the command.
+  virtual void declare(CLI::App& app) = 0;
+  // Returns the exit code; throws Error for what a user caused.
+  virtual int run() = 0;
+};
+
+using Commands = Registry<Command>;
+
+}  // namespace interlock

@@ -1,0 +1,62 @@
+#pragma once
+// A plan: for every rank of one replica the ordered list of actions of one training step (or one evaluation). It is data:
+// lowered from a schedule's order of compute, proved by plan_check, timed by simulate, printed, parsed, and performed by
+// the one engine. All replicas perform the same plan. Steps follow one another without a barrier.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "parallel/plan/action.h"
+#include "parallel/plan/learning_rule.h"
+
+namespace interlock {
+
+enum class Placement { contiguous, interleaved };  // stages 0,1 | 2,3 or 0,2 | 1,3 for 4 stages on 2 ranks
+
+struct PlanShape {
+  int stages = 1, ranks = 1, replicas = 1, microbatches = 1;
+  Placement placement = Placement::contiguous;
+  int rank_of(int stage) const;
+  std::vector<int> stages_of(int rank) const;  // ascending
+  // Error(config): ranks must divide stages, all sizes at least 1.
+  void check() const;
+};
+
+struct Plan {
+  PlanShape shape;
+  LearningRule rule;
+  Flows flows;
+  HeadPolicy heads = HeadPolicy::needed;
+  std::string schedule;     // name, or "by hand"
+  bool norm_over_model = false;  // clipping needs the norm of all stages: every step flushes
+  bool evaluation = false;  // forward and the last loss only
+  std::vector<std::vector<Action>> ranks;
+
+  // Messages per step and replica over boundary k -> k+1 (forward) and k+1 -> k (backward), k = 0..stages-2, boundaries
+  // inside one rank included.
+  std::vector<int64_t> forward_messages() const;
+  std::vector<int64_t> backward_messages() const;
+  // Microbatches alive at each stage at most: forward done or its input received, last pass through it not yet done.
+  std::vector<int> in_flight() const;
+};
+
+struct PlanRequest {
+  PlanShape shape;
+  LearningRule rule;
+  HeadPolicy heads = HeadPolicy::needed;
+  std::string schedule = "wavefront";
+  bool norm_over_model = false;
+};
+
+// Schedule -> lower -> plan_check. Error(config) for an unknown schedule.
+Plan make_plan(const PlanRequest& request);
+// Forward of every microbatch and the last stage's loss, in order, on the same placement.
+Plan make_evaluation_plan(const PlanShape& shape, const LearningRule& rule);
+
+// The text form: a header of `key value` lines and one line of actions per rank. parse_plan(print_plan(p)) equals p.
+std::string print_plan(const Plan& plan);
+// Error(bad_input) names `file`, the line and the word. The plan is parsed, not proved.
+Plan parse_plan(const std::string& text, const std::string& file);
+
+}  // namespace interlock

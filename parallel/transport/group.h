@@ -1,0 +1,42 @@
+#pragma once
+// Collective operations over some ranks of a transport, written on its messages, so that one implementation serves loopback
+// and MPI and a sum does not depend on a library's reduction order. Every member calls the same operations in the same order.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "parallel/transport/transport.h"
+
+namespace interlock {
+
+class Group {
+ public:
+  // `members` are transport ranks in group order, the same on all; `number` is unique among the groups of a run.
+  Group(Transport& transport, std::vector<int> members, int number, uint64_t run);
+  int position() const { return position_; }  // of this rank in the group
+  int size() const { return static_cast<int>(members_.size()); }
+
+  // values := sum over members, added in group order ((v0 + v1) + v2 ...) element by element, bit-equal on all members.
+  // Each member sums its share of the elements and sends it to the others.
+  void all_reduce(std::span<float> values);
+  void all_reduce(std::span<double> values);
+  void broadcast(std::span<std::byte> bytes, int root);
+  std::vector<std::string> all_gather(const std::string& bytes);  // in group order; sizes may differ
+  std::vector<double> all_gather(std::span<const double> values); // size() x values.size(), in group order; sizes are equal
+  void barrier();
+
+ private:
+  template <class T>
+  void reduce(std::span<T> values);
+  MessageHeader header(uint64_t bytes);
+
+  Transport& transport_;
+  std::vector<int> members_;
+  int number_, position_ = -1;
+  uint64_t run_;
+  int64_t operation_ = 0;
+};
+
+}  // namespace interlock

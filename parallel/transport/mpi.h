@@ -1,0 +1,26 @@
+#pragma once
+// Host memory over MPI. A thread of its own is the only one that calls MPI: it initialises it (asking for, and checking,
+// MPI_THREAD_FUNNELED, which is enough as that thread is MPI's main thread), moves data while the rank computes, sleeps
+// between polls so that ranks may share cores, and finalises it. Tags come from lanes. Large payloads travel in pieces.
+
+#include <memory>
+
+#include "parallel/transport/transport.h"
+
+namespace interlock {
+
+struct MpiOptions {
+  uint64_t piece_bytes = uint64_t{1} << 30;  // MPI counts are int: larger payloads are cut
+};
+
+// One per process and life of the process: MPI cannot start twice. Error(config) when MPI gives less than it must.
+std::unique_ptr<Transport> make_mpi(const MpiOptions& options = {});
+
+// What a launcher said about this process, before MPI starts (Open MPI and Slurm environment).
+struct LaunchPlace {
+  bool launched = false;  // under mpirun or srun
+  int rank = 0, size = 1, local_rank = 0, local_size = 1;
+};
+LaunchPlace launch_place();
+
+}  // namespace interlock

@@ -1,0 +1,50 @@
+#pragma once
+// A source of examples: a pure function of (seed, split, sample number). Nothing is stored between calls, so every rank that
+// needs inputs or targets computes them itself and all agree. One dataset per file in datasets/, registered by name.
+
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+
+#include "runtime/core/config.h"
+#include "runtime/core/registry.h"
+#include "runtime/data/batch.h"
+
+namespace interlock {
+
+enum class Split { training, held_out };
+
+class Dataset {
+ public:
+  virtual ~Dataset() = default;
+  // How many samples a split has: one epoch of training, or all that is held out.
+  virtual int64_t samples(Split split) const = 0;
+  // The samples with these global numbers. Training: number n is sample permuted(n % samples) of epoch n / samples.
+  // Held out: number n is sample n, with masks that never change.
+  virtual Batch batch(Split split, std::span<const int64_t> numbers) const = 0;
+  // How many targets those samples predict, without building them.
+  virtual int64_t predicted(Split split, std::span<const int64_t> numbers) const = 0;
+  // Size of the vocabulary (or number of classes) the targets come from, and of the inputs (features; tokens: the vocabulary).
+  virtual int64_t classes() const = 0;
+  virtual int64_t features() const = 0;
+  // Tokens (or features' samples) in one sample at most: what throughput counts. Text: sequence_length; else 1.
+  virtual int64_t sample_length() const = 0;
+  // Mean loss in nats per target of the best constant prediction (unigram frequencies of the training split), scored on the
+  // targets of held-out samples 0..count-1.
+  virtual double unigram_baseline(int64_t count) const = 0;
+  // One sample for people: text with masked places marked, or the numbers.
+  virtual std::string describe(const Batch& batch, int64_t row) const = 0;
+};
+
+struct DatasetSettings {
+  Section data;       // [data]
+  Section objective;  // [objective]
+  uint64_t seed = 1;
+  int64_t vocabulary = 0;  // the model's; a dataset whose targets do not fit refuses
+  int64_t max_length = 0;  // the model's longest sequence; 0: no limit
+};
+
+using Datasets = Registry<Dataset, const DatasetSettings&>;
+
+}  // namespace interlock

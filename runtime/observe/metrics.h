@@ -1,0 +1,40 @@
+#pragma once
+// What rank 0 writes while a run goes on: metrics.jsonl (one JSON object per step) and TensorBoard event files.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace interlock {
+
+struct StepMetrics {
+  int64_t step = 0;
+  double loss = 0;                      // of the last stage: sum over predicted positions / their count
+  std::map<int, double> losses;         // per head: stage -> loss
+  double learning_rate = 0;
+  double gradient_norm = 0;
+  double tokens_per_second = 0;
+  double idle_share = 0;
+  std::optional<double> validation_loss;
+};
+
+class MetricsWriter {
+ public:
+  // Creates FOLDER/metrics.jsonl and FOLDER/events.out.tfevents.<time>.<host>. Each record is flushed when written.
+  explicit MetricsWriter(const std::string& folder);
+  ~MetricsWriter();
+  void write(const StepMetrics& metrics);  // Error(cannot_write) when the disk is full
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+// TensorBoard's record framing: u64 length, masked CRC32C of it, payload, masked CRC32C of the payload. Exposed for tests.
+std::string tensorboard_record(const std::string& payload);
+std::string tensorboard_scalar_event(double wall_time, int64_t step, const std::vector<std::pair<std::string, double>>& scalars);
+
+}  // namespace interlock

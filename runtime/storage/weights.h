@@ -1,0 +1,18 @@
+#pragma once
+// The identity of a set of weights: a digest over global names, shapes, dtypes and bytes, the same for any cut or placement.
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "runtime/storage/safetensors.h"
+
+namespace interlock {
+
+// Per tensor the SHA-256 of its bytes; the overall digest is the SHA-256 over lines "name dtype [shape] sha\n", by name.
+std::string tensor_sha256(const SafetensorsFile& file, const TensorEntry& tensor);
+std::string weights_digest(const SafetensorsFile& file);
+// PATH may be a weights file or a run folder (its weights.safetensors). Error(bad_input) when neither.
+std::string weights_path(const std::string& path);
+
+}  // namespace interlock
