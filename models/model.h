@@ -9,6 +9,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/costs.h"
@@ -59,6 +60,9 @@ class Model {
   virtual std::vector<std::string> head_kinds() const = 0;
   // Where a technique may insert or replace a module: global module names, in order.
   virtual std::vector<std::string> sites() const = 0;
+
+  // Tensors that files hold under a second name too: (name in the file, name of the parameter).
+  virtual std::vector<std::pair<std::string, std::string>> aliases() const { return {}; }
 
   // Costs per microbatch of `samples` samples. Block 0 includes what stands before it.
   virtual std::vector<Costs> block_costs(int64_t samples) const = 0;

@@ -1,6 +1,7 @@
 #pragma once
-// Collective operations over some ranks of a transport, written on its messages, so that one implementation serves loopback
-// and MPI and a sum does not depend on a library's reduction order. Every member calls the same operations in the same order.
+// Collective operations over some ranks of a transport, written on its messages, so that one implementation serves
+// loopback and MPI and a sum does not depend on a library's reduction order. Every member calls the same operations in
+// the same order.
 
 #include <cstdint>
 #include <span>
@@ -24,7 +25,8 @@ class Group {
   void all_reduce(std::span<double> values);
   void broadcast(std::span<std::byte> bytes, int root);
   std::vector<std::string> all_gather(const std::string& bytes);  // in group order; sizes may differ
-  std::vector<double> all_gather(std::span<const double> values); // size() x values.size(), in group order; sizes are equal
+  // size() x values.size(), in group order; sizes are equal on all members.
+  std::vector<double> all_gather(std::span<const double> values);
   void barrier();
 
  private:

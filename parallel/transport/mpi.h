@@ -1,7 +1,8 @@
 #pragma once
-// Host memory over MPI. A thread of its own is the only one that calls MPI: it initialises it (asking for, and checking,
-// MPI_THREAD_FUNNELED, which is enough as that thread is MPI's main thread), moves data while the rank computes, sleeps
-// between polls so that ranks may share cores, and finalises it. Tags come from lanes. Large payloads travel in pieces.
+// Host memory over MPI. A thread of its own is the only one that calls MPI: it initialises it (asking for, and
+// checking, MPI_THREAD_FUNNELED, which is enough as that thread is MPI's main thread), moves data while the rank
+// computes, sleeps between polls so that ranks may share cores, and finalises it. Tags come from lanes. Large payloads
+// travel in pieces.
 
 #include <memory>
 

@@ -2,10 +2,11 @@
 // Point-to-point messages between the ranks of a run. A call returns a handle at once; join() waits.
 //
 // Contract: messages of one lane arrive in sending order. A send counts as received when the other side has posted its
-// receive; it may block no one before that (sends are synchronous in MPI's sense: `done` means the receive was posted and
-// the buffer may be reused). The header that the receiver expects is checked against what came; a difference fails join()
-// with an Error(gave_up) that prints both. Any failure of the transport (peer gone, abort elsewhere) makes every join() throw.
-// All members may be called from the one compute thread of the rank; no other thread of the rank may call them.
+// receive; it may block no one before that (sends are synchronous in MPI's sense: `done` means the receive was posted
+// and the buffer may be reused). The header that the receiver expects is checked against what came; a difference fails
+// join() with an Error(gave_up) that prints both. Any failure of the transport (peer gone, abort elsewhere) makes every
+// join() throw. All members may be called from the one compute thread of the rank; no other thread of the rank may call
+// them.
 
 #include <memory>
 #include <string>
@@ -21,8 +22,9 @@ class Handle {
   virtual void join() = 0;  // blocks without spinning; throws what went wrong
 };
 
-struct TransportCounters {  // of this rank, payload messages only
-  uint64_t messages_sent = 0, bytes_sent = 0, messages_received = 0;
+struct TransportCounters {  // of this rank; headers and pieces are not counted
+  uint64_t messages_sent = 0, bytes_sent = 0, messages_received = 0;  // activations and gradients: what a plan counts
+  uint64_t other_messages_sent = 0, other_bytes_sent = 0;             // collectives, reports and weights
 };
 
 class Transport {
@@ -36,7 +38,8 @@ class Transport {
   virtual std::unique_ptr<Handle> receive(int from, const MessageHeader& expected, Buffer into) = 0;
   // Posts a receive of a message whose size is not known beforehand; after join(), *header and *payload are filled.
   // Used for reports and weights. `expected` gives lane, run and step; shape, dtype and bytes are not compared.
-  virtual std::unique_ptr<Handle> receive_any_size(int from, const MessageHeader& expected, MessageHeader* header, Buffer* payload) = 0;
+  virtual std::unique_ptr<Handle> receive_any_size(int from, const MessageHeader& expected, MessageHeader* header,
+                                                   Buffer* payload) = 0;
   // Ends the whole run on all ranks: joins elsewhere throw (loopback) or the processes end with `exit_code` (mpi).
   virtual void abort(int exit_code, const std::string& reason) = 0;
   virtual TransportCounters counters() const = 0;

@@ -18,6 +18,9 @@ enum class Split { training, held_out };
 class Dataset {
  public:
   virtual ~Dataset() = default;
+  // Finds and maps its files; called once before samples, batch, predicted and unigram_baseline. The constructor reads
+  // settings only, so that a plan can be made where the data is not. Error(bad_input) names the path.
+  virtual void open() {}
   // How many samples a split has: one epoch of training, or all that is held out.
   virtual int64_t samples(Split split) const = 0;
   // The samples with these global numbers. Training: number n is sample permuted(n % samples) of epoch n / samples.

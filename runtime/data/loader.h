@@ -24,6 +24,7 @@ class Loader {
   // Held-out microbatch i of microbatch_size samples; the last may be smaller. `limit` bounds the samples used.
   int64_t held_out_microbatches(int64_t limit) const;
   Batch held_out(int64_t limit, int64_t i) const;
+  int64_t held_out_samples(int64_t limit, int64_t i) const;  // how many samples that microbatch has
 
   const Dataset& dataset() const { return *dataset_; }
   const BatchShape& shape() const { return shape_; }

@@ -12,8 +12,8 @@ namespace interlock {
 
 struct StepMetrics {
   int64_t step = 0;
-  double loss = 0;                      // of the last stage: sum over predicted positions / their count
-  std::map<int, double> losses;         // per head: stage -> loss
+  double loss = 0;               // of the last stage: sum over predicted positions / their count
+  std::map<int, double> losses;  // per head: stage -> loss
   double learning_rate = 0;
   double gradient_norm = 0;
   double tokens_per_second = 0;
@@ -33,8 +33,10 @@ class MetricsWriter {
   std::unique_ptr<State> state_;
 };
 
-// TensorBoard's record framing: u64 length, masked CRC32C of it, payload, masked CRC32C of the payload. Exposed for tests.
+// TensorBoard's record framing: u64 length, masked CRC32C of it, payload, masked CRC32C of the payload. Exposed for
+// tests.
 std::string tensorboard_record(const std::string& payload);
-std::string tensorboard_scalar_event(double wall_time, int64_t step, const std::vector<std::pair<std::string, double>>& scalars);
+std::string tensorboard_scalar_event(double wall_time, int64_t step,
+                                     const std::vector<std::pair<std::string, double>>& scalars);
 
 }  // namespace interlock

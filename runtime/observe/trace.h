@@ -1,6 +1,7 @@
 #pragma once
-// A trace of what really happened: each rank records slices of time and the messages it sent and received; rank 0 writes
-// them as one Chrome trace (opens in Perfetto) with a track per rank and kind, and an arrow per message. Torch-free.
+// A trace of what really happened: each rank records slices of time and the messages it sent and received; rank 0
+// writes them as one Chrome trace (opens in Perfetto) with a track per rank and kind, and an arrow per message.
+// Torch-free.
 
 #include <cstdint>
 #include <string>
@@ -12,8 +13,8 @@ enum class TraceTrack : uint8_t { compute = 0, waiting = 1, communication = 2 };
 
 struct TraceSlice {
   TraceTrack track;
-  double begin, end;      // seconds on this rank's clock
-  std::string name;       // "2F3", "wait 2F3", "2SEND_F3"
+  double begin, end;  // seconds on this rank's clock
+  std::string name;   // "2F3", "wait 2F3", "2SEND_F3"
   int64_t step = 0;
   uint64_t flow_out = 0;  // id of the message this slice sends, 0: none
   uint64_t flow_in = 0;   // id of the message this slice received, 0: none

@@ -21,7 +21,8 @@ struct Parameter {
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
-  // Makes the state (zero moments) for these parameters; called once. Biases and norms (fewer than 2 dimensions) never decay.
+  // Makes the state (zero moments) for these parameters; called once. Biases and norms (fewer than 2 dimensions) never
+  // decay.
   virtual void attach(std::vector<Parameter> parameters) = 0;
   virtual void step(double learning_rate) = 0;
   // Bytes of state per byte of parameters, for the memory part of a plan.

@@ -1,0 +1,66 @@
+#pragma once
+// The only place that knows every part: reads a whole config and builds what it names.
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "parallel/plan/partition.h"
+#include "parallel/plan/plan.h"
+#include "parallel/plan/simulate.h"
+#include "runtime/core/config.h"
+#include "runtime/data/loader.h"
+
+namespace interlock {
+
+class Model;
+class Stage;
+
+// All keys of a run, read and range-checked. Unknown keys are refused by read_settings.
+struct RunSettings {
+  Config config;
+  std::string model_name, dataset_name;
+
+  struct RuleChange {
+    int64_t at_step = 1;
+    RuleRequest request;
+  };
+  std::vector<RuleChange> rules;  // [learning] first, then [[learning.change]] by step
+  HeadPolicy heads = HeadPolicy::needed;
+  std::string head_kind = "linear";
+
+  PlanShape shape;  // stages, ranks, replicas, microbatches, placement
+  int64_t microbatch_size = 2;
+  std::string schedule, transport;
+  int threads = 1;                 // per rank; 0 in the file: cores / ranks
+  std::vector<int> partition;      // blocks per stage by hand; empty: balanced
+
+  std::string optimizer_name;
+  double clip = 1.0;
+  std::string clip_scope = "auto";  // auto | stage | model
+
+  int64_t steps = 20, evaluate_every = 10, evaluate_sequences = 64, trace_steps = 20;
+  uint64_t seed = 1;
+  std::string folder;
+  bool float64 = false;            // run.precision = "float64"
+
+  BatchShape batch_shape() const;
+};
+
+RunSettings read_settings(Config config);
+// Lets every part ask for its keys, then refuses what nobody asked for.
+void check_settings(const RunSettings& settings);
+std::shared_ptr<Dataset> make_dataset(const RunSettings& settings);  // not opened yet
+std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset);
+std::vector<int> make_partition(const RunSettings& settings, const Model& model);  // blocks per stage
+// The plan of rule number `change` (index into settings.rules).
+PlanRequest plan_request(const RunSettings& settings, size_t change = 0);
+// Costs for simulate from the model's numbers, at `gflops` per rank, `gigabytes_per_second` between ranks.
+SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
+                               double gflops = 50, double gigabytes_per_second = 5);
+
+// A stage with its body, its optimizers, and a head where `with_head` says so (the last stage always has the readout).
+std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition, int index,
+                                  bool with_head);
+
+}  // namespace interlock

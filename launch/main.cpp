@@ -1,0 +1,52 @@
+// The command line: finds the subcommand, and turns what went wrong into one message and a documented exit code.
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <map>
+#include <memory>
+
+#include "launch/command.h"
+#include "runtime/core/error.h"
+#include "runtime/core/log.h"
+
+namespace {
+
+int say(const std::string& text, interlock::ExitCode code) {
+  interlock::flush_log();
+  std::cout.flush();
+  std::cerr << "interlock: error: " << text << std::endl;
+  return static_cast<int>(code);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace interlock;
+  CLI::App app("Interlock trains a network as a pipeline of MPI ranks under local, interlocking or global learning.", "interlock");
+  app.set_version_flag("--version", INTERLOCK_VERSION);
+  app.require_subcommand(1);
+  std::map<CLI::App*, std::unique_ptr<Command>> commands;
+  for (const std::string& name : Commands::instance().names()) {
+    auto command = Commands::instance().create("command", name);
+    CLI::App* sub = app.add_subcommand(name, command->summary());
+    command->declare(*sub);
+    commands.emplace(sub, std::move(command));
+  }
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& problem) {
+    const int code = app.exit(problem);
+    return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  try {
+    return commands.at(app.get_subcommands().front())->run();
+  } catch (const SilentError& error) {
+    return static_cast<int>(error.code());
+  } catch (const Error& error) {
+    return say(error.what(), error.code());
+  } catch (const std::bad_alloc&) {
+    return say("out of memory; a smaller parallel.microbatch_size, more ranks or fewer microbatches need less", ExitCode::gave_up);
+  } catch (const std::exception& problem) {
+    return say(problem.what(), ExitCode::gave_up);
+  }
+}

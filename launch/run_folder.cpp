@@ -1,0 +1,101 @@
+#include "launch/run_folder.h"
+
+#include <torch/version.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "runtime/core/error.h"
+#include "runtime/storage/atomic_file.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+std::string now_utc() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+bool of_a_run(const fs::path& file) {
+  const std::string name = file.filename().string();
+  for (const char* known : {"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json", "weights.safetensors"})
+    if (name == known) return true;
+  return name.starts_with("events.out.tfevents.");
+}
+
+}  // namespace
+
+void RunFolder::check(const std::string& path, bool overwrite) {
+  std::error_code problem;
+  if (fs::exists(path, problem) && !fs::is_directory(path, problem))
+    throw Error(ExitCode::cannot_write, message("run.folder: ", path, " exists and is not a folder"));
+  if (!overwrite && fs::is_directory(path, problem) && !fs::is_empty(path, problem))
+    throw Error(ExitCode::cannot_write,
+                message("run.folder: ", path, " exists already and is kept; choose another with --set run.folder=..., or "
+                        "replace its files with --overwrite"));
+}
+
+RunFolder::RunFolder(const std::string& path, bool overwrite) : path_(path), started_(now_utc()) {
+  check(path, overwrite);
+  std::error_code problem;
+  fs::create_directories(path, problem);
+  if (problem) throw Error(ExitCode::cannot_write, message("run.folder: cannot create ", path, ": ", problem.message()));
+  if (access(path.c_str(), W_OK | X_OK) != 0)
+    throw Error(ExitCode::cannot_write, message("run.folder: ", path, " is not writable; choose another with --set run.folder=..."));
+  for (const auto& entry : fs::directory_iterator(path, problem))
+    if (of_a_run(entry.path())) fs::remove(entry.path(), problem);
+}
+
+std::string RunFolder::file(const std::string& name) const { return (fs::path(path_) / name).string(); }
+
+void RunFolder::write_start(const RunSettings& settings, const std::string& transport) {
+  transport_ = transport;
+  write_atomically(file("config.toml"), settings.config.resolved());
+  const json manifest = {{"interlock", INTERLOCK_VERSION}, {"started", started_}, {"transport", transport}};
+  write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
+  metrics_ = std::make_unique<MetricsWriter>(path_);
+}
+
+void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs) {
+  std::vector<RankTrace> traces;
+  json ranks = json::array();
+  for (const RankSummary& rank : summary.ranks) {
+    traces.push_back(rank.trace);
+    ranks.push_back({{"rank", rank.rank}, {"host", rank.host}, {"peak_rss_mib", rank.peak_rss_mib}, {"seconds", rank.seconds},
+                     {"idle_seconds", rank.waited}, {"clock_offset", rank.trace.clock_offset}, {"clock_error", rank.trace.clock_error}});
+  }
+  write_chrome_trace(file("trace.json"), traces);
+  write_atomically(file("costs.json"), costs_json(costs));
+  const json manifest = {{"interlock", INTERLOCK_VERSION},
+                         {"libtorch", TORCH_VERSION},
+                         {"transport", transport_},
+                         {"compiler", __VERSION__},
+                         {"started", started_},
+                         {"ended", now_utc()},
+                         {"seed", settings.seed},
+                         {"steps", summary.steps},
+                         {"threads_per_rank", settings.threads},
+                         {"ranks", ranks}};
+  write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
+}
+
+std::string costs_json(const SimulationCosts& costs) {
+  json stages = json::array();
+  for (const StageCosts& stage : costs.stages)
+    stages.push_back({{"forward", stage.forward}, {"input_gradient", stage.input_gradient}, {"weight_gradient", stage.weight_gradient},
+                      {"loss", stage.loss}, {"update", stage.update}, {"message_bytes", stage.message_bytes},
+                      {"activation_bytes", stage.activation_bytes}, {"fixed_bytes", stage.fixed_bytes}});
+  return json{{"stages", stages}, {"seconds_per_byte", costs.seconds_per_byte}, {"latency", costs.latency}}.dump(2) + "\n";
+}
+
+}  // namespace interlock

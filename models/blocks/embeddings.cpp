@@ -1,0 +1,49 @@
+// Owns RoBERTa's input side. Token 1 is padding in vocabulary and position table alike: its rows are zero and stay so.
+#include "models/blocks/embeddings.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/embedding.h>
+#include <ATen/ops/where.h>
+
+#include "models/blocks/keyed.h"
+
+namespace interlock {
+namespace {
+constexpr int64_t padding = 1;
+constexpr int64_t first_position = padding + 1;
+}  // namespace
+
+RobertaEmbeddings::RobertaEmbeddings(int64_t vocabulary, int64_t max_length, int64_t width, double dropout,
+                                     at::ScalarType type)
+    : dropout_(dropout) {
+  words_ = attach_new<Embedding>(*this, "word_embeddings", vocabulary, width, type);
+  positions_ = attach_new<Embedding>(*this, "position_embeddings", max_length + first_position, width, type);
+  types_ = attach_new<Embedding>(*this, "token_type_embeddings", 1, width, type);
+  norm_ = attach_new<LayerNorm>(*this, "LayerNorm", width, type);
+}
+
+void RobertaEmbeddings::clear_padding_rows() {
+  const at::NoGradGuard no_grad;
+  words_->weight[padding].zero_();
+  positions_->weight[padding].zero_();
+}
+
+// [length, width] when nothing is padded, else [samples, length, width].
+at::Tensor RobertaEmbeddings::positions(const at::Tensor& tokens, const ForwardContext& context) const {
+  const int64_t length = tokens.size(1);
+  const at::Tensor& lengths = context.batch->lengths;
+  if (!lengths.defined()) return positions_->weight.narrow(0, first_position, length);
+  const at::Tensor index = at::arange(length, tokens.options()).unsqueeze(0);
+  const at::Tensor row = at::where(index.lt(lengths.unsqueeze(1)), index + first_position, padding);
+  return at::embedding(positions_->weight, row, padding);
+}
+
+at::Tensor RobertaEmbeddings::forward(const at::Tensor& tokens, const ForwardContext& context) const {
+  // The small tables are added first: without padding their sum is [length, width] and costs nothing.
+  const at::Tensor places = positions(tokens, context) + types_->weight[0];
+  const at::Tensor sum = at::embedding(words_->weight, tokens, padding) + places;
+  return keyed_dropout(norm_->forward(sum), dropout_, 0, Site::embeddings, context);
+}
+
+}  // namespace interlock

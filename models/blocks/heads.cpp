@@ -1,0 +1,57 @@
+// Owns the choice of predicted rows and the two local heads.
+#include "models/blocks/heads.h"
+
+#include <ATen/ops/index_select.h>
+#include <ATen/ops/nonzero.h>
+
+#include "models/blocks/functions.h"
+
+namespace interlock {
+
+at::Tensor RowHead::prepare(const at::Tensor& hidden, const ForwardContext&) const { return hidden; }
+
+RowHead::Chosen RowHead::chosen(const at::Tensor& hidden, const ForwardContext& context) const {
+  const at::Tensor prepared = prepare(hidden, context);
+  const at::Tensor rows = prepared.reshape({-1, prepared.size(-1)});
+  const at::Tensor targets = context.batch->targets.reshape({-1});
+  const at::Tensor indices = targets.ne(ignored_target).nonzero().squeeze(1);
+  if (indices.size(0) == targets.size(0)) return {classify(rows), targets};
+  return {classify(rows.index_select(0, indices)), targets.index_select(0, indices)};
+}
+
+LossSum RowHead::loss(const at::Tensor& hidden, const ForwardContext& context) {
+  Chosen found = chosen(hidden, context);
+  return {cross_entropy_sum(std::move(found.scores), found.targets), found.targets.size(0)};
+}
+
+at::Tensor RowHead::scores(const at::Tensor& hidden, const ForwardContext& context) {
+  return chosen(hidden, context).scores;
+}
+
+LinearHead::LinearHead(const std::string& path, int64_t width, int64_t classes, at::ScalarType type) {
+  norm_ = attach_new<LayerNorm>(*this, path + ".norm", width, type);
+  decoder_ = attach_new<Linear>(*this, path + ".decoder", width, classes, type);
+}
+
+at::Tensor LinearHead::classify(const at::Tensor& rows) const { return decoder_->forward(norm_->forward(rows)); }
+
+BlockHead::BlockHead(const std::string& path, const TransformerShape& shape, uint64_t layer, int64_t classes)
+    : LinearHead(path, shape.width, classes, shape.type) {
+  block_ = attach_new<TransformerBlock>(*this, path + ".block", shape, layer);
+}
+
+at::Tensor BlockHead::prepare(const at::Tensor& hidden, const ForwardContext& context) const {
+  return block_->forward(hidden, padding_mask(context, hidden), context);
+}
+
+Costs linear_head_costs(int64_t width, int64_t classes, double rows, at::ScalarType type) {
+  const double product = 2 * rows * static_cast<double>(width * classes);
+  Costs costs;
+  costs.forward_flops = costs.input_gradient_flops = costs.weight_gradient_flops = product;
+  costs.parameters = width * classes + classes + 2 * width;
+  const double numbers = rows * static_cast<double>(2 * width + 2 + classes);
+  costs.activation_bytes = static_cast<int64_t>(numbers * static_cast<double>(c10::elementSize(type)));
+  return costs;
+}
+
+}  // namespace interlock

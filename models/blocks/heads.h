@@ -1,0 +1,62 @@
+#pragma once
+// Readouts: what turns the rows of a hidden state into scores of classes, and their loss. The rows are the predicted
+// positions only (targets that are not ignored), so that a masked readout costs what it predicts.
+
+#include <memory>
+#include <string>
+
+#include "models/blocks/layers.h"
+#include "models/blocks/transformer.h"
+#include "models/model.h"
+
+namespace interlock {
+
+// The choice of rows, and the summed cross-entropy over them; a subclass says what happens before (`prepare`, over all
+// positions) and after (`classify`, over the chosen rows).
+class RowHead : public Head {
+ public:
+  LossSum loss(const at::Tensor& hidden, const ForwardContext& context) final;
+  at::Tensor scores(const at::Tensor& hidden, const ForwardContext& context) final;
+
+ protected:
+  virtual at::Tensor prepare(const at::Tensor& hidden, const ForwardContext& context) const;
+  virtual at::Tensor classify(const at::Tensor& rows) const = 0;
+
+ private:
+  struct Chosen {
+    at::Tensor scores;   // [predicted, classes]
+    at::Tensor targets;  // [predicted]
+  };
+  Chosen chosen(const at::Tensor& hidden, const ForwardContext& context) const;
+};
+
+// `path`.norm.* and `path`.decoder.*: the smallest local head.
+class LinearHead : public RowHead {
+ public:
+  LinearHead(const std::string& path, int64_t width, int64_t classes, at::ScalarType type);
+
+ protected:
+  at::Tensor classify(const at::Tensor& rows) const override;
+
+ private:
+  std::shared_ptr<LayerNorm> norm_;
+  std::shared_ptr<Linear> decoder_;
+};
+
+// LinearHead after one Transformer block `path`.block.* over all positions; `layer` keys its dropout.
+class BlockHead : public LinearHead {
+ public:
+  BlockHead(const std::string& path, const TransformerShape& shape, uint64_t layer, int64_t classes);
+
+ protected:
+  at::Tensor prepare(const at::Tensor& hidden, const ForwardContext& context) const override;
+
+ private:
+  std::shared_ptr<TransformerBlock> block_;
+};
+
+// Of norm + decoder on `rows` rows (an expectation, hence a double). Saved: the rows, the norm's mean and deviation, its
+// output, and the gradient of the scores, which is made in forward.
+Costs linear_head_costs(int64_t width, int64_t classes, double rows, at::ScalarType type);
+
+}  // namespace interlock

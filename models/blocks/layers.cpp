@@ -1,0 +1,43 @@
+// Owns the small layer modules and the registration of modules under global names.
+#include "models/blocks/layers.h"
+
+#include <ATen/ops/empty.h>
+#include <ATen/ops/layer_norm.h>
+
+#include "models/blocks/functions.h"
+
+namespace interlock {
+
+Linear::Linear(int64_t inputs, int64_t outputs, at::ScalarType type, bool with_bias) {
+  weight = register_parameter("weight", at::empty({outputs, inputs}, type));
+  if (with_bias) bias = register_parameter("bias", at::empty({outputs}, type));
+}
+
+at::Tensor Linear::forward(const at::Tensor& x) const { return linear(x, weight, bias); }
+
+LayerNorm::LayerNorm(int64_t width, at::ScalarType type) {
+  weight = register_parameter("weight", at::empty({width}, type));
+  bias = register_parameter("bias", at::empty({width}, type));
+}
+
+at::Tensor LayerNorm::forward(const at::Tensor& x) const {
+  return at::layer_norm(x, {weight.size(0)}, weight, bias, norm_epsilon);
+}
+
+Embedding::Embedding(int64_t rows, int64_t width, at::ScalarType type) {
+  weight = register_parameter("weight", at::empty({rows, width}, type));
+}
+
+void attach(torch::nn::Module& root, const std::string& path, std::shared_ptr<torch::nn::Module> child) {
+  const size_t dot = path.find('.');
+  if (dot == std::string::npos) {
+    root.register_module(path, std::move(child));
+    return;
+  }
+  const std::string name = path.substr(0, dot);
+  const auto* known = root.named_children().find(name);
+  const auto next = known ? *known : root.register_module(name, std::make_shared<torch::nn::Module>());
+  attach(*next, path.substr(dot + 1), std::move(child));
+}
+
+}  // namespace interlock

@@ -1,0 +1,49 @@
+#pragma once
+// The parameters of the usual layers as modules, with names as Hugging Face's files have them. Unlike torch::nn's own they
+// leave their values unset at construction (initialize() fills them by name), and drag in no header but module.h.
+
+#include <torch/nn/module.h>
+
+#include <memory>
+#include <string>
+
+namespace interlock {
+
+inline constexpr double norm_epsilon = 1e-5;
+
+class Linear : public torch::nn::Module {
+ public:
+  Linear(int64_t inputs, int64_t outputs, at::ScalarType type, bool with_bias = true);
+  at::Tensor forward(const at::Tensor& x) const;
+
+  at::Tensor weight, bias;  // [outputs, inputs], [outputs] (undefined without bias)
+};
+
+class LayerNorm : public torch::nn::Module {
+ public:
+  LayerNorm(int64_t width, at::ScalarType type);
+  at::Tensor forward(const at::Tensor& x) const;
+
+  at::Tensor weight, bias;
+};
+
+class Embedding : public torch::nn::Module {
+ public:
+  Embedding(int64_t rows, int64_t width, at::ScalarType type);
+
+  at::Tensor weight;
+};
+
+// Registers `child` at a dotted path below `root` ("roberta.encoder.layer.4"), making plain modules along the way, so that
+// named_parameters() of a slice gives global names.
+void attach(torch::nn::Module& root, const std::string& path, std::shared_ptr<torch::nn::Module> child);
+
+// attach for a module that is made here.
+template <class Layer, class... Args>
+std::shared_ptr<Layer> attach_new(torch::nn::Module& root, const std::string& path, Args&&... args) {
+  auto layer = std::make_shared<Layer>(std::forward<Args>(args)...);
+  attach(root, path, layer);
+  return layer;
+}
+
+}  // namespace interlock

@@ -1,0 +1,133 @@
+#pragma once
+// Performs a plan on one rank: walks its list of actions, hands tensors between stages on this rank, sends and receives the
+// others while computing, and measures. It knows actions and streams; it knows no learning rule and no schedule.
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parallel/loss_value.h"
+#include "parallel/plan/plan.h"
+#include "parallel/topology.h"
+#include "parallel/transport/group.h"
+#include "parallel/transport/transport.h"
+#include "runtime/data/loader.h"
+#include "runtime/observe/trace.h"
+
+namespace interlock {
+
+class Stage;
+
+// What a step needs beside the plan.
+struct StepOptions {
+  int64_t step = 1;
+  uint64_t seed = 1;
+  double learning_rate = 0;
+  double clip = 0;  // 0: off
+};
+
+struct StageReport {
+  int stage = 0;
+  LossValue loss;            // of all microbatches of this replica; count 0 when no loss ran
+  double body_norm_squared = 0, head_norm_squared = 0;  // before clipping
+};
+
+struct StepReport {
+  int64_t step = 0;
+  std::vector<StageReport> stages;  // of this rank
+  double seconds = 0;  // from the end of this rank's step before
+  double waited = 0;   // of these, for messages, barriers and reductions
+  double norm_squared_of_model = -1;  // when the norm was taken over the model
+};
+
+// Totals since the start, to hold against the plan.
+struct EngineCounters {
+  std::vector<uint64_t> forward, backward;  // per boundary, hand-overs inside the rank included (counted where they leave)
+  uint64_t messages = 0, bytes = 0;         // between ranks
+};
+
+// Mean seconds of every kind of action of a stage: what simulate needs.
+struct MeasuredCost {
+  double seconds = 0;
+  int64_t times = 0;
+};
+
+class Engine {
+ public:
+  struct Parts {
+    Transport& transport;
+    Topology topology;
+    std::vector<std::unique_ptr<Stage>> stages;  // of this rank, ascending
+    std::shared_ptr<const Loader> loader;
+    std::vector<int64_t> boundary_shape;  // without samples
+    at::ScalarType dtype = at::kFloat;
+    uint64_t run = 0;
+    int64_t trace_steps = 20;
+  };
+  explicit Engine(Parts parts);
+  ~Engine();
+
+  StepReport train(const Plan& plan, const StepOptions& options);
+  // Losses of the last stage by held-out microbatch (those of this replica, plan.shape.microbatches of them); empty elsewhere.
+  struct EvaluationShare {
+    int64_t limit = 0;             // held-out samples in all
+    std::vector<int64_t> indices;  // held-out microbatches of this replica, in order
+  };
+  std::vector<LossValue> evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share);
+  // Waits until everything sent was received.
+  void drain();
+
+  std::vector<std::unique_ptr<Stage>>& stages() { return parts_.stages; }
+  const Topology& topology() const { return parts_.topology; }
+  Transport& transport() { return parts_.transport; }
+  Group& pipeline_group() { return pipeline_; }
+  TraceRecorder& trace() { return trace_; }
+  const EngineCounters& counters() const { return counters_; }
+  std::array<MeasuredCost, num_kinds>& measured(int stage) { return measured_[stage]; }
+  const std::string& current_action() const { return current_; }
+
+ private:
+  struct Arrival {  // a tensor that is here, or will be when its handle is joined
+    at::Tensor tensor;
+    std::unique_ptr<Handle> handle;
+    uint64_t flow = 0;
+  };
+  struct Step;  // state of the step being performed
+
+  void perform(Step& step, const Action& action);
+  void forward(Step& step, const Action& action);
+  void loss(Step& step, const Action& action);
+  void pass(Step& step, const Action& action);
+  void hand_down(Step& step, const Action& action, at::Tensor gradient);
+  void send(Step& step, const Action& action);
+  void post(Step& step, const Action& action);
+  void reduce_gradient(Step& step, Stage& stage);
+  void reduce_norm(Step& step);
+  void update(Step& step, Stage& stage);
+
+  Stage& stage(int index);
+  std::shared_ptr<const Batch> batch(Step& step, int microbatch);
+  at::Tensor take(Step& step, Arrival& arrival);
+  void wait(Step& step, Handle& handle, uint64_t flow = 0);
+  MessageHeader header(const Step& step, MessageKind kind, int boundary, int stream, int loss, int microbatch,
+                       const at::Tensor& tensor) const;
+  uint64_t flow_id(const Step& step, MessageKind kind, int boundary, int stream, int microbatch) const;
+
+  Parts parts_;
+  Group same_stages_, pipeline_;
+  TraceRecorder trace_;
+  EngineCounters counters_;
+  std::map<int, std::array<MeasuredCost, num_kinds>> measured_;
+  std::map<Lane, std::deque<std::unique_ptr<Handle>>> sending_;
+  std::string current_;
+  double last_end_ = 0;
+};
+
+}  // namespace interlock

@@ -1,0 +1,261 @@
+// Walks each rank's list once. A value has marks: made by its stage, sent, received by the neighbour's rank. One walk marks
+// what its own actions do, and asks only for marks that an earlier action of the same list must have set.
+
+#include "parallel/plan/rank_check.h"
+
+#include <algorithm>
+
+#include "parallel/plan/passes.h"
+#include "parallel/plan/rendezvous.h"
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+constexpr uint8_t made = 1, sent = 2, received = 4;
+
+class RankCheck {
+ public:
+  explicit RankCheck(const Plan& plan)
+      : plan_(plan),
+        flows_(plan.flows),
+        values_(plan.flows, plan.shape.microbatches),
+        rank_of_(rank_of_stage(plan.shape)),
+        marks_(values_.size(), 0),
+        stages_(plan.shape.stages) {}
+
+  std::optional<PlanFault> find() {
+    for (rank_ = 0; rank_ < plan_.shape.ranks; ++rank_) {
+      norm_done_ = false;
+      const std::vector<Action>& actions = plan_.ranks[rank_];
+      for (size_t i = 0; i < actions.size(); ++i) {
+        const std::string reason = look_at(actions[i]);
+        if (!reason.empty()) return PlanFault{rank_, static_cast<int64_t>(i), reason};
+      }
+      const std::string missing = find_missing();
+      if (!missing.empty()) return PlanFault{rank_, static_cast<int64_t>(actions.size()), missing};
+    }
+    return std::nullopt;
+  }
+
+ private:
+  struct StageState {
+    int64_t computed = 0;  // parts made so far
+    int next_loss = 0, next_teach = 0;
+    bool reduced = false, updated = false;
+  };
+
+  // All look_* answer with the reason of a fault, or "".
+  std::string look_at(const Action& action) {
+    if (action.stage < 0 || action.stage >= plan_.shape.stages) {
+      return message("there is no stage ", action.stage, ", the stages are 0 to ", plan_.shape.stages - 1);
+    }
+    if (rank_of_[action.stage] != rank_) {
+      return message(text(action), " belongs to rank ", rank_of_[action.stage], ", which holds stage ", action.stage);
+    }
+    if (!is_well_formed(plan_, action)) return look_at_form(action);
+    if (action.kind <= Kind::backward) return look_at_compute(action);
+    if (is_send(action.kind)) return look_at_send(action);
+    if (is_receive(action.kind)) return look_at_receive(action);
+    return look_at_closing(action);
+  }
+
+  std::string look_at_form(const Action& action) const {
+    const bool step = action.kind == Kind::reduce_gradient || action.kind == Kind::reduce_norm || action.kind == Kind::update;
+    if (!step && (action.microbatch < 0 || action.microbatch >= plan_.shape.microbatches)) {
+      return message(text(action), ": there is no microbatch ", action.microbatch, ", they are 0 to ",
+                     plan_.shape.microbatches - 1);
+    }
+    if (action.kind == Kind::send_forward) return message(text(action), ": the last stage has nobody to send its output to");
+    if (action.kind == Kind::receive_forward) return message(text(action), ": stage 0 reads its input, nobody sends it");
+    return message(text(action), ": the rule has no such stream at stage ", action.stage);
+  }
+
+  std::string look_at_compute(const Action& action) {
+    StageState& stage = stages_[action.stage];
+    if (std::string reason = look_at_permission(action); !reason.empty()) return reason;
+    if (stage.updated) return message(text(action), " comes after ", action.stage, "U, which ends the stage's step");
+    if (stage.reduced) return message(text(action), " comes after ", action.stage, "REDUCE_GRAD, which takes its gradients");
+    if (std::string reason = look_at_needs(action); !reason.empty()) return reason;
+    if (std::string reason = look_at_order(action); !reason.empty()) return reason;
+    std::string twice;
+    visit_made(action, [&](int part) {
+      uint8_t& mark = marks_[values_.at(action.stage, part, action.microbatch)];
+      if (mark & made) twice = message(text(action), " does again what was done before: ", name_of({action.stage, part}, action));
+      mark |= made;
+      ++stage.computed;
+    });
+    return twice;
+  }
+
+  // Does this stage do such things at all?
+  std::string look_at_permission(const Action& action) const {
+    const StageFlow& flow = flows_.stages[action.stage];
+    if (plan_.evaluation && action.kind != Kind::forward && action.kind != Kind::loss) {
+      return message(text(action), " does not belong into an evaluation: it runs forwards and the last loss only");
+    }
+    if (action.kind == Kind::loss && !runs_loss(plan_, action.stage)) {
+      return message(text(action), ": no loss runs on stage ", action.stage);
+    }
+    const bool teaches = action.kind == Kind::weight_gradient || action.kind == Kind::backward;
+    if (teaches && !flow.learns) return message(text(action), ": stage ", action.stage, " learns from nothing");
+    if (action.kind == Kind::backward && action.stream != flow.joint) {
+      return message(text(action), ": what teaches stage ", action.stage,
+                     " is not this stream, so one walk cannot make both; it takes W and I");
+    }
+    return "";
+  }
+
+  std::string look_at_needs(const Action& action) const {
+    std::string reason;
+    visit_needs(flows_, action, [&](const Need& need) {
+      if (!reason.empty()) return;
+      const uint8_t mark = marks_[values_.at(need.stage, need.part, action.microbatch)];
+      const bool here = rank_of_[need.stage] == rank_;
+      if (mark & (here ? made : received)) return;
+      reason = message(text(action), " needs ", name_of(need, action), here ? ", which is made later or never"
+                                                                             : ", but no receive of it comes before");
+    });
+    return reason;
+  }
+
+  std::string look_at_order(const Action& action) {
+    StageState& stage = stages_[action.stage];
+    const bool is_loss = action.kind == Kind::loss;
+    if (!is_loss && action.kind != Kind::weight_gradient && action.kind != Kind::backward) return "";
+    int& next = is_loss ? stage.next_loss : stage.next_teach;
+    if (action.microbatch == next) {
+      ++next;
+      return "";
+    }
+    return message(text(action), " comes where microbatch ", next, " is due: ", is_loss ? "losses run" : "a stage is taught",
+                   " once per microbatch in ascending order, so that sums are the same bits under every plan");
+  }
+
+  std::string look_at_send(const Action& action) {
+    const Need need = carried(action);
+    const int to = action.kind == Kind::send_forward ? action.stage + 1 : action.stage - 1;
+    uint8_t& mark = marks_[values_.at(need.stage, need.part, action.microbatch)];
+    if (plan_.evaluation && action.kind == Kind::send_backward) return message(text(action), " does not belong into an evaluation");
+    if (rank_of_[to] == rank_) return message(text(action), ": stage ", to, " is on the same rank and needs no message");
+    if (!(mark & made)) return message(text(action), " sends ", name_of(need, action), ", which is made later or never");
+    if (mark & sent) return message(text(action), " sends ", name_of(need, action), " a second time");
+    if (norm_done_) return message(text(action), " comes after REDUCE_NORM: a rank may wait there for one that waits for this");
+    mark |= sent;
+    return "";
+  }
+
+  std::string look_at_receive(const Action& action) {
+    const Need need = carried(action);
+    uint8_t& mark = marks_[values_.at(need.stage, need.part, action.microbatch)];
+    if (plan_.evaluation && action.kind == Kind::receive_backward) return message(text(action), " does not belong into an evaluation");
+    if (rank_of_[need.stage] == rank_) {
+      return message(text(action), ": stage ", need.stage, " is on the same rank and sends no message");
+    }
+    if (mark & received) return message(text(action), " receives ", name_of(need, action), " a second time");
+    mark |= received;
+    return "";
+  }
+
+  std::string look_at_closing(const Action& action) {
+    StageState& stage = stages_[action.stage];
+    const std::string word = text(action);
+    if (plan_.evaluation) return message(word, " does not belong into an evaluation");
+    if (action.kind == Kind::reduce_norm) return look_at_norm(action);
+    if (!trains(plan_, action.stage)) return message(word, ": stage ", action.stage, " has nothing that learns");
+    if (stage.updated) return message(word, " comes after ", action.stage, "U");
+    if (stage.computed < due(action.stage)) return message(word, " comes before the stage is done with all its passes");
+    if (action.kind == Kind::reduce_gradient) {
+      if (plan_.shape.replicas == 1) return message(word, ": there is one replica only, nothing to sum");
+      if (stage.reduced) return message(word, " sums the gradients a second time");
+      stage.reduced = true;
+      return "";
+    }
+    if (plan_.shape.replicas > 1 && !stage.reduced) return message(word, " comes before ", action.stage, "REDUCE_GRAD");
+    if (plan_.norm_over_model && !norm_done_) return message(word, " comes before REDUCE_NORM");
+    stage.updated = true;
+    return "";
+  }
+
+  std::string look_at_norm(const Action& action) {
+    const std::string word = text(action);
+    const std::vector<int> own = plan_.shape.stages_of(rank_);
+    if (!plan_.norm_over_model) return message(word, ": this plan clips per stage, no norm over the model is asked for");
+    if (action.stage != own.front()) return message(word, " must name the rank's lowest stage, ", own.front());
+    if (norm_done_) return message(word, " comes twice");
+    for (int stage : own) {
+      const bool reduced = stages_[stage].reduced || plan_.shape.replicas == 1 || !trains(plan_, stage);
+      if (stages_[stage].computed < due(stage) || !reduced) return message(word, " comes before stage ", stage, " is done");
+    }
+    norm_done_ = true;
+    return "";
+  }
+
+  // Parts a stage makes in a whole step.
+  int64_t due(int stage) const { return int64_t{1 + parts_after_forward(plan_, stage)} * plan_.shape.microbatches; }
+
+  // The first thing this rank should have done and has not; "" when nothing is missing.
+  std::string find_missing() const {
+    for (int stage : plan_.shape.stages_of(rank_)) {
+      if (std::string reason = missing_of(stage); !reason.empty()) return reason;
+      if (trains(plan_, stage) && !stages_[stage].updated) return message(stage, "U is missing");
+    }
+    const bool norm_due = plan_.norm_over_model && !plan_.evaluation;
+    if (norm_due && !norm_done_) return message("REDUCE_NORM is missing: the other ranks would wait for it for ever");
+    return "";
+  }
+
+  std::string missing_of(int stage) const {
+    for (int microbatch = 0; microbatch < plan_.shape.microbatches; ++microbatch) {
+      const auto lacks = [&](int of_stage, int part, uint8_t mark) {
+        return !(marks_[values_.at(of_stage, part, microbatch)] & mark);
+      };
+      const auto missing = [&](Kind kind, int stream = -1) {
+        return message(text({kind, stage, microbatch, stream}), " is missing");
+      };
+      const int streams = streams_out(plan_, stage);
+      if (lacks(stage, Values::forward_part, made)) return missing(Kind::forward);
+      if (runs_loss(plan_, stage) && lacks(stage, Values::loss_part, made)) return missing(Kind::loss);
+      for (int stream = 0; stream < streams; ++stream) {
+        const bool joint = stream == flows_.stages[stage].joint;
+        if (lacks(stage, Values::stream_part + stream, made)) return missing(joint ? Kind::backward : Kind::input_gradient, stream);
+      }
+      if (learns(plan_, stage) && lacks(stage, Values::teach_part, made)) return missing(Kind::weight_gradient);
+      const bool sends_up = stage + 1 < plan_.shape.stages && rank_of_[stage + 1] != rank_;
+      if (sends_up && lacks(stage, Values::forward_part, sent)) return missing(Kind::send_forward);
+      const bool sends_down = stage > 0 && rank_of_[stage - 1] != rank_;
+      for (int stream = 0; sends_down && stream < streams; ++stream) {
+        if (lacks(stage, Values::stream_part + stream, sent)) return missing(Kind::send_backward, stream);
+      }
+    }
+    return "";
+  }
+
+  std::string text(const Action& action) const { return text_of(action, flows_); }
+
+  std::string name_of(const Need& need, const Action& action) const {
+    if (need.part == Values::forward_part) {
+      return message("the output of stage ", need.stage, " for microbatch ", action.microbatch);
+    }
+    if (need.part == Values::loss_part) return message(need.stage, "L", action.microbatch);
+    if (need.part == Values::teach_part) return message("the weight gradient of stage ", need.stage);
+    const std::string as_pass = text({Kind::input_gradient, need.stage, action.microbatch, need.part - Values::stream_part});
+    return message("the stream ", as_pass.substr(as_pass.find('@')), " that leaves stage ", need.stage, " for microbatch ",
+                   action.microbatch);
+  }
+
+  const Plan& plan_;
+  const Flows& flows_;
+  Values values_;
+  std::vector<int> rank_of_;
+  std::vector<uint8_t> marks_;
+  std::vector<StageState> stages_;
+  int rank_ = 0;
+  bool norm_done_ = false;
+};
+
+}  // namespace
+
+std::optional<PlanFault> find_rank_fault(const Plan& plan) { return RankCheck(plan).find(); }
+
+}  // namespace interlock

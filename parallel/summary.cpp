@@ -1,0 +1,69 @@
+#include "parallel/summary.h"
+
+#include <cstring>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+namespace interlock {
+
+using nlohmann::json;
+
+std::string serialize(const RankSummary& summary, const TraceRecorder& trace) {
+  json costs = json::object();
+  for (const auto& [stage, kinds] : summary.costs) {
+    json row = json::array();
+    for (const MeasuredCost& cost : kinds) row.push_back({cost.seconds, cost.times});
+    costs[std::to_string(stage)] = row;
+  }
+  const json head = {{"rank", summary.rank},
+                     {"host", summary.host},
+                     {"seconds", summary.seconds},
+                     {"waited", summary.waited},
+                     {"peak_rss_mib", summary.peak_rss_mib},
+                     {"forward", summary.counters.forward},
+                     {"backward", summary.counters.backward},
+                     {"messages", summary.counters.messages},
+                     {"bytes", summary.counters.bytes},
+                     {"clock_offset", summary.trace.clock_offset},
+                     {"clock_error", summary.trace.clock_error},
+                     {"costs", costs}};
+  return head.dump() + "\n" + trace.serialize();
+}
+
+RankSummary deserialize(const std::string& bytes) {
+  const size_t line = bytes.find('\n');
+  const json head = json::parse(bytes.substr(0, line));
+  RankSummary summary;
+  summary.rank = head["rank"];
+  summary.host = head["host"];
+  summary.seconds = head["seconds"];
+  summary.waited = head["waited"];
+  summary.peak_rss_mib = head["peak_rss_mib"];
+  summary.counters = {head["forward"], head["backward"], head["messages"], head["bytes"]};
+  for (const auto& [stage, row] : head["costs"].items()) {
+    auto& kinds = summary.costs[std::stoi(stage)];
+    for (size_t kind = 0; kind < kinds.size(); ++kind) kinds[kind] = {row[kind][0], row[kind][1]};
+  }
+  summary.trace = {summary.rank, summary.host, head["clock_offset"], head["clock_error"],
+                   TraceRecorder::deserialize(bytes.substr(line + 1))};
+  return summary;
+}
+
+std::pair<double, double> align_clock(Group& world) {
+  constexpr int rounds = 5;  // the shortest of five is close to the true round trip on an idle network
+  double best = std::numeric_limits<double>::infinity(), offset = 0;
+  for (int round = 0; round < rounds; ++round) {
+    world.barrier();
+    const double before = TraceRecorder::now();
+    const std::vector<double> clocks = world.all_gather(std::span<const double>(&before, 1));
+    const double after = TraceRecorder::now();
+    if (after - before < best) {
+      best = after - before;
+      // Rank 0 read its clock at most one round trip away from our own reading.
+      offset = clocks[0] - before;
+    }
+  }
+  return world.position() == 0 ? std::pair(0.0, 0.0) : std::pair(offset, best);
+}
+
+}  // namespace interlock

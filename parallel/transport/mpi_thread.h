@@ -1,0 +1,109 @@
+#pragma once
+// The one thread of a rank that calls MPI: takes operations from the compute thread, starts them, tests them, and
+// sleeps in between. Internal to this room.
+//
+// On the wire a message is a header with up to `inline_bytes` of payload behind it, then the rest of a larger payload
+// in pieces; all under the lane's tag, which MPI keeps in order. Receives are posted header and pieces at once, except
+// a receive of any size: what comes after it in its lane is posted when its size is known.
+
+#include <mpi.h>
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "parallel/transport/mpi.h"
+
+namespace interlock {
+
+inline constexpr uint64_t inline_bytes = 4096;  // copying this costs less than a second message
+
+struct MpiOperation {
+  enum class Kind { send, receive, receive_any_size };
+  Kind kind = Kind::send;
+  int peer = 0, tag = 0;
+  MessageHeader header;  // as sent, or as expected
+  Buffer buffer;         // the payload; of a receive of any size it is made when the header has come
+  MessageHeader came;
+
+  // The MPI thread's own until `done`.
+  std::vector<std::byte> first;  // header and inline payload
+  int pending = 0;               // MPI requests not complete
+  std::string problem;           // what join() throws
+
+  std::atomic<bool> done{false};
+};
+
+class MpiThread {
+ public:
+  explicit MpiThread(const MpiOptions& options);  // returns when MPI has started; throws what kept it from starting
+  ~MpiThread();
+  MpiThread(const MpiThread&) = delete;
+
+  void submit(std::shared_ptr<MpiOperation> operation);
+  bool done(const MpiOperation& operation) const { return operation.done || failed_; }
+  void wait(const MpiOperation& operation);
+  [[noreturn]] void abort(int exit_code);
+
+  int rank() const { return rank_; }
+  int size() const { return size_; }
+  const std::string& description() const { return description_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  using LaneEnd = std::pair<int, int>;  // peer, tag
+  struct Part {                         // what a request carries
+    std::shared_ptr<MpiOperation> operation;
+    bool is_first;
+  };
+
+  void run(std::promise<void> started);
+  void start_mpi();
+  void finish_mpi();
+  bool take_commands();  // false when the thread is to end
+  Clock::duration pause() const;
+  void start(const std::shared_ptr<MpiOperation>& operation);
+  void start_send(const std::shared_ptr<MpiOperation>& operation);
+  void start_receive(const std::shared_ptr<MpiOperation>& operation);
+  void start_pieces(const std::shared_ptr<MpiOperation>& operation, uint64_t bytes);
+  void add_request(const std::shared_ptr<MpiOperation>& operation, bool is_first, MPI_Request request);
+  void poll();
+  void complete(const Part& part, const MPI_Status& status, int error);
+  void first_came(const std::shared_ptr<MpiOperation>& operation, const MPI_Status& status);
+  void open_lane(const LaneEnd& lane);
+  void finish(MpiOperation& operation);
+  void check(int error, const char* call);
+  void fail(const std::string& reason);
+
+  const uint64_t piece_bytes_;
+  int rank_ = 0, size_ = 1;
+  std::string description_;
+
+  // The MPI thread's own.
+  MPI_Comm communicator_ = MPI_COMM_NULL;
+  std::vector<MPI_Request> requests_;
+  std::vector<Part> parts_;  // parts_[i] belongs to requests_[i]
+  std::vector<int> indices_;
+  std::vector<MPI_Status> statuses_;
+  std::map<LaneEnd, std::deque<std::shared_ptr<MpiOperation>>> held_;  // receives behind one of unknown size
+  Clock::time_point last_progress_;
+
+  // Between the threads.
+  std::mutex mutex_;
+  std::condition_variable command_, finished_;
+  std::deque<std::shared_ptr<MpiOperation>> queue_;
+  bool stop_ = false, abandon_ = false, hurry_ = false;
+  std::atomic<bool> waiting_{false}, failed_{false};
+  int abort_code_ = -1;
+  std::string failure_;
+  std::thread thread_;
+};
+
+}  // namespace interlock

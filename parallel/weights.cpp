@@ -1,0 +1,91 @@
+#include "parallel/weights.h"
+
+#include <nlohmann/json.hpp>
+
+#include "parallel/stage.h"
+#include "runtime/core/error.h"
+#include "runtime/storage/safetensors.h"
+
+namespace interlock {
+namespace {
+
+using Named = std::map<std::string, at::Tensor>;
+
+Named tensors_here(Engine& engine, const std::vector<std::pair<std::string, std::string>>& aliases) {
+  Named here;
+  for (auto& stage : engine.stages()) {
+    for (const Parameter& parameter : stage->body().parameters()) here[parameter.name] = parameter.value.detach();
+    if (Trainable* head = stage->head())
+      for (const Parameter& parameter : head->parameters()) here[parameter.name] = parameter.value.detach();
+  }
+  for (const auto& [alias, name] : aliases)
+    if (const auto found = here.find(name); found != here.end()) here[alias] = found->second;
+  return here;
+}
+
+std::string announce(const Named& tensors) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const auto& [name, tensor] : tensors)
+    list.push_back({{"name", name}, {"dtype", safetensors_dtype(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}});
+  return list.dump();
+}
+
+MessageHeader header_of(uint64_t bytes) {
+  MessageHeader header;
+  header.lane = {MessageKind::weights, 0, 0};
+  header.bytes = bytes;
+  return header;
+}
+
+}  // namespace
+
+std::string safetensors_dtype(at::ScalarType dtype) {
+  switch (dtype) {
+    case at::kFloat: return "F32";
+    case at::kDouble: return "F64";
+    case at::kBFloat16: return "BF16";
+    case at::kHalf: return "F16";
+    default: throw Error(ExitCode::config, message("weights of type ", c10::toString(dtype), " cannot be written"));
+  }
+}
+
+void write_weights(Engine& engine, const std::string& path, const std::vector<std::pair<std::string, std::string>>& aliases,
+                   const std::map<std::string, std::string>& metadata) {
+  const Named here = tensors_here(engine, aliases);
+  // Every rank learns all names, so that senders and the writer agree on the order without asking.
+  const std::vector<std::string> announced = engine.pipeline_group().all_gather(announce(here));
+  const int rank = engine.transport().rank();
+  std::vector<TensorEntry> entries;
+  std::map<std::string, int> owner;
+  for (size_t other = 0; other < announced.size(); ++other)
+    for (const auto& item : nlohmann::json::parse(announced[other])) {
+      entries.push_back({item["name"], item["dtype"], item["shape"].get<std::vector<int64_t>>(), 0, 0});
+      owner[entries.back().name] = static_cast<int>(other);
+    }
+
+  if (rank != 0) {
+    // safetensors orders by dtype, then name; all tensors of a run have one dtype, so by name.
+    for (const auto& [name, tensor] : here) {
+      const auto value = std::make_shared<at::Tensor>(tensor.contiguous());
+      const auto bytes = static_cast<uint64_t>(value->nbytes());
+      engine.transport().send(0, header_of(bytes), {value, static_cast<std::byte*>(value->data_ptr()), bytes})->join();
+    }
+    return;
+  }
+  SafetensorsWriter writer(path, entries, metadata);
+  for (const TensorEntry& entry : writer.order()) {
+    const int from = owner.at(entry.name);
+    if (from == 0) {
+      const at::Tensor value = here.at(entry.name).contiguous();
+      writer.write(entry.name, {static_cast<const std::byte*>(value.data_ptr()), static_cast<size_t>(value.nbytes())});
+      continue;
+    }
+    const uint64_t bytes = entry.end - entry.begin;
+    Buffer buffer = Buffer::allocate(bytes);
+    engine.transport().receive(from, header_of(bytes), buffer)->join();
+    writer.write(entry.name, {buffer.data, bytes});
+  }
+  writer.commit();
+}
+
+}  // namespace interlock

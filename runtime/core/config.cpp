@@ -1,0 +1,219 @@
+// Typed, checked access to a config document.
+
+#include "runtime/core/config.h"
+
+#include <cassert>
+#include <cerrno>
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include "runtime/core/config_document.h"
+#include "runtime/core/error.h"
+#include "runtime/core/nearest_name.h"
+
+namespace interlock {
+namespace {
+
+std::string child_path(const std::string& section, const std::string& key) {
+  return section.empty() ? key : section + "." + key;
+}
+
+std::string read_file(const std::string& path) {
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream text;
+  if (in) text << in.rdbuf();
+  // An empty file leaves `text` failed too; a folder opens, but fails on the first read.
+  if (!in.is_open() || in.bad() || (text.fail() && errno != 0))
+    throw Error(ExitCode::config,
+                "cannot read the config file " + path + ": " + (errno != 0 ? std::strerror(errno) : "reading failed"));
+  return std::move(text).str();
+}
+
+std::string joined(const std::vector<std::string>& parts) { return "[" + join(parts) + "]"; }
+
+// The elements of a list, each through `read`; `expected` is the phrase for messages.
+template <class T, class Read>
+std::vector<T> list_of(const ConfigDocument& document, const std::string& path, const toml::node& node,
+                       const std::string& expected, Read read) {
+  const auto* array = node.as_array();
+  if (!array) document.refuse(path, expected + " is expected, found " + describe(node));
+  std::vector<T> values;
+  for (size_t i = 0; i < array->size(); ++i) {
+    if (!read((*array)[i], values))
+      document.refuse(path,
+                      message(expected, " is expected, found ", describe((*array)[i]), " at place ", i, " (from 0)"));
+  }
+  return values;
+}
+
+bool read_number(const toml::node& node, std::vector<double>& values) {
+  if (const auto* integer = node.as_integer()) {
+    values.push_back(static_cast<double>(integer->get()));
+  } else if (const auto* number = node.as_floating_point()) {
+    values.push_back(number->get());
+  } else {
+    return false;
+  }
+  return true;
+}
+
+template <class T, class Print>
+std::string printed(const std::vector<T>& values, Print print) {
+  std::vector<std::string> parts;
+  for (const auto& value : values) parts.push_back(print(value));
+  return joined(parts);
+}
+
+}  // namespace
+
+Section::Section(std::shared_ptr<ConfigDocument> document, std::string path)
+    : document_(std::move(document)), path_(std::move(path)) {
+  document_->ask_section(path_);
+}
+
+bool Section::has(const std::string& key) const { return document_->find(child_path(path_, key)) != nullptr; }
+
+bool Section::is_text(const std::string& key) const {
+  const auto* node = document_->find(child_path(path_, key));
+  return node && node->is_string();
+}
+
+void Section::refuse(const std::string& key, const std::string& what) const {
+  document_->refuse(child_path(path_, key), what);
+}
+
+std::string Section::text(const std::string& key, const std::string& fallback) const {
+  std::string value = fallback;
+  if (const auto* node = document_->find(child_path(path_, key))) {
+    if (!node->is_string()) refuse(key, "a string is expected, found " + describe(*node));
+    value = node->as_string()->get();
+  }
+  document_->ask_value(path_, key, toml_text(value));
+  return value;
+}
+
+std::string Section::one_of(const std::string& key, const std::string& fallback,
+                            const std::vector<std::string>& choices) const {
+  const std::string value = text(key, fallback);
+  for (const auto& choice : choices)
+    if (choice == value) return value;
+  refuse(key, unknown_name(key, value, choices));
+}
+
+int64_t Section::integer(const std::string& key, int64_t fallback, int64_t least, int64_t most) const {
+  int64_t value = fallback;
+  if (const auto* node = document_->find(child_path(path_, key))) {
+    if (!node->is_integer()) refuse(key, "an integer is expected, found " + describe(*node));
+    value = node->as_integer()->get();
+    if (value < least) refuse(key, message(value, " is too small; the least is ", least));
+    if (value > most) refuse(key, message(value, " is too large; the most is ", most));
+  }
+  document_->ask_value(path_, key, std::to_string(value));
+  return value;
+}
+
+double Section::number(const std::string& key, double fallback, double least, double most) const {
+  double value = fallback;
+  if (const auto* node = document_->find(child_path(path_, key))) {
+    std::vector<double> read;
+    if (!read_number(*node, read)) refuse(key, "a number is expected, found " + describe(*node));
+    value = read.front();
+    if (!std::isfinite(value)) refuse(key, "a finite number is expected, found " + toml_number(value));
+    if (value < least) refuse(key, toml_number(value) + " is too small; the least is " + toml_number(least));
+    if (value > most) refuse(key, toml_number(value) + " is too large; the most is " + toml_number(most));
+  }
+  document_->ask_value(path_, key, toml_number(value));
+  return value;
+}
+
+bool Section::flag(const std::string& key, bool fallback) const {
+  bool value = fallback;
+  if (const auto* node = document_->find(child_path(path_, key))) {
+    if (!node->is_boolean()) refuse(key, "true or false is expected, found " + describe(*node));
+    value = node->as_boolean()->get();
+  }
+  document_->ask_value(path_, key, value ? "true" : "false");
+  return value;
+}
+
+std::vector<std::string> Section::texts(const std::string& key, const std::vector<std::string>& fallback) const {
+  std::vector<std::string> values = fallback;
+  if (const auto* node = document_->find(child_path(path_, key)))
+    values = list_of<std::string>(*document_, child_path(path_, key), *node, "a list of strings, as [\"a\", \"b\"],",
+                                  [](const toml::node& element, std::vector<std::string>& read) {
+                                    if (element.is_string()) read.push_back(element.as_string()->get());
+                                    return element.is_string();
+                                  });
+  document_->ask_value(path_, key, printed(values, toml_text));
+  return values;
+}
+
+std::vector<int64_t> Section::integers(const std::string& key, const std::vector<int64_t>& fallback) const {
+  std::vector<int64_t> values = fallback;
+  if (const auto* node = document_->find(child_path(path_, key)))
+    values = list_of<int64_t>(*document_, child_path(path_, key), *node, "a list of integers, as [1, 2],",
+                              [](const toml::node& element, std::vector<int64_t>& read) {
+                                if (element.is_integer()) read.push_back(element.as_integer()->get());
+                                return element.is_integer();
+                              });
+  document_->ask_value(path_, key, printed(values, [](int64_t value) { return std::to_string(value); }));
+  return values;
+}
+
+std::vector<std::vector<double>> Section::matrix(const std::string& key,
+                                                 const std::vector<std::vector<double>>& fallback) const {
+  std::vector<std::vector<double>> rows = fallback;
+  const std::string path = child_path(path_, key), expected = "a list of rows of numbers, as [[1, 0], [0, 1]],";
+  if (const auto* node = document_->find(path))
+    rows = list_of<std::vector<double>>(
+        *document_, path, *node, expected, [&](const toml::node& row, std::vector<std::vector<double>>& read) {
+          if (row.is_array()) read.push_back(list_of<double>(*document_, path, row, expected, read_number));
+          return row.is_array();
+        });
+  document_->ask_value(path_, key, printed(rows, [](const auto& row) { return printed(row, toml_number); }));
+  return rows;
+}
+
+std::vector<Section> Section::sections(const std::string& key) const {
+  const std::string path = child_path(path_, key);
+  const toml::node* node = document_->find(path);
+  const auto* array = node ? node->as_array() : nullptr;
+  if (node && (!array || (!array->empty() && !array->is_homogeneous<toml::table>())))
+    refuse(key, "sections are expected here, each under its own [[" + path + "]], found " + describe(*node));
+  const size_t count = array ? array->size() : 0;
+  document_->ask_tables(path_, key, count);
+  std::vector<Section> found;
+  for (size_t i = 0; i < count; ++i) found.emplace_back(document_, message(path, "[", i, "]"));
+  return found;
+}
+
+Config Config::from_file(const std::string& path, const std::vector<std::string>& overrides) {
+  auto document = std::make_shared<ConfigDocument>();
+  document->file = path;
+  document->parse(read_file(path));
+  for (const auto& text : overrides) document->apply_override(text);
+  return Config(std::move(document));
+}
+
+Config Config::from_text(const std::string& toml, const std::vector<std::string>& overrides) {
+  auto document = std::make_shared<ConfigDocument>();
+  document->file = "(text)";
+  document->parse(toml);
+  for (const auto& text : overrides) document->apply_override(text);
+  return Config(std::move(document));
+}
+
+Section Config::section(const std::string& name) const {
+  if (const auto* node = document_->find(name); node && !node->is_table())
+    document_->refuse(name, "a section is expected, found " + describe(*node) + "; write [" + name + "]");
+  return Section(document_, name);
+}
+
+void Config::reject_unknown() const { document_->reject_unknown(); }
+std::string Config::resolved() const { return document_->resolved(); }
+const std::string& Config::file() const { return document_->file; }
+
+}  // namespace interlock

@@ -1,0 +1,72 @@
+// Owns the two metric files of a run. Both get a record per step, and a record is in the kernel's hands when write()
+// returns: a run that is killed leaves every step that it reported.
+#include "runtime/observe/metrics.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "runtime/observe/output_file.h"
+#include "runtime/observe/tensorboard.h"
+
+namespace interlock {
+namespace {
+
+double wall_time() {
+  return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::string host_name() {
+  char name[256] = "";
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
+
+// JSON has no NaN or infinity: nlohmann writes them as null, which readers of such files expect.
+std::string json_line(const StepMetrics& metrics) {
+  nlohmann::ordered_json line;
+  line["step"] = metrics.step;
+  line["loss"] = metrics.loss;
+  line["losses"] = nlohmann::ordered_json::object();
+  for (const auto& [stage, loss] : metrics.losses) line["losses"][std::to_string(stage)] = loss;
+  line["learning_rate"] = metrics.learning_rate;
+  line["gradient_norm"] = metrics.gradient_norm;
+  line["tokens_per_second"] = metrics.tokens_per_second;
+  line["idle_share"] = metrics.idle_share;
+  if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
+  return line.dump() + "\n";
+}
+
+std::vector<std::pair<std::string, double>> scalars(const StepMetrics& metrics) {
+  std::vector<std::pair<std::string, double>> all = {{"loss", metrics.loss}};
+  for (const auto& [stage, loss] : metrics.losses) all.emplace_back("loss/" + std::to_string(stage), loss);
+  all.emplace_back("learning_rate", metrics.learning_rate);
+  all.emplace_back("gradient_norm", metrics.gradient_norm);
+  all.emplace_back("tokens_per_second", metrics.tokens_per_second);
+  all.emplace_back("idle_share", metrics.idle_share);
+  if (metrics.validation_loss) all.emplace_back("validation_loss", *metrics.validation_loss);
+  return all;
+}
+
+}  // namespace
+
+struct MetricsWriter::State {
+  OutputFile lines, events;
+};
+
+MetricsWriter::MetricsWriter(const std::string& folder) {
+  const auto seconds = static_cast<int64_t>(wall_time());
+  const std::string events = folder + "/events.out.tfevents." + std::to_string(seconds) + "." + host_name();
+  state_.reset(new State{OutputFile(folder + "/metrics.jsonl"), OutputFile(events)});
+  state_->events.append(tensorboard_record(tensorboard_version_event(wall_time())));
+}
+
+MetricsWriter::~MetricsWriter() = default;
+
+void MetricsWriter::write(const StepMetrics& metrics) {
+  state_->lines.append(json_line(metrics));
+  state_->events.append(tensorboard_record(tensorboard_scalar_event(wall_time(), metrics.step, scalars(metrics))));
+}
+
+}  // namespace interlock

@@ -1,0 +1,59 @@
+// Owns the checked writes of this room: short writes, interrupted calls and full disks are met here once.
+#include "runtime/observe/output_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/core/error.h"
+
+namespace interlock {
+
+OutputFile::OutputFile(std::string path, size_t buffer_bytes) : path_(std::move(path)), buffer_bytes_(buffer_bytes) {
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) fail("open");
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void OutputFile::append(std::string_view record) {
+  buffer_.append(record);
+  if (buffer_.size() >= buffer_bytes_) flush();
+}
+
+void OutputFile::flush() {
+  size_t done = 0;
+  while (done < buffer_.size()) {
+    const ssize_t wrote = ::write(descriptor_, buffer_.data() + done, buffer_.size() - done);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) {
+      const int reason = errno;
+      buffer_.clear();
+      // Best effort: the target may be a device, and the failure below is what the caller has to hear of.
+      if (::ftruncate(descriptor_, written_) == 0) ::lseek(descriptor_, written_, SEEK_SET);
+      errno = reason;
+      fail("write");
+    }
+    done += static_cast<size_t>(wrote);
+  }
+  written_ += static_cast<long long>(done);
+  buffer_.clear();
+}
+
+void OutputFile::sync() {
+  flush();
+  // EINVAL: the target cannot be synced (a pipe, a device), so there is nothing to lose.
+  if (::fsync(descriptor_) != 0 && errno != EINVAL) fail("sync");
+}
+
+void OutputFile::fail(const char* doing) {
+  const std::string reason = std::strerror(errno);
+  throw Error(ExitCode::cannot_write,
+              message("cannot ", doing, " ", path_, ": ", reason, "; free some space or choose another run.folder"));
+}
+
+}  // namespace interlock

@@ -1,0 +1,136 @@
+// Owns the look of a run's progress. Time left is the mean time per step since the first step shown, which leaves
+// start-up out.
+#include "runtime/observe/progress.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+namespace interlock {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double seconds(Clock::duration duration) { return std::chrono::duration<double>(duration).count(); }
+
+template <class... Values>
+std::string print(const char* format, Values... values) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, values...);
+  return text;
+}
+
+std::string tokens_text(double rate) {
+  if (rate >= 1e6) return print("%.2fM tokens/s", rate / 1e6);
+  if (rate >= 1e4) return print("%.1fk tokens/s", rate / 1e3);
+  return print("%.0f tokens/s", rate);
+}
+
+std::string time_text(double left) {
+  const auto whole = static_cast<long long>(std::clamp(left, 0.0, 1e9) + 0.5);
+  if (whole >= 3600) return print("%lld:%02lld:%02lld left", whole / 3600, whole / 60 % 60, whole % 60);
+  return print("%lld:%02lld left", whole / 60, whole % 60);
+}
+
+struct Part {
+  std::string text;
+  int need;  // parts with the smallest need go first when the line is too long
+};
+
+std::string joined(const std::vector<Part>& parts) {
+  std::string line;
+  for (const Part& part : parts) line += (line.empty() ? "" : "  ") + part.text;
+  return line;
+}
+
+void put(const std::string& text) {
+  // A progress line that cannot be written is no reason to stop a run.
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+}
+
+}  // namespace
+
+bool watched_by_person() {
+  if (const char* told = std::getenv("INTERLOCK_TERMINAL"); told != nullptr && std::strcmp(told, "1") == 0) return true;
+  return ::isatty(2) == 1;
+}
+
+int terminal_width() {
+  if (const char* columns = std::getenv("COLUMNS"); columns != nullptr) {
+    const long asked = std::strtol(columns, nullptr, 10);
+    if (asked > 0 && asked < 10'000) return static_cast<int>(asked);
+  }
+  winsize size{};
+  if (::ioctl(2, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  return 80;
+}
+
+std::string progress_line(const std::string& label, const StepMetrics& metrics, int64_t total,
+                          std::optional<double> seconds_left, int width) {
+  std::vector<Part> parts;
+  if (!label.empty()) parts.push_back({label, 0});
+  parts.push_back({"step " + std::to_string(metrics.step) + "/" + std::to_string(total), 6});
+  parts.push_back({print("loss %.4f", metrics.loss), 5});
+  if (metrics.validation_loss) parts.push_back({print("held-out %.4f", *metrics.validation_loss), 3});
+  parts.push_back({tokens_text(metrics.tokens_per_second), 2});
+  parts.push_back({print("idle %.0f %%", 100 * metrics.idle_share), 1});
+  if (seconds_left) parts.push_back({time_text(*seconds_left), 4});
+  if (width <= 0) return joined(parts);
+  const auto room = static_cast<size_t>(width);
+  while (parts.size() > 1 && joined(parts).size() > room) {
+    parts.erase(std::min_element(parts.begin(), parts.end(),
+                                 [](const Part& one, const Part& other) { return one.need < other.need; }));
+  }
+  return joined(parts).substr(0, room);
+}
+
+Progress::Progress(std::string label, int64_t total, double seconds_between)
+    : label_(std::move(label)),
+      total_(total),
+      seconds_between_(seconds_between),
+      terminal_(watched_by_person()),
+      start_(Clock::now()),
+      last_line_(start_) {}
+
+std::optional<double> Progress::seconds_left(int64_t step) const {
+  if (step <= first_) return std::nullopt;
+  return seconds(Clock::now() - start_) / static_cast<double>(step - first_) * static_cast<double>(total_ - step);
+}
+
+void Progress::show(const StepMetrics& metrics) {
+  const auto now = Clock::now();
+  const bool first = first_ == 0;
+  if (first) {
+    first_ = metrics.step;
+    start_ = now;
+  }
+  if (metrics.validation_loss) validation_loss_ = metrics.validation_loss;
+  if (terminal_) {
+    StepMetrics shown = metrics;
+    shown.validation_loss = validation_loss_;
+    // The last column stays free: some terminals wrap as soon as it is filled. Spaces wipe what a longer line left.
+    const auto room = static_cast<size_t>(std::max(terminal_width() - 1, 1));
+    std::string line = progress_line(label_, shown, total_, seconds_left(metrics.step), static_cast<int>(room));
+    line.resize(room, ' ');
+    put("\r" + line);
+    drawn_ = true;
+    return;
+  }
+  const bool due = seconds(now - last_line_) >= seconds_between_;
+  if (!first && !due && metrics.step != total_ && !metrics.validation_loss) return;
+  put(progress_line(label_, metrics, total_, seconds_left(metrics.step), 0) + "\n");
+  last_line_ = now;
+}
+
+void Progress::finish() {
+  if (drawn_) put("\n");
+  drawn_ = false;
+}
+
+}  // namespace interlock

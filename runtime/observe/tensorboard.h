@@ -1,0 +1,12 @@
+#pragma once
+// The parts of TensorBoard's format that only the metrics writer and its test need (the rest: metrics.h).
+
+#include <cstdint>
+#include <string>
+
+namespace interlock {
+
+uint32_t crc32c(const std::string& bytes);
+std::string tensorboard_version_event(double wall_time);  // must be the first record of a file
+
+}  // namespace interlock

@@ -1,0 +1,55 @@
+// Maps files with mmap.
+
+#include "runtime/storage/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+struct Descriptor {
+  int file;
+  ~Descriptor() {
+    if (file >= 0) ::close(file);
+  }
+};
+
+[[noreturn]] void refuse(const std::string& path, const std::string& reason) {
+  throw Error(ExitCode::bad_input, message("cannot read ", path, ": ", reason));
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const std::string& path) {
+  // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+  const Descriptor descriptor{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
+  if (descriptor.file < 0) refuse(path, std::strerror(errno));
+  struct stat before, after;
+  if (::fstat(descriptor.file, &before) != 0) refuse(path, std::strerror(errno));
+  if (S_ISDIR(before.st_mode)) refuse(path, "it is a folder");
+  if (!S_ISREG(before.st_mode)) refuse(path, "it is not a regular file");
+  const auto size = static_cast<size_t>(before.st_size);
+  if (size == 0) return;  // an empty map is an error to mmap
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor.file, 0);
+  if (data == MAP_FAILED) refuse(path, std::strerror(errno));
+  data_ = static_cast<const std::byte*>(data);
+  size_ = size;
+  if (::fstat(descriptor.file, &after) != 0 || after.st_size != before.st_size) {
+    ::munmap(data, size);
+    refuse(path, "its size changed while it was opened");
+  }
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+}  // namespace interlock

@@ -1,0 +1,25 @@
+#pragma once
+// A read-only memory map of a whole regular file. The descriptor is closed at once, so that thousands may be mapped.
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+namespace interlock {
+
+class MappedFile {
+ public:
+  // Error(bad_input) for what is missing, unreadable, not a regular file (a pipe is not waited for), or changes its
+  // size while it is mapped.
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace interlock

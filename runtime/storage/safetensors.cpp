@@ -1,0 +1,104 @@
+// Opening and writing safetensors files; their headers are safetensors_header.cpp's.
+
+#include "runtime/storage/safetensors.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "runtime/core/error.h"
+#include "runtime/storage/mapped_file.h"
+#include "runtime/storage/safetensors_header.h"
+#include "runtime/storage/temporary_file.h"
+
+namespace interlock {
+namespace {
+
+class ParsedFile : public SafetensorsFile {
+ public:
+  // `file` may be null: then the caller keeps the bytes alive.
+  ParsedFile(std::shared_ptr<const MappedFile> file, std::span<const std::byte> bytes, const std::string& path)
+      : file_(std::move(file)) {
+    path_ = path;
+    const auto refuse = [&](const std::string& what) { throw Error(ExitCode::bad_input, message(path, ": ", what)); };
+    if (bytes.size() < 8) refuse(message("only ", bytes.size(), " bytes: no safetensors file"));
+    uint64_t header_size = 0;
+    for (size_t i = 0; i < 8; ++i) header_size |= std::to_integer<uint64_t>(bytes[i]) << (8 * i);
+    if (header_size > safetensors_header_limit) {
+      refuse(message("its header would be ", header_size, " bytes, the limit is ", safetensors_header_limit));
+    }
+    if (header_size > bytes.size() - 8) {
+      refuse(message("its header is ", header_size, " bytes, the file has ", bytes.size() - 8,
+                     " after the length (truncated?)"));
+    }
+    data_ = bytes.subspan(8 + header_size);
+    const std::string_view json(reinterpret_cast<const char*>(bytes.data()) + 8, header_size);
+    SafetensorsHeader header = parse_safetensors_header(json, data_.size(), path);
+    tensors_ = std::move(header.tensors);
+    metadata_ = std::move(header.metadata);
+  }
+
+ private:
+  std::shared_ptr<const MappedFile> file_;
+};
+
+}  // namespace
+
+std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& path) {
+  auto file = std::make_shared<const MappedFile>(path);
+  const auto bytes = file->bytes();
+  return std::make_shared<const ParsedFile>(std::move(file), bytes, path);
+}
+
+std::shared_ptr<const SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> bytes,
+                                                              const std::string& name) {
+  return std::make_shared<const ParsedFile>(nullptr, bytes, name);
+}
+
+const TensorEntry* SafetensorsFile::find(const std::string& name) const {
+  const auto found = std::lower_bound(tensors_.begin(), tensors_.end(), name,
+                                      [](const TensorEntry& tensor, const std::string& n) { return tensor.name < n; });
+  return found != tensors_.end() && found->name == name ? &*found : nullptr;
+}
+
+std::span<const std::byte> SafetensorsFile::bytes(const TensorEntry& tensor) const {
+  assert(tensor.begin <= tensor.end && tensor.end <= data_.size());
+  return data_.subspan(tensor.begin, tensor.end - tensor.begin);
+}
+
+SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<TensorEntry> tensors,
+                                     std::map<std::string, std::string> metadata)
+    : tensors_(std::move(tensors)), path_(path) {
+  metadata.emplace("format", "pt");
+  const std::string header = layout_safetensors(tensors_, metadata);
+  // Whatever is announced here (a name given twice, an unknown dtype) must be readable later: our own reader says so
+  // now.
+  parse_safetensors_header(header, tensors_.empty() ? 0 : tensors_.back().end, path);
+  file_ = create_temporary(path, temporary_);
+  try {
+    std::byte length[8];
+    for (size_t i = 0; i < 8; ++i) length[i] = static_cast<std::byte>(header.size() >> (8 * i));
+    write_all(file_, length, path);
+    write_all(file_, std::as_bytes(std::span(header)), path);
+  } catch (...) {
+    discard(file_, temporary_);  // a constructor that throws has no destructor
+    throw;
+  }
+}
+
+SafetensorsWriter::~SafetensorsWriter() { discard(file_, temporary_); }
+
+void SafetensorsWriter::write(const std::string& name, std::span<const std::byte> bytes) {
+  assert(next_ < tensors_.size() && tensors_[next_].name == name && "tensors are written in the order of order()");
+  assert(bytes.size() == tensors_[next_].end - tensors_[next_].begin);
+  static_cast<void>(name);
+  write_all(file_, bytes, path_);
+  ++next_;
+}
+
+void SafetensorsWriter::commit() {
+  assert(next_ == tensors_.size() && "every announced tensor is written before commit");
+  publish(file_, temporary_, path_);
+}
+
+}  // namespace interlock

@@ -1,0 +1,20 @@
+#pragma once
+// The steps of an atomic write: a temporary sibling, checked writes, fsync, rename, fsync of the folder. Every failure
+// is Error(cannot_write) with the final path and the system's reason.
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+namespace interlock {
+
+// Creates a sibling of `path` with an unpredictable name, and puts that name into `temporary`. Returns its descriptor.
+int create_temporary(const std::string& path, std::string& temporary);
+// Writes everything, going on after short writes and interruptions.
+void write_all(int file, std::span<const std::byte> bytes, const std::string& path);
+// Makes the temporary file durable and gives it its name. Ends with file = -1 and temporary = "".
+void publish(int& file, std::string& temporary, const std::string& path);
+// Closes and removes what publish did not get to; does nothing after publish.
+void discard(int& file, std::string& temporary) noexcept;
+
+}  // namespace interlock

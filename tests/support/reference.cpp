@@ -1,0 +1,149 @@
+#include "tests/support/reference.h"
+
+#include <ATen/ops/sqrt.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "models/model.h"
+
+namespace interlock {
+namespace {
+
+struct Part {  // a body or a head with its gradients and moments
+  std::shared_ptr<torch::nn::Module> module;
+  std::vector<at::Tensor> gradients{}, first{}, second{};
+  bool trained = true;
+
+  void add(const std::vector<at::Tensor>& more) {
+    for (size_t i = 0; i < more.size(); ++i) {
+      if (gradients.size() <= i) gradients.push_back(at::zeros_like(more[i]));
+      gradients[i] += more[i];
+    }
+  }
+  double squared_norm() const {
+    double sum = 0;
+    for (const at::Tensor& g : gradients) sum += (g.to(at::kDouble) * g.to(at::kDouble)).sum().item<double>();
+    return sum;
+  }
+};
+
+double rate_at(const Section& optimizer, int64_t step, int64_t steps) {
+  const double peak = optimizer.number("learning_rate", 1e-3);
+  const int64_t warmup = optimizer.integer("warmup_steps", 10);
+  if (step <= warmup) return peak * static_cast<double>(step) / static_cast<double>(warmup);
+  if (optimizer.text("decay", "linear") == "constant") return peak;
+  return peak * static_cast<double>(steps - step + 1) / static_cast<double>(steps - warmup);
+}
+
+void update(Part& part, const Section& optimizer, double rate, int64_t step, double clip_norm, double clip) {
+  c10::NoGradGuard no_graph;
+  const bool adam = optimizer.text("name", "adamw") == "adamw";
+  const double decay = optimizer.number("weight_decay", 0.01);
+  const std::vector<at::Tensor> values = part.module->parameters();
+  for (size_t i = 0; i < values.size(); ++i) {
+    at::Tensor g = part.gradients[i];
+    if (clip > 0 && clip_norm > clip) g = g * (clip / (clip_norm + 1e-6));
+    at::Tensor value = values[i];
+    const double own_decay = value.dim() >= 2 ? decay : 0.0;  // none on biases and norms
+    if (part.first.size() <= i) {
+      part.first.push_back(at::zeros_like(value));
+      part.second.push_back(at::zeros_like(value));
+    }
+    at::Tensor &m = part.first[i], &v = part.second[i];
+    if (adam) {
+      const double b1 = optimizer.number("beta1", 0.9), b2 = optimizer.number("beta2", 0.999), e = optimizer.number("epsilon", 1e-8);
+      m = m * b1 + g * (1 - b1);
+      v = v * b2 + g * g * (1 - b2);
+      value -= rate * own_decay * value;
+      value -= rate * (m / (1 - std::pow(b1, step))) / (at::sqrt(v / (1 - std::pow(b2, step))) + e);
+    } else {
+      const double momentum = optimizer.number("momentum", 0.0);
+      g = g + own_decay * value;
+      m = step == 1 ? g.clone() : m * momentum + g;
+      value -= rate * m;
+    }
+  }
+  part.gradients.clear();
+}
+
+}  // namespace
+
+ReferenceResult train_reference(const RunSettings& settings) {
+  const auto dataset = make_dataset(settings);
+  dataset->open();
+  const auto model = make_model(settings, *dataset);
+  const std::vector<int> cut = make_partition(settings, *model);
+  const int stages = settings.shape.stages;
+  const LearningRule rule = plan_request(settings).rule;
+  const bool all_heads = settings.heads == HeadPolicy::all;
+
+  std::vector<Part> bodies, heads;
+  for (int k = 0, begin = 0; k < stages; begin += cut[k++]) {
+    bodies.push_back({model->body(begin, begin + cut[k])});
+    double column = 0, row = 0;
+    for (int i = 0; i < stages; ++i) column += rule.weights[i][k], row += rule.weights[k][i];
+    bodies.back().trained = row > 0;
+    const bool last = k + 1 == stages;
+    heads.push_back({last ? model->readout() : model->head(settings.head_kind, begin + cut[k])});
+    heads.back().trained = last || column > 0 || all_heads;
+  }
+  const Section optimizer = settings.config.section("optimizer");
+  const int64_t per_step = settings.batch_shape().samples_per_step(), size = settings.microbatch_size;
+  ReferenceResult result;
+  for (int64_t step = 1; step <= settings.steps; ++step) {
+    std::vector<int64_t> everything(per_step);
+    std::iota(everything.begin(), everything.end(), (step - 1) * per_step);
+    const double count = static_cast<double>(dataset->predicted(Split::training, everything));
+    double total = 0;
+    for (int64_t at = 0; at < per_step; at += size) {
+      const Batch batch = dataset->batch(Split::training, std::span(everything).subspan(at, size));
+      const ForwardContext context{&batch, settings.seed, step, true};
+      at::Tensor x = batch.inputs;
+      std::vector<at::Tensor> losses(stages);
+      for (int k = 0; k < stages; ++k) {
+        x = static_cast<Body&>(*bodies[k].module).forward(x, context);
+        if (heads[k].trained) losses[k] = static_cast<Head&>(*heads[k].module).loss(x, context).sum / count;
+      }
+      total += losses[stages - 1].item<double>();
+      for (int k = 0; k < stages; ++k) {
+        if (heads[k].trained) heads[k].add(torch::autograd::grad({losses[k]}, heads[k].module->parameters(), {}, true));
+        if (!bodies[k].trained) continue;
+        at::Tensor objective;
+        for (int j = k; j < stages; ++j) {
+          if (rule.weights[k][j] == 0) continue;
+          const at::Tensor part = losses[j] * rule.weights[k][j];
+          objective = objective.defined() ? objective + part : part;
+        }
+        bodies[k].add(torch::autograd::grad({objective}, bodies[k].module->parameters(), {}, true));
+      }
+    }
+    result.losses.push_back(total);
+    const double rate = rate_at(optimizer, step, settings.steps);
+    const bool of_model = plan_request(settings).norm_over_model;
+    double model_norm = 0;
+    for (int k = 0; k < stages; ++k) {
+      if (bodies[k].trained) model_norm += bodies[k].squared_norm();
+      if (k + 1 == stages) model_norm += heads[k].squared_norm();
+    }
+    for (int k = 0; k < stages; ++k) {
+      const bool last = k + 1 == stages;
+      const double own = (bodies[k].trained ? bodies[k].squared_norm() : 0.0) + (last ? heads[k].squared_norm() : 0.0);
+      const double norm = std::sqrt(of_model ? model_norm : own);
+      const double head_norm = last ? norm : std::sqrt(heads[k].squared_norm());
+      if (bodies[k].trained) update(bodies[k], optimizer, rate, step, norm, settings.clip);
+      if (heads[k].trained) update(heads[k], optimizer, rate, step, head_norm, settings.clip);
+    }
+  }
+  for (int k = 0; k < stages; ++k) {
+    for (const auto& named : bodies[k].module->named_parameters()) result.parameters[named.key()] = named.value().detach();
+    if (heads[k].trained)
+      for (const auto& named : heads[k].module->named_parameters()) result.parameters[named.key()] = named.value().detach();
+  }
+  return result;
+}
+
+}  // namespace interlock

@@ -1,0 +1,22 @@
+#pragma once
+// The truth that the engine is held against: one process, plain autograd on the whole graph, no plan, no stream, no detached
+// boundary. Stage k's body follows the gradient of sum_j A[k][j] L_j, head j that of L_j. About a page, on purpose.
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <string>
+
+#include "launch/assemble.h"
+
+namespace interlock {
+
+struct ReferenceResult {
+  std::map<std::string, at::Tensor> parameters;  // by global name, after the last step
+  std::vector<double> losses;                    // of the last stage, per step
+};
+
+// Reads the same settings as a run; optimizer "sgd" and "adamw", constant rate after warm-up or linear decay.
+ReferenceResult train_reference(const RunSettings& settings);
+
+}  // namespace interlock

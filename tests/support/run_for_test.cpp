@@ -1,0 +1,103 @@
+#include "tests/support/run_for_test.h"
+
+#include <ATen/ops/from_blob.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <fstream>
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A folder of this process, removed at its end.
+const fs::path& scratch() {
+  struct Folder {
+    fs::path path = fs::temp_directory_path() / ("interlock-test-" + std::to_string(getpid()));
+    Folder() { fs::create_directories(path); }
+    ~Folder() {
+      std::error_code ignored;
+      fs::remove_all(path, ignored);
+    }
+  };
+  static const Folder folder;
+  return folder.path;
+}
+
+// A corpus with files of many lengths, so that some samples are padded.
+const std::string& corpus() {
+  static const std::string path = [] {
+    const fs::path folder = scratch() / "corpus";
+    fs::create_directories(folder);
+    for (int file = 0; file < 40; ++file) {
+      std::ofstream out(folder / ("text" + std::to_string(file)));
+      for (int line = 0; line < 3 + file % 7; ++line) out << "line " << line << " of file " << file << ": the quick brown fox, " << file * line << "\n";
+    }
+    return folder.string();
+  }();
+  return path;
+}
+
+}  // namespace
+
+RunSettings settings_for_test(const std::vector<std::string>& overrides) {
+  const std::string base = R"(
+[model]
+name = "roberta"
+layers = 4
+width = 16
+heads = 2
+feed_forward = 32
+max_length = 16
+dropout = 0.1
+[data]
+name = "text"
+paths = [")" + corpus() + R"("]
+sequence_length = 16
+held_out = 0.2
+[parallel]
+stages = 4
+microbatches = 3
+[optimizer]
+warmup_steps = 2
+[run]
+steps = 3
+evaluate_every = 0
+)";
+  RunSettings settings = read_settings(Config::from_text(base, overrides));
+  check_settings(settings);
+  return settings;
+}
+
+TestRun run_on_loopback(const RunSettings& settings) {
+  static std::atomic<int> number{0};
+  const std::string path = (scratch() / ("weights" + std::to_string(number++) + ".safetensors")).string();
+  const auto dataset = make_dataset(settings);
+  dataset->open();
+  TestRun result;
+  const int world = settings.shape.ranks * settings.shape.replicas;
+  result.counters.resize(world);
+  run_loopback(world, [&](Transport& transport) {
+    TrainerOutlets outlets{path, {}};
+    if (transport.rank() == 0) outlets.on_step = [&](const StepMetrics& metrics) { result.losses.push_back(metrics.loss); };
+    RunSummary summary = run_rank(settings, transport, dataset, outlets);
+    result.counters[transport.rank()] = transport.counters();
+    if (transport.rank() == 0) result.summary = std::move(summary);
+  });
+  result.weights = SafetensorsFile::open(path);
+  result.digest = weights_digest(*result.weights);
+  fs::remove(path);  // the map stays readable
+  return result;
+}
+
+at::Tensor tensor_of(const SafetensorsFile& file, const std::string& name) {
+  const TensorEntry* entry = file.find(name);
+  if (entry == nullptr) throw std::runtime_error("no tensor " + name);
+  const auto bytes = file.bytes(*entry);
+  const auto dtype = entry->dtype == "F64" ? at::kDouble : at::kFloat;
+  return at::from_blob(const_cast<std::byte*>(bytes.data()), entry->shape, at::TensorOptions().dtype(dtype)).clone();
+}
+
+}  // namespace interlock

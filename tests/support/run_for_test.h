@@ -1,0 +1,28 @@
+#pragma once
+// Runs a whole training on loopback threads for a test and gives back its weights and summary.
+
+#include <map>
+#include <string>
+
+#include "launch/run.h"
+#include "parallel/transport/loopback.h"
+#include "runtime/storage/safetensors.h"
+#include "runtime/storage/weights.h"
+
+namespace interlock {
+
+struct TestRun {
+  RunSummary summary;
+  std::shared_ptr<const SafetensorsFile> weights;
+  std::string digest;
+  std::vector<TransportCounters> counters;  // by rank
+  std::vector<double> losses;               // per step, of the last stage
+};
+
+// `overrides` are applied to a small base config. The corpus and the weights file lie in a temporary folder of the test.
+RunSettings settings_for_test(const std::vector<std::string>& overrides);
+TestRun run_on_loopback(const RunSettings& settings);
+// The tensor of a file as a LibTorch tensor (a copy).
+at::Tensor tensor_of(const SafetensorsFile& file, const std::string& name);
+
+}  // namespace interlock

@@ -1,0 +1,106 @@
+// The conformance tests over loopback, and what only loopback promises.
+#include "parallel/transport/loopback.h"
+
+#include <gmock/gmock.h>
+
+#include "runtime/core/error.h"
+#include "tests/transport/conformance.h"
+
+namespace interlock {
+
+namespace conformance {
+
+uint64_t test_run() { return static_cast<uint64_t>(testing::UnitTest::GetInstance()->current_test_info()->line()) + 1; }
+
+void on_ranks(const std::function<void(Transport&)>& body) {
+  run_loopback(ranks, [&](Transport& transport) {
+    body(transport);
+    world(transport, 99).barrier();
+  });
+}
+
+}  // namespace conformance
+
+namespace {
+
+using conformance::header;
+using conformance::patterned;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+constexpr Lane lane{MessageKind::activation, 0, 0};
+
+TEST(Loopback, TheFirstFailureEndsAllRanksAndIsRethrownWithItsRank) {
+  std::atomic<int> ended_by_peer{0};
+  try {
+    run_loopback(4, [&](Transport& transport) {
+      if (transport.rank() == 2) throw Error(ExitCode::bad_input, "file x is corrupt");
+      try {
+        transport.receive(2, header(lane, 8), Buffer::allocate(8))->join();
+      } catch (const Error& error) {
+        EXPECT_THAT(error.what(), HasSubstr("rank 2 ended the run: file x is corrupt"));
+        ++ended_by_peer;
+        throw;
+      }
+    });
+    FAIL() << "nothing thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::bad_input);
+    EXPECT_STREQ(error.what(), "rank 2: file x is corrupt");
+  }
+  EXPECT_EQ(ended_by_peer, 3);
+}
+
+TEST(Loopback, AForeignExceptionEndsTheRunToo) {
+  try {
+    run_loopback(2, [](Transport& transport) {
+      if (transport.rank() == 1) throw std::runtime_error("out of luck");
+      transport.send(1, header(lane, 8), patterned(1, 8))->join();
+    });
+    FAIL() << "nothing thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::gave_up);
+    EXPECT_THAT(error.what(), StartsWith("rank 1: out of luck"));
+  }
+}
+
+TEST(Loopback, AbortMakesEveryJoinThrow) {
+  std::atomic<int> thrown{0};
+  try {
+    run_loopback(3, [&](Transport& transport) {
+      const auto pending = transport.receive((transport.rank() + 1) % 3, header(lane, 8), Buffer::allocate(8));
+      if (transport.rank() == 0) transport.abort(75, "stopped on request");
+      EXPECT_THROW(pending->join(), Error);
+      EXPECT_TRUE(pending->done());
+      ++thrown;
+    });
+    FAIL() << "an aborted run must not look like a finished one";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::stopped);
+    EXPECT_STREQ(error.what(), "rank 0: stopped on request");
+  }
+  EXPECT_EQ(thrown, 3);
+}
+
+TEST(Loopback, TransportsCanBeHeldByOneThread) {
+  const auto transports = make_loopback(2);
+  const auto send = transports[0]->send(1, header(lane, 100), patterned(1, 100));
+  EXPECT_FALSE(send->done());
+  const Buffer came = Buffer::allocate(100);
+  const auto receive = transports[1]->receive(0, header(lane, 100), came);
+  EXPECT_TRUE(send->done());
+  receive->join();
+  EXPECT_TRUE(conformance::has_pattern(came, 1, 100));
+}
+
+TEST(Buffers, AreAlignedForTensors) {
+  for (const uint64_t bytes : {0, 1, 63, 64, 65, 100'000}) {
+    const Buffer buffer = Buffer::allocate(bytes);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(buffer.data) % 64, 0u);
+    EXPECT_EQ(buffer.bytes, bytes);
+    EXPECT_NE(buffer.data, nullptr);
+  }
+}
+
+}  // namespace
+}  // namespace interlock
