@@ -13,7 +13,7 @@ endif()
 if(DEFINED ENV{INTERLOCK_CACHE})
   set(_libtorch_cache "$ENV{INTERLOCK_CACHE}")
 endif()
-find_path(LIBTORCH_PREFIX torch/include/torch/version.h
+find_path(LIBTORCH_PREFIX torch/include/ATen/core/Tensor.h
   HINTS ENV LIBTORCH_PREFIX "${_libtorch_cache}/libtorch-${_libtorch_version}" NO_DEFAULT_PATH
   DOC "folder that holds torch/ and nvidia/ as the wheels lay them out")
 
@@ -21,6 +21,9 @@ foreach(_name c10 torch_cpu c10_cuda torch_cuda)
   find_library(LIBTORCH_${_name} ${_name} HINTS "${LIBTORCH_PREFIX}/torch/lib" NO_DEFAULT_PATH)
   mark_as_advanced(LIBTORCH_${_name})
 endforeach()
+if(LIBTORCH_c10 AND LIBTORCH_torch_cpu)
+  set(LibTorch_cpu_FOUND TRUE)
+endif()
 if(LIBTORCH_c10_cuda AND LIBTORCH_torch_cuda)
   set(LibTorch_cuda_FOUND TRUE)
 endif()

@@ -14,13 +14,14 @@ std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
   // Models with tokens say their vocabulary and longest sequence; others have neither, and 0 lets the dataset decide.
   const bool tokens = settings.model_name != "mlp";
   const DatasetSettings parts{settings.config.section("data"), settings.config.section("objective"), settings.seed,
-                              tokens ? model.integer("vocabulary", 261, 1) : 0, tokens ? model.integer("max_length", 64, 1) : 0};
+                              tokens ? model.integer("vocabulary", 261, 1) : 0,
+                              tokens ? model.integer("max_length", 64, 1) : 0};
   return Datasets::instance().create("dataset", settings.dataset_name, parts);
 }
 
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset) {
-  const ModelSettings parts{settings.config.section("model"), settings.seed,           dataset.classes(),
-                            dataset.features(),              dataset.sample_length(), settings.float64};
+  const ModelSettings parts{settings.config.section("model"), settings.seed,   dataset.classes(), dataset.features(),
+                            dataset.sample_length(),          settings.float64};
   return Models::instance().create("model", settings.model_name, parts);
 }
 
@@ -29,7 +30,8 @@ void check_settings(const RunSettings& settings) {
   const auto model = make_model(settings, *dataset);
   const auto kinds = model->head_kinds();
   if (std::find(kinds.begin(), kinds.end(), settings.head_kind) == kinds.end())
-    settings.config.section("learning").refuse("head", unknown_name("head of model " + settings.model_name, settings.head_kind, kinds));
+    settings.config.section("learning")
+        .refuse("head", unknown_name("head of model " + settings.model_name, settings.head_kind, kinds));
   make_partition(settings, *model);
   const Section optimizer = settings.config.section("optimizer");
   Optimizers::instance().create("optimizer", settings.optimizer_name, optimizer);
@@ -47,14 +49,16 @@ std::vector<int> make_partition(const RunSettings& settings, const Model& model)
                             settings.shape.stages);
 }
 
-SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, const std::vector<int>& partition, double gflops,
-                               double gigabytes_per_second) {
+SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
+                               double gflops, double gigabytes_per_second) {
   const double width = settings.float64 ? 8 : 4, rate = gflops * 1e9 * settings.threads;
   const auto blocks = model.block_costs(settings.microbatch_size);
   const auto shape = model.boundary_shape();
-  const double message = width * static_cast<double>(std::accumulate(shape.begin(), shape.end(), settings.microbatch_size, std::multiplies<>()));
+  const double message = width * static_cast<double>(std::accumulate(shape.begin(), shape.end(),
+                                                                     settings.microbatch_size, std::multiplies<>()));
   const Flows flows = derive_flows(plan_request(settings).rule, settings.heads);
-  const auto optimizer = Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
+  const auto optimizer =
+      Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
   const double copies = 2 + optimizer->state_ratio();  // values and gradients
 
   SimulationCosts costs;
@@ -71,8 +75,9 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
     cost.activation_bytes = static_cast<double>(body.activation_bytes) + message;
     cost.fixed_bytes = static_cast<double>(body.parameters) * width * copies;
     if (flows.stages[stage].has_loss) {
-      const Costs head = stage + 1 == settings.shape.stages ? model.readout_costs(settings.microbatch_size)
-                                                             : model.head_costs(settings.head_kind, settings.microbatch_size);
+      const Costs head = stage + 1 == settings.shape.stages
+                             ? model.readout_costs(settings.microbatch_size)
+                             : model.head_costs(settings.head_kind, settings.microbatch_size);
       cost.loss = (head.forward_flops + head.input_gradient_flops + head.weight_gradient_flops) / rate;
       cost.fixed_bytes += static_cast<double>(head.parameters) * width * copies;
     }
@@ -81,8 +86,8 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
   return costs;
 }
 
-std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition, int index,
-                                  bool with_head) {
+std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
+                                  int index, bool with_head) {
   const auto optimizer = [&] {
     return Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
   };

@@ -32,8 +32,8 @@ struct RunSettings {
   PlanShape shape;  // stages, ranks, replicas, microbatches, placement
   int64_t microbatch_size = 2;
   std::string schedule, transport;
-  int threads = 1;                 // per rank; 0 in the file: cores / ranks
-  std::vector<int> partition;      // blocks per stage by hand; empty: balanced
+  int threads = 1;             // per rank; 0 in the file: cores / ranks
+  std::vector<int> partition;  // blocks per stage by hand; empty: balanced
 
   std::string optimizer_name;
   double clip = 1.0;
@@ -42,7 +42,7 @@ struct RunSettings {
   int64_t steps = 20, evaluate_every = 10, evaluate_sequences = 64, trace_steps = 20;
   uint64_t seed = 1;
   std::string folder;
-  bool float64 = false;            // run.precision = "float64"
+  bool float64 = false;  // run.precision = "float64"
 
   BatchShape batch_shape() const;
 };
@@ -60,7 +60,7 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
                                double gflops = 50, double gigabytes_per_second = 5);
 
 // A stage with its body, its optimizers, and a head where `with_head` says so (the last stage always has the readout).
-std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition, int index,
-                                  bool with_head);
+std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
+                                  int index, bool with_head);
 
 }  // namespace interlock

@@ -1,5 +1,6 @@
 #pragma once
-// A subcommand of `interlock`. One command per file, registered by name; main finds it and gives it the rest of the line.
+// A subcommand of `interlock`. One command per file, registered by name; main finds it and gives it the rest of the
+// line.
 
 #include <string>
 

@@ -53,10 +53,12 @@ Batch sample_of(const std::string& text, int64_t max_length) {
   }
   tokens.push_back(byte_tokens::end);
   targets.push_back(ignored_target);
-  if (masks == 0) throw Error(ExitCode::usage, "the text has no <mask>: mark the bytes to guess, as in \"#incl<mask>de\"");
+  if (masks == 0)
+    throw Error(ExitCode::usage, "the text has no <mask>: mark the bytes to guess, as in \"#incl<mask>de\"");
   const auto length = static_cast<int64_t>(tokens.size());
   if (length > max_length)
-    throw Error(ExitCode::usage, message("the text has ", length, " tokens with its ends, the model reads at most ", max_length));
+    throw Error(ExitCode::usage,
+                message("the text has ", length, " tokens with its ends, the model reads at most ", max_length));
   Batch batch;
   const auto options = at::TensorOptions().dtype(at::kLong);
   batch.inputs = at::full({1, length}, 0, options);
@@ -91,11 +93,13 @@ std::vector<std::vector<Guess>> Fill::guesses() const {
   const auto file = SafetensorsFile::open(weights_path(path_));
   const auto config = file->metadata().find("interlock.config");
   if (config == file->metadata().end())
-    throw Error(ExitCode::bad_input, message(file->path(), ": does not say which model it belongs to (no interlock.config in its "
+    throw Error(ExitCode::bad_input, message(file->path(),
+                                             ": does not say which model it belongs to (no interlock.config in its "
                                              "metadata); weights written by `interlock train` do"));
   const RunSettings settings = read_settings(Config::from_text(config->second));
   if (settings.dataset_name != "text")
-    throw Error(ExitCode::config, message("fill needs a model of text, these weights were trained on data \"", settings.dataset_name, "\""));
+    throw Error(ExitCode::config, message("fill needs a model of text, these weights were trained on data \"",
+                                          settings.dataset_name, "\""));
   const auto dataset = make_dataset(settings);
   const auto model = make_model(settings, *dataset);
   const auto body = model->body(0, model->blocks());
@@ -107,7 +111,8 @@ std::vector<std::vector<Guess>> Fill::guesses() const {
   const Batch batch = sample_of(text_, settings.config.section("model").integer("max_length", 64));
   const ForwardContext context{&batch, settings.seed, 0, false};
   const at::Tensor scores = readout->scores(body->forward(batch.inputs, context), context);
-  const auto [probabilities, ids] = at::topk(at::softmax(scores.to(at::kDouble), 1), std::min<int64_t>(top_, scores.size(1)), 1);
+  const auto [probabilities, ids] =
+      at::topk(at::softmax(scores.to(at::kDouble), 1), std::min<int64_t>(top_, scores.size(1)), 1);
   std::vector<std::vector<Guess>> result(probabilities.size(0));
   for (int64_t mask = 0; mask < probabilities.size(0); ++mask)
     for (int64_t rank = 0; rank < probabilities.size(1); ++rank)

@@ -33,11 +33,12 @@ void load_weights(torch::nn::Module& module, const SafetensorsFile& file) {
     if (entry == nullptr) throw Error(ExitCode::bad_input, message(file.path(), ": has no tensor ", named.key()));
     const std::vector<int64_t> wanted = named.value().sizes().vec();
     if (entry->shape != wanted)
-      throw Error(ExitCode::bad_input, message(file.path(), ": tensor ", named.key(), " has shape ", shape_text(entry->shape),
-                                               ", the model needs ", shape_text(wanted)));
+      throw Error(ExitCode::bad_input, message(file.path(), ": tensor ", named.key(), " has shape ",
+                                               shape_text(entry->shape), ", the model needs ", shape_text(wanted)));
     const auto bytes = file.bytes(*entry);
     // from_blob wants a mutable pointer; the map is only read.
-    const at::Tensor stored = at::from_blob(const_cast<std::byte*>(bytes.data()), wanted, at::TensorOptions().dtype(dtype_of(file, *entry)));
+    const at::Tensor stored =
+        at::from_blob(const_cast<std::byte*>(bytes.data()), wanted, at::TensorOptions().dtype(dtype_of(file, *entry)));
     named.value().copy_(stored);
   }
 }

@@ -22,7 +22,8 @@ int say(const std::string& text, interlock::ExitCode code) {
 
 int main(int argc, char** argv) {
   using namespace interlock;
-  CLI::App app("Interlock trains a network as a pipeline of MPI ranks under local, interlocking or global learning.", "interlock");
+  CLI::App app("Interlock trains a network as a pipeline of MPI ranks under local, interlocking or global learning.",
+               "interlock");
   app.set_version_flag("--version", INTERLOCK_VERSION);
   app.require_subcommand(1);
   std::map<CLI::App*, std::unique_ptr<Command>> commands;
@@ -45,7 +46,8 @@ int main(int argc, char** argv) {
   } catch (const Error& error) {
     return say(error.what(), error.code());
   } catch (const std::bad_alloc&) {
-    return say("out of memory; a smaller parallel.microbatch_size, more ranks or fewer microbatches need less", ExitCode::gave_up);
+    return say("out of memory; a smaller parallel.microbatch_size, more ranks or fewer microbatches need less",
+               ExitCode::gave_up);
   } catch (const std::exception& problem) {
     return say(problem.what(), ExitCode::gave_up);
   }

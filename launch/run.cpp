@@ -36,7 +36,8 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
   const std::vector<int> partition = make_partition(settings, *model);
   TrainerSettings trainer;
   trainer.plans = make_plans(settings);
-  trainer.learning_rate = LearningRate(LearningRate::Config::from(settings.config.section("optimizer"), settings.steps));
+  trainer.learning_rate =
+      LearningRate(LearningRate::Config::from(settings.config.section("optimizer"), settings.steps));
   trainer.clip = settings.clip;
   trainer.seed = settings.seed;
   trainer.steps = settings.steps;
@@ -48,8 +49,14 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
 
   const Topology topology{settings.shape, transport.rank()};
   auto loader = std::make_shared<const Loader>(std::move(dataset), settings.batch_shape());
-  Engine::Parts parts{transport, topology, {}, loader, model->boundary_shape(), settings.float64 ? at::kDouble : at::kFloat,
-                      trainer.run, settings.trace_steps};
+  Engine::Parts parts{transport,
+                      topology,
+                      {},
+                      loader,
+                      model->boundary_shape(),
+                      settings.float64 ? at::kDouble : at::kFloat,
+                      trainer.run,
+                      settings.trace_steps};
   for (const int index : topology.stages()) {
     const bool with_head = std::any_of(trainer.plans.begin(), trainer.plans.end(),
                                        [&](const auto& rule) { return rule.plan.flows.stages[index].has_loss; });

@@ -9,9 +9,10 @@
 
 namespace interlock {
 
-// Ranks and threads of one run. Every rank calls it; the summary is filled on rank 0. `outlets.weights_path` must be the same
-// on all ranks. `dataset` may be shared by ranks of one process; it is open.
-RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset, TrainerOutlets outlets);
+// Ranks and threads of one run. Every rank calls it; the summary is filled on rank 0. `outlets.weights_path` must be
+// the same on all ranks. `dataset` may be shared by ranks of one process; it is open.
+RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+                    TrainerOutlets outlets);
 
 // Proved plans of all rules of a run.
 std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings);

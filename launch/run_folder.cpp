@@ -28,7 +28,8 @@ std::string now_utc() {
 
 bool of_a_run(const fs::path& file) {
   const std::string name = file.filename().string();
-  for (const char* known : {"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json", "weights.safetensors"})
+  for (const char* known :
+       {"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json", "weights.safetensors"})
     if (name == known) return true;
   return name.starts_with("events.out.tfevents.");
 }
@@ -41,7 +42,8 @@ void RunFolder::check(const std::string& path, bool overwrite) {
     throw Error(ExitCode::cannot_write, message("run.folder: ", path, " exists and is not a folder"));
   if (!overwrite && fs::is_directory(path, problem) && !fs::is_empty(path, problem))
     throw Error(ExitCode::cannot_write,
-                message("run.folder: ", path, " exists already and is kept; choose another with --set run.folder=..., or "
+                message("run.folder: ", path,
+                        " exists already and is kept; choose another with --set run.folder=..., or "
                         "replace its files with --overwrite"));
 }
 
@@ -49,9 +51,11 @@ RunFolder::RunFolder(const std::string& path, bool overwrite) : path_(path), sta
   check(path, overwrite);
   std::error_code problem;
   fs::create_directories(path, problem);
-  if (problem) throw Error(ExitCode::cannot_write, message("run.folder: cannot create ", path, ": ", problem.message()));
+  if (problem)
+    throw Error(ExitCode::cannot_write, message("run.folder: cannot create ", path, ": ", problem.message()));
   if (access(path.c_str(), W_OK | X_OK) != 0)
-    throw Error(ExitCode::cannot_write, message("run.folder: ", path, " is not writable; choose another with --set run.folder=..."));
+    throw Error(ExitCode::cannot_write,
+                message("run.folder: ", path, " is not writable; choose another with --set run.folder=..."));
   for (const auto& entry : fs::directory_iterator(path, problem))
     if (of_a_run(entry.path())) fs::remove(entry.path(), problem);
 }
@@ -71,8 +75,13 @@ void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary
   json ranks = json::array();
   for (const RankSummary& rank : summary.ranks) {
     traces.push_back(rank.trace);
-    ranks.push_back({{"rank", rank.rank}, {"host", rank.host}, {"peak_rss_mib", rank.peak_rss_mib}, {"seconds", rank.seconds},
-                     {"idle_seconds", rank.waited}, {"clock_offset", rank.trace.clock_offset}, {"clock_error", rank.trace.clock_error}});
+    ranks.push_back({{"rank", rank.rank},
+                     {"host", rank.host},
+                     {"peak_rss_mib", rank.peak_rss_mib},
+                     {"seconds", rank.seconds},
+                     {"idle_seconds", rank.waited},
+                     {"clock_offset", rank.trace.clock_offset},
+                     {"clock_error", rank.trace.clock_error}});
   }
   write_chrome_trace(file("trace.json"), traces);
   write_atomically(file("costs.json"), costs_json(costs));
@@ -92,10 +101,16 @@ void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary
 std::string costs_json(const SimulationCosts& costs) {
   json stages = json::array();
   for (const StageCosts& stage : costs.stages)
-    stages.push_back({{"forward", stage.forward}, {"input_gradient", stage.input_gradient}, {"weight_gradient", stage.weight_gradient},
-                      {"loss", stage.loss}, {"update", stage.update}, {"message_bytes", stage.message_bytes},
-                      {"activation_bytes", stage.activation_bytes}, {"fixed_bytes", stage.fixed_bytes}});
-  return json{{"stages", stages}, {"seconds_per_byte", costs.seconds_per_byte}, {"latency", costs.latency}}.dump(2) + "\n";
+    stages.push_back({{"forward", stage.forward},
+                      {"input_gradient", stage.input_gradient},
+                      {"weight_gradient", stage.weight_gradient},
+                      {"loss", stage.loss},
+                      {"update", stage.update},
+                      {"message_bytes", stage.message_bytes},
+                      {"activation_bytes", stage.activation_bytes},
+                      {"fixed_bytes", stage.fixed_bytes}});
+  return json{{"stages", stages}, {"seconds_per_byte", costs.seconds_per_byte}, {"latency", costs.latency}}.dump(2) +
+         "\n";
 }
 
 }  // namespace interlock

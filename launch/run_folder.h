@@ -1,6 +1,6 @@
 #pragma once
-// The folder a run leaves behind: config.toml, manifest.json, metrics.jsonl, TensorBoard events, trace.json, costs.json,
-// weights.safetensors. Only rank 0 writes it.
+// The folder a run leaves behind: config.toml, manifest.json, metrics.jsonl, TensorBoard events, trace.json,
+// costs.json, weights.safetensors. Only rank 0 writes it.
 
 #include <memory>
 #include <string>
@@ -12,7 +12,8 @@ namespace interlock {
 
 class RunFolder {
  public:
-  // Refuses a folder that exists and is not empty unless `overwrite`; then only the files of a run are removed. Error(cannot_write).
+  // Refuses a folder that exists and is not empty unless `overwrite`; then only the files of a run are removed.
+  // Error(cannot_write).
   static void check(const std::string& path, bool overwrite);
   RunFolder(const std::string& path, bool overwrite);
 

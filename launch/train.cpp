@@ -1,4 +1,5 @@
-// `interlock train`: one run from a config. Alone it starts its own mpirun; under mpirun or srun it is one of the ranks.
+// `interlock train`: one run from a config. Alone it starts its own mpirun; under mpirun or srun it is one of the
+// ranks.
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
@@ -23,7 +24,9 @@ class Train final : public Command {
   std::string summary() const override { return "train a model as a config says"; }
   void declare(CLI::App& app) override {
     app.add_option("config", config_, "the run as a TOML file")->required();
-    app.add_option("--set", overrides_, "override a key: section.key=value")->type_name("KEY=VALUE")->allow_extra_args(false);
+    app.add_option("--set", overrides_, "override a key: section.key=value")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false);
     app.add_flag("--json", json_, "end with one JSON object on stdout");
     app.add_flag("--overwrite", overwrite_, "replace the files of a run folder that exists");
   }
@@ -56,14 +59,16 @@ int Train::run() {
   try {
     const RunSettings settings = load();
     const int world = settings.shape.ranks * settings.shape.replicas;
-    const bool threads = settings.transport == "loopback" || (!place.launched && world == 1 && settings.transport == "auto");
+    const bool threads =
+        settings.transport == "loopback" || (!place.launched && world == 1 && settings.transport == "auto");
     if (place.launched && !threads && place.size != world)
       throw Error(ExitCode::config,
-                  message("this run needs ", world, " processes (parallel.ranks ", settings.shape.ranks, " x parallel.replicas ",
-                          settings.shape.replicas, "), but was started with ", place.size, "; start it with -n ", world,
-                          ", or change parallel.ranks or parallel.replicas"));
+                  message("this run needs ", world, " processes (parallel.ranks ", settings.shape.ranks,
+                          " x parallel.replicas ", settings.shape.replicas, "), but was started with ", place.size,
+                          "; start it with -n ", world, ", or change parallel.ranks or parallel.replicas"));
     if (place.launched && threads && place.size != 1)
-      throw Error(ExitCode::config, message("transport loopback runs all ranks in one process, but ", place.size, " were started"));
+      throw Error(ExitCode::config,
+                  message("transport loopback runs all ranks in one process, but ", place.size, " were started"));
     // What can be refused is refused before any rank starts: the data, the folder, the plans.
     if (place.rank == 0) RunFolder::check(settings.folder, overwrite_);
     if (!place.launched && !threads) {
@@ -105,7 +110,8 @@ int Train::run_threads(const RunSettings& settings, std::shared_ptr<const Datase
   return 0;
 }
 
-int Train::run_process(const RunSettings& settings, std::shared_ptr<const Dataset> dataset, const LaunchPlace& place) const {
+int Train::run_process(const RunSettings& settings, std::shared_ptr<const Dataset> dataset,
+                       const LaunchPlace& place) const {
   const auto transport = make_mpi();
   try {
     if (place.rank == 0) {
@@ -125,7 +131,8 @@ int Train::run_process(const RunSettings& settings, std::shared_ptr<const Datase
   return 0;
 }
 
-RunSummary Train::lead(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset) const {
+RunSummary Train::lead(const RunSettings& settings, Transport& transport,
+                       std::shared_ptr<const Dataset> dataset) const {
   RunFolder folder(settings.folder, overwrite_);
   folder.write_start(settings, transport.description());
   Progress progress("interlock", settings.steps);
@@ -136,7 +143,8 @@ RunSummary Train::lead(const RunSettings& settings, Transport& transport, std::s
   RunSummary summary = run_rank(settings, transport, dataset, outlets);
   progress.finish();
   const auto model = make_model(settings, *dataset);
-  folder.write_end(settings, summary, measured_costs(summary, estimate_costs(settings, *model, make_partition(settings, *model))));
+  folder.write_end(settings, summary,
+                   measured_costs(summary, estimate_costs(settings, *model, make_partition(settings, *model))));
   tell(settings, summary, *dataset);
   return summary;
 }
@@ -162,19 +170,22 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
   text << std::fixed;
   text.precision(3);
   text << "Trained " << summary.steps << " steps in " << summary.seconds << " s: loss " << summary.loss << ", "
-       << static_cast<int64_t>(summary.tokens_per_second) << " tokens/s, ranks idle " << 100 * summary.idle_share << " % of the time\n";
+       << static_cast<int64_t>(summary.tokens_per_second) << " tokens/s, ranks idle " << 100 * summary.idle_share
+       << " % of the time\n";
   if (evaluated)
-    text << "Held-out loss " << *summary.validation_loss << " nats per predicted token; the unigram baseline on the same targets is "
-         << baseline << "\n";
-  text << "Weights  " << weights_file(settings) << "\nMetrics  " << settings.folder << "/metrics.jsonl (TensorBoard events beside it)\nTrace    "
-       << settings.folder << "/trace.json (open in ui.perfetto.dev)\n";
+    text << "Held-out loss " << *summary.validation_loss
+         << " nats per predicted token; the unigram baseline on the same targets is " << baseline << "\n";
+  text << "Weights  " << weights_file(settings) << "\nMetrics  " << settings.folder
+       << "/metrics.jsonl (TensorBoard events beside it)\nTrace    " << settings.folder
+       << "/trace.json (open in ui.perfetto.dev)\n";
   if (!json_) {
     std::cout << text.str() << std::flush;
     return;
   }
   std::cerr << text.str();
   json boundaries = json::array();
-  for (size_t k = 0; k < forward.size(); ++k) boundaries.push_back({{"forward", forward[k]}, {"backward", backward[k]}});
+  for (size_t k = 0; k < forward.size(); ++k)
+    boundaries.push_back({{"forward", forward[k]}, {"backward", backward[k]}});
   const json result = {{"run", settings.folder},
                        {"steps", summary.steps},
                        {"loss", summary.loss},

@@ -1,5 +1,5 @@
-// The model "mlp": a chain of linear layers with ReLU for data sets of plain numbers. Small, for tests and a classification
-// example. Owns its settings, slices and readout.
+// The model "mlp": a chain of linear layers with ReLU for data sets of plain numbers. Small, for tests and a
+// classification example. Owns its settings, slices and readout.
 #include <ATen/ops/relu.h>
 
 #include "models/blocks/heads.h"
@@ -54,7 +54,8 @@ class MlpBody : public Body {
     at::Tensor hidden = input_ ? at::relu(input_->forward(input.to(settings_.type))) : input;
     auto layer = static_cast<uint64_t>(begin_);
     for (const auto& linear : layers_) {
-      hidden = keyed_dropout(at::relu(linear->forward(hidden)), settings_.dropout, layer++, Site::feed_forward, context);
+      hidden =
+          keyed_dropout(at::relu(linear->forward(hidden)), settings_.dropout, layer++, Site::feed_forward, context);
     }
     return hidden;
   }
@@ -80,7 +81,8 @@ class MlpReadout : public RowHead {
   std::shared_ptr<Linear> decoder_;
 };
 
-// Of one linear layer on `samples` rows; saved is its input, and a ReLU keeps its result, which is the next layer's input.
+// Of one linear layer on `samples` rows; saved is its input, and a ReLU keeps its result, which is the next layer's
+// input.
 Costs layer_costs(int64_t inputs, int64_t outputs, int64_t samples, at::ScalarType type) {
   Costs costs;
   costs.forward_flops = 2.0 * static_cast<double>(samples * inputs * outputs);

@@ -1,5 +1,6 @@
-// The model "roberta": the encoder of Liu et al., 2019 (learned positions with offset 2, post-norm blocks, exact GELU, masked
-// language modelling) with the parameter names of Hugging Face's RobertaForMaskedLM. Owns its settings, slices and readout.
+// The model "roberta": the encoder of Liu et al., 2019 (learned positions with offset 2, post-norm blocks, exact GELU,
+// masked language modelling) with the parameter names of Hugging Face's RobertaForMaskedLM. Owns its settings, slices
+// and readout.
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/zeros.h>
 
@@ -17,7 +18,8 @@
 namespace interlock {
 namespace {
 
-// The share of positions that readouts are taken to predict when costs are estimated: the mask rate of BERT and RoBERTa.
+// The share of positions that readouts are taken to predict when costs are estimated: the mask rate of BERT and
+// RoBERTa.
 constexpr double predicted_share = 0.15;
 
 struct RobertaSettings {
@@ -35,9 +37,9 @@ double read_rate(const Section& model, const std::string& key, double fallback) 
 
 void check_against_data(const ModelSettings& given, const RobertaSettings& settings) {
   if (given.classes > 0 && settings.vocabulary < given.classes) {
-    given.model.refuse("vocabulary", message("vocabulary too small for the data: the model has ", settings.vocabulary,
-                                             " entries, the data set ", given.classes, "; set it to ", given.classes,
-                                             " or more"));
+    given.model.refuse("vocabulary",
+                       message("vocabulary too small for the data: the model has ", settings.vocabulary,
+                               " entries, the data set ", given.classes, "; set it to ", given.classes, " or more"));
   }
   if (given.sample_length > settings.max_length) {
     given.model.refuse("max_length", message("is ", settings.max_length, ", but samples have up to ",
@@ -160,7 +162,8 @@ class Roberta : public Model {
   }
 
   std::vector<Costs> block_costs(int64_t samples) const override {
-    std::vector<Costs> costs(static_cast<size_t>(blocks()), transformer_costs(settings_.block, samples, settings_.length));
+    std::vector<Costs> costs(static_cast<size_t>(blocks()),
+                             transformer_costs(settings_.block, samples, settings_.length));
     costs[0] += embedding_costs(samples);
     return costs;
   }
@@ -177,8 +180,8 @@ class Roberta : public Model {
 
   Costs head_costs(const std::string& kind, int64_t samples) const override {
     check_kind(kind);
-    Costs costs = linear_head_costs(settings_.block.width, settings_.vocabulary, predicted_rows(samples),
-                                    settings_.block.type);
+    Costs costs =
+        linear_head_costs(settings_.block.width, settings_.vocabulary, predicted_rows(samples), settings_.block.type);
     if (kind == "block") costs += transformer_costs(settings_.block, samples, settings_.length);
     return costs;
   }

@@ -35,8 +35,8 @@ struct Engine::Step {
   // By (stage, microbatch): inputs that arrived, outputs to send, gradients that came for a stage or go out of it.
   std::map<std::pair<int, int>, Arrival> inputs;
   std::map<std::pair<int, int>, at::Tensor> outputs;
-  std::map<std::array<int, 3>, Arrival> incoming;      // stage, microbatch, incoming stream
-  std::map<std::array<int, 3>, at::Tensor> outgoing;   // stage, microbatch, outgoing stream
+  std::map<std::array<int, 3>, Arrival> incoming;                       // stage, microbatch, incoming stream
+  std::map<std::array<int, 3>, at::Tensor> outgoing;                    // stage, microbatch, outgoing stream
   std::map<int, std::pair<std::shared_ptr<const Batch>, int>> batches;  // microbatch -> batch, forwards still to come
   std::map<int, StageReport> reports;
   std::vector<LossValue> evaluated;
@@ -46,8 +46,8 @@ Engine::Engine(Parts parts)
     : parts_(std::move(parts)),
       // Groups are numbered so that no two share a lane: one per pipeline rank, then one per replica.
       same_stages_(parts_.transport, parts_.topology.same_stages(), 1 + parts_.topology.pipeline_rank(), parts_.run),
-      pipeline_(parts_.transport, parts_.topology.pipeline(), 1 + parts_.topology.shape.ranks + parts_.topology.replica(),
-                parts_.run),
+      pipeline_(parts_.transport, parts_.topology.pipeline(),
+                1 + parts_.topology.shape.ranks + parts_.topology.replica(), parts_.run),
       trace_(parts_.trace_steps) {
   counters_.forward.resize(std::max(0, parts_.topology.shape.stages - 1));
   counters_.backward.resize(counters_.forward.size());
@@ -100,18 +100,34 @@ void Engine::perform(Step& step, const Action& action) {
   current_ = text_of(action, step.plan.flows);
   const double waited_before = step.waited, begin = TraceRecorder::now();
   switch (action.kind) {
-    case Kind::forward: forward(step, action); break;
-    case Kind::loss: loss(step, action); break;
+    case Kind::forward:
+      forward(step, action);
+      break;
+    case Kind::loss:
+      loss(step, action);
+      break;
     case Kind::input_gradient:
     case Kind::weight_gradient:
-    case Kind::backward: pass(step, action); break;
+    case Kind::backward:
+      pass(step, action);
+      break;
     case Kind::send_forward:
-    case Kind::send_backward: send(step, action); break;
+    case Kind::send_backward:
+      send(step, action);
+      break;
     case Kind::receive_forward:
-    case Kind::receive_backward: post(step, action); break;
-    case Kind::reduce_gradient: reduce_gradient(step, stage(action.stage)); break;
-    case Kind::reduce_norm: reduce_norm(step); break;
-    case Kind::update: update(step, stage(action.stage)); break;
+    case Kind::receive_backward:
+      post(step, action);
+      break;
+    case Kind::reduce_gradient:
+      reduce_gradient(step, stage(action.stage));
+      break;
+    case Kind::reduce_norm:
+      reduce_norm(step);
+      break;
+    case Kind::update:
+      update(step, stage(action.stage));
+      break;
   }
   if (step.evaluation) return;
   const double end = TraceRecorder::now(), waited = step.waited - waited_before;
@@ -177,8 +193,8 @@ void Engine::loss(Step& step, const Action& action) {
   const LossValue value = stage(action.stage).loss(action.microbatch, step.targets);
   if (!std::isfinite(value.sum))
     throw Error(ExitCode::gave_up,
-                message("the loss of stage ", action.stage, " is ", value.sum, " at step ", step.options.step, ", microbatch ",
-                        action.microbatch, " of replica ", parts_.topology.replica(),
+                message("the loss of stage ", action.stage, " is ", value.sum, " at step ", step.options.step,
+                        ", microbatch ", action.microbatch, " of replica ", parts_.topology.replica(),
                         "; the weights of the last evaluation are kept. A lower optimizer.learning_rate, a longer "
                         "optimizer.warmup_steps or optimizer.clip may help"));
   StageReport& report = step.reports[action.stage];
@@ -235,9 +251,10 @@ MessageHeader Engine::header(const Step& step, MessageKind kind, int boundary, i
 
 uint64_t Engine::flow_id(const Step& step, MessageKind kind, int boundary, int stream, int microbatch) const {
   uint64_t id = 1469598103934665603ULL;  // FNV-1a over what names the message
-  for (const uint64_t part : {static_cast<uint64_t>(parts_.topology.replica()), static_cast<uint64_t>(step.options.step),
-                              static_cast<uint64_t>(kind), static_cast<uint64_t>(boundary), static_cast<uint64_t>(stream),
-                              static_cast<uint64_t>(microbatch)})
+  for (const uint64_t part :
+       {static_cast<uint64_t>(parts_.topology.replica()), static_cast<uint64_t>(step.options.step),
+        static_cast<uint64_t>(kind), static_cast<uint64_t>(boundary), static_cast<uint64_t>(stream),
+        static_cast<uint64_t>(microbatch)})
     id = (id ^ part) * 1099511628211ULL;
   return id | 1;
 }
@@ -284,12 +301,13 @@ void Engine::send(Step& step, const Action& action) {
 void Engine::post(Step& step, const Action& action) {
   const bool forward = action.kind == Kind::receive_forward;
   const int boundary = forward ? action.stage - 1 : action.stage, stream = forward ? 0 : action.stream;
-  const int64_t samples = step.evaluation
-                              ? parts_.loader->held_out_samples(step.evaluation->limit, step.evaluation->indices[action.microbatch])
-                              : parts_.loader->shape().microbatch_size;
+  const int64_t samples = step.evaluation ? parts_.loader->held_out_samples(step.evaluation->limit,
+                                                                            step.evaluation->indices[action.microbatch])
+                                          : parts_.loader->shape().microbatch_size;
   std::vector<int64_t> shape{samples};
   shape.insert(shape.end(), parts_.boundary_shape.begin(), parts_.boundary_shape.end());
-  at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(parts_.dtype));  // 64-byte aligned by LibTorch's allocator
+  at::Tensor tensor =
+      at::empty(shape, at::TensorOptions().dtype(parts_.dtype));  // 64-byte aligned by LibTorch's allocator
   const MessageKind kind = forward ? MessageKind::activation : MessageKind::gradient;
   const int loss = forward ? -1 : step.plan.flows.stages[action.stage].incoming[stream].losses.front();
   const MessageHeader what = header(step, kind, boundary, stream, loss, action.microbatch, tensor);
@@ -334,7 +352,8 @@ void Engine::reduce_gradient(Step& step, Stage& here) {
   }
   const double end = TraceRecorder::now();
   step.waited += end - begin;
-  if (trace_.wants(step.options.step)) trace_.record({TraceTrack::waiting, begin, end, current_, step.options.step, 0, 0});
+  if (trace_.wants(step.options.step))
+    trace_.record({TraceTrack::waiting, begin, end, current_, step.options.step, 0, 0});
 }
 
 void Engine::reduce_norm(Step& step) {
@@ -347,7 +366,8 @@ void Engine::reduce_norm(Step& step) {
   }
   const double computed = TraceRecorder::now();
   const std::vector<double> all = pipeline_.all_gather(std::span<const double>(mine));
-  // Every stage stands on one rank, the others have zero for it: adding in stage order gives the same bits for any placement.
+  // Every stage stands on one rank, the others have zero for it: adding in stage order gives the same bits for any
+  // placement.
   double total = 0;
   for (int index = 0; index < step.plan.shape.stages; ++index)
     total += all[static_cast<size_t>(step.plan.shape.rank_of(index)) * mine.size() + index];
@@ -367,9 +387,10 @@ void Engine::update(Step& step, Stage& here) {
   if (here.runs_loss()) report.head_norm_squared = here.head()->squared_norm();
   const double together = report.body_norm_squared + (here.head_is_readout() ? report.head_norm_squared : 0.0);
   if (!std::isfinite(together) || !std::isfinite(report.head_norm_squared))
-    throw Error(ExitCode::gave_up, message("the gradient of stage ", here.index(), " is not finite at step ", step.options.step,
-                                           "; the weights of the last evaluation are kept. A lower "
-                                           "optimizer.learning_rate may help"));
+    throw Error(ExitCode::gave_up,
+                message("the gradient of stage ", here.index(), " is not finite at step ", step.options.step,
+                        "; the weights of the last evaluation are kept. A lower "
+                        "optimizer.learning_rate may help"));
   const auto clip = [&](Trainable& part, double norm_squared) {
     const double norm = std::sqrt(norm_squared);
     if (step.options.clip > 0 && norm > step.options.clip) part.scale(step.options.clip / (norm + 1e-6));

@@ -1,6 +1,6 @@
 #pragma once
-// Performs a plan on one rank: walks its list of actions, hands tensors between stages on this rank, sends and receives the
-// others while computing, and measures. It knows actions and streams; it knows no learning rule and no schedule.
+// Performs a plan on one rank: walks its list of actions, hands tensors between stages on this rank, sends and receives
+// the others while computing, and measures. It knows actions and streams; it knows no learning rule and no schedule.
 
 #include <ATen/core/Tensor.h>
 
@@ -35,22 +35,23 @@ struct StepOptions {
 
 struct StageReport {
   int stage = 0;
-  LossValue loss;            // of all microbatches of this replica; count 0 when no loss ran
+  LossValue loss;                                       // of all microbatches of this replica; count 0 when no loss ran
   double body_norm_squared = 0, head_norm_squared = 0;  // before clipping
 };
 
 struct StepReport {
   int64_t step = 0;
-  std::vector<StageReport> stages;  // of this rank
-  double seconds = 0;  // from the end of this rank's step before
-  double waited = 0;   // of these, for messages, barriers and reductions
+  std::vector<StageReport> stages;    // of this rank
+  double seconds = 0;                 // from the end of this rank's step before
+  double waited = 0;                  // of these, for messages, barriers and reductions
   double norm_squared_of_model = -1;  // when the norm was taken over the model
 };
 
 // Totals since the start, to hold against the plan.
 struct EngineCounters {
-  std::vector<uint64_t> forward, backward;  // per boundary, hand-overs inside the rank included (counted where they leave)
-  uint64_t messages = 0, bytes = 0;         // between ranks
+  std::vector<uint64_t> forward,
+      backward;                      // per boundary, hand-overs inside the rank included (counted where they leave)
+  uint64_t messages = 0, bytes = 0;  // between ranks
 };
 
 // Mean seconds of every kind of action of a stage: what simulate needs.
@@ -75,7 +76,8 @@ class Engine {
   ~Engine();
 
   StepReport train(const Plan& plan, const StepOptions& options);
-  // Losses of the last stage by held-out microbatch (those of this replica, plan.shape.microbatches of them); empty elsewhere.
+  // Losses of the last stage by held-out microbatch (those of this replica, plan.shape.microbatches of them); empty
+  // elsewhere.
   struct EvaluationShare {
     int64_t limit = 0;             // held-out samples in all
     std::vector<int64_t> indices;  // held-out microbatches of this replica, in order

@@ -11,21 +11,28 @@ namespace {
 constexpr Lane report_lane{MessageKind::report, 0, 0};
 
 std::vector<double> pack(const StepReport& report) {
-  std::vector<double> packed{static_cast<double>(report.step), report.seconds, report.waited, report.norm_squared_of_model};
+  std::vector<double> packed{static_cast<double>(report.step), report.seconds, report.waited,
+                             report.norm_squared_of_model};
   for (const StageReport& stage : report.stages)
-    packed.insert(packed.end(), {static_cast<double>(stage.stage), stage.loss.sum, static_cast<double>(stage.loss.count),
-                                 stage.body_norm_squared, stage.head_norm_squared});
+    packed.insert(packed.end(),
+                  {static_cast<double>(stage.stage), stage.loss.sum, static_cast<double>(stage.loss.count),
+                   stage.body_norm_squared, stage.head_norm_squared});
   return packed;
 }
 
 StepReport unpack(const Buffer& payload) {
   std::vector<double> packed(payload.bytes / sizeof(double));
   std::memcpy(packed.data(), payload.data, packed.size() * sizeof(double));
-  StepReport report{.step = static_cast<int64_t>(packed[0]), .stages = {}, .seconds = packed[1], .waited = packed[2],
+  StepReport report{.step = static_cast<int64_t>(packed[0]),
+                    .stages = {},
+                    .seconds = packed[1],
+                    .waited = packed[2],
                     .norm_squared_of_model = packed[3]};
   for (size_t at = 4; at + 5 <= packed.size(); at += 5)
-    report.stages.push_back({static_cast<int>(packed[at]), {packed[at + 1], static_cast<int64_t>(packed[at + 2])},
-                             packed[at + 3], packed[at + 4]});
+    report.stages.push_back({static_cast<int>(packed[at]),
+                             {packed[at + 1], static_cast<int64_t>(packed[at + 2])},
+                             packed[at + 3],
+                             packed[at + 4]});
   return report;
 }
 
@@ -103,7 +110,8 @@ void ReportExchange::drain() {
   sending_.clear();
 }
 
-StepMetrics summarize(const std::vector<StepReport>& reports, const Topology& topology, double learning_rate, double tokens) {
+StepMetrics summarize(const std::vector<StepReport>& reports, const Topology& topology, double learning_rate,
+                      double tokens) {
   StepMetrics metrics;
   metrics.step = reports.front().step;
   metrics.learning_rate = learning_rate;
@@ -120,7 +128,8 @@ StepMetrics summarize(const std::vector<StepReport>& reports, const Topology& to
       loss.sum += stage.loss.sum;
       loss.count += stage.loss.count;
       if (first_replica)
-        norm_squared += stage.body_norm_squared + (stage.stage + 1 == topology.shape.stages ? stage.head_norm_squared : 0.0);
+        norm_squared +=
+            stage.body_norm_squared + (stage.stage + 1 == topology.shape.stages ? stage.head_norm_squared : 0.0);
     }
   }
   for (const auto& [stage, loss] : losses)

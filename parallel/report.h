@@ -1,6 +1,6 @@
 #pragma once
-// How the ranks' step reports meet on rank 0 without anybody waiting: each rank sends its report and goes on; rank 0 takes
-// what has come between its own steps, and a step is complete once all ranks have reported it.
+// How the ranks' step reports meet on rank 0 without anybody waiting: each rank sends its report and goes on; rank 0
+// takes what has come between its own steps, and a step is complete once all ranks have reported it.
 
 #include <deque>
 #include <map>
@@ -17,7 +17,8 @@ class ReportExchange {
   ReportExchange(Transport& transport, uint64_t run);
   // Every rank, after each of its steps.
   void add(const StepReport& report);
-  // Rank 0: moves in what has come; returns the steps that became complete, ascending, each with the reports by world rank.
+  // Rank 0: moves in what has come; returns the steps that became complete, ascending, each with the reports by world
+  // rank.
   std::vector<std::vector<StepReport>> complete();
   // Rank 0: blocks until step `last` is complete and returns all that became complete.
   std::vector<std::vector<StepReport>> complete_through(int64_t last);
@@ -42,6 +43,7 @@ class ReportExchange {
 };
 
 // The line of metrics that the reports of one step make. `tokens` is the number of tokens of the whole step.
-StepMetrics summarize(const std::vector<StepReport>& reports, const Topology& topology, double learning_rate, double tokens);
+StepMetrics summarize(const std::vector<StepReport>& reports, const Topology& topology, double learning_rate,
+                      double tokens);
 
 }  // namespace interlock

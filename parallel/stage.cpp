@@ -15,7 +15,8 @@ namespace interlock {
 
 // ---- Trainable
 
-Trainable::Trainable(torch::nn::Module& module, std::unique_ptr<Optimizer> optimizer) : optimizer_(std::move(optimizer)) {
+Trainable::Trainable(torch::nn::Module& module, std::unique_ptr<Optimizer> optimizer)
+    : optimizer_(std::move(optimizer)) {
   int64_t elements = 0;
   for (const auto& named : module.named_parameters()) elements += named.value().numel();
   const auto first = module.parameters();
@@ -77,7 +78,8 @@ const std::vector<Term>& Stage::terms(int stream) const {
   return stream < 0 ? flow_->teach : flow_->outgoing[stream].terms;
 }
 
-at::Tensor Stage::forward(int microbatch, at::Tensor input, std::shared_ptr<const Batch> batch, ForwardContext context) {
+at::Tensor Stage::forward(int microbatch, at::Tensor input, std::shared_ptr<const Batch> batch,
+                          ForwardContext context) {
   Saved now;
   now.microbatch = microbatch;
   now.batch = std::move(batch);
@@ -110,7 +112,8 @@ LossValue Stage::loss(int microbatch, double targets) {
   }
   std::vector<at::Tensor> inputs = head_->values();
   if (flow_->own_loss_used) inputs.push_back(hidden);
-  const at::Tensor scale = at::scalar_tensor(targets > 0 ? 1.0 / targets : 0.0, result.sum.options().requires_grad(false));
+  const at::Tensor scale =
+      at::scalar_tensor(targets > 0 ? 1.0 / targets : 0.0, result.sum.options().requires_grad(false));
   std::vector<at::Tensor> gradients = torch::autograd::grad({result.sum}, inputs, {scale}, std::nullopt, false, true);
   if (flow_->own_loss_used) {
     now.own_gradient = gradients.back();
@@ -184,13 +187,15 @@ LossValue Stage::evaluate_loss(const at::Tensor& output, const ForwardContext& c
 }
 
 Stage::Saved& Stage::saved(int microbatch) {
-  const auto found = std::find_if(saved_.begin(), saved_.end(), [&](const Saved& s) { return s.microbatch == microbatch; });
+  const auto found =
+      std::find_if(saved_.begin(), saved_.end(), [&](const Saved& s) { return s.microbatch == microbatch; });
   assert(found != saved_.end());
   return *found;
 }
 
 void Stage::release_if_done(int microbatch) {
-  const auto found = std::find_if(saved_.begin(), saved_.end(), [&](const Saved& s) { return s.microbatch == microbatch; });
+  const auto found =
+      std::find_if(saved_.begin(), saved_.end(), [&](const Saved& s) { return s.microbatch == microbatch; });
   if (found->passes_left == 0 && !found->loss_left) saved_.erase(found);
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// A stage: a slice of the model, its head, their optimizers, and what is saved of the microbatches in flight. It computes
-// and never communicates; which passes it makes is told by its StageFlow, so no learning rule is known here.
+// A stage: a slice of the model, its head, their optimizers, and what is saved of the microbatches in flight. It
+// computes and never communicates; which passes it makes is told by its StageFlow, so no learning rule is known here.
 
 #include <ATen/core/Tensor.h>
 
@@ -55,7 +55,8 @@ class Stage {
 
   // F. `input` is detached; the batch stays alive until the last pass of the microbatch.
   at::Tensor forward(int microbatch, at::Tensor input, std::shared_ptr<const Batch> batch, ForwardContext context);
-  // L. The head's gradients of sum / `targets` are accumulated, and the gradient at the output is kept when it teaches a body.
+  // L. The head's gradients of sum / `targets` are accumulated, and the gradient at the output is kept when it teaches
+  // a body.
   LossValue loss(int microbatch, double targets);
   // Gradient at the output that came from the stage above for incoming stream `stream`.
   void deliver(int microbatch, int stream, at::Tensor gradient);

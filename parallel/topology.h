@@ -16,9 +16,7 @@ struct Topology {
   int world_size() const { return shape.ranks * shape.replicas; }
   int world_rank_of(int stage) const { return replica() * shape.ranks + shape.rank_of(stage); }
   std::vector<int> stages() const { return shape.stages_of(pipeline_rank()); }
-  bool holds(int stage) const {
-    return stage >= 0 && stage < shape.stages && shape.rank_of(stage) == pipeline_rank();
-  }
+  bool holds(int stage) const { return stage >= 0 && stage < shape.stages && shape.rank_of(stage) == pipeline_rank(); }
   // Ranks that hold the same stages, in replica order: their gradients are summed.
   std::vector<int> same_stages() const {
     std::vector<int> members;

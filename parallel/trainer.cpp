@@ -160,7 +160,8 @@ std::vector<RankSummary> Trainer::gather_summaries() {
   for (auto& stage : engine_.stages()) mine.costs[stage->index()] = engine_.measured(stage->index());
   mine.trace = {mine.rank, mine.host, clock_offset_, clock_error_, engine_.trace().slices()};
   std::vector<RankSummary> all;
-  for (const std::string& bytes : world_.all_gather(serialize(mine, engine_.trace()))) all.push_back(deserialize(bytes));
+  for (const std::string& bytes : world_.all_gather(serialize(mine, engine_.trace())))
+    all.push_back(deserialize(bytes));
   return all;
 }
 

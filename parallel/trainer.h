@@ -1,6 +1,6 @@
 #pragma once
-// The training loop of one rank: steps one after another under the plan of the rule in force, evaluations between them, and
-// on rank 0 what a run leaves behind.
+// The training loop of one rank: steps one after another under the plan of the rule in force, evaluations between them,
+// and on rank 0 what a run leaves behind.
 
 #include <array>
 #include <functional>

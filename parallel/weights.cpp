@@ -26,7 +26,8 @@ Named tensors_here(Engine& engine, const std::vector<std::pair<std::string, std:
 std::string announce(const Named& tensors) {
   nlohmann::json list = nlohmann::json::array();
   for (const auto& [name, tensor] : tensors)
-    list.push_back({{"name", name}, {"dtype", safetensors_dtype(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}});
+    list.push_back(
+        {{"name", name}, {"dtype", safetensors_dtype(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}});
   return list.dump();
 }
 
@@ -41,15 +42,21 @@ MessageHeader header_of(uint64_t bytes) {
 
 std::string safetensors_dtype(at::ScalarType dtype) {
   switch (dtype) {
-    case at::kFloat: return "F32";
-    case at::kDouble: return "F64";
-    case at::kBFloat16: return "BF16";
-    case at::kHalf: return "F16";
-    default: throw Error(ExitCode::config, message("weights of type ", c10::toString(dtype), " cannot be written"));
+    case at::kFloat:
+      return "F32";
+    case at::kDouble:
+      return "F64";
+    case at::kBFloat16:
+      return "BF16";
+    case at::kHalf:
+      return "F16";
+    default:
+      throw Error(ExitCode::config, message("weights of type ", c10::toString(dtype), " cannot be written"));
   }
 }
 
-void write_weights(Engine& engine, const std::string& path, const std::vector<std::pair<std::string, std::string>>& aliases,
+void write_weights(Engine& engine, const std::string& path,
+                   const std::vector<std::pair<std::string, std::string>>& aliases,
                    const std::map<std::string, std::string>& metadata) {
   const Named here = tensors_here(engine, aliases);
   // Every rank learns all names, so that senders and the writer agree on the order without asking.

@@ -1,6 +1,6 @@
 #pragma once
-// The weights of a run as one file: rank 0 writes it, the other ranks of its replica send their tensors one by one, so that
-// nobody holds the whole model.
+// The weights of a run as one file: rank 0 writes it, the other ranks of its replica send their tensors one by one, so
+// that nobody holds the whole model.
 
 #include <map>
 #include <string>
@@ -9,8 +9,10 @@
 
 namespace interlock {
 
-// Called by every rank of replica 0 at the same point; returns when the file stands whole. `aliases`: see Model::aliases.
-void write_weights(Engine& engine, const std::string& path, const std::vector<std::pair<std::string, std::string>>& aliases,
+// Called by every rank of replica 0 at the same point; returns when the file stands whole. `aliases`: see
+// Model::aliases.
+void write_weights(Engine& engine, const std::string& path,
+                   const std::vector<std::pair<std::string, std::string>>& aliases,
                    const std::map<std::string, std::string>& metadata);
 
 // Names of safetensors for the dtypes that a run trains in.

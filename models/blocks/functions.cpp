@@ -4,13 +4,13 @@
 #include <ATen/Context.h>
 #include <ATen/core/Reduction.h>
 #include <ATen/core/dispatch/Dispatcher.h>
+#include <ATen/core/grad_mode.h>
 #include <ATen/ops/_log_softmax.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
-#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -35,22 +35,23 @@ const std::optional<c10::TypedOperatorHandle<OneDnnLinear>>& one_dnn_linear() {
   return found;
 }
 
-// x W^T + bias without a graph. For products above about 16 million multiplications oneDNN is 6 % faster on AVX-512 than
-// the BLAS behind at::linear (112 against 105 GFLOP/s on one Zen 4 core); below, its set-up costs more than it saves.
-at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
+// x W^T + bias without a graph. For products above about 16 million multiplications oneDNN is 6 % faster on AVX-512
+// than the BLAS behind at::linear (112 against 105 GFLOP/s on one Zen 4 core); below, its set-up costs more than it
+// saves.
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
   constexpr int64_t worth_it = int64_t{1} << 24;
   const bool large = x.numel() * weight.size(0) >= worth_it;
   if (large && x.scalar_type() == at::kFloat && x.is_cpu() && one_dnn_linear()) {
-    const auto addend = bias.defined() ? std::optional<at::Tensor>(bias) : std::nullopt;
-    return one_dnn_linear()->call(x, weight, addend, "none", c10::List<std::optional<at::Scalar>>(), "");
+    return one_dnn_linear()->call(x, weight, bias, "none", c10::List<std::optional<at::Scalar>>(), "");
   }
   return at::linear(x, weight, bias);
 }
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const at::Tensor& bias) {
+                            const std::optional<at::Tensor>& bias) {
     context->save_for_backward({x, weight});
+    context->saved_data["bias"] = bias.has_value();
     return product(x, weight, bias);
   }
 
@@ -60,15 +61,15 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const at::Tensor& gradient = gradients[0];
     const at::Tensor rows = gradient.reshape({-1, weight.size(0)});
     variable_list result(3);
-    if (context->needs_input_grad(0)) result[0] = product(gradient, weight.t(), {});
+    if (context->needs_input_grad(0)) result[0] = product(gradient, weight.t(), std::nullopt);
     if (context->needs_input_grad(1)) result[1] = at::mm(rows.t(), x.reshape({-1, weight.size(1)}));
-    if (context->needs_input_grad(2)) result[2] = rows.sum(0);
+    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) result[2] = rows.sum(0);
     return result;
   }
 };
 
-// Turns rows of logits into rows of softmax - onehot, block by block so that a block is still in the cache (512 KiB) when
-// its next pass begins. Returns the summed loss.
+// Turns rows of logits into rows of softmax - onehot, block by block so that a block is still in the cache (512 KiB)
+// when its next pass begins. Returns the summed loss.
 at::Tensor logits_to_gradient(at::Tensor& logits, const at::Tensor& targets) {
   const int64_t rows = logits.size(0), row_bytes = logits.size(1) * logits.element_size();
   const int64_t block = std::max<int64_t>(1, (512 * 1024) / row_bytes);
@@ -96,7 +97,8 @@ struct CrossEntropySum : torch::autograd::Function<CrossEntropySum> {
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const at::Tensor saved = context->get_saved_variables()[0];
-    // The usual incoming gradient is 1: then nothing is copied. A multiple needs a buffer, for the saved one may be used again.
+    // The usual incoming gradient is 1: then nothing is copied. A multiple needs a buffer, for the saved one may be
+    // used again.
     const double factor = gradients[0].item<double>();
     return {factor == 1.0 ? saved : saved * factor, at::Tensor()};
   }
@@ -105,7 +107,7 @@ struct CrossEntropySum : torch::autograd::Function<CrossEntropySum> {
 }  // namespace
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return LinearFunction::apply(x, weight, bias);
+  return LinearFunction::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
 }
 
 at::Tensor cross_entropy_sum(at::Tensor logits, const at::Tensor& targets) {

@@ -1,16 +1,17 @@
 #pragma once
-// Operations with a backward of our own, because the library's composition of the same mathematics is slower or keeps more.
-// They are differentiable once; a gradient that nobody asks for is not computed (input-only and weight-only passes).
+// Operations with a backward of our own, because the library's composition of the same mathematics is slower or keeps
+// more. They are differentiable once; a gradient that nobody asks for is not computed (input-only and weight-only
+// passes).
 
 #include <ATen/core/Tensor.h>
 
 namespace interlock {
 
-// x W^T + bias over the last dimension of x.
+// x W^T + bias over the last dimension of x; `bias` may be undefined.
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
-// The sum over rows of -log softmax(logits[row])[targets[row]]. Uses `logits` as its working memory: the gradient is written
-// over it, so that one [rows, classes] buffer is alive where log_softmax and nll_loss keep three.
+// The sum over rows of -log softmax(logits[row])[targets[row]]. Uses `logits` as its working memory: the gradient is
+// written over it, so that one [rows, classes] buffer is alive where log_softmax and nll_loss keep three.
 at::Tensor cross_entropy_sum(at::Tensor logits, const at::Tensor& targets);
 
 }  // namespace interlock

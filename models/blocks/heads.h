@@ -55,8 +55,8 @@ class BlockHead : public LinearHead {
   std::shared_ptr<TransformerBlock> block_;
 };
 
-// Of norm + decoder on `rows` rows (an expectation, hence a double). Saved: the rows, the norm's mean and deviation, its
-// output, and the gradient of the scores, which is made in forward.
+// Of norm + decoder on `rows` rows (an expectation, hence a double). Saved: the rows, the norm's mean and deviation,
+// its output, and the gradient of the scores, which is made in forward.
 Costs linear_head_costs(int64_t width, int64_t classes, double rows, at::ScalarType type);
 
 }  // namespace interlock

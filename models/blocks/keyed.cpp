@@ -33,8 +33,8 @@ at::Tensor keyed_dropout(const at::Tensor& x, double rate, uint64_t layer, Site 
   const auto& samples = context.batch->sample_ids;
   assert(static_cast<int64_t>(samples.size()) == x.size(0));
   const Purpose purpose = site == Site::attention_probabilities ? Purpose::attention_dropout : Purpose::dropout;
-  const RandomKey key = random_key(context.seed, purpose, static_cast<uint64_t>(context.step), layer,
-                                   static_cast<uint64_t>(site));
+  const RandomKey key =
+      random_key(context.seed, purpose, static_cast<uint64_t>(context.step), layer, static_cast<uint64_t>(site));
   at::Tensor mask = at::empty(x.sizes(), x.options().requires_grad(false));
   if (x.scalar_type() == at::kDouble) {
     fill_masks<double>(mask, rate, key, samples);

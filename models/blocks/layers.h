@@ -1,6 +1,6 @@
 #pragma once
-// The parameters of the usual layers as modules, with names as Hugging Face's files have them. Unlike torch::nn's own they
-// leave their values unset at construction (initialize() fills them by name), and drag in no header but module.h.
+// The parameters of the usual layers as modules, with names as Hugging Face's files have them. Unlike torch::nn's own
+// they leave their values unset at construction (initialize() fills them by name), and drag in no header but module.h.
 
 #include <torch/nn/module.h>
 
@@ -34,8 +34,8 @@ class Embedding : public torch::nn::Module {
   at::Tensor weight;
 };
 
-// Registers `child` at a dotted path below `root` ("roberta.encoder.layer.4"), making plain modules along the way, so that
-// named_parameters() of a slice gives global names.
+// Registers `child` at a dotted path below `root` ("roberta.encoder.layer.4"), making plain modules along the way, so
+// that named_parameters() of a slice gives global names.
 void attach(torch::nn::Module& root, const std::string& path, std::shared_ptr<torch::nn::Module> child);
 
 // attach for a module that is made here.

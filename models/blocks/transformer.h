@@ -39,10 +39,10 @@ class TransformerBlock : public torch::nn::Module {
 // Names of the linear layers of a block, below the block, in the order in which they run.
 const std::vector<std::string>& transformer_linear_names();
 
-// Multiplications and additions count one each. Saved for backward, in numbers per token: the block's input, query, key,
-// value, attention's result and the inputs of both norms and of the feed-forward part (8 widths), the feed-forward part
-// before and after GELU, mean and deviation of both norms; besides, with dropout two masks of one width, and the log-sum
-// of every head's row of scores - or, when attention drops, three tables of length numbers per head and token
+// Multiplications and additions count one each. Saved for backward, in numbers per token: the block's input, query,
+// key, value, attention's result and the inputs of both norms and of the feed-forward part (8 widths), the feed-forward
+// part before and after GELU, mean and deviation of both norms; besides, with dropout two masks of one width, and the
+// log-sum of every head's row of scores - or, when attention drops, three tables of length numbers per head and token
 // (probabilities, mask and their product).
 Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length);
 

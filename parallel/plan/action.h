@@ -41,7 +41,8 @@ struct Action {
 
 // "2I3@4+5"; the flows name the losses of a stream.
 std::string text_of(const Action& action, const Flows& flows);
-void append_text(const Action& action, const Flows& flows, std::string& out);  // the same, for plans of millions of actions
+void append_text(const Action& action, const Flows& flows,
+                 std::string& out);  // the same, for plans of millions of actions
 // Reads one action. Error(bad_input) says what is wrong with the word.
 Action parse_action(std::string_view word, const Flows& flows);
 

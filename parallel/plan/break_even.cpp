@@ -1,8 +1,8 @@
 // From how many microbatches per step on global learning is at least as fast as a rule.
 //
-// furthest(N) and sum(N) do N - 1 extra input-gradient passes and a head (h) per microbatch on each stage, global learning
-// pays a bubble of 3 (K - 1) per step; with a warm-up of N stages instead of K the two meet at m* = 3 (K - N) / (N - 1 + h).
-// Units: a third of a stage's forward and backward. Local learning is N = 1.
+// furthest(N) and sum(N) do N - 1 extra input-gradient passes and a head (h) per microbatch on each stage, global
+// learning pays a bubble of 3 (K - 1) per step; with a warm-up of N stages instead of K the two meet at m* = 3 (K - N)
+// / (N - 1 + h). Units: a third of a stage's forward and backward. Local learning is N = 1.
 
 #include <algorithm>
 #include <cassert>
@@ -60,7 +60,8 @@ double by_simulation(const PlanRequest& request, const SimulationCosts& costs, i
 
 }  // namespace
 
-double break_even_microbatches(const PlanRequest& request, const RuleRequest& asked, const SimulationCosts& costs, int most) {
+double break_even_microbatches(const PlanRequest& request, const RuleRequest& asked, const SimulationCosts& costs,
+                               int most) {
   const int stages = request.shape.stages;
   assert(costs.stages.size() == static_cast<size_t>(stages));
   if (asked.frozen.empty()) {

@@ -1,10 +1,11 @@
 // Derives from the matrix what crosses each boundary and what each stage does.
 //
-// Loss j crosses boundary k (stage k -> k-1) when some stage below k learns from it. Losses whose columns are proportional
-// over the rows below k are wanted by all those stages in one fixed ratio, so they cross as one stream, their weighted sum.
-// Normalisation: in the stream over boundary k, loss j has the weight A[p][j], p the largest row below k where it is not
-// zero. So the nearest learning stage below takes the stream as it is, and one walk through a stage's body can often both
-// teach it and pass the stream on. Below p the stream is scaled on its way: by A[p'][j] / A[p][j], equal for all its losses.
+// Loss j crosses boundary k (stage k -> k-1) when some stage below k learns from it. Losses whose columns are
+// proportional over the rows below k are wanted by all those stages in one fixed ratio, so they cross as one stream,
+// their weighted sum. Normalisation: in the stream over boundary k, loss j has the weight A[p][j], p the largest row
+// below k where it is not zero. So the nearest learning stage below takes the stream as it is, and one walk through a
+// stage's body can often both teach it and pass the stream on. Below p the stream is scaled on its way: by A[p'][j] /
+// A[p][j], equal for all its losses.
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +15,8 @@
 namespace interlock {
 namespace {
 
-// Proportional up to rounding of the weights a person wrote (0.1 and 0.3 against 0.2 and 0.6), far below any real weight.
+// Proportional up to rounding of the weights a person wrote (0.1 and 0.3 against 0.2 and 0.6), far below any real
+// weight.
 constexpr double relative_tolerance = 1e-12;
 
 bool nearly_equal(double a, double b) {
@@ -27,8 +29,8 @@ struct Boundary {
   std::vector<int> stream_of;
 };
 
-// Refines the streams of boundary k-1 by row k-1: losses stay together while they keep their ratio. Refining, instead of
-// comparing afresh, keeps the streams of a boundary nested in those below it whatever the rounding does.
+// Refines the streams of boundary k-1 by row k-1: losses stay together while they keep their ratio. Refining, instead
+// of comparing afresh, keeps the streams of a boundary nested in those below it whatever the rounding does.
 class Boundaries {
  public:
   explicit Boundaries(const Matrix& weights) : weights_(weights), stages_(static_cast<int>(weights.size())) {

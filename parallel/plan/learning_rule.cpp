@@ -1,4 +1,5 @@
-// Builds learning rules: the named ones as matrices, and any matrix as it is given, each checked before it is handed out.
+// Builds learning rules: the named ones as matrices, and any matrix as it is given, each checked before it is handed
+// out.
 
 #include "parallel/plan/learning_rule.h"
 
@@ -22,8 +23,9 @@ std::string shortest(double value) {
 void check_span(const std::string& rule, const std::string& key, int value, int stages) {
   if (value >= 1 && value <= stages) return;
   const std::string same_as = rule == "sum" ? "every later loss" : "global learning";
-  refuse(message("learning.", key, " = ", value, " does not fit a network of ", stages, " stage", stages == 1 ? "" : "s",
-                 ": \"", rule, "\" takes 1 to ", stages, "; the largest that makes sense is ", stages, " (", same_as, ")"));
+  refuse(message("learning.", key, " = ", value, " does not fit a network of ", stages, " stage",
+                 stages == 1 ? "" : "s", ": \"", rule, "\" takes 1 to ", stages, "; the largest that makes sense is ",
+                 stages, " (", same_as, ")"));
 }
 
 Matrix zeros(int stages) { return Matrix(stages, std::vector<double>(stages, 0.0)); }
@@ -61,11 +63,13 @@ void check_matrix(const Matrix& weights, int stages) {
   for (int stage = 0; stage < stages; ++stage) {
     const std::vector<double>& row = weights[stage];
     if (static_cast<int>(row.size()) != stages) {
-      refuse(message("row ", stage, " of learning.matrix has ", row.size(), " numbers, but there are ", stages, " losses"));
+      refuse(message("row ", stage, " of learning.matrix has ", row.size(), " numbers, but there are ", stages,
+                     " losses"));
     }
     for (int loss = 0; loss < stages; ++loss) {
       if (!std::isfinite(row[loss]) || row[loss] < 0) {
-        refuse(message("learning.matrix[", stage, "][", loss, "] = ", row[loss], ": a weight must be a number of at least 0"));
+        refuse(message("learning.matrix[", stage, "][", loss, "] = ", row[loss],
+                       ": a weight must be a number of at least 0"));
       }
       if (loss < stage && row[loss] != 0) {
         refuse(message("learning.matrix is not upper triangular: stage ", stage, " cannot learn from loss ", loss,
@@ -110,7 +114,8 @@ Matrix named_matrix(const RuleRequest& request, int stages) {
   }
   if (rule == "deep_supervision") {
     if (!std::isfinite(request.weight) || request.weight < 0) {
-      refuse(message("learning.weight = ", request.weight, ": the weight of the auxiliary losses must be a number of at least 0"));
+      refuse(message("learning.weight = ", request.weight,
+                     ": the weight of the auxiliary losses must be a number of at least 0"));
     }
     return deep_supervision(stages, request.weight);
   }

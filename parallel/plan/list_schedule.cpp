@@ -1,6 +1,6 @@
-// Each stage has one queue per thing it does (forwards, losses, every outgoing stream, teaching), and each queue is worked
-// off with ascending microbatches; a queue's next action enters its rank's heap when all it needs has been made. Every
-// action thus enters and leaves a heap once: O(actions x log(queues per rank + ranks)).
+// Each stage has one queue per thing it does (forwards, losses, every outgoing stream, teaching), and each queue is
+// worked off with ascending microbatches; a queue's next action enters its rank's heap when all it needs has been made.
+// Every action thus enters and leaves a heap once: O(actions x log(queues per rank + ranks)).
 
 #include "parallel/plan/list_schedule.h"
 
@@ -18,11 +18,11 @@ namespace {
 enum Preference : uint64_t { head, own_stream, pass_on, teach_only, next_forward };
 
 struct Queue {
-  Action next;           // microbatch: the first one not yet finished
+  Action next;  // microbatch: the first one not yet finished
   int rank = 0;
   int64_t cost = 0;
   Preference preference = head;
-  bool waiting = true;   // not in the heap and not running
+  bool waiting = true;  // not in the heap and not running
   bool exists = false;
 };
 

@@ -1,7 +1,7 @@
 #pragma once
-// Greedy list scheduling: the order of compute that comes out when every rank, whenever it is free, starts the ready action
-// it ranks highest. Time is counted in unit costs (a forward or an input gradient 1, a weight-gradient walk 2, a head 0),
-// so the order depends on rule and shape alone, and all ranks and replicas find the same one.
+// Greedy list scheduling: the order of compute that comes out when every rank, whenever it is free, starts the ready
+// action it ranks highest. Time is counted in unit costs (a forward or an input gradient 1, a weight-gradient walk 2, a
+// head 0), so the order depends on rule and shape alone, and all ranks and replicas find the same one.
 
 #include <cstdint>
 #include <vector>
@@ -13,7 +13,8 @@ namespace interlock {
 struct ListPolicy {
   // Per stage: a forward waits while so many microbatches are alive there.
   std::vector<int64_t> most_in_flight;
-  // A rank does all its forwards, losses and own-loss streams before anything else; else passes back come before forwards.
+  // A rank does all its forwards, losses and own-loss streams before anything else; else passes back come before
+  // forwards.
   bool forwards_first = false;
 };
 

@@ -1,13 +1,13 @@
 // From an order of compute to a plan that cannot deadlock, by construction.
 //
 // The order is run once with unit costs. That gives every compute action a start and an end, and so one line T of all
-// actions of all ranks, sorted by time. A send stands in T at the end of the action that makes its value, behind it in the
-// list of its rank. The receive stands in T at the start of what its rank is doing at that moment (strictly earlier than the
-// send, so that the transfer overlaps that work), or directly before the send when the rank is waiting. So every rank's list
-// is T reduced to that rank, and in T every receive precedes its send and every send the action that uses it. Performing
-// such lists never deadlocks even if sends block until their receive is posted: the earliest action of T that is not yet done
-// can always go on. Step after step follows T after T. REDUCE_GRAD, REDUCE_NORM and U stand at the end of a stage or of T,
-// after all sends they must not hold up, and in the same order in every replica.
+// actions of all ranks, sorted by time. A send stands in T at the end of the action that makes its value, behind it in
+// the list of its rank. The receive stands in T at the start of what its rank is doing at that moment (strictly earlier
+// than the send, so that the transfer overlaps that work), or directly before the send when the rank is waiting. So
+// every rank's list is T reduced to that rank, and in T every receive precedes its send and every send the action that
+// uses it. Performing such lists never deadlocks even if sends block until their receive is posted: the earliest action
+// of T that is not yet done can always go on. Step after step follows T after T. REDUCE_GRAD, REDUCE_NORM and U stand
+// at the end of a stage or of T, after all sends they must not hold up, and in the same order in every replica.
 
 #include "parallel/plan/lower.h"
 
@@ -75,9 +75,8 @@ class UnitRun {
 
   bool ready(const Action& action) const {
     bool all = true;
-    visit_needs(plan_.flows, action, [&](const Need& need) {
-      all = all && made_[values_.at(need.stage, need.part, action.microbatch)];
-    });
+    visit_needs(plan_.flows, action,
+                [&](const Need& need) { all = all && made_[values_.at(need.stage, need.part, action.microbatch)]; });
     return all;
   }
 

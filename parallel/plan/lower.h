@@ -1,7 +1,7 @@
 #pragma once
-// From the order of compute to a whole plan: sends follow the action that makes the value, receives are posted on the other
-// rank at the place it has reached by then in a simulated run (so a matching order of both exists by construction, see
-// lower.cpp for the argument), REDUCE_GRAD, REDUCE_NORM and U close each stage or rank.
+// From the order of compute to a whole plan: sends follow the action that makes the value, receives are posted on the
+// other rank at the place it has reached by then in a simulated run (so a matching order of both exists by
+// construction, see lower.cpp for the argument), REDUCE_GRAD, REDUCE_NORM and U close each stage or rank.
 
 #include "parallel/plan/schedule.h"
 

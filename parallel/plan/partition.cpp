@@ -1,5 +1,5 @@
-// The cut that makes the slowest stage as fast as can be, then the most even such cut (smallest sum of squares), then the
-// one that cuts earliest. Two dynamic programs over the blocks: the first finds the bound, the second keeps to it.
+// The cut that makes the slowest stage as fast as can be, then the most even such cut (smallest sum of squares), then
+// the one that cuts earliest. Two dynamic programs over the blocks: the first finds the bound, the second keeps to it.
 
 #include "parallel/plan/partition.h"
 
@@ -88,7 +88,8 @@ std::vector<int> balanced_partition(const std::vector<Costs>& blocks, const Cost
 void check_partition(const std::vector<int>& blocks_per_stage, int blocks, int stages) {
   const auto refuse = [](const std::string& what) { throw Error(ExitCode::config, "parallel.partition " + what); };
   if (static_cast<int>(blocks_per_stage.size()) != stages) {
-    refuse(message("has ", blocks_per_stage.size(), " entries, but parallel.stages = ", stages, ": give one per stage"));
+    refuse(
+        message("has ", blocks_per_stage.size(), " entries, but parallel.stages = ", stages, ": give one per stage"));
   }
   for (int stage = 0; stage < stages; ++stage) {
     if (blocks_per_stage[stage] < 1 || blocks_per_stage[stage] > blocks) {

@@ -1,6 +1,6 @@
 #pragma once
-// What the compute actions of one step make and need, numbered: scheduling, lowering, checking and simulating all ask the
-// same two questions - which values does this action wait for, and which does it make - and get the answer here.
+// What the compute actions of one step make and need, numbered: scheduling, lowering, checking and simulating all ask
+// the same two questions - which values does this action wait for, and which does it make - and get the answer here.
 
 #include <cstdint>
 #include <vector>
@@ -10,8 +10,8 @@
 
 namespace interlock {
 
-// A value that one stage makes for one microbatch: its output, the gradient of its own loss, the gradient that teaches it
-// (which nobody but the stage uses), or one outgoing stream.
+// A value that one stage makes for one microbatch: its output, the gradient of its own loss, the gradient that teaches
+// it (which nobody but the stage uses), or one outgoing stream.
 class Values {
  public:
   static constexpr int forward_part = 0, loss_part = 1, teach_part = 2, stream_part = 3;
@@ -71,22 +71,33 @@ void visit_needs(const Flows& flows, const Action& action, Visit&& visit) {
 template <class Visit>
 void visit_made(const Action& action, Visit&& visit) {
   switch (action.kind) {
-    case Kind::forward: return visit(Values::forward_part);
-    case Kind::loss: return visit(Values::loss_part);
-    case Kind::weight_gradient: return visit(Values::teach_part);
-    case Kind::input_gradient: return visit(Values::stream_part + action.stream);
-    case Kind::backward: visit(Values::stream_part + action.stream); return visit(Values::teach_part);
-    default: return;
+    case Kind::forward:
+      return visit(Values::forward_part);
+    case Kind::loss:
+      return visit(Values::loss_part);
+    case Kind::weight_gradient:
+      return visit(Values::teach_part);
+    case Kind::input_gradient:
+      return visit(Values::stream_part + action.stream);
+    case Kind::backward:
+      visit(Values::stream_part + action.stream);
+      return visit(Values::teach_part);
+    default:
+      return;
   }
 }
 
 // The value a message carries, as the part that its sender makes.
 inline Need carried(const Action& message) {
   switch (message.kind) {
-    case Kind::send_forward: return {message.stage, Values::forward_part};
-    case Kind::receive_forward: return {message.stage - 1, Values::forward_part};
-    case Kind::send_backward: return {message.stage, Values::stream_part + message.stream};
-    default: return {message.stage + 1, Values::stream_part + message.stream};
+    case Kind::send_forward:
+      return {message.stage, Values::forward_part};
+    case Kind::receive_forward:
+      return {message.stage - 1, Values::forward_part};
+    case Kind::send_backward:
+      return {message.stage, Values::stream_part + message.stream};
+    default:
+      return {message.stage + 1, Values::stream_part + message.stream};
   }
 }
 

@@ -85,7 +85,8 @@ class MemoryWalk {
     const auto release = [&](const std::vector<Term>& terms) {
       for (const Term& term : terms) {
         if (term.source == Term::own_loss) continue;
-        if (--uses_left(action.stage, term.source, action.microbatch) == 0) now_ -= costs_.stages[action.stage].message_bytes;
+        if (--uses_left(action.stage, term.source, action.microbatch) == 0)
+          now_ -= costs_.stages[action.stage].message_bytes;
       }
     };
     const bool passes = action.kind == Kind::input_gradient || action.kind == Kind::backward;
@@ -107,6 +108,8 @@ class MemoryWalk {
 
 }  // namespace
 
-double peak_bytes(const Plan& plan, const SimulationCosts& costs, int rank) { return MemoryWalk(plan, costs, rank).peak(); }
+double peak_bytes(const Plan& plan, const SimulationCosts& costs, int rank) {
+  return MemoryWalk(plan, costs, rank).peak();
+}
 
 }  // namespace interlock

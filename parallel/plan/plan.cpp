@@ -56,7 +56,9 @@ void PlanShape::check() const {
   }
 }
 
-std::vector<int64_t> Plan::forward_messages() const { return std::vector<int64_t>(shape.stages - 1, shape.microbatches); }
+std::vector<int64_t> Plan::forward_messages() const {
+  return std::vector<int64_t>(shape.stages - 1, shape.microbatches);
+}
 
 std::vector<int64_t> Plan::backward_messages() const {
   std::vector<int64_t> messages(shape.stages - 1, 0);
@@ -91,8 +93,8 @@ std::vector<int> Plan::in_flight() const {
 Plan make_plan(const PlanRequest& request) {
   request.shape.check();
   if (request.rule.stages() != request.shape.stages) {
-    throw Error(ExitCode::config, message("the learning rule is written for ", request.rule.stages(), " stages, but parallel.stages = ",
-                                          request.shape.stages));
+    throw Error(ExitCode::config, message("the learning rule is written for ", request.rule.stages(),
+                                          " stages, but parallel.stages = ", request.shape.stages));
   }
   const std::unique_ptr<Schedule> schedule = Schedules::instance().create("schedule", request.schedule);
   Plan plan;

@@ -1,7 +1,7 @@
 #pragma once
-// A plan: for every rank of one replica the ordered list of actions of one training step (or one evaluation). It is data:
-// lowered from a schedule's order of compute, proved by plan_check, timed by simulate, printed, parsed, and performed by
-// the one engine. All replicas perform the same plan. Steps follow one another without a barrier.
+// A plan: for every rank of one replica the ordered list of actions of one training step (or one evaluation). It is
+// data: lowered from a schedule's order of compute, proved by plan_check, timed by simulate, printed, parsed, and
+// performed by the one engine. All replicas perform the same plan. Steps follow one another without a barrier.
 
 #include <memory>
 #include <string>
@@ -28,9 +28,9 @@ struct Plan {
   LearningRule rule;
   Flows flows;
   HeadPolicy heads = HeadPolicy::needed;
-  std::string schedule;     // name, or "by hand"
+  std::string schedule;          // name, or "by hand"
   bool norm_over_model = false;  // clipping needs the norm of all stages: every step flushes
-  bool evaluation = false;  // forward and the last loss only
+  bool evaluation = false;       // forward and the last loss only
   std::vector<std::vector<Action>> ranks;
 
   // Messages per step and replica over boundary k -> k+1 (forward) and k+1 -> k (backward), k = 0..stages-2, boundaries

@@ -1,6 +1,6 @@
-// The proof, in three passes over the plan. First each rank's list by itself: what is in it, once, and after what it needs.
-// Then each lane (one direction of one boundary, one stream): receives in the order of the sends. Then a run with rendezvous
-// sends, which must come to its end. Each pass may rely on what the one before it has proved.
+// The proof, in three passes over the plan. First each rank's list by itself: what is in it, once, and after what it
+// needs. Then each lane (one direction of one boundary, one stream): receives in the order of the sends. Then a run
+// with rendezvous sends, which must come to its end. Each pass may rely on what the one before it has proved.
 
 #include "parallel/plan/plan_check.h"
 
@@ -38,8 +38,8 @@ std::optional<PlanFault> find_lane_fault(const Plan& plan) {
       if (expected == action.microbatch) continue;
       const int to = plan.shape.rank_of(action.kind == Kind::send_forward ? action.stage + 1 : action.stage - 1);
       return PlanFault{rank, static_cast<int64_t>(i),
-                       message(text_of(action, plan.flows), " is message ", sends[lane] - 1, " of its lane, but rank ", to,
-                               " posts the receive of microbatch ", expected,
+                       message(text_of(action, plan.flows), " is message ", sends[lane] - 1, " of its lane, but rank ",
+                               to, " posts the receive of microbatch ", expected,
                                " at that place: both sides must keep the same order")};
     }
   }
@@ -71,7 +71,8 @@ std::optional<PlanFault> find_deadlock(const Plan& plan) {
 
 std::optional<PlanFault> find_fault(const Plan& plan) {
   if (static_cast<int>(plan.ranks.size()) != plan.shape.ranks) {
-    return PlanFault{0, 0, message("the plan holds ", plan.ranks.size(), " ranks, but its shape says ", plan.shape.ranks)};
+    return PlanFault{0, 0,
+                     message("the plan holds ", plan.ranks.size(), " ranks, but its shape says ", plan.shape.ranks)};
   }
   if (auto fault = find_rank_fault(plan)) return fault;
   if (auto fault = find_lane_fault(plan)) return fault;

@@ -1,4 +1,5 @@
-// A fault as a person wants to see it: every rank's list around the place it would have reached, the failing action marked.
+// A fault as a person wants to see it: every rank's list around the place it would have reached, the failing action
+// marked.
 
 #include <algorithm>
 
@@ -63,8 +64,8 @@ std::string show_fault(const Plan& plan, const PlanFault& fault) {
   }
   if (plan.shape.ranks > most_rows) text += message("(", plan.shape.ranks - most_rows, " more ranks)\n");
   const bool at_end = fault.index >= static_cast<int64_t>(plan.ranks[fault.rank].size());
-  return text + message("rank ", fault.rank, at_end ? ", at the end of its list: " : message(", action ", fault.index, ": "),
-                        fault.reason);
+  return text + message("rank ", fault.rank,
+                        at_end ? ", at the end of its list: " : message(", action ", fault.index, ": "), fault.reason);
 }
 
 }  // namespace interlock

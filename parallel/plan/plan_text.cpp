@@ -31,8 +31,9 @@
 namespace interlock {
 namespace {
 
-const std::vector<std::string> header_keys = {"stages", "ranks",           "replicas",   "microbatches", "placement", "schedule",
-                                              "heads",  "norm_over_model", "evaluation", "rule",         "frozen",    "matrix"};
+const std::vector<std::string> header_keys = {"stages",     "ranks",    "replicas", "microbatches",
+                                              "placement",  "schedule", "heads",    "norm_over_model",
+                                              "evaluation", "rule",     "frozen",   "matrix"};
 constexpr std::string_view first_line = "interlock plan 1";
 constexpr std::string_view blanks = " \t\r";
 
@@ -59,9 +60,10 @@ class PlanReader {
     if (!next_line() || line_ != first_line) refuse(message("the first line of a plan is \"", first_line, "\""));
     std::vector<std::string> seen;
     bool more = next_line();
-    for (; more && !line_.starts_with("rank "); more = next_line()) {
+    for (; more; more = next_line()) {
       std::string_view value = line_;
       const std::string key(next_word(value));
+      if (key == "rank") break;
       if (std::find(header_keys.begin(), header_keys.end(), key) == header_keys.end()) {
         refuse(unknown_name("key", key.substr(0, 80), header_keys));
       }
@@ -108,7 +110,8 @@ class PlanReader {
   }
 
   void require(const std::string& key, const std::vector<std::string>& seen, const std::string& before) const {
-    if (std::find(seen.begin(), seen.end(), key) == seen.end()) refuse(message("\"", key, "\" must come before ", before));
+    if (std::find(seen.begin(), seen.end(), key) == seen.end())
+      refuse(message("\"", key, "\" must come before ", before));
   }
 
   template <class Number>
@@ -141,7 +144,8 @@ class PlanReader {
     if (key == "replicas") plan_.shape.replicas = number<int>(value, "a number of replicas");
     if (key == "microbatches") plan_.shape.microbatches = number<int>(value, "a number of microbatches");
     if (key == "placement") {
-      plan_.shape.placement = choice(key, value, "contiguous", Placement::contiguous, "interleaved", Placement::interleaved);
+      plan_.shape.placement =
+          choice(key, value, "contiguous", Placement::contiguous, "interleaved", Placement::interleaved);
     }
     if (key == "heads") plan_.heads = choice(key, value, "needed", HeadPolicy::needed, "all", HeadPolicy::all);
     if (key == "norm_over_model") plan_.norm_over_model = choice(key, value, "yes", true, "no", false);
@@ -153,6 +157,7 @@ class PlanReader {
 
   // Grows with the text, so that a huge number of stages costs nothing.
   void read_matrix() {
+    if (plan_.shape.stages < 1) refuse(message("stages is ", plan_.shape.stages, ": there must be at least 1"));
     for (int stage = 0; stage < plan_.shape.stages; ++stage) {
       if (!next_line()) refuse(message("the matrix ends after ", stage, " of its ", plan_.shape.stages, " rows"));
       std::vector<double> row;
@@ -180,13 +185,15 @@ class PlanReader {
   void read_rank() {
     std::string_view rest = line_;
     const std::string_view word = next_word(rest);
-    if (word != "rank") refuse(message("expected \"rank ", plan_.ranks.size(), ": ...\", found \"", word.substr(0, 80), "\""));
+    if (word != "rank")
+      refuse(message("expected \"rank ", plan_.ranks.size(), ": ...\", found \"", word.substr(0, 80), "\""));
     rest = trim(rest);
     const size_t colon = rest.find(':');
     if (colon == std::string_view::npos) refuse("a colon must follow the number of the rank");
     const int rank = number<int>(trim(rest.substr(0, colon)), "a rank");
     if (rank < 0 || static_cast<size_t>(rank) != plan_.ranks.size() || rank >= plan_.shape.ranks) {
-      refuse(message("found rank ", rank, ", but the ranks are 0 to ", plan_.shape.ranks - 1, ", in this order, each once"));
+      refuse(message("found rank ", rank, ", but the ranks are 0 to ", plan_.shape.ranks - 1,
+                     ", in this order, each once"));
     }
     rest.remove_prefix(colon + 1);
     std::vector<Action>& actions = plan_.ranks.emplace_back();
@@ -219,8 +226,8 @@ void append_matrix(const Matrix& weights, std::string& out) {
 
 std::string print_plan(const Plan& plan) {
   const PlanShape& shape = plan.shape;
-  std::string out = message(first_line, "\nstages ", shape.stages, "\nranks ", shape.ranks, "\nreplicas ", shape.replicas,
-                            "\nmicrobatches ", shape.microbatches, "\nplacement ",
+  std::string out = message(first_line, "\nstages ", shape.stages, "\nranks ", shape.ranks, "\nreplicas ",
+                            shape.replicas, "\nmicrobatches ", shape.microbatches, "\nplacement ",
                             shape.placement == Placement::contiguous ? "contiguous" : "interleaved", "\nschedule ",
                             plan.schedule, "\nheads ", plan.heads == HeadPolicy::needed ? "needed" : "all",
                             "\nnorm_over_model ", plan.norm_over_model ? "yes" : "no", "\nevaluation ",

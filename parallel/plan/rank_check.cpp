@@ -1,5 +1,5 @@
-// Walks each rank's list once. A value has marks: made by its stage, sent, received by the neighbour's rank. One walk marks
-// what its own actions do, and asks only for marks that an earlier action of the same list must have set.
+// Walks each rank's list once. A value has marks: made by its stage, sent, received by the neighbour's rank. One walk
+// marks what its own actions do, and asks only for marks that an earlier action of the same list must have set.
 
 #include "parallel/plan/rank_check.h"
 
@@ -61,13 +61,16 @@ class RankCheck {
   }
 
   std::string look_at_form(const Action& action) const {
-    const bool step = action.kind == Kind::reduce_gradient || action.kind == Kind::reduce_norm || action.kind == Kind::update;
+    const bool step =
+        action.kind == Kind::reduce_gradient || action.kind == Kind::reduce_norm || action.kind == Kind::update;
     if (!step && (action.microbatch < 0 || action.microbatch >= plan_.shape.microbatches)) {
       return message(text(action), ": there is no microbatch ", action.microbatch, ", they are 0 to ",
                      plan_.shape.microbatches - 1);
     }
-    if (action.kind == Kind::send_forward) return message(text(action), ": the last stage has nobody to send its output to");
-    if (action.kind == Kind::receive_forward) return message(text(action), ": stage 0 reads its input, nobody sends it");
+    if (action.kind == Kind::send_forward)
+      return message(text(action), ": the last stage has nobody to send its output to");
+    if (action.kind == Kind::receive_forward)
+      return message(text(action), ": stage 0 reads its input, nobody sends it");
     return message(text(action), ": the rule has no such stream at stage ", action.stage);
   }
 
@@ -75,13 +78,15 @@ class RankCheck {
     StageState& stage = stages_[action.stage];
     if (std::string reason = look_at_permission(action); !reason.empty()) return reason;
     if (stage.updated) return message(text(action), " comes after ", action.stage, "U, which ends the stage's step");
-    if (stage.reduced) return message(text(action), " comes after ", action.stage, "REDUCE_GRAD, which takes its gradients");
+    if (stage.reduced)
+      return message(text(action), " comes after ", action.stage, "REDUCE_GRAD, which takes its gradients");
     if (std::string reason = look_at_needs(action); !reason.empty()) return reason;
     if (std::string reason = look_at_order(action); !reason.empty()) return reason;
     std::string twice;
     visit_made(action, [&](int part) {
       uint8_t& mark = marks_[values_.at(action.stage, part, action.microbatch)];
-      if (mark & made) twice = message(text(action), " does again what was done before: ", name_of({action.stage, part}, action));
+      if (mark & made)
+        twice = message(text(action), " does again what was done before: ", name_of({action.stage, part}, action));
       mark |= made;
       ++stage.computed;
     });
@@ -113,8 +118,8 @@ class RankCheck {
       const uint8_t mark = marks_[values_.at(need.stage, need.part, action.microbatch)];
       const bool here = rank_of_[need.stage] == rank_;
       if (mark & (here ? made : received)) return;
-      reason = message(text(action), " needs ", name_of(need, action), here ? ", which is made later or never"
-                                                                             : ", but no receive of it comes before");
+      reason = message(text(action), " needs ", name_of(need, action),
+                       here ? ", which is made later or never" : ", but no receive of it comes before");
     });
     return reason;
   }
@@ -128,7 +133,8 @@ class RankCheck {
       ++next;
       return "";
     }
-    return message(text(action), " comes where microbatch ", next, " is due: ", is_loss ? "losses run" : "a stage is taught",
+    return message(text(action), " comes where microbatch ", next,
+                   " is due: ", is_loss ? "losses run" : "a stage is taught",
                    " once per microbatch in ascending order, so that sums are the same bits under every plan");
   }
 
@@ -136,11 +142,15 @@ class RankCheck {
     const Need need = carried(action);
     const int to = action.kind == Kind::send_forward ? action.stage + 1 : action.stage - 1;
     uint8_t& mark = marks_[values_.at(need.stage, need.part, action.microbatch)];
-    if (plan_.evaluation && action.kind == Kind::send_backward) return message(text(action), " does not belong into an evaluation");
-    if (rank_of_[to] == rank_) return message(text(action), ": stage ", to, " is on the same rank and needs no message");
-    if (!(mark & made)) return message(text(action), " sends ", name_of(need, action), ", which is made later or never");
+    if (plan_.evaluation && action.kind == Kind::send_backward)
+      return message(text(action), " does not belong into an evaluation");
+    if (rank_of_[to] == rank_)
+      return message(text(action), ": stage ", to, " is on the same rank and needs no message");
+    if (!(mark & made))
+      return message(text(action), " sends ", name_of(need, action), ", which is made later or never");
     if (mark & sent) return message(text(action), " sends ", name_of(need, action), " a second time");
-    if (norm_done_) return message(text(action), " comes after REDUCE_NORM: a rank may wait there for one that waits for this");
+    if (norm_done_)
+      return message(text(action), " comes after REDUCE_NORM: a rank may wait there for one that waits for this");
     mark |= sent;
     return "";
   }
@@ -148,7 +158,8 @@ class RankCheck {
   std::string look_at_receive(const Action& action) {
     const Need need = carried(action);
     uint8_t& mark = marks_[values_.at(need.stage, need.part, action.microbatch)];
-    if (plan_.evaluation && action.kind == Kind::receive_backward) return message(text(action), " does not belong into an evaluation");
+    if (plan_.evaluation && action.kind == Kind::receive_backward)
+      return message(text(action), " does not belong into an evaluation");
     if (rank_of_[need.stage] == rank_) {
       return message(text(action), ": stage ", need.stage, " is on the same rank and sends no message");
     }
@@ -164,7 +175,9 @@ class RankCheck {
     if (action.kind == Kind::reduce_norm) return look_at_norm(action);
     if (!trains(plan_, action.stage)) return message(word, ": stage ", action.stage, " has nothing that learns");
     if (stage.updated) return message(word, " comes after ", action.stage, "U");
-    if (stage.computed < due(action.stage)) return message(word, " comes before the stage is done with all its passes");
+    if (stage.computed < due(action.stage)) {
+      return message(word, " comes before the stage is done: ", missing_compute(action.stage), " or comes later");
+    }
     if (action.kind == Kind::reduce_gradient) {
       if (plan_.shape.replicas == 1) return message(word, ": there is one replica only, nothing to sum");
       if (stage.reduced) return message(word, " sums the gradients a second time");
@@ -180,12 +193,14 @@ class RankCheck {
   std::string look_at_norm(const Action& action) {
     const std::string word = text(action);
     const std::vector<int> own = plan_.shape.stages_of(rank_);
-    if (!plan_.norm_over_model) return message(word, ": this plan clips per stage, no norm over the model is asked for");
+    if (!plan_.norm_over_model)
+      return message(word, ": this plan clips per stage, no norm over the model is asked for");
     if (action.stage != own.front()) return message(word, " must name the rank's lowest stage, ", own.front());
     if (norm_done_) return message(word, " comes twice");
     for (int stage : own) {
       const bool reduced = stages_[stage].reduced || plan_.shape.replicas == 1 || !trains(plan_, stage);
-      if (stages_[stage].computed < due(stage) || !reduced) return message(word, " comes before stage ", stage, " is done");
+      if (stages_[stage].computed < due(stage) || !reduced)
+        return message(word, " comes before stage ", stage, " is done");
     }
     norm_done_ = true;
     return "";
@@ -197,7 +212,8 @@ class RankCheck {
   // The first thing this rank should have done and has not; "" when nothing is missing.
   std::string find_missing() const {
     for (int stage : plan_.shape.stages_of(rank_)) {
-      if (std::string reason = missing_of(stage); !reason.empty()) return reason;
+      if (std::string reason = missing_compute(stage); !reason.empty()) return reason;
+      if (std::string reason = missing_send(stage); !reason.empty()) return reason;
       if (trains(plan_, stage) && !stages_[stage].updated) return message(stage, "U is missing");
     }
     const bool norm_due = plan_.norm_over_model && !plan_.evaluation;
@@ -205,27 +221,36 @@ class RankCheck {
     return "";
   }
 
-  std::string missing_of(int stage) const {
-    for (int microbatch = 0; microbatch < plan_.shape.microbatches; ++microbatch) {
-      const auto lacks = [&](int of_stage, int part, uint8_t mark) {
-        return !(marks_[values_.at(of_stage, part, microbatch)] & mark);
-      };
-      const auto missing = [&](Kind kind, int stream = -1) {
-        return message(text({kind, stage, microbatch, stream}), " is missing");
-      };
-      const int streams = streams_out(plan_, stage);
-      if (lacks(stage, Values::forward_part, made)) return missing(Kind::forward);
-      if (runs_loss(plan_, stage) && lacks(stage, Values::loss_part, made)) return missing(Kind::loss);
-      for (int stream = 0; stream < streams; ++stream) {
-        const bool joint = stream == flows_.stages[stage].joint;
-        if (lacks(stage, Values::stream_part + stream, made)) return missing(joint ? Kind::backward : Kind::input_gradient, stream);
+  bool lacks(int stage, int part, int microbatch, uint8_t mark) const {
+    return !(marks_[values_.at(stage, part, microbatch)] & mark);
+  }
+  std::string missing(Kind kind, int stage, int microbatch, int stream = -1) const {
+    return message(text({kind, stage, microbatch, stream}), " is missing");
+  }
+
+  std::string missing_compute(int stage) const {
+    const StageFlow& flow = flows_.stages[stage];
+    for (int i = 0; i < plan_.shape.microbatches; ++i) {
+      if (lacks(stage, Values::forward_part, i, made)) return missing(Kind::forward, stage, i);
+      if (runs_loss(plan_, stage) && lacks(stage, Values::loss_part, i, made)) return missing(Kind::loss, stage, i);
+      for (int stream = 0; stream < streams_out(plan_, stage); ++stream) {
+        if (!lacks(stage, Values::stream_part + stream, i, made)) continue;
+        return missing(stream == flow.joint ? Kind::backward : Kind::input_gradient, stage, i, stream);
       }
-      if (learns(plan_, stage) && lacks(stage, Values::teach_part, made)) return missing(Kind::weight_gradient);
-      const bool sends_up = stage + 1 < plan_.shape.stages && rank_of_[stage + 1] != rank_;
-      if (sends_up && lacks(stage, Values::forward_part, sent)) return missing(Kind::send_forward);
-      const bool sends_down = stage > 0 && rank_of_[stage - 1] != rank_;
-      for (int stream = 0; sends_down && stream < streams; ++stream) {
-        if (lacks(stage, Values::stream_part + stream, sent)) return missing(Kind::send_backward, stream);
+      if (learns(plan_, stage) && lacks(stage, Values::teach_part, i, made)) {
+        return missing(Kind::weight_gradient, stage, i);
+      }
+    }
+    return "";
+  }
+
+  std::string missing_send(int stage) const {
+    const bool up = stage + 1 < plan_.shape.stages && rank_of_[stage + 1] != rank_;
+    const bool down = stage > 0 && rank_of_[stage - 1] != rank_;
+    for (int i = 0; i < plan_.shape.microbatches; ++i) {
+      if (up && lacks(stage, Values::forward_part, i, sent)) return missing(Kind::send_forward, stage, i);
+      for (int stream = 0; down && stream < streams_out(plan_, stage); ++stream) {
+        if (lacks(stage, Values::stream_part + stream, i, sent)) return missing(Kind::send_backward, stage, i, stream);
       }
     }
     return "";
@@ -239,9 +264,10 @@ class RankCheck {
     }
     if (need.part == Values::loss_part) return message(need.stage, "L", action.microbatch);
     if (need.part == Values::teach_part) return message("the weight gradient of stage ", need.stage);
-    const std::string as_pass = text({Kind::input_gradient, need.stage, action.microbatch, need.part - Values::stream_part});
-    return message("the stream ", as_pass.substr(as_pass.find('@')), " that leaves stage ", need.stage, " for microbatch ",
-                   action.microbatch);
+    const std::string as_pass =
+        text({Kind::input_gradient, need.stage, action.microbatch, need.part - Values::stream_part});
+    return message("the stream ", as_pass.substr(as_pass.find('@')), " that leaves stage ", need.stage,
+                   " for microbatch ", action.microbatch);
   }
 
   const Plan& plan_;

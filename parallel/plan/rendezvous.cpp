@@ -1,5 +1,5 @@
-// Ranks go on until they wait; whoever makes what a rank waits for wakes it. Each action is looked at a bounded number of
-// times.
+// Ranks go on until they wait; whoever makes what a rank waits for wakes it. Each action is looked at a bounded number
+// of times.
 
 #include "parallel/plan/rendezvous.h"
 
@@ -19,18 +19,24 @@ bool is_well_formed(const Plan& plan, const Action& action) {
   switch (action.kind) {
     case Kind::reduce_gradient:
     case Kind::reduce_norm:
-    case Kind::update: return action.microbatch == -1 && action.stream == -1;
+    case Kind::update:
+      return action.microbatch == -1 && action.stream == -1;
     case Kind::input_gradient:
     case Kind::backward:
-    case Kind::send_backward: streams = static_cast<int>(flow.outgoing.size()); break;
-    case Kind::receive_backward: streams = static_cast<int>(flow.incoming.size()); break;
+    case Kind::send_backward:
+      streams = static_cast<int>(flow.outgoing.size());
+      break;
+    case Kind::receive_backward:
+      streams = static_cast<int>(flow.incoming.size());
+      break;
     case Kind::send_forward:
       if (action.stage == last) return false;
       break;
     case Kind::receive_forward:
       if (action.stage == 0) return false;
       break;
-    default: break;
+    default:
+      break;
   }
   if (action.microbatch < 0 || action.microbatch >= plan.shape.microbatches) return false;
   return streams < 0 ? action.stream == -1 : action.stream >= 0 && action.stream < streams;

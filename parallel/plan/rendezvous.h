@@ -1,8 +1,8 @@
 #pragma once
-// Performs a plan's order without any work: every send blocks until its receive is posted, every compute action until what
-// it works on is there, REDUCE_NORM until all ranks have come to it. It shows that a plan runs to its end, or where each rank
-// stands and what for. Everything that blocks here may block in a real run, so what ends here ends there; and as a run
-// leaves nothing open behind it, the next step starts as this one did.
+// Performs a plan's order without any work: every send blocks until its receive is posted, every compute action until
+// what it works on is there, REDUCE_NORM until all ranks have come to it. It shows that a plan runs to its end, or
+// where each rank stands and what for. Everything that blocks here may block in a real run, so what ends here ends
+// there; and as a run leaves nothing open behind it, the next step starts as this one did.
 
 #include <string>
 #include <vector>

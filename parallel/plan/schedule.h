@@ -12,8 +12,8 @@ namespace interlock {
 class Schedule {
  public:
   virtual ~Schedule() = default;
-  // Per rank the compute actions F, L, I, W, B of one step, in order. Each stage's W and B, and its L, come with ascending
-  // microbatches, so that sums of gradients are the same bits under every schedule.
+  // Per rank the compute actions F, L, I, W, B of one step, in order. Each stage's W and B, and its L, come with
+  // ascending microbatches, so that sums of gradients are the same bits under every schedule.
   virtual std::vector<std::vector<Action>> order(const PlanShape& shape, const Flows& flows) const = 0;
 };
 

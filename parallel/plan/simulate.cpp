@@ -1,8 +1,8 @@
-// Times a plan: every rank works off its list, step after step. A send does not hold its rank up unless two earlier messages
-// of its lane still lack a receive; a message is there `latency + bytes x seconds_per_byte` after both its send and its
-// receive; REDUCE_NORM ends when the last rank has come to it. What a step needs from other ranks comes from the same step
-// or earlier ones, so one step is worked out at a time, and a rank that has to wait is taken up again when what it waits
-// for is known: every action is looked at once or twice.
+// Times a plan: every rank works off its list, step after step. A send does not hold its rank up unless two earlier
+// messages of its lane still lack a receive; a message is there `latency + bytes x seconds_per_byte` after both its
+// send and its receive; REDUCE_NORM ends when the last rank has come to it. What a step needs from other ranks comes
+// from the same step or earlier ones, so one step is worked out at a time, and a rank that has to wait is taken up
+// again when what it waits for is known: every action is looked at once or twice.
 
 #include "parallel/plan/simulate.h"
 
@@ -21,13 +21,19 @@ constexpr double unknown = -1.0;  // times are never negative
 
 double cost_of(const Action& action, const StageCosts& costs) {
   switch (action.kind) {
-    case Kind::forward: return costs.forward;
-    case Kind::loss: return costs.loss;
-    case Kind::input_gradient: return costs.input_gradient;
+    case Kind::forward:
+      return costs.forward;
+    case Kind::loss:
+      return costs.loss;
+    case Kind::input_gradient:
+      return costs.input_gradient;
     case Kind::weight_gradient:
-    case Kind::backward: return costs.input_gradient + costs.weight_gradient;
-    case Kind::update: return costs.update;
-    default: return 0;
+    case Kind::backward:
+      return costs.input_gradient + costs.weight_gradient;
+    case Kind::update:
+      return costs.update;
+    default:
+      return 0;
   }
 }
 
@@ -109,7 +115,8 @@ class Simulator {
     if (action.kind <= Kind::backward && !wait_for_needs(rank, state, action)) return false;
     const double begin = state.clock;
     state.clock += cost_of(action, costs_.stages[action.stage]);
-    if (keep_timeline_ && is_compute(action.kind)) timeline.push_back({rank, state.position, step_, begin, state.clock});
+    if (keep_timeline_ && is_compute(action.kind))
+      timeline.push_back({rank, state.position, step_, begin, state.clock});
     return true;
   }
 
@@ -216,9 +223,10 @@ Simulation simulate(const Plan& plan, const SimulationCosts& costs, int steps, b
   }
   for (int rank = 0; rank < plan.shape.ranks; ++rank) result.peak_bytes.push_back(peak_bytes(plan, costs, rank));
   result.timeline = std::move(simulator.timeline);
-  std::stable_sort(result.timeline.begin(), result.timeline.end(), [](const SimulatedAction& a, const SimulatedAction& b) {
-    return a.rank != b.rank ? a.rank < b.rank : a.step < b.step;
-  });
+  std::stable_sort(result.timeline.begin(), result.timeline.end(),
+                   [](const SimulatedAction& a, const SimulatedAction& b) {
+                     return a.rank != b.rank ? a.rank < b.rank : a.step < b.step;
+                   });
   return result;
 }
 

@@ -8,12 +8,13 @@
 namespace interlock {
 
 struct StageCosts {  // seconds (or units) per microbatch, and bytes
-  double forward = 1, input_gradient = 1, weight_gradient = 1;  // W takes input_gradient + weight_gradient: it walks the body too
-  double loss = 0;             // head forward and backward
-  double update = 0;           // per step
-  double message_bytes = 0;    // of one activation or gradient over the boundary above this stage
-  double activation_bytes = 0; // saved per microbatch alive
-  double fixed_bytes = 0;      // parameters, gradients, optimizer state, head
+  double forward = 1, input_gradient = 1,
+         weight_gradient = 1;   // W takes input_gradient + weight_gradient: it walks the body too
+  double loss = 0;              // head forward and backward
+  double update = 0;            // per step
+  double message_bytes = 0;     // of one activation or gradient over the boundary above this stage
+  double activation_bytes = 0;  // saved per microbatch alive
+  double fixed_bytes = 0;       // parameters, gradients, optimizer state, head
 };
 
 struct SimulationCosts {
@@ -34,7 +35,7 @@ struct Simulation {
   double step = 0;        // steady: time from the end of one step to the end of the next
   double idle_share = 0;  // mean over ranks of the part of a steady step that is not compute
   std::vector<double> idle_share_of_rank;
-  std::vector<double> peak_bytes;  // per rank
+  std::vector<double> peak_bytes;         // per rank
   std::vector<SimulatedAction> timeline;  // compute actions of all simulated steps, when asked for
 };
 
@@ -42,10 +43,11 @@ struct Simulation {
 // unreceived messages per lane) and reads the steady step off the last ones.
 Simulation simulate(const Plan& plan, const SimulationCosts& costs, int steps = 4, bool keep_timeline = false);
 
-// Smallest number of microbatches from which `global` under the same schedule is at least as fast per step as this rule:
-// for furthest(N) and sum(N) the formula m* = 3 (K - N) / (N - 1 + h), h = a head's cost in units of a third of a stage's
-// forward + backward; found by simulation for any other matrix. Returns a negative number when the rule is faster at every
-// number tried (up to `most`), 0 when global is faster from the first microbatch.
-double break_even_microbatches(const PlanRequest& request, const RuleRequest& asked, const SimulationCosts& costs, int most = 4096);
+// Smallest number of microbatches from which `global` under the same schedule is at least as fast per step as this
+// rule: for furthest(N) and sum(N) the formula m* = 3 (K - N) / (N - 1 + h), h = a head's cost in units of a third of a
+// stage's forward + backward; found by simulation for any other matrix. Returns a negative number when the rule is
+// faster at every number tried (up to `most`), 0 when global is faster from the first microbatch.
+double break_even_microbatches(const PlanRequest& request, const RuleRequest& asked, const SimulationCosts& costs,
+                               int most = 4096);
 
 }  // namespace interlock

@@ -15,11 +15,11 @@ void MpiThread::start(const std::shared_ptr<MpiOperation>& operation) {
     start_send(operation);
     return;
   }
-  const auto held = held_.find({operation->peer, operation->tag});
-  if (held != held_.end()) {
-    held->second.push_back(operation);
+  const auto [lane, is_first] = lanes_.try_emplace({operation->peer, operation->tag});
+  if (is_first) {
+    post_header(operation);
   } else {
-    start_receive(operation);
+    lane->second.push_back(operation);
   }
 }
 
@@ -39,18 +39,24 @@ void MpiThread::start_send(const std::shared_ptr<MpiOperation>& operation) {
   if (header.bytes > inline_bytes) start_pieces(operation, header.bytes);
 }
 
-void MpiThread::start_receive(const std::shared_ptr<MpiOperation>& operation) {
+void MpiThread::post_header(const std::shared_ptr<MpiOperation>& operation) {
   operation->first.resize(sizeof(MessageHeader) + inline_bytes);
   MPI_Request request = MPI_REQUEST_NULL;
   check(MPI_Irecv(operation->first.data(), static_cast<int>(operation->first.size()), MPI_BYTE, operation->peer,
                   operation->tag, communicator_, &request),
         "MPI_Irecv");
   add_request(operation, true, request);
-  if (operation->kind == MpiOperation::Kind::receive_any_size) {
-    held_.try_emplace({operation->peer, operation->tag});
-  } else if (operation->header.bytes > inline_bytes) {
-    start_pieces(operation, operation->header.bytes);
+}
+
+void MpiThread::post_next(const LaneEnd& lane) {
+  const auto waiting = lanes_.find(lane);
+  if (waiting->second.empty()) {
+    lanes_.erase(waiting);
+    return;
   }
+  const auto next = std::move(waiting->second.front());
+  waiting->second.pop_front();
+  post_header(next);
 }
 
 void MpiThread::start_pieces(const std::shared_ptr<MpiOperation>& operation, uint64_t bytes) {
@@ -66,29 +72,25 @@ void MpiThread::start_pieces(const std::shared_ptr<MpiOperation>& operation, uin
   }
 }
 
-void MpiThread::add_request(const std::shared_ptr<MpiOperation>& operation, bool is_first, MPI_Request request) {
+void MpiThread::add_request(const std::shared_ptr<MpiOperation>& operation, bool is_header, MPI_Request request) {
   ++operation->pending;
   requests_.push_back(request);
-  parts_.push_back({operation, is_first});
+  parts_.push_back({operation, is_header});
   last_progress_ = Clock::now();
 }
 
-void MpiThread::poll() {
-  if (requests_.empty()) return;
+bool MpiThread::poll() {
+  if (requests_.empty()) return false;
   const int active = static_cast<int>(requests_.size());
   indices_.resize(requests_.size());
   statuses_.resize(requests_.size());
   int completed = 0;
   const int error = MPI_Testsome(active, requests_.data(), &completed, indices_.data(), statuses_.data());
   if (error != MPI_ERR_IN_STATUS) check(error, "MPI_Testsome");
-  if (completed <= 0) return;  // none, or MPI_UNDEFINED
+  if (completed <= 0) return false;  // none, or MPI_UNDEFINED
   last_progress_ = Clock::now();
-  // In the order they were started: a header is looked at before its pieces, and a message before the next in its lane.
-  std::vector<std::pair<int, int>> order;
-  for (int i = 0; i < completed; ++i) order.emplace_back(indices_[i], i);
-  std::sort(order.begin(), order.end());
   std::vector<Part> came;
-  for (const auto& [index, i] : order) came.push_back(std::move(parts_[index]));
+  for (int i = 0; i < completed; ++i) came.push_back(std::move(parts_[indices_[i]]));
   size_t kept = 0;
   for (size_t i = 0; i < requests_.size(); ++i) {
     if (requests_[i] == MPI_REQUEST_NULL) continue;
@@ -101,69 +103,43 @@ void MpiThread::poll() {
   requests_.resize(kept);
   parts_.resize(kept);
   for (size_t i = 0; i < came.size(); ++i) {
-    const MPI_Status& status = statuses_[order[i].second];
+    const MPI_Status& status = statuses_[i];
     complete(came[i], status, error == MPI_ERR_IN_STATUS ? status.MPI_ERROR : MPI_SUCCESS);
   }
+  return true;
 }
 
 void MpiThread::complete(const Part& part, const MPI_Status& status, int error) {
   const auto& operation = part.operation;
-  --operation->pending;
-  int error_class = MPI_SUCCESS;
-  if (error != MPI_SUCCESS) MPI_Error_class(error, &error_class);
   const bool receives = operation->kind != MpiOperation::Kind::send;
-  // A payload longer than expected is a mismatch, and the header, which came before it, has said so.
-  if (error != MPI_SUCCESS && !(receives && error_class == MPI_ERR_TRUNCATE)) {
-    check(error, receives ? "a receive" : "a send");
-  }
+  check(error, receives ? "a receive" : "a send");
+  --operation->pending;
   int cancelled = 0;
   if (receives) MPI_Test_cancelled(&status, &cancelled);
-  if (part.is_first && receives && !cancelled) first_came(operation, status);
-  if (error_class == MPI_ERR_TRUNCATE && operation->problem.empty()) {
-    operation->problem = mismatch_text(rank_, operation->peer, operation->came, operation->header);
-  }
-  if (operation->done) return;
-  if (operation->pending == 0 || !operation->problem.empty()) finish(*operation);
+  if (part.is_header && receives && !cancelled) header_came(operation, status);
+  if (operation->pending == 0 && !operation->done) finish(*operation);
 }
 
-void MpiThread::first_came(const std::shared_ptr<MpiOperation>& operation, const MPI_Status& status) {
+void MpiThread::header_came(const std::shared_ptr<MpiOperation>& operation, const MPI_Status& status) {
   int count = 0;
   MPI_Get_count(&status, MPI_BYTE, &count);
-  const bool any_size = operation->kind == MpiOperation::Kind::receive_any_size;
   if (count < static_cast<int>(sizeof(MessageHeader))) {
-    operation->problem = message("rank ", rank_, " received ", count, " bytes from rank ", operation->peer,
-                                 " where a message header was expected: ", describe(operation->header));
-    return;
+    throw Error(ExitCode::gave_up, message("rank ", rank_, " received ", count, " bytes from rank ", operation->peer,
+                                           " where a message header was expected: ", describe(operation->header)));
   }
   std::memcpy(&operation->came, operation->first.data(), sizeof(MessageHeader));
   const MessageHeader& came = operation->came;
+  const bool any_size = operation->kind == MpiOperation::Kind::receive_any_size;
   if (!is_expected(came, operation->header, any_size)) {
     operation->problem = mismatch_text(rank_, operation->peer, came, operation->header);
-    return;
   }
-  if (any_size) {
-    operation->buffer = Buffer::allocate(came.bytes);
-    if (came.bytes > inline_bytes) start_pieces(operation, came.bytes);
-    open_lane({operation->peer, operation->tag});
-  }
-  if (came.bytes > 0 && came.bytes <= inline_bytes) {
+  if (any_size || !operation->problem.empty()) operation->buffer = Buffer::allocate(came.bytes);
+  if (came.bytes > inline_bytes) {
+    start_pieces(operation, came.bytes);
+  } else if (came.bytes > 0) {
     std::memcpy(operation->buffer.data, operation->first.data() + sizeof(MessageHeader), came.bytes);
   }
-}
-
-// The size is known and its pieces are posted: what was held behind it may follow, up to the next of unknown size.
-void MpiThread::open_lane(const LaneEnd& lane) {
-  auto waiting = std::move(held_.at(lane));
-  held_.erase(lane);
-  while (!waiting.empty()) {
-    const auto operation = waiting.front();
-    waiting.pop_front();
-    start(operation);
-    if (operation->kind == MpiOperation::Kind::receive_any_size && !waiting.empty()) {
-      held_.at(lane) = std::move(waiting);
-      return;
-    }
-  }
+  post_next({operation->peer, operation->tag});
 }
 
 }  // namespace interlock

@@ -3,8 +3,10 @@
 // sleeps in between. Internal to this room.
 //
 // On the wire a message is a header with up to `inline_bytes` of payload behind it, then the rest of a larger payload
-// in pieces; all under the lane's tag, which MPI keeps in order. Receives are posted header and pieces at once, except
-// a receive of any size: what comes after it in its lane is posted when its size is known.
+// in pieces; all under the lane's tag, which MPI keeps in order. A receive posts its header at once and its pieces when
+// the header has told how many there are, and only then may the next receive of the lane post its own. So a message of
+// another size than expected is received whole, and reported. (Pieces posted early would be truncated, and Open MPI 4.1
+// then never completes the send. Nothing is lost: a large piece waits in MPI as a request to send, without its data.)
 
 #include <mpi.h>
 
@@ -30,7 +32,7 @@ struct MpiOperation {
   Kind kind = Kind::send;
   int peer = 0, tag = 0;
   MessageHeader header;  // as sent, or as expected
-  Buffer buffer;         // the payload; of a receive of any size it is made when the header has come
+  Buffer buffer;         // the payload; a receive of any size makes it when the header has come
   MessageHeader came;
 
   // The MPI thread's own until `done`.
@@ -61,7 +63,7 @@ class MpiThread {
   using LaneEnd = std::pair<int, int>;  // peer, tag
   struct Part {                         // what a request carries
     std::shared_ptr<MpiOperation> operation;
-    bool is_first;
+    bool is_header;
   };
 
   void run(std::promise<void> started);
@@ -71,13 +73,13 @@ class MpiThread {
   Clock::duration pause() const;
   void start(const std::shared_ptr<MpiOperation>& operation);
   void start_send(const std::shared_ptr<MpiOperation>& operation);
-  void start_receive(const std::shared_ptr<MpiOperation>& operation);
   void start_pieces(const std::shared_ptr<MpiOperation>& operation, uint64_t bytes);
-  void add_request(const std::shared_ptr<MpiOperation>& operation, bool is_first, MPI_Request request);
-  void poll();
+  void add_request(const std::shared_ptr<MpiOperation>& operation, bool is_header, MPI_Request request);
+  bool poll();  // whether anything was complete
   void complete(const Part& part, const MPI_Status& status, int error);
-  void first_came(const std::shared_ptr<MpiOperation>& operation, const MPI_Status& status);
-  void open_lane(const LaneEnd& lane);
+  void header_came(const std::shared_ptr<MpiOperation>& operation, const MPI_Status& status);
+  void post_header(const std::shared_ptr<MpiOperation>& operation);
+  void post_next(const LaneEnd& lane);
   void finish(MpiOperation& operation);
   void check(int error, const char* call);
   void fail(const std::string& reason);
@@ -92,7 +94,8 @@ class MpiThread {
   std::vector<Part> parts_;  // parts_[i] belongs to requests_[i]
   std::vector<int> indices_;
   std::vector<MPI_Status> statuses_;
-  std::map<LaneEnd, std::deque<std::shared_ptr<MpiOperation>>> held_;  // receives behind one of unknown size
+  // Receives that wait for their turn; a lane is in the map while a header of it is posted.
+  std::map<LaneEnd, std::deque<std::shared_ptr<MpiOperation>>> lanes_;
   Clock::time_point last_progress_;
 
   // Between the threads.

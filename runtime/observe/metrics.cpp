@@ -52,13 +52,14 @@ std::vector<std::pair<std::string, double>> scalars(const StepMetrics& metrics) 
 }  // namespace
 
 struct MetricsWriter::State {
+  State(const std::string& lines_path, const std::string& events_path) : lines(lines_path), events(events_path) {}
   OutputFile lines, events;
 };
 
 MetricsWriter::MetricsWriter(const std::string& folder) {
   const auto seconds = static_cast<int64_t>(wall_time());
   const std::string events = folder + "/events.out.tfevents." + std::to_string(seconds) + "." + host_name();
-  state_.reset(new State{OutputFile(folder + "/metrics.jsonl"), OutputFile(events)});
+  state_ = std::make_unique<State>(folder + "/metrics.jsonl", events);
   state_->events.append(tensorboard_record(tensorboard_version_event(wall_time())));
 }
 

@@ -32,7 +32,7 @@ std::string tokens_text(double rate) {
 }
 
 std::string time_text(double left) {
-  const auto whole = static_cast<long long>(std::clamp(left, 0.0, 1e9) + 0.5);
+  const long long whole = std::llround(std::clamp(left, 0.0, 1e9));
   if (whole >= 3600) return print("%lld:%02lld:%02lld left", whole / 3600, whole / 60 % 60, whole % 60);
   return print("%lld:%02lld left", whole / 60, whole % 60);
 }

@@ -17,6 +17,7 @@ struct Part {  // a body or a head with its gradients and moments
   std::shared_ptr<torch::nn::Module> module;
   std::vector<at::Tensor> gradients{}, first{}, second{};
   bool trained = true;
+  int64_t updates = 0;
 
   void add(const std::vector<at::Tensor>& more) {
     for (size_t i = 0; i < more.size(); ++i) {
@@ -39,8 +40,9 @@ double rate_at(const Section& optimizer, int64_t step, int64_t steps) {
   return peak * static_cast<double>(steps - step + 1) / static_cast<double>(steps - warmup);
 }
 
-void update(Part& part, const Section& optimizer, double rate, int64_t step, double clip_norm, double clip) {
+void update(Part& part, const Section& optimizer, double rate, double clip_norm, double clip) {
   c10::NoGradGuard no_graph;
+  const int64_t step = ++part.updates;
   const bool adam = optimizer.text("name", "adamw") == "adamw";
   const double decay = optimizer.number("weight_decay", 0.01);
   const std::vector<at::Tensor> values = part.module->parameters();
@@ -55,7 +57,8 @@ void update(Part& part, const Section& optimizer, double rate, int64_t step, dou
     }
     at::Tensor &m = part.first[i], &v = part.second[i];
     if (adam) {
-      const double b1 = optimizer.number("beta1", 0.9), b2 = optimizer.number("beta2", 0.999), e = optimizer.number("epsilon", 1e-8);
+      const double b1 = optimizer.number("beta1", 0.9), b2 = optimizer.number("beta2", 0.999),
+                   e = optimizer.number("epsilon", 1e-8);
       m = m * b1 + g * (1 - b1);
       v = v * b2 + g * g * (1 - b2);
       value -= rate * own_decay * value;
@@ -78,23 +81,29 @@ ReferenceResult train_reference(const RunSettings& settings) {
   const auto model = make_model(settings, *dataset);
   const std::vector<int> cut = make_partition(settings, *model);
   const int stages = settings.shape.stages;
-  const LearningRule rule = plan_request(settings).rule;
   const bool all_heads = settings.heads == HeadPolicy::all;
 
   std::vector<Part> bodies, heads;
   for (int k = 0, begin = 0; k < stages; begin += cut[k++]) {
     bodies.push_back({model->body(begin, begin + cut[k])});
-    double column = 0, row = 0;
-    for (int i = 0; i < stages; ++i) column += rule.weights[i][k], row += rule.weights[k][i];
-    bodies.back().trained = row > 0;
-    const bool last = k + 1 == stages;
-    heads.push_back({last ? model->readout() : model->head(settings.head_kind, begin + cut[k])});
-    heads.back().trained = last || column > 0 || all_heads;
+    heads.push_back({k + 1 == stages ? model->readout() : model->head(settings.head_kind, begin + cut[k])});
   }
+  std::vector<bool> ever(stages, false);  // heads that were trained at some step
   const Section optimizer = settings.config.section("optimizer");
   const int64_t per_step = settings.batch_shape().samples_per_step(), size = settings.microbatch_size;
   ReferenceResult result;
   for (int64_t step = 1; step <= settings.steps; ++step) {
+    size_t change = 0;
+    while (change + 1 < settings.rules.size() && settings.rules[change + 1].at_step <= step) ++change;
+    const PlanRequest request = plan_request(settings, change);
+    const LearningRule& rule = request.rule;
+    for (int k = 0; k < stages; ++k) {
+      double column = 0, row = 0;
+      for (int i = 0; i < stages; ++i) column += rule.weights[i][k], row += rule.weights[k][i];
+      bodies[k].trained = row > 0;
+      heads[k].trained = k + 1 == stages || column > 0 || all_heads;
+      ever[k] = ever[k] || heads[k].trained;
+    }
     std::vector<int64_t> everything(per_step);
     std::iota(everything.begin(), everything.end(), (step - 1) * per_step);
     const double count = static_cast<double>(dataset->predicted(Split::training, everything));
@@ -123,7 +132,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
     }
     result.losses.push_back(total);
     const double rate = rate_at(optimizer, step, settings.steps);
-    const bool of_model = plan_request(settings).norm_over_model;
+    const bool of_model = request.norm_over_model;
     double model_norm = 0;
     for (int k = 0; k < stages; ++k) {
       if (bodies[k].trained) model_norm += bodies[k].squared_norm();
@@ -134,14 +143,16 @@ ReferenceResult train_reference(const RunSettings& settings) {
       const double own = (bodies[k].trained ? bodies[k].squared_norm() : 0.0) + (last ? heads[k].squared_norm() : 0.0);
       const double norm = std::sqrt(of_model ? model_norm : own);
       const double head_norm = last ? norm : std::sqrt(heads[k].squared_norm());
-      if (bodies[k].trained) update(bodies[k], optimizer, rate, step, norm, settings.clip);
-      if (heads[k].trained) update(heads[k], optimizer, rate, step, head_norm, settings.clip);
+      if (bodies[k].trained) update(bodies[k], optimizer, rate, norm, settings.clip);
+      if (heads[k].trained) update(heads[k], optimizer, rate, head_norm, settings.clip);
     }
   }
   for (int k = 0; k < stages; ++k) {
-    for (const auto& named : bodies[k].module->named_parameters()) result.parameters[named.key()] = named.value().detach();
-    if (heads[k].trained)
-      for (const auto& named : heads[k].module->named_parameters()) result.parameters[named.key()] = named.value().detach();
+    for (const auto& named : bodies[k].module->named_parameters())
+      result.parameters[named.key()] = named.value().detach();
+    if (ever[k])
+      for (const auto& named : heads[k].module->named_parameters())
+        result.parameters[named.key()] = named.value().detach();
   }
   return result;
 }

@@ -1,6 +1,7 @@
 #pragma once
-// The truth that the engine is held against: one process, plain autograd on the whole graph, no plan, no stream, no detached
-// boundary. Stage k's body follows the gradient of sum_j A[k][j] L_j, head j that of L_j. About a page, on purpose.
+// The truth that the engine is held against: one process, plain autograd on the whole graph, no plan, no stream, no
+// detached boundary. Stage k's body follows the gradient of sum_j A[k][j] L_j, head j that of L_j. About a page, on
+// purpose.
 
 #include <ATen/core/Tensor.h>
 

@@ -1,8 +1,12 @@
 #include "tests/support/run_for_test.h"
 
+#include <ATen/ops/abs.h>
 #include <ATen/ops/from_blob.h>
+#include <ATen/ops/max.h>
+#include <ATen/ops/sub.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <fstream>
@@ -33,7 +37,8 @@ const std::string& corpus() {
     fs::create_directories(folder);
     for (int file = 0; file < 40; ++file) {
       std::ofstream out(folder / ("text" + std::to_string(file)));
-      for (int line = 0; line < 3 + file % 7; ++line) out << "line " << line << " of file " << file << ": the quick brown fox, " << file * line << "\n";
+      for (int line = 0; line < 3 + file % 7; ++line)
+        out << "line " << line << " of file " << file << ": the quick brown fox, " << file * line << "\n";
     }
     return folder.string();
   }();
@@ -43,7 +48,8 @@ const std::string& corpus() {
 }  // namespace
 
 RunSettings settings_for_test(const std::vector<std::string>& overrides) {
-  const std::string base = R"(
+  const bool mlp = std::find(overrides.begin(), overrides.end(), "model.name=mlp") != overrides.end();
+  const std::string encoder = R"(
 [model]
 name = "roberta"
 layers = 4
@@ -57,6 +63,15 @@ name = "text"
 paths = [")" + corpus() + R"("]
 sequence_length = 16
 held_out = 0.2
+)";
+  const std::string classifier = R"(
+[model]
+layers = 4
+width = 16
+[data]
+name = "spirals"
+)";
+  const std::string base = (mlp ? classifier : encoder) + R"(
 [parallel]
 stages = 4
 microbatches = 3
@@ -81,7 +96,8 @@ TestRun run_on_loopback(const RunSettings& settings) {
   result.counters.resize(world);
   run_loopback(world, [&](Transport& transport) {
     TrainerOutlets outlets{path, {}};
-    if (transport.rank() == 0) outlets.on_step = [&](const StepMetrics& metrics) { result.losses.push_back(metrics.loss); };
+    if (transport.rank() == 0)
+      outlets.on_step = [&](const StepMetrics& metrics) { result.losses.push_back(metrics.loss); };
     RunSummary summary = run_rank(settings, transport, dataset, outlets);
     result.counters[transport.rank()] = transport.counters();
     if (transport.rank() == 0) result.summary = std::move(summary);
@@ -99,5 +115,9 @@ at::Tensor tensor_of(const SafetensorsFile& file, const std::string& name) {
   const auto dtype = entry->dtype == "F64" ? at::kDouble : at::kFloat;
   return at::from_blob(const_cast<std::byte*>(bytes.data()), entry->shape, at::TensorOptions().dtype(dtype)).clone();
 }
+
+double largest_entry(const at::Tensor& tensor) { return at::max(at::abs(tensor)).item().toDouble(); }
+
+at::Tensor minus(const at::Tensor& a, const at::Tensor& b) { return at::sub(a, b); }
 
 }  // namespace interlock

@@ -19,10 +19,13 @@ struct TestRun {
   std::vector<double> losses;               // per step, of the last stage
 };
 
-// `overrides` are applied to a small base config. The corpus and the weights file lie in a temporary folder of the test.
+// `overrides` are applied to a small base config. The corpus and the weights file lie in a temporary folder of the
+// test.
 RunSettings settings_for_test(const std::vector<std::string>& overrides);
 TestRun run_on_loopback(const RunSettings& settings);
 // The tensor of a file as a LibTorch tensor (a copy).
 at::Tensor tensor_of(const SafetensorsFile& file, const std::string& name);
+double largest_entry(const at::Tensor& tensor);
+at::Tensor minus(const at::Tensor& a, const at::Tensor& b);
 
 }  // namespace interlock

@@ -1,5 +1,5 @@
-// All forwards of a rank first, with the losses and the own-loss streams that follow from them, then everything else with
-// ascending microbatches. Simple, and it keeps every microbatch of the step alive. (Huang et al., NeurIPS 2019.)
+// All forwards of a rank first, with the losses and the own-loss streams that follow from them, then everything else
+// with ascending microbatches. Simple, and it keeps every microbatch of the step alive. (Huang et al., NeurIPS 2019.)
 
 #include "parallel/plan/list_schedule.h"
 #include "parallel/plan/schedule.h"

@@ -1,6 +1,6 @@
-// The default order: passes back come before new forwards, and a stage keeps no more microbatches alive than the farthest
-// loss it waits for needs. Under global learning that is 1F1B (K - k warm-up forwards on stage k, then one forward for each
-// backward); under short horizons the warm-up shrinks to the horizon.
+// The default order: passes back come before new forwards, and a stage keeps no more microbatches alive than the
+// farthest loss it waits for needs. Under global learning that is 1F1B (K - k warm-up forwards on stage k, then one
+// forward for each backward); under short horizons the warm-up shrinks to the horizon.
 
 #include "parallel/plan/list_schedule.h"
 #include "parallel/plan/schedule.h"

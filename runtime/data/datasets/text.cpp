@@ -19,26 +19,12 @@
 namespace interlock {
 namespace {
 
-std::string shown_byte(int64_t token) {
-  if (!byte_tokens::is_byte(token)) return "<token " + std::to_string(token) + ">";
-  const uint8_t byte = byte_tokens::to_byte(token);
-  if (byte == '\n') return "\\n";
-  if (byte == '\t') return "\\t";
-  if (byte == '\\') return "\\\\";
-  if (byte >= 0x20 && byte < 0x7f) return std::string(1, static_cast<char>(byte));
-  const char* digits = "0123456789abcdef";
-  return {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-}
-
 std::string shown_place(int64_t input, int64_t target) {
-  if (target != ignored_target) {
-    if (input == byte_tokens::mask) return "[mask:" + shown_byte(target) + "]";
-    if (input == target) return "[keep:" + shown_byte(target) + "]";
-    return "[random:" + shown_byte(input) + "<-" + shown_byte(target) + "]";
-  }
-  if (input == byte_tokens::begin) return "<s>";
-  if (input == byte_tokens::end) return "</s>";
-  return input == byte_tokens::pad ? "" : shown_byte(input);
+  using byte_tokens::shown;
+  if (target == ignored_target) return input == byte_tokens::pad ? "" : shown(input);
+  if (input == byte_tokens::mask) return "[mask:" + shown(target) + "]";
+  if (input == target) return "[keep:" + shown(target) + "]";
+  return "[random:" + shown(input) + "<-" + shown(target) + "]";
 }
 
 class TextDataset : public Dataset {

@@ -1,0 +1,41 @@
+#pragma once
+// What `interlock doctor` finds out about the machine, one function per question. Free of torch; nothing in here hangs:
+// what could (MPI, name servers, mpirun) runs in a child process with a deadline.
+
+#include <chrono>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace interlock {
+
+struct Check {
+  enum class Status { ok, warn, fail };
+  std::string name;
+  Status status = Status::ok;
+  std::string found, advice;
+};
+const char* name_of(Check::Status status);
+
+Check check_mpi();     // the library this program links, and its thread level
+Check check_mpirun();  // that it is there and starts processes
+Check check_cores();
+Check check_memory();
+Check check_disk(const std::string& name, const std::string& folder);
+Check check_shared_memory();
+Check check_gpu();
+Check check_cuda_module(bool has_gpu);
+Check check_host(const std::string& host);                       // that its name resolves
+std::vector<Check> check_hostfile(const std::string& file);      // every name in it
+std::vector<std::string> hosts_in(const std::string& hostfile);  // Error(bad_input) when it cannot be read
+std::string own_host_name();
+
+struct ChildEnd {
+  bool in_time = false;
+  int code = -1;       // exit code, or 128 + signal
+  std::string output;  // stdout and stderr
+};
+// Runs `body` in a forked process and kills it, with all of its group, at the deadline.
+ChildEnd run_in_child(const std::function<void()>& body, std::chrono::seconds deadline);
+
+}  // namespace interlock

@@ -1,0 +1,35 @@
+#pragma once
+// A child process with all that it starts, so that nothing of it outlives its parent. Internal to the supervisor.
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace interlock {
+
+// mpirun gives every rank a process group of its own, and a rank may be orphaned: signals to mpirun's group miss both.
+// So this process adopts orphans (PR_SET_CHILD_SUBREAPER) and finds its descendants in /proc. It must have no other
+// children while a ChildTree lives.
+class ChildTree {
+ public:
+  // Starts `command` in a process group of its own: stdin empty, stdout ours, stderr a pipe that error_output() reads.
+  // It is told to end (SIGTERM) when this process dies, however that happens.
+  explicit ChildTree(const std::vector<std::string>& command);
+  ~ChildTree();  // ends all that is left
+  ChildTree(const ChildTree&) = delete;
+
+  int error_output() const { return error_output_; }
+  void signal(int number) const;  // to the child's group
+  void kill_all();                // SIGKILL to the child and all descendants
+  // Collects what has ended. True once the child itself has; status() is then what waitpid said.
+  bool has_ended();
+  int status() const { return status_; }
+
+ private:
+  pid_t child_ = -1;
+  int error_output_ = -1, status_ = 0, was_subreaper_ = 0;
+  bool ended_ = false;
+};
+
+}  // namespace interlock

@@ -1,0 +1,46 @@
+#pragma once
+// The stderr of mpirun on its way to ours. All passes through at once, half lines too (a status line ends in no
+// newline), but for two things that are kept: `interlock: error:` lines of ranks with the indented lines after them,
+// and mpirun's own banners about processes that ended. From them comes the one reason that the supervisor prints last.
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace interlock {
+
+class LauncherOutput {
+ public:
+  explicit LauncherOutput(std::function<void(std::string_view)> forward) : forward_(std::move(forward)) {}
+  void feed(std::string_view bytes);
+  void finish();  // the stream has ended
+
+  // Whether a rank has failed, as far as the output tells.
+  bool failed() const { return !error_.empty() || banner_seen_; }
+  bool rank_said_why() const { return !error_.empty(); }
+  // The rank's own words, else a sentence made of mpirun's banner, else "". Ends without a newline.
+  std::string reason() const { return error_.empty() ? banner_reason_ : error_; }
+  bool killed_by_signal() const { return killed_by_signal_; }
+  const std::string& remarks() const { return remarks_; }  // what mpirun said about itself, kept back
+  bool inside_line() const { return inside_line_; }        // what was forwarded last was no newline
+
+ private:
+  enum class State { plain, error, banner };
+  void take_line(std::string_view line, std::string_view end);
+  void take_banner_line(std::string_view line);
+  void take_plain_line(std::string_view line, std::string_view end);
+  void take_error(std::string_view line);
+  void pass_partial();
+  void pass(std::string_view text);
+  void close_banner();
+
+  std::function<void(std::string_view)> forward_;
+  State state_ = State::plain;
+  std::string partial_;          // of the unfinished line, what was not forwarded
+  bool line_continues_ = false;  // something of the unfinished line was forwarded
+  bool records_error_ = false;   // the error whose lines come in is the first one
+  std::string error_, banner_, banner_reason_, remarks_;
+  bool banner_seen_ = false, killed_by_signal_ = false, inside_line_ = false;
+};
+
+}  // namespace interlock

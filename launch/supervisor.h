@@ -1,0 +1,24 @@
+#pragma once
+// What `interlock train` is when nobody launched it: the parent of one mpirun that runs this same program as ranks. It
+// passes their output through, says once and last why a run failed, and leaves no process behind. No torch, no MPI in
+// it.
+
+#include <string>
+#include <vector>
+
+namespace interlock {
+
+struct SupervisorRequest {
+  std::string executable;              // as an absolute path
+  std::vector<std::string> arguments;  // without the program's name
+  int processes = 1;
+  int threads_per_rank = 1;
+};
+
+// Runs it to the end and returns the exit code: that of the rank that failed when it is one of ours (error.h), 70 for
+// any other end of a rank, 130, 143 or 129 when SIGINT, SIGTERM or SIGHUP ended us. Error(config) when there is no
+// mpirun. Ranks find INTERLOCK_SUPERVISED=1 in their environment; INTERLOCK_TERMINAL=1 and COLUMNS when our stderr is a
+// terminal.
+int supervise(const SupervisorRequest& request);
+
+}  // namespace interlock

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Holds the tree to the rules that a compiler does not check. Prints every breach and fails if there is one.
+
+  includes.py ROOT     check a tree
+  includes.py          check that each rule can fail, on small trees made for it
+
+Rules: includes run one way, launch -> techniques -> parallel -> models -> runtime; parallel knows of models only their
+interface; some rooms are free of LibTorch, through whatever they include; LibTorch and spdlog (each with an fmt of its own)
+never meet in a file; torch/torch.h (28 s to compile) nowhere; no file over 400 lines; no path of one machine.
+"""
+import os
+import re
+import sys
+import tempfile
+
+LAYERS = ["runtime", "models", "parallel", "techniques", "launch", "tests"]  # each may include itself and what stands before it
+MODELS_INTERFACE = {"models/model.h", "models/costs.h"}
+TORCH_FREE = ["runtime/core/", "runtime/storage/", "runtime/observe/", "parallel/plan/", "parallel/transport/"]
+SOURCES = (".h", ".cpp", ".cu")
+TEXTS = SOURCES + (".py", ".sh", ".md", ".toml", ".cmake", ".txt", ".json", ".sbatch", "")
+NOT_OURS = {".git", "build", "runs", "__pycache__"}
+LONGEST = 400
+TORCH = re.compile(r"(ATen|c10|torch|caffe2)/")
+INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")', re.MULTILINE)
+MACHINE_PATH = re.compile(r"(?<![\w.*}$-])/(work|root|home/\w+|tmp/brief)/")
+
+
+class Tree:
+    def __init__(self, root):
+        self.root = root
+        self.files = {}
+        for folder, folders, names in os.walk(root):
+            folders[:] = [name for name in folders if name not in NOT_OURS]
+            for name in names:
+                path = os.path.relpath(os.path.join(folder, name), root)
+                if os.path.splitext(name)[1] in TEXTS:
+                    with open(os.path.join(root, path), "rb") as file:
+                        content = file.read()
+                    if b"\0" not in content:
+                        self.files[path] = content.decode("utf-8", "replace")
+        self.reached = {}
+
+    def includes(self, path):
+        for match in INCLUDE.findall(self.files[path]):
+            yield match[0] == '"', match[1:-1]
+
+    def reach(self, path):
+        """What a file includes from outside, and through which file of ours; computed once per file."""
+        if path not in self.reached:
+            self.reached[path] = {}  # a circle of includes ends here
+            found = {}
+            for _, name in self.includes(path):
+                if name in self.files:
+                    for outside in self.reach(name):
+                        found.setdefault(outside, name)
+                else:
+                    found.setdefault(name, path)
+            self.reached[path] = found
+        return self.reached[path]
+
+
+def layer(path):
+    top = path.split("/")[0]
+    return LAYERS.index(top) if top in LAYERS else None
+
+
+def include_breaches(tree, path):
+    own = layer(path)
+    for quoted, name in tree.includes(path):
+        if quoted and name not in tree.files:
+            yield f'includes "{name}", which is no file of ours (paths start at the root)'
+            continue
+        other = layer(name) if name in tree.files else None
+        if other is not None and own is not None and other > own:
+            yield f"includes {name}: {LAYERS[own]} may not know {LAYERS[other]}"
+        if path.startswith("parallel/") and name.startswith("models/") and name not in MODELS_INTERFACE:
+            yield f"includes {name}: parallel knows models by {' and '.join(sorted(MODELS_INTERFACE))} only"
+    outside = tree.reach(path)
+    torch = sorted(name for name in outside if TORCH.match(name))
+    if torch and path.startswith(tuple(TORCH_FREE)):
+        yield f"is free of LibTorch, but {torch[0]} comes in through {outside[torch[0]]}"
+    if torch and any(name.startswith("spdlog/") for name in outside):
+        yield "brings LibTorch and spdlog together: use runtime/core/log.h"
+    if "torch/torch.h" in outside:
+        yield f"includes torch/torch.h through {outside['torch/torch.h']}: take the headers of what is used"
+
+
+def breaches(root):
+    tree = Tree(root)
+    found = []
+    for path, text in sorted(tree.files.items()):
+        if path.endswith(SOURCES):
+            found += [f"{path}: {breach}" for breach in include_breaches(tree, path)]
+        lines = text.count("\n")
+        if lines > LONGEST and not path.endswith((".json", ".txt")):
+            found.append(f"{path}: {lines} lines; {LONGEST} are the most")
+        for number, line in enumerate(text.split("\n"), 1):
+            if MACHINE_PATH.search(line):
+                found.append(f"{path}:{number}: a path of one machine: {line.strip()}")
+    return found, len(tree.files)
+
+
+CLEAN = {
+    "runtime/core/a.h": "#pragma once\n#include <string>\n",
+    "runtime/core/log.cpp": "#include <spdlog/spdlog.h>\n",
+    "models/model.h": '#include <ATen/core/Tensor.h>\n#include "runtime/core/a.h"\n',
+    "models/roberta.h": '#include "models/model.h"\n',
+    "parallel/plan/plan.h": '#include "runtime/core/a.h"\n',
+    "parallel/engine.cpp": '#include "models/model.h"\n#include "parallel/plan/plan.h"\n',
+    "launch/main.cpp": '#include "models/roberta.h"\n',
+    "README.md": "see https://example.org/work/x and ./root/y\n",
+}
+BROKEN = {  # what to add to the clean tree -> the words of the breach
+    "runtime/data/a.h": ('#include "models/model.h"\n', "runtime may not know models"),
+    "models/b.cpp": ('#include "parallel/plan/plan.h"\n', "models may not know parallel"),
+    "parallel/b.cpp": ('#include "models/roberta.h"\n', "parallel knows models by"),
+    "parallel/plan/b.cpp": ('  #  include <ATen/ops/add.h>\n', "ATen/ops/add.h comes in through parallel/plan/b.cpp"),
+    "parallel/plan/c.cpp": ('#include "models/model.h"\n', "ATen/core/Tensor.h comes in through models/model.h"),
+    "parallel/plan/d.cpp": ('#include "../../launch/x.h"\n', "no file of ours"),
+    "runtime/data/b.cpp": ("#include <spdlog/spdlog.h>\n#include <torch/csrc/x.h>\n", "together"),
+    "models/c.cpp": ("#include <torch/torch.h>\n", "includes torch/torch.h"),
+    "models/d.cpp": ("\n" * (LONGEST + 1), f"{LONGEST + 1} lines"),
+    "launch/tool": ("cd /" + "root/somewhere\n", "a path of one machine"),
+    "cmake/b.cmake": ('set(x "/' + 'work/main")\n', "a path of one machine"),
+}
+
+
+def self_test():
+    failures = []
+    for extra, (text, words) in [("", ("", ""))] + list(BROKEN.items()):
+        with tempfile.TemporaryDirectory() as root:
+            for path, content in {**CLEAN, **({extra: text} if extra else {})}.items():
+                os.makedirs(os.path.dirname(os.path.join(root, path)) or root, exist_ok=True)
+                with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+                    file.write(content)
+            found, _ = breaches(root)
+            if not extra and found:
+                failures.append(f"the clean tree is blamed: {found}")
+            if extra and not (len(found) == 1 and found[0].startswith(extra) and words in found[0]):
+                failures.append(f"{extra}: expected one breach with '{words}', found {found}")
+    return failures, len(BROKEN) + 1
+
+
+def main():
+    found, count = breaches(sys.argv[1]) if len(sys.argv) == 2 else self_test()
+    print("\n".join(found) if found else f"{count} {'files' if len(sys.argv) == 2 else 'trees'} checked, no breach")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+// bench_encoder: tokens per second, peak memory and idle share of the engine on a RoBERTa encoder in float32 with Adam,
+// no dropout, and a full-vocabulary loss on every position. Starts its own ranks. The sizes are defaults of the
+// options.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "launch/run.h"
+#include "launch/supervisor.h"
+#include "models/model.h"
+#include "parallel/transport/loopback.h"
+#include "parallel/transport/mpi.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+
+struct Options {
+  int stages = 2, ranks = 0, horizon = 2, microbatches = 8, microbatch = 4, threads = 1, steps = 8, warmup = 2;
+  int layers = 8, width = 256, heads = 4, feed_forward = 1024, vocabulary = 8192, length = 128;
+  std::string rule = "global", schedule = "wavefront", placement = "contiguous", cut, head = "linear";
+  bool json = false;
+};
+
+void declare(CLI::App& app, Options& options) {
+  const auto number = [&](const char* name, int& value) { app.add_option(name, value)->capture_default_str(); };
+  number("--stages", options.stages);
+  app.add_option("--ranks", options.ranks, "default: stages");
+  number("--horizon", options.horizon);
+  number("--microbatches", options.microbatches);
+  number("--microbatch", options.microbatch);
+  number("--threads", options.threads);
+  number("--steps", options.steps);
+  number("--warmup", options.warmup);
+  number("--layers", options.layers);
+  number("--width", options.width);
+  number("--heads", options.heads);
+  number("--feed-forward", options.feed_forward);
+  number("--vocabulary", options.vocabulary);
+  number("--length", options.length);
+  app.add_option("--rule", options.rule)->capture_default_str();
+  app.add_option("--schedule", options.schedule)->capture_default_str();
+  app.add_option("--placement", options.placement)->capture_default_str();
+  app.add_option("--head", options.head)->capture_default_str();
+  app.add_option("--cut", options.cut, "blocks per stage, for example 5,3; default: balanced");
+  app.add_flag("--json", options.json);
+}
+
+RunSettings settings_of(const Options& o) {
+  std::ostringstream text;
+  text << "[model]\nname = 'roberta'\nlayers = " << o.layers << "\nwidth = " << o.width << "\nheads = " << o.heads
+       << "\nfeed_forward = " << o.feed_forward << "\nvocabulary = " << o.vocabulary << "\nmax_length = " << o.length
+       << "\ndropout = 0.0\n[data]\nname = 'random_tokens'\nsequence_length = " << o.length << "\n[learning]\nrule = '"
+       << o.rule << "'\nhorizon = " << o.horizon << "\nhead = '" << o.head << "'\n[parallel]\nstages = " << o.stages
+       << "\nranks = " << (o.ranks > 0 ? o.ranks : o.stages) << "\nmicrobatches = " << o.microbatches
+       << "\nmicrobatch_size = " << o.microbatch << "\nschedule = '" << o.schedule << "'\nplacement = '" << o.placement
+       << "'\nthreads = " << o.threads << "\n";
+  if (!o.cut.empty()) text << "partition = [" << o.cut << "]\n";
+  // Adam as the peer uses it: constant rate, no decay, no clipping.
+  text << "[optimizer]\nname = 'adamw'\nlearning_rate = 1e-4\nweight_decay = 0.0\nclip = 0.0\nwarmup_steps = 0\ndecay "
+          "= 'constant'\n"
+       << "[run]\nsteps = " << o.steps + o.warmup << "\nevaluate_every = 0\ntrace_steps = 0\n";
+  RunSettings settings = read_settings(Config::from_text(text.str()));
+  check_settings(settings);
+  return settings;
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+void report(const Options& options, const RunSettings& settings, const RunSummary& summary,
+            const std::vector<StepMetrics>& steps) {
+  const double tokens = static_cast<double>(options.microbatches * options.microbatch * options.length);
+  std::vector<double> seconds, idle;
+  for (const StepMetrics& step : steps) {
+    if (step.step <= options.warmup) continue;
+    seconds.push_back(tokens / step.tokens_per_second);
+    idle.push_back(step.idle_share);
+  }
+  const auto dataset = make_dataset(settings);
+  const auto model = make_model(settings, *dataset);
+  const std::vector<int> partition = make_partition(settings, *model);
+  const SimulationCosts costs = measured_costs(summary, estimate_costs(settings, *model, partition));
+  const Simulation simulated = simulate(make_plan(plan_request(settings)), costs);
+  json peak = json::array();
+  for (const RankSummary& rank : summary.ranks) peak.push_back(std::lround(rank.peak_rss_mib));
+  const json result = {{"stages", options.stages},
+                       {"ranks", settings.shape.ranks},
+                       {"rule", settings.rules.front().request.rule},
+                       {"horizon", options.horizon},
+                       {"schedule", options.schedule},
+                       {"placement", options.placement},
+                       {"cut", partition},
+                       {"microbatches", options.microbatches},
+                       {"threads", options.threads},
+                       {"tokens_per_second", tokens / median(seconds)},
+                       {"step_seconds", seconds},
+                       {"peak_mib", peak},
+                       {"idle_share", median(idle)},
+                       {"simulated_step", simulated.step},
+                       {"simulated_tokens_per_second", tokens / simulated.step},
+                       {"first_step_seconds", summary.first_step_seconds}};
+  if (!options.json)
+    std::cout << static_cast<int64_t>(tokens / median(seconds)) << " tokens/s, step " << median(seconds)
+              << " s (simulated from measured costs " << simulated.step << " s), idle " << 100 * median(idle)
+              << " %, peak " << peak.dump() << " MiB\n";
+  std::cout << result.dump() << std::endl;
+}
+
+int bench(const Options& options, int argc, char** argv) {
+  const RunSettings settings = settings_of(options);
+  const LaunchPlace place = launch_place();
+  const int world = settings.shape.ranks;
+  if (world > 1 && !place.launched) {
+    SupervisorRequest request;
+    request.executable = std::filesystem::read_symlink("/proc/self/exe").string();
+    request.arguments.assign(argv + 1, argv + argc);
+    request.processes = world;
+    request.threads_per_rank = settings.threads;
+    return supervise(request);
+  }
+  std::vector<StepMetrics> steps;
+  TrainerOutlets outlets;
+  outlets.on_step = [&](const StepMetrics& metrics) { steps.push_back(metrics); };
+  const auto run = [&](Transport& transport) {
+    const RunSummary summary = run_rank(settings, transport, make_dataset(settings), outlets);
+    if (transport.rank() == 0) report(options, settings, summary, steps);
+  };
+  if (world == 1) {
+    run_loopback(1, run);
+  } else {
+    run(*make_mpi());
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace interlock
+
+int main(int argc, char** argv) {
+  interlock::Options options;
+  CLI::App app("Times training steps of the engine on the benchmark encoder.");
+  interlock::declare(app, options);
+  CLI11_PARSE(app, argc, argv);
+  try {
+    return interlock::bench(options, argc, argv);
+  } catch (const interlock::Error& error) {
+    std::cerr << "interlock: error: " << error.what() << std::endl;
+    return static_cast<int>(error.code());
+  }
+}

@@ -1,0 +1,54 @@
+// A dataset for benchmarks: random tokens, a target at every position. Needs no files.
+
+#include <ATen/ops/empty.h>
+
+#include "runtime/core/random.h"
+#include "runtime/data/dataset.h"
+
+namespace interlock {
+namespace {
+
+class RandomTokens final : public Dataset {
+ public:
+  explicit RandomTokens(const DatasetSettings& settings)
+      : length_(settings.data.integer("sequence_length", 128, 1)),
+        vocabulary_(settings.vocabulary),
+        seed_(settings.seed) {}
+  int64_t samples(Split split) const override { return split == Split::training ? int64_t{1} << 40 : 0; }
+  Batch batch(Split, std::span<const int64_t> numbers) const override {
+    Batch batch;
+    const auto rows = static_cast<int64_t>(numbers.size());
+    batch.inputs = at::empty({rows, length_}, at::TensorOptions().dtype(at::kLong));
+    batch.targets = at::empty({rows, length_}, at::TensorOptions().dtype(at::kLong));
+    const RandomKey key = random_key(seed_, Purpose::synthetic_data);
+    for (int64_t row = 0; row < rows; ++row) {
+      for (int64_t at = 0; at < length_; ++at) {
+        const auto words = philox(key, static_cast<uint64_t>(numbers[row]), static_cast<uint64_t>(at));
+        batch.inputs.data_ptr<int64_t>()[row * length_ + at] = words[0] % vocabulary_;
+        batch.targets.data_ptr<int64_t>()[row * length_ + at] = words[1] % vocabulary_;
+      }
+    }
+    batch.sample_ids.assign(numbers.begin(), numbers.end());
+    batch.predicted = rows * length_;
+    return batch;
+  }
+  int64_t predicted(Split, std::span<const int64_t> numbers) const override {
+    return static_cast<int64_t>(numbers.size()) * length_;
+  }
+  int64_t classes() const override { return vocabulary_; }
+  int64_t features() const override { return vocabulary_; }
+  int64_t sample_length() const override { return length_; }
+  double unigram_baseline(int64_t) const override { return 0; }
+  std::string describe(const Batch&, int64_t) const override { return "random tokens"; }
+
+ private:
+  int64_t length_, vocabulary_;
+  uint64_t seed_;
+};
+
+const Registration<Dataset, const DatasetSettings&> registered("random_tokens", [](const DatasetSettings& settings) {
+  return std::make_unique<RandomTokens>(settings);
+});
+
+}  // namespace
+}  // namespace interlock

@@ -1,0 +1,130 @@
+// Where and in what order a run is performed never changes what it learns: equal digests, dropout on, in float32.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "tests/support/run_for_test.h"
+
+namespace interlock {
+namespace {
+
+using Overrides = std::vector<std::string>;
+
+TestRun run_with(Overrides rule, const Overrides& more) {
+  rule.insert(rule.end(), more.begin(), more.end());
+  return run_on_loopback(settings_for_test(rule));
+}
+
+class Placement : public testing::TestWithParam<std::string> {
+ protected:
+  Overrides rule() const { return {"learning.rule=" + GetParam(), "learning.horizon=2", "learning.window=2"}; }
+};
+
+TEST_P(Placement, SameDigestForAnyRanksScheduleAndPlacement) {
+  const std::string four = run_with(rule(), {"parallel.ranks=4"}).digest;
+  for (const char* ranks : {"parallel.ranks=1", "parallel.ranks=2", "parallel.ranks=4"})
+    for (const char* schedule : {"parallel.schedule=wavefront", "parallel.schedule=gpipe"})
+      for (const char* placement : {"parallel.placement=contiguous", "parallel.placement=interleaved"})
+        EXPECT_EQ(run_with(rule(), {ranks, schedule, placement}).digest, four)
+            << ranks << " " << schedule << " " << placement;
+}
+
+TEST_P(Placement, SameDigestForAnyPlacementWithReplicas) {
+  const Overrides replicas{"parallel.replicas=3", "parallel.microbatches=2"};
+  Overrides two = replicas;
+  two.push_back("parallel.ranks=2");
+  EXPECT_EQ(run_with(rule(), two).digest, run_with(rule(), replicas).digest);
+}
+
+TEST_P(Placement, EvaluationChangesNothingAndIsTheSameEverywhere) {
+  const TestRun plain = run_with(rule(), {});
+  const TestRun evaluated = run_with(rule(), {"run.evaluate_every=2", "run.evaluate_sequences=7"});
+  const TestRun elsewhere = run_with(rule(), {"run.evaluate_every=2", "run.evaluate_sequences=7", "parallel.ranks=2",
+                                              "parallel.placement=interleaved"});
+  EXPECT_EQ(evaluated.digest, plain.digest);
+  ASSERT_TRUE(evaluated.summary.validation_loss.has_value());
+  EXPECT_EQ(evaluated.summary.validation_loss, elsewhere.summary.validation_loss);
+}
+
+TEST_P(Placement, MessagesAreThoseOfThePlan) {
+  for (const char* ranks : {"parallel.ranks=2", "parallel.ranks=4"}) {
+    Overrides overrides = rule();
+    overrides.insert(overrides.end(), {ranks, "parallel.replicas=2"});
+    const RunSettings settings = settings_for_test(overrides);
+    const TestRun run = run_on_loopback(settings);
+    const Plan plan = make_plan(plan_request(settings));
+    const std::vector<int64_t> forward = plan.forward_messages(), backward = plan.backward_messages();
+    const uint64_t times = static_cast<uint64_t>(settings.steps * settings.shape.replicas);
+    uint64_t between_ranks = 0, by_engine = 0, by_transport = 0;
+    for (int k = 0; k + 1 < settings.shape.stages; ++k) {
+      uint64_t up = 0, down = 0;
+      for (const RankSummary& rank : run.summary.ranks)
+        up += rank.counters.forward[k], down += rank.counters.backward[k];
+      EXPECT_EQ(up, times * static_cast<uint64_t>(forward[k])) << "boundary " << k;
+      EXPECT_EQ(down, times * static_cast<uint64_t>(backward[k])) << "boundary " << k;
+      if (settings.shape.rank_of(k) != settings.shape.rank_of(k + 1)) between_ranks += up + down;
+    }
+    for (const RankSummary& rank : run.summary.ranks) by_engine += rank.counters.messages;
+    for (const TransportCounters& counters : run.counters) by_transport += counters.messages_sent;
+    EXPECT_EQ(by_engine, between_ranks);
+    EXPECT_EQ(by_transport, between_ranks);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Rules, Placement,
+                         testing::Values("local", "furthest", "sum", "global", "chunked", "deep_supervision"));
+
+TEST(Identities, FurthestOneIsLocal) {
+  EXPECT_EQ(run_with({"learning.rule=furthest", "learning.horizon=1"}, {}).digest,
+            run_with({"learning.rule=local"}, {}).digest);
+}
+
+TEST(Identities, SumOneIsLocal) {
+  EXPECT_EQ(run_with({"learning.rule=sum", "learning.horizon=1"}, {}).digest,
+            run_with({"learning.rule=local"}, {}).digest);
+}
+
+TEST(Identities, FurthestKIsGlobal) {
+  EXPECT_EQ(run_with({"learning.rule=furthest", "learning.horizon=4"}, {}).digest,
+            run_with({"learning.rule=global"}, {}).digest);
+}
+
+TEST(Identities, HeadsThatTeachNobodyChangeNoBitOfTheBody) {
+  for (const char* rule : {"learning.rule=global", "learning.rule=furthest"}) {
+    const TestRun needed = run_with({rule, "learning.horizon=3"}, {}),
+                  all = run_with({rule, "learning.horizon=3"}, {"learning.heads=all"});
+    EXPECT_GT(all.weights->tensors().size(), needed.weights->tensors().size());
+    for (const TensorEntry& tensor : needed.weights->tensors()) {
+      const auto a = needed.weights->bytes(tensor), b = all.weights->bytes(*all.weights->find(tensor.name));
+      EXPECT_TRUE(std::equal(a.begin(), a.end(), b.begin(), b.end())) << tensor.name;
+    }
+  }
+}
+
+TEST(Identities, OneMicrobatchOfAllIsTheSameInDoublePrecision) {
+  const Overrides base{"learning.rule=sum", "run.precision=float64"};
+  const TestRun many = run_with(base, {"parallel.microbatches=6", "parallel.microbatch_size=1"});
+  const TestRun one = run_with(base, {"parallel.microbatches=1", "parallel.microbatch_size=6"});
+  const TestRun replicas =
+      run_with(base, {"parallel.replicas=3", "parallel.microbatches=1", "parallel.microbatch_size=2"});
+  for (const TensorEntry& tensor : many.weights->tensors())
+    for (const TestRun* other : {&one, &replicas})
+      // Other sums of the same samples: three Adam steps in double keep 1e-10.
+      EXPECT_LE(largest_entry(minus(tensor_of(*many.weights, tensor.name), tensor_of(*other->weights, tensor.name))),
+                1e-10)
+          << tensor.name;
+}
+
+TEST(Identities, StepsWithConstantRateAreThoseOfALongerRun) {
+  // The plain rate of step 2 does not depend on how many steps follow, nor does the batch.
+  const Overrides constant{"optimizer.decay=constant", "learning.rule=furthest"};
+  const TestRun shorter = run_with(constant, {"run.steps=2"}), longer = run_with(constant, {"run.steps=4"});
+  ASSERT_EQ(longer.losses.size(), 4U);
+  EXPECT_EQ(shorter.losses[0], longer.losses[0]);
+  EXPECT_EQ(shorter.losses[1], longer.losses[1]);
+}
+
+}  // namespace
+}  // namespace interlock

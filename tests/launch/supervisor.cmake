@@ -1,0 +1,11 @@
+interlock_test(launch_output_test SOURCES launcher_output_test.cpp LINK interlock_supervisor)
+
+add_executable(launch_supervised supervised.cpp)
+target_link_libraries(launch_supervised PRIVATE interlock_settings interlock_supervisor)
+interlock_test(launch_supervisor_test TIMEOUT 240 SOURCES supervisor_test.cpp LINK util)
+add_dependencies(launch_supervisor_test launch_supervised)
+target_compile_definitions(launch_supervisor_test PRIVATE
+  INTERLOCK_SUPERVISED_PROGRAM="$<TARGET_FILE:launch_supervised>")
+
+interlock_test(launch_checks_test SOURCES checks_test.cpp LINK interlock_checks)
+target_compile_definitions(launch_checks_test PRIVATE INTERLOCK_SOURCE="${PROJECT_SOURCE_DIR}")

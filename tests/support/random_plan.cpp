@@ -1,0 +1,75 @@
+// Up to 8 stages, all divisors as ranks, 1 to 3 replicas, 1 to 9 microbatches; named rules and random matrices of small
+// whole numbers with zeros (often with proportional columns, so that streams merge), stages frozen at random.
+
+#include "tests/support/random_plan.h"
+
+#include <algorithm>
+#include <random>
+
+namespace interlock {
+namespace {
+
+class Dice {
+ public:
+  explicit Dice(uint64_t seed) : random_(seed) {}
+  int from(int least, int most) { return std::uniform_int_distribution<int>(least, most)(random_); }
+  bool one_in(int n) { return from(1, n) == 1; }
+
+ private:
+  std::mt19937_64 random_;
+};
+
+Matrix random_matrix(int stages, const std::vector<int>& frozen, Dice& dice) {
+  Matrix weights(stages, std::vector<double>(stages, 0.0));
+  const int zeros = dice.from(0, 3);
+  const bool products = dice.one_in(3);  // rank one where it is not zero: many columns are proportional
+  std::vector<int> of_row(stages), of_column(stages);
+  for (int i = 0; i < stages; ++i) {
+    of_row[i] = dice.from(1, 3);
+    of_column[i] = dice.from(1, 3);
+  }
+  for (int stage = 0; stage < stages; ++stage) {
+    if (std::find(frozen.begin(), frozen.end(), stage) != frozen.end()) continue;
+    for (int loss = stage; loss < stages; ++loss) {
+      if (dice.from(0, 3) < zeros) continue;
+      weights[stage][loss] = products ? of_row[stage] * of_column[loss] : dice.from(1, 9);
+    }
+    if (std::all_of(weights[stage].begin(), weights[stage].end(), [](double weight) { return weight == 0; })) {
+      weights[stage][dice.from(stage, stages - 1)] = dice.from(1, 9);
+    }
+  }
+  return weights;
+}
+
+}  // namespace
+
+PlanRequest random_request(uint64_t seed) {
+  Dice dice(seed);
+  PlanRequest request;
+  const int stages = dice.from(1, 8);
+  request.shape.stages = stages;
+  do {
+    request.shape.ranks = dice.from(1, stages);
+  } while (stages % request.shape.ranks != 0);
+  request.shape.replicas = dice.one_in(3) ? dice.from(2, 3) : 1;
+  request.shape.microbatches = dice.from(1, 9);
+  request.shape.placement = dice.one_in(2) ? Placement::interleaved : Placement::contiguous;
+  request.heads = dice.one_in(3) ? HeadPolicy::all : HeadPolicy::needed;
+  request.schedule = dice.one_in(2) ? "gpipe" : "wavefront";
+  request.norm_over_model = dice.one_in(3);
+
+  RuleRequest asked;
+  for (int stage = 0; stage < stages; ++stage) {
+    if (dice.one_in(8)) asked.frozen.push_back(stage);
+  }
+  const std::vector<std::string> names = rule_names();
+  asked.rule = dice.one_in(2) ? "matrix" : names[dice.from(0, static_cast<int>(names.size()) - 1)];
+  asked.horizon = dice.from(1, stages);
+  asked.window = dice.from(1, stages);
+  asked.weight = dice.from(0, 10) / 10.0;
+  if (asked.rule == "matrix") asked.matrix = random_matrix(stages, asked.frozen, dice);
+  request.rule = make_rule(asked, stages);
+  return request;
+}
+
+}  // namespace interlock

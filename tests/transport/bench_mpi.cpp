@@ -1,0 +1,97 @@
+// Figures of the MPI transport, start with mpirun -np 2: what a rank that waits costs, and how fast messages are.
+#include <sys/resource.h>
+
+#include <chrono>
+#include <iostream>
+#include <thread>
+
+#include "parallel/transport/group.h"
+#include "parallel/transport/mpi.h"
+
+namespace interlock {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+double processor_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](timeval t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+MessageHeader header(uint64_t bytes, int64_t step) {
+  MessageHeader header;
+  header.step = step;
+  header.bytes = bytes;
+  return header;
+}
+
+// Half a round trip, both sides waiting in join.
+void ping_pong(Transport& transport, uint64_t bytes, int rounds) {
+  const int other = 1 - transport.rank();
+  const Buffer out = Buffer::allocate(bytes), in = Buffer::allocate(bytes);
+  std::fill_n(out.data, bytes, std::byte{1});
+  std::fill_n(in.data, bytes, std::byte{1});
+  double start = 0;
+  const int warm_up = rounds / 10;
+  for (int i = -warm_up; i < rounds; ++i) {
+    if (i == 0) start = now();
+    const auto receive = transport.receive(other, header(bytes, i), in);
+    if (transport.rank() == 1) receive->join();
+    const auto send = transport.send(other, header(bytes, i), out);
+    if (transport.rank() == 0) receive->join();
+    send->join();
+  }
+  const double one_way = (now() - start) / rounds / 2;
+  if (transport.rank() == 0) {
+    std::cout << bytes << " bytes: " << one_way * 1e6 << " us one way, " << static_cast<double>(bytes) / one_way * 1e-9
+              << " GB/s" << std::endl;
+  }
+}
+
+// Rank 1 waits `seconds` for a message, either in join or computing (asleep here) with the receive posted.
+void wait_long(Transport& transport, double seconds, bool in_join) {
+  const auto span = std::chrono::duration<double>(seconds);
+  if (transport.rank() == 0) {
+    std::this_thread::sleep_for(span);
+    transport.send(1, header(64, 1), Buffer::allocate(64))->join();
+    return;
+  }
+  const double before = processor_seconds();
+  const auto receive = transport.receive(0, header(64, 1), Buffer::allocate(64));
+  if (!in_join) std::this_thread::sleep_for(span);
+  receive->join();
+  std::cout << (in_join ? "waiting in join " : "receive posted while computing ") << seconds
+            << " s: " << 100 * (processor_seconds() - before) / seconds << " % of a core" << std::endl;
+}
+
+void run(Transport& transport) {
+  Group both(transport, {0, 1}, 0, 0);
+  for (const double seconds : {0.01, 0.1, 5.0}) {
+    for (const bool in_join : {true, false}) {
+      wait_long(transport, seconds, in_join);
+      both.barrier();
+    }
+  }
+  ping_pong(transport, 64, 5000);
+  ping_pong(transport, 4096, 5000);
+  ping_pong(transport, 512 << 10, 1000);
+  ping_pong(transport, 64 << 20, 20);
+  std::vector<float> gradient(4 << 20, 1.0f);
+  for (int i = 0; i < 3; ++i) {
+    const double start = now();
+    both.all_reduce(gradient);
+    if (i == 2 && transport.rank() == 0) std::cout << "all-reduce of 16 MiB: " << now() - start << " s" << std::endl;
+  }
+}
+
+}  // namespace
+}  // namespace interlock
+
+int main() {
+  const auto transport = interlock::make_mpi();
+  if (transport->rank() == 0) std::cout << transport->description() << std::endl;
+  if (transport->size() < 2) return 2;
+  if (transport->rank() < 2) interlock::run(*transport);
+}
