@@ -68,7 +68,7 @@ Check check_cores() {
     check.found += message(", limited to the time of ", quota / period);
     if (quota / period < physical_cores()) {
       check.status = Check::Status::warn;
-      check.advice = "the container's processor limit is below its cores; set run.threads by hand";
+      check.advice = "the container's processor limit is below its cores; set parallel.threads by hand";
     }
   }
   return check;

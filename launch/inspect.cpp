@@ -18,6 +18,13 @@ namespace {
 
 using nlohmann::ordered_json;
 
+// A name from a file may hold control characters, which a terminal would obey.
+std::string printable(std::string name) {
+  std::replace_if(
+      name.begin(), name.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  return name;
+}
+
 std::string shape_text(const TensorEntry& tensor) { return ordered_json(tensor.shape).dump(); }
 
 uint64_t parameters(const SafetensorsFile& file) {
@@ -68,8 +75,8 @@ void print(const SafetensorsFile& file) {
   };
   std::cout << padded("name", name_width) << padded("dtype", 5) << padded("shape", shape_width) << "sha256\n";
   for (const TensorEntry& tensor : file.tensors()) {
-    std::cout << padded(tensor.name, name_width) << padded(tensor.dtype, 5) << padded(shape_text(tensor), shape_width)
-              << tensor_sha256(file, tensor).substr(0, 12) << '\n';
+    std::cout << padded(printable(tensor.name), name_width) << padded(tensor.dtype, 5)
+              << padded(shape_text(tensor), shape_width) << tensor_sha256(file, tensor).substr(0, 12) << '\n';
   }
   std::cout << file.tensors().size() << " tensors, " << parameters(file) << " parameters\ndigest "
             << weights_digest(file) << '\n';
@@ -77,16 +84,16 @@ void print(const SafetensorsFile& file) {
 
 void print(const WeightsDifference& difference, const std::string& other) {
   std::cout << "against " << other << '\n';
-  for (const std::string& name : difference.missing) std::cout << "  only there: " << name << '\n';
-  for (const std::string& name : difference.unexpected) std::cout << "  only here: " << name << '\n';
+  for (const std::string& name : difference.missing) std::cout << "  only there: " << printable(name) << '\n';
+  for (const std::string& name : difference.unexpected) std::cout << "  only here: " << printable(name) << '\n';
   for (const auto& [here, there] : difference.unlike) {
-    std::cout << "  unlike: " << here.name << " is " << here.dtype << ' ' << shape_text(here) << " here, "
+    std::cout << "  unlike: " << printable(here.name) << " is " << here.dtype << ' ' << shape_text(here) << " here, "
               << there.dtype << ' ' << shape_text(there) << " there\n";
   }
   if (difference.largest < 0) {
     std::cout << "  no tensor could be compared\n";
   } else {
-    std::cout << "  largest difference " << difference.largest << " in " << difference.name << '\n';
+    std::cout << "  largest difference " << difference.largest << " in " << printable(difference.name) << '\n';
   }
 }
 

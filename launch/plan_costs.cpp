@@ -37,7 +37,7 @@ class CostsFile {
   static constexpr double needed = -1;  // for fields without a default
 
   StageCosts read_stage(const json& entry, const std::string& where) const {
-    if (!entry.is_object()) refuse(where + " is not an object");
+    if (!entry.is_object()) refuse(where.substr(0, where.size() - 1) + " is not an object");
     StageCosts stage;
     stage.forward = cost(entry, "forward", where, needed);
     stage.input_gradient = cost(entry, "input_gradient", where, needed);

@@ -25,7 +25,8 @@ class ParsedFile : public SafetensorsFile {
     uint64_t header_size = 0;
     for (size_t i = 0; i < 8; ++i) header_size |= std::to_integer<uint64_t>(bytes[i]) << (8 * i);
     if (header_size > safetensors_header_limit) {
-      refuse(message("its header would be ", header_size, " bytes, the limit is ", safetensors_header_limit));
+      refuse(message("no safetensors file, or a corrupt one: its header would be ", header_size,
+                     " bytes, the limit is ", safetensors_header_limit));
     }
     if (header_size > bytes.size() - 8) {
       refuse(message("its header is ", header_size, " bytes, the file has ", bytes.size() - 8,

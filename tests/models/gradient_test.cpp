@@ -129,6 +129,15 @@ TEST(CrossEntropy, EqualsTheLibrarysAndMayBeWalkedTwice) {
   EXPECT_TRUE(bit_equal(torch::autograd::grad({again}, {from_clone})[0], first));
 }
 
+TEST(CrossEntropy, StaysFiniteWhereAProbabilityUnderflows) {
+  const auto logits = (integers({{0, 1000, -1000}, {500, 500, 0}}).to(at::kFloat)).requires_grad_();
+  const auto own = logits.clone();
+  const auto loss = cross_entropy_sum(own, integers({{2, 1}})[0]);
+  EXPECT_FLOAT_EQ(loss.item<float>(), 2000 + std::log(2.0F));
+  const std::vector<double> by_hand = {0, 1, -1, 0.5, -0.5, 0};
+  EXPECT_EQ(listed(torch::autograd::grad({loss}, {own})[0]), by_hand);
+}
+
 TEST(CrossEntropy, RefusesATargetThatIsNoClass) {
   const auto logits = some_numbers({2, 10}, at::kFloat).requires_grad_();
   EXPECT_ANY_THROW(cross_entropy_sum(logits.clone(), integers({{3, 10}})[0]));
