@@ -131,7 +131,8 @@ void read_run(RunSettings& settings) {
 
 RunSettings read_settings(Config config) {
   using ModelNames = Registry<Model, const ModelSettings&>;  // as in models/model.h, which costs seconds to include
-  for (const char* name : {"model", "data", "objective", "learning", "parallel", "optimizer", "run"}) config.section(name);
+  for (const char* name : {"model", "data", "objective", "learning", "parallel", "optimizer", "run"})
+    config.section(name);
   const Section learning = config.section("learning"), optimizer = config.section("optimizer");
   RunSettings settings{
       .config = config,

@@ -2,6 +2,8 @@
 // classification example. Owns its settings, slices and readout.
 #include <ATen/ops/relu.h>
 
+#include <cassert>
+
 #include "models/blocks/heads.h"
 #include "models/blocks/keyed.h"
 #include "models/blocks/layers.h"

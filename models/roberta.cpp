@@ -5,7 +5,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
-#include <cmath>
+#include <cassert>
 
 #include "models/blocks/embeddings.h"
 #include "models/blocks/functions.h"

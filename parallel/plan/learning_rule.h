@@ -31,8 +31,8 @@ std::vector<std::string> rule_names();
 // Builds and checks a rule. Refuses with Error(config) and a sentence: an unknown name; horizon or window out
 // of 1..stages (naming the largest that makes sense); a matrix that is not stages x stages, not upper triangular, or
 // has a negative or non-finite weight; a stage that learns from nothing and is not frozen, and a frozen stage out of
-// range or with a weight. A frozen stage's row is cleared for named rules. `head_available(k)` says whether the model
-// can put a head on stage k < last.
+// range or with a weight. A frozen stage's row is cleared for named rules. Whether a model has the heads that a rule
+// needs (Flows::heads) is asked where both are known.
 LearningRule make_rule(const RuleRequest& request, int stages);
 
 // Streams. Losses whose columns are proportional in all rows below a boundary cross it as one stream, their weighted
@@ -64,7 +64,7 @@ struct StageFlow {
   std::vector<Stream> incoming;    // streams over the boundary above (stage+1 -> stage); empty for the last stage
   std::vector<Outgoing> outgoing;  // streams over the boundary below (stage -> stage-1); empty for stage 0. The stream
                                    // that holds the own loss comes first (it exists first), others by their first loss.
-  std::vector<Term> teach;  // what the one weight-gradient pass works on; empty when the stage learns nothing
+  std::vector<Term> teach;         // what the one weight-gradient pass works on; empty when the stage learns nothing
   // Index of the outgoing stream whose sum at the output equals `teach` up to a factor, so that one walk makes both;
   // -1: none.
   int joint = -1;

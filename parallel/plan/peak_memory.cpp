@@ -85,8 +85,8 @@ class MemoryWalk {
     const auto release = [&](const std::vector<Term>& terms) {
       for (const Term& term : terms) {
         if (term.source == Term::own_loss) continue;
-        if (--uses_left(action.stage, term.source, action.microbatch) == 0)
-          now_ -= costs_.stages[action.stage].message_bytes;
+        int32_t& left = uses_left(action.stage, term.source, action.microbatch);
+        if (--left == 0) now_ -= costs_.stages[action.stage].message_bytes;
       }
     };
     const bool passes = action.kind == Kind::input_gradient || action.kind == Kind::backward;

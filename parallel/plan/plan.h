@@ -37,7 +37,8 @@ struct Plan {
   // inside one rank included.
   std::vector<int64_t> forward_messages() const;
   std::vector<int64_t> backward_messages() const;
-  // Microbatches alive at each stage at most: forward done or its input received, last pass through it not yet done.
+  // Microbatches alive at each stage at most: forward begun (its input is there), last pass through it not yet done. A
+  // receive that is only posted does not count.
   std::vector<int> in_flight() const;
 };
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <thread>
 
 #include "runtime/core/error.h"
 
@@ -17,7 +18,6 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::Not;
 
 // A file in a fresh folder, so that messages name a real path.
 class ConfigFile : public testing::Test {
@@ -265,6 +265,27 @@ TEST_F(ConfigFile, EmptyFilesAreLegal) {
   const Config config = load("");
   EXPECT_EQ(config.section("a").integer("x", 3), 3);
   config.reject_unknown();
+}
+
+// Ranks that are threads share one config; under ThreadSanitizer this also shows a missing lock.
+TEST_F(ConfigFile, ThreadsMayAskAtTheSameTime) {
+  const Config config = load("[a]\nx = 1\n");
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread)
+    threads.emplace_back([&config, thread] {
+      for (int i = 0; i < 50; ++i) {
+        const Section section = config.section("a");
+        section.integer("x", 0);
+        section.integer("key" + std::to_string(i), i);
+        config.section("own" + std::to_string(thread)).integer("x", thread);
+      }
+    });
+  for (auto& thread : threads) thread.join();
+  config.reject_unknown();
+  const std::string resolved = config.resolved();
+  for (int i = 0; i < 50; ++i)
+    EXPECT_THAT(resolved, HasSubstr("key" + std::to_string(i) + " = " + std::to_string(i) + "\n"));
+  for (int thread = 0; thread < 4; ++thread) EXPECT_THAT(resolved, HasSubstr("[own" + std::to_string(thread) + "]\n"));
 }
 
 // Asks for everything once; the same calls on the resolved text must give the same.

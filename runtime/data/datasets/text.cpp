@@ -100,7 +100,7 @@ class TextDataset : public Dataset {
       for (int64_t place = 0; place < length_; ++place) {
         const int64_t target = one.targets.const_data_ptr<int64_t>()[place];
         if (target == ignored_target) continue;
-        loss += std::log(total / static_cast<double>(frequencies[byte_tokens::to_byte(target)] + 2));
+        loss += std::log(total / static_cast<double>(frequencies[byte_tokens::to_byte(target)] + 1));
         ++targets;
       }
     }
