@@ -7,6 +7,7 @@
 
 #include "launch/command.h"
 #include "runtime/core/error.h"
+#include "runtime/core/heap.h"
 #include "runtime/core/log.h"
 
 namespace {
@@ -22,6 +23,7 @@ int say(const std::string& text, interlock::ExitCode code) {
 
 int main(int argc, char** argv) {
   using namespace interlock;
+  keep_freed_memory();
   CLI::App app("Interlock trains a network as a pipeline of MPI ranks under local, interlocking or global learning.",
                "interlock");
   app.set_version_flag("--version", INTERLOCK_VERSION);

@@ -1,9 +1,9 @@
 #pragma once
-// The interface of a model: a chain of blocks that can be built in slices, and heads that can be put on any block's output.
-// Single-device code: no rank, stage or message appears here. One model per file, registered by name.
+// The interface of a model: a chain of blocks that can be built in slices, and heads that can be put on any block's
+// output. Single-device code: no rank, stage or message appears here. One model per file, registered by name.
 //
-// Names of parameters are global: `body(4, 6)` registers its modules so that named_parameters() of the slice already gives
-// "roberta.encoder.layer.4...." whatever the cut. Start values depend on (seed, global name) only.
+// Names of parameters are global: `body(4, 6)` registers its modules so that named_parameters() of the slice already
+// gives "roberta.encoder.layer.4...." whatever the cut. Start values depend on (seed, global name) only.
 
 #include <torch/nn/module.h>
 
@@ -30,7 +30,8 @@ struct ForwardContext {
 // Blocks [begin, end) of a model; the slice that begins at 0 holds what stands before block 0 (embeddings).
 class Body : public torch::nn::Module {
  public:
-  // First slice: `input` is batch->inputs. Others: the output of the slice before, [samples, ...]. Never changes its input.
+  // First slice: `input` is batch->inputs. Others: the output of the slice before, [samples, ...]. Never changes its
+  // input.
   virtual at::Tensor forward(const at::Tensor& input, const ForwardContext& context) = 0;
 };
 
@@ -73,12 +74,12 @@ class Model {
 };
 
 struct ModelSettings {
-  Section model;          // [model]
+  Section model;  // [model]
   uint64_t seed = 1;
-  int64_t classes = 0;    // of the dataset: vocabulary or number of classes
-  int64_t features = 0;   // of the dataset: inputs of a model without an embedding
+  int64_t classes = 0;        // of the dataset: vocabulary or number of classes
+  int64_t features = 0;       // of the dataset: inputs of a model without an embedding
   int64_t sample_length = 0;  // tokens per sample at most
-  bool float64 = false;   // parameters and activations in double precision (for exactness tests)
+  bool float64 = false;       // parameters and activations in double precision (for exactness tests)
 };
 
 using Models = Registry<Model, const ModelSettings&>;

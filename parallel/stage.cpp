@@ -39,10 +39,9 @@ void Trainable::accumulate(const std::vector<at::Tensor>& gradients, double fact
     at::Tensor& sum = parameters_[i].gradient;
     if (!gradients[i].defined()) {
       if (empty_) sum.zero_();
-    } else if (empty_ && factor == 1.0) {
-      sum.copy_(gradients[i]);
+    } else if (empty_) {
+      at::mul_out(sum, gradients[i], at::scalar_tensor(factor, sum.options()));
     } else {
-      if (empty_) sum.zero_();
       sum.add_(gradients[i], factor);
     }
   }
@@ -112,14 +111,15 @@ LossValue Stage::loss(int microbatch, double targets) {
   }
   std::vector<at::Tensor> inputs = head_->values();
   if (flow_->own_loss_used) inputs.push_back(hidden);
-  const at::Tensor scale =
-      at::scalar_tensor(targets > 0 ? 1.0 / targets : 0.0, result.sum.options().requires_grad(false));
-  std::vector<at::Tensor> gradients = torch::autograd::grad({result.sum}, inputs, {scale}, std::nullopt, false, true);
+  // Walked with an incoming gradient of 1 and scaled afterwards: any other value would copy the gradient of all scores,
+  // [predicted, vocabulary], where what is scaled is [samples, length, width] and the head's parameters.
+  const double scale = targets > 0 ? 1.0 / targets : 0.0;
+  std::vector<at::Tensor> gradients = torch::autograd::grad({result.sum}, inputs, {}, std::nullopt, false, true);
   if (flow_->own_loss_used) {
-    now.own_gradient = gradients.back();
+    now.own_gradient = gradients.back().mul_(scale);
     gradients.pop_back();
   }
-  head_->accumulate(gradients, 1.0);
+  head_->accumulate(gradients, scale);
   now.loss_left = false;
   const LossValue value{result.sum.item<double>(), result.count};
   release_if_done(microbatch);

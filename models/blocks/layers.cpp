@@ -35,7 +35,8 @@ void attach(torch::nn::Module& root, const std::string& path, std::shared_ptr<to
     return;
   }
   const std::string name = path.substr(0, dot);
-  const auto* known = root.named_children().find(name);
+  const auto children = root.named_children();
+  const auto* known = children.find(name);
   const auto next = known ? *known : root.register_module(name, std::make_shared<torch::nn::Module>());
   attach(*next, path.substr(dot + 1), std::move(child));
 }

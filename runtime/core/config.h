@@ -1,7 +1,8 @@
 #pragma once
-// A strict TOML config. A part asks its Section for the keys it knows, with default and range; what nobody asked for is an
-// error with the nearest name; what was asked for, with the value it got, is the resolved config that a run stores.
-// Every message names the file, the line where there is one, and the key as `section.key`. All failures are Error(config).
+// A strict TOML config. A part asks its Section for the keys it knows, with default and range; what nobody asked for is
+// an error with the nearest name; what was asked for, with the value it got, is the resolved config that a run stores.
+// Every message names the file, the line where there is one, and the key as `section.key`. All failures are
+// Error(config).
 
 #include <cstdint>
 #include <limits>
@@ -20,7 +21,8 @@ class Section {
   bool has(const std::string& key) const;
   // Asking for the same key twice with the same default is fine. An integer is accepted where a number is asked for.
   std::string text(const std::string& key, const std::string& fallback) const;
-  std::string one_of(const std::string& key, const std::string& fallback, const std::vector<std::string>& choices) const;
+  std::string one_of(const std::string& key, const std::string& fallback,
+                     const std::vector<std::string>& choices) const;
   int64_t integer(const std::string& key, int64_t fallback, int64_t least = std::numeric_limits<int64_t>::min(),
                   int64_t most = std::numeric_limits<int64_t>::max()) const;
   double number(const std::string& key, double fallback, double least = -std::numeric_limits<double>::infinity(),
@@ -28,8 +30,9 @@ class Section {
   bool flag(const std::string& key, bool fallback) const;
   std::vector<std::string> texts(const std::string& key, const std::vector<std::string>& fallback) const;
   std::vector<int64_t> integers(const std::string& key, const std::vector<int64_t>& fallback) const;
-  std::vector<std::vector<double>> matrix(const std::string& key, const std::vector<std::vector<double>>& fallback) const;
-  bool is_text(const std::string& key) const;                 // for keys that take a word or a list
+  std::vector<std::vector<double>> matrix(const std::string& key,
+                                          const std::vector<std::vector<double>>& fallback) const;
+  bool is_text(const std::string& key) const;                   // for keys that take a word or a list
   std::vector<Section> sections(const std::string& key) const;  // an array of tables, in order; empty when absent
   // An Error(config) about this key: its place in the file, then `what`.
   [[noreturn]] void refuse(const std::string& key, const std::string& what) const;
@@ -42,8 +45,8 @@ class Section {
 
 class Config {
  public:
-  // Reads a TOML file and applies `overrides`, each "section.key=VALUE" with a TOML value (a bare word that is not TOML is
-  // taken as a string, so that rule=global works). A missing or unreadable file is Error(config).
+  // Reads a TOML file and applies `overrides`, each "section.key=VALUE" with a TOML value (a bare word that is not TOML
+  // is taken as a string, so that rule=global works). A missing or unreadable file is Error(config).
   static Config from_file(const std::string& path, const std::vector<std::string>& overrides = {});
   static Config from_text(const std::string& toml, const std::vector<std::string>& overrides = {});
 

@@ -1,6 +1,7 @@
 #pragma once
-// The two kinds of failure. What a user can cause (config, data, files, a lost rank) is an Error: it names the file, key or
-// rank, what was found and what to do, and carries the exit code of the process. What only we can cause is an assertion.
+// The two kinds of failure. What a user can cause (config, data, files, a lost rank) is an Error: it names the file,
+// key or rank, what was found and what to do, and carries the exit code of the process. What only we can cause is an
+// assertion.
 
 #include <sstream>
 #include <stdexcept>

@@ -1,6 +1,7 @@
 #pragma once
-// Log lines of one process, over spdlog. Goes to stderr; rank 0 and single processes log all, other ranks warnings and worse.
-// (spdlog itself is included by log.cpp alone: LibTorch ships another fmt, and the two must not meet in one file.)
+// Log lines of one process, over spdlog. Goes to stderr; rank 0 and single processes log all, other ranks warnings and
+// worse. (spdlog itself is included by log.cpp alone: LibTorch ships another fmt, and the two must not meet in one
+// file.)
 
 #include <string>
 

@@ -1,7 +1,7 @@
 #pragma once
 // Keyed randomness: every draw is a pure function of (seed, purpose, step, layer, site) and a counter. There is no
-// generator state, so a result does not depend on placement, schedule or recomputation, and resuming needs nothing saved.
-// Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+// generator state, so a result does not depend on placement, schedule or recomputation, and resuming needs nothing
+// saved. Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
 #include <array>
 #include <cstdint>
@@ -35,11 +35,12 @@ inline double unit_interval(uint32_t word) { return (word + 0.5) * 0x1p-32; }  /
 // A keyed permutation of 0..size-1 that stores nothing: a Feistel network of Philox rounds with cycle walking.
 uint64_t permuted(RandomKey key, uint64_t index, uint64_t size);
 
-// out[i] = 0 with probability `rate`, else 1 / (1 - rate); element i of `sample` is word i % 4 of counter (sample, i / 4).
-// T is float or double; both make the same decisions.
+// out[i] = 0 with probability `rate`, else 1 / (1 - rate); element i of `sample` is word i % 4 of counter (sample, i /
+// 4). T is float or double; both make the same decisions.
 template <class T>
 void fill_dropout(T* out, int64_t count, double rate, RandomKey key, uint64_t sample);
-// out[i] ~ N(0, deviation), by Box-Muller from words of counter (0, i / 2). Computed in double, so T changes rounding only.
+// out[i] ~ N(0, deviation), by Box-Muller from words of counter (0, i / 2). Computed in double, so T changes rounding
+// only.
 template <class T>
 void fill_normal(T* out, int64_t count, double deviation, RandomKey key);
 

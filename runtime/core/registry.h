@@ -28,7 +28,8 @@ class Registry {
     [[maybe_unused]] const bool fresh = factories_.emplace(name, std::move(factory)).second;
     assert(fresh && "two parts registered under one name");
   }
-  // `what` is the word for messages: "model", "schedule". An unknown name is an Error(config) that lists the known ones.
+  // `what` is the word for messages: "model", "schedule". An unknown name is an Error(config) that lists the known
+  // ones.
   std::unique_ptr<Product> create(const std::string& what, const std::string& name, Args... args) const {
     const auto found = factories_.find(name);
     if (found == factories_.end()) throw Error(ExitCode::config, unknown_name(what, name, names()));

@@ -1,6 +1,7 @@
 #pragma once
-// A source of examples: a pure function of (seed, split, sample number). Nothing is stored between calls, so every rank that
-// needs inputs or targets computes them itself and all agree. One dataset per file in datasets/, registered by name.
+// A source of examples: a pure function of (seed, split, sample number). Nothing is stored between calls, so every rank
+// that needs inputs or targets computes them itself and all agree. One dataset per file in datasets/, registered by
+// name.
 
 #include <memory>
 #include <span>
@@ -28,13 +29,14 @@ class Dataset {
   virtual Batch batch(Split split, std::span<const int64_t> numbers) const = 0;
   // How many targets those samples predict, without building them.
   virtual int64_t predicted(Split split, std::span<const int64_t> numbers) const = 0;
-  // Size of the vocabulary (or number of classes) the targets come from, and of the inputs (features; tokens: the vocabulary).
+  // Size of the vocabulary (or number of classes) the targets come from, and of the inputs (features; tokens: the
+  // vocabulary).
   virtual int64_t classes() const = 0;
   virtual int64_t features() const = 0;
   // Tokens (or features' samples) in one sample at most: what throughput counts. Text: sequence_length; else 1.
   virtual int64_t sample_length() const = 0;
-  // Mean loss in nats per target of the best constant prediction (unigram frequencies of the training split), scored on the
-  // targets of held-out samples 0..count-1.
+  // Mean loss in nats per target of the best constant prediction (unigram frequencies of the training split), scored on
+  // the targets of held-out samples 0..count-1.
   virtual double unigram_baseline(int64_t count) const = 0;
   // One sample for people: text with masked places marked, or the numbers.
   virtual std::string describe(const Batch& batch, int64_t row) const = 0;

@@ -1,6 +1,6 @@
 #pragma once
-// Which samples make the microbatch (step, replica, m). The same sample sequence for any replicas x microbatches that make
-// the same global batch, and independent of the number of steps.
+// Which samples make the microbatch (step, replica, m). The same sample sequence for any replicas x microbatches that
+// make the same global batch, and independent of the number of steps.
 
 #include <memory>
 

@@ -1,8 +1,9 @@
 #pragma once
-// The safetensors file format, torch-free: u64 header length, JSON header, data. Every rule of the reference implementation
-// is enforced on reading (bounds, full coverage without holes or overlaps, unique names, checked products), and more:
-// at most 64 dimensions, 1 M tensors, names of 1 KiB. Failures to read are Error(bad_input) with file, tensor and reason;
-// failures to write are Error(cannot_write). Source: safetensors/src/tensor.rs of the reference implementation.
+// The safetensors file format, torch-free: u64 header length, JSON header, data. Every rule of the reference
+// implementation is enforced on reading (bounds, full coverage without holes or overlaps, unique names, checked
+// products), and more: at most 64 dimensions, 1 M tensors, names of 1 KiB. Failures to read are Error(bad_input) with
+// file, tensor and reason; failures to write are Error(cannot_write). Source: safetensors/src/tensor.rs of the
+// reference implementation.
 
 #include <cstddef>
 #include <cstdint>
@@ -48,7 +49,8 @@ class SafetensorsFile {
 class SafetensorsWriter {
  public:
   // The offsets in `tensors` are ignored and computed. `metadata` gets {"format": "pt"} added.
-  SafetensorsWriter(const std::string& path, std::vector<TensorEntry> tensors, std::map<std::string, std::string> metadata = {});
+  SafetensorsWriter(const std::string& path, std::vector<TensorEntry> tensors,
+                    std::map<std::string, std::string> metadata = {});
   ~SafetensorsWriter();  // removes the temporary file when commit() was not reached
   SafetensorsWriter(const SafetensorsWriter&) = delete;
   const std::vector<TensorEntry>& order() const { return tensors_; }  // dtype by alignment descending, then name

@@ -1,5 +1,6 @@
 #pragma once
-// The identity of a set of weights: a digest over global names, shapes, dtypes and bytes, the same for any cut or placement.
+// The identity of a set of weights: a digest over global names, shapes, dtypes and bytes, the same for any cut or
+// placement.
 
 #include <map>
 #include <string>
@@ -9,7 +10,8 @@
 
 namespace interlock {
 
-// Per tensor the SHA-256 of its bytes; the overall digest is the SHA-256 over lines "name dtype [shape] sha\n", by name.
+// Per tensor the SHA-256 of its bytes; the overall digest is the SHA-256 over lines "name dtype [shape] sha\n", by
+// name.
 std::string tensor_sha256(const SafetensorsFile& file, const TensorEntry& tensor);
 std::string weights_digest(const SafetensorsFile& file);
 // PATH may be a weights file or a run folder (its weights.safetensors). Error(bad_input) when neither.

@@ -14,6 +14,7 @@
 #include "models/model.h"
 #include "parallel/transport/loopback.h"
 #include "parallel/transport/mpi.h"
+#include "runtime/core/heap.h"
 
 namespace interlock {
 namespace {
@@ -146,6 +147,7 @@ int bench(const Options& options, int argc, char** argv) {
 }  // namespace interlock
 
 int main(int argc, char** argv) {
+  interlock::keep_freed_memory();
   interlock::Options options;
   CLI::App app("Times training steps of the engine on the benchmark encoder.");
   interlock::declare(app, options);
