@@ -20,8 +20,9 @@ std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
 }
 
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset) {
-  const ModelSettings parts{settings.config.section("model"), settings.seed,   dataset.classes(), dataset.features(),
-                            dataset.sample_length(),          settings.float64};
+  const ModelSettings parts{
+      settings.config.section("model"), settings.seed,    dataset.classes(),        dataset.features(),
+      dataset.sample_length(),          settings.float64, dataset.predicted_share()};
   return Models::instance().create("model", settings.model_name, parts);
 }
 

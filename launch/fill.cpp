@@ -27,18 +27,6 @@ struct Guess {
   double probability;
 };
 
-// For people: the byte itself when it prints, an escape when it does not, <s> and the like for specials.
-std::string token_text(int64_t token) {
-  static constexpr const char* specials[] = {"<s>", "<pad>", "</s>", "<unk>", "<mask>"};
-  if (!byte_tokens::is_byte(token)) return specials[token];
-  const uint8_t byte = byte_tokens::to_byte(token);
-  if (byte == '\n') return "\\n";
-  if (byte == '\t') return "\\t";
-  if (byte >= 0x20 && byte < 0x7f) return std::string(1, static_cast<char>(byte));
-  static constexpr char digits[] = "0123456789abcdef";
-  return {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-}
-
 // The text as one sample: every "<mask>" is a place to predict.
 Batch sample_of(const std::string& text, int64_t max_length) {
   static const std::string mark = "<mask>";
@@ -70,6 +58,20 @@ Batch sample_of(const std::string& text, int64_t max_length) {
   return batch;
 }
 
+// The config that the weights carry. What is wrong with it is wrong with the file, not with anything the user wrote.
+RunSettings settings_of(const SafetensorsFile& file) {
+  const auto config = file.metadata().find("interlock.config");
+  if (config == file.metadata().end())
+    throw Error(ExitCode::bad_input, message(file.path(),
+                                             ": does not say which model it belongs to (no interlock.config in its "
+                                             "metadata); weights written by `interlock train` do"));
+  try {
+    return read_settings(Config::from_text(config->second));
+  } catch (const Error& error) {
+    throw Error(ExitCode::bad_input, message(file.path(), ": the interlock.config in its metadata: ", error.what()));
+  }
+}
+
 class Fill final : public Command {
  public:
   std::string summary() const override { return "guess the masked bytes of a text with trained weights"; }
@@ -91,12 +93,7 @@ class Fill final : public Command {
 
 std::vector<std::vector<Guess>> Fill::guesses() const {
   const auto file = SafetensorsFile::open(weights_path(path_));
-  const auto config = file->metadata().find("interlock.config");
-  if (config == file->metadata().end())
-    throw Error(ExitCode::bad_input, message(file->path(),
-                                             ": does not say which model it belongs to (no interlock.config in its "
-                                             "metadata); weights written by `interlock train` do"));
-  const RunSettings settings = read_settings(Config::from_text(config->second));
+  const RunSettings settings = settings_of(*file);
   if (settings.dataset_name != "text")
     throw Error(ExitCode::config, message("fill needs a model of text, these weights were trained on data \"",
                                           settings.dataset_name, "\""));
@@ -127,7 +124,7 @@ int Fill::run() {
     json list = json::array();
     if (!json_) std::cout << "mask " << mask + 1 << ":";
     for (const Guess& guess : result[mask]) {
-      const std::string token = token_text(guess.id);
+      const std::string token = byte_tokens::shown(guess.id);
       list.push_back({{"token", token}, {"id", guess.id}, {"probability", guess.probability}});
       if (!json_) std::cout << "  " << token << " " << std::fixed << std::setprecision(3) << guess.probability;
     }

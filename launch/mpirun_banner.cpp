@@ -49,8 +49,9 @@ MpirunBanner read_mpirun_banner(const std::string& text) {
 bool is_mpirun_remark(std::string_view line) {
   if (line.starts_with("mpirun: ")) return true;  // "killing job...", "abort is already in progress..."
   if (!line.starts_with("[") || !contains(line, "] ")) return false;
-  for (const char* part :
-       {"ORTE_ERROR_LOG", "PMIX ERROR", " sent help message ", "Set MCA parameter \"orte_base_help"}) {
+  // "Read -1, expected 4208": a rank reads the memory of one that has just died, as the messages of one machine do.
+  for (const char* part : {"Read -1, expected ", "ORTE_ERROR_LOG", "PMIX ERROR", " sent help message ",
+                           "Set MCA parameter \"orte_base_help"}) {
     if (contains(line, part)) return true;
   }
   return false;

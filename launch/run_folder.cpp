@@ -26,12 +26,28 @@ std::string now_utc() {
   return text;
 }
 
+// Files of a run, and what a run that was killed left of them: a temporary file beside its target.
 bool of_a_run(const fs::path& file) {
   const std::string name = file.filename().string();
-  for (const char* known :
-       {"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json", "weights.safetensors"})
-    if (name == known) return true;
+  for (const std::string known :
+       {"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json", "weights.safetensors"}) {
+    if (name == known || name == known + ".partial") return true;
+    if (name.starts_with(known + ".") && name.ends_with(".tmp")) return true;
+  }
   return name.starts_with("events.out.tfevents.");
+}
+
+// The nearest of its parents that exists decides whether a folder can be made.
+void check_can_be_made(const fs::path& path) {
+  fs::path parent = fs::absolute(path).lexically_normal();
+  std::error_code problem;
+  while (!fs::exists(parent, problem) && parent.has_relative_path()) parent = parent.parent_path();
+  if (!fs::is_directory(parent, problem))
+    throw Error(ExitCode::cannot_write,
+                message("run.folder: cannot create ", path.string(), ": ", parent.string(), " is not a folder"));
+  if (access(parent.c_str(), W_OK | X_OK) != 0)
+    throw Error(ExitCode::cannot_write, message("run.folder: ", path.string(), ": ", parent.string(),
+                                                " is not writable; choose another with --set run.folder=..."));
 }
 
 }  // namespace
@@ -45,6 +61,7 @@ void RunFolder::check(const std::string& path, bool overwrite) {
                 message("run.folder: ", path,
                         " exists already and is kept; choose another with --set run.folder=..., or "
                         "replace its files with --overwrite"));
+  check_can_be_made(path);
 }
 
 RunFolder::RunFolder(const std::string& path, bool overwrite) : path_(path), started_(now_utc()) {
@@ -53,9 +70,6 @@ RunFolder::RunFolder(const std::string& path, bool overwrite) : path_(path), sta
   fs::create_directories(path, problem);
   if (problem)
     throw Error(ExitCode::cannot_write, message("run.folder: cannot create ", path, ": ", problem.message()));
-  if (access(path.c_str(), W_OK | X_OK) != 0)
-    throw Error(ExitCode::cannot_write,
-                message("run.folder: ", path, " is not writable; choose another with --set run.folder=..."));
   for (const auto& entry : fs::directory_iterator(path, problem))
     if (of_a_run(entry.path())) fs::remove(entry.path(), problem);
 }

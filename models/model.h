@@ -76,10 +76,11 @@ class Model {
 struct ModelSettings {
   Section model;  // [model]
   uint64_t seed = 1;
-  int64_t classes = 0;        // of the dataset: vocabulary or number of classes
-  int64_t features = 0;       // of the dataset: inputs of a model without an embedding
-  int64_t sample_length = 0;  // tokens per sample at most
-  bool float64 = false;       // parameters and activations in double precision (for exactness tests)
+  int64_t classes = 0;           // of the dataset: vocabulary or number of classes
+  int64_t features = 0;          // of the dataset: inputs of a model without an embedding
+  int64_t sample_length = 0;     // tokens per sample at most
+  bool float64 = false;          // parameters and activations in double precision (for exactness tests)
+  double predicted_share = 1.0;  // of the tokens of a sample, how many have a target; for costs
 };
 
 using Models = Registry<Model, const ModelSettings&>;

@@ -18,14 +18,11 @@
 namespace interlock {
 namespace {
 
-// The share of positions that readouts are taken to predict when costs are estimated: the mask rate of BERT and
-// RoBERTa.
-constexpr double predicted_share = 0.15;
-
 struct RobertaSettings {
   TransformerShape block;
   int64_t layers = 8, vocabulary = 261, max_length = 64;
-  int64_t length = 64;  // tokens per sample, for costs
+  int64_t length = 64;         // tokens per sample, and
+  double predicted_share = 1;  // how many of them are predicted: for costs
   uint64_t seed = 1;
 };
 
@@ -60,6 +57,7 @@ RobertaSettings read_roberta(const ModelSettings& given) {
   settings.block.attention_dropout = read_rate(model, "attention_dropout", settings.block.dropout);
   settings.block.type = given.float64 ? at::kDouble : at::kFloat;
   settings.length = given.sample_length > 0 ? given.sample_length : settings.max_length;
+  settings.predicted_share = given.predicted_share;
   settings.seed = given.seed;
   if (model.flag("tie_embeddings", false)) model.refuse("tie_embeddings", "tied embeddings are not available yet");
   if (settings.block.width % settings.block.heads != 0) {
@@ -199,7 +197,7 @@ class Roberta : public Model {
   double element_bytes() const { return static_cast<double>(c10::elementSize(settings_.block.type)); }
 
   double predicted_rows(int64_t samples) const {
-    return predicted_share * static_cast<double>(samples * settings_.length);
+    return settings_.predicted_share * static_cast<double>(samples * settings_.length);
   }
 
   // Look-ups cost no product; saved are the norm's input, mean and deviation, and a dropout mask.

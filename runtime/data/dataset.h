@@ -35,6 +35,8 @@ class Dataset {
   virtual int64_t features() const = 0;
   // Tokens (or features' samples) in one sample at most: what throughput counts. Text: sequence_length; else 1.
   virtual int64_t sample_length() const = 0;
+  // The share of those tokens that is predicted, for the cost of readouts.
+  virtual double predicted_share() const { return 1.0; }
   // Mean loss in nats per target of the best constant prediction (unigram frequencies of the training split), scored on
   // the targets of held-out samples 0..count-1.
   virtual double unigram_baseline(int64_t count) const = 0;

@@ -15,6 +15,7 @@ class Masking {
   // Reads [objective]: mask_rate, and of the masked places mask_share become <mask>, random_share a random byte; the
   // rest is kept.
   Masking(const Section& objective, uint64_t seed);
+  double rate() const { return rate_; }
 
   // Of `count` bytes max(1, round(rate * count)) are predicted, so that no sample is empty; none of 0.
   int64_t predicted(int64_t count) const;

@@ -57,6 +57,7 @@ class TextDataset : public Dataset {
   int64_t classes() const override { return byte_tokens::vocabulary; }
   int64_t features() const override { return byte_tokens::vocabulary; }
   int64_t sample_length() const override { return length_; }
+  double predicted_share() const override { return masking_.rate(); }
 
   Batch batch(Split split, std::span<const int64_t> numbers) const override {
     const auto rows = static_cast<int64_t>(numbers.size());

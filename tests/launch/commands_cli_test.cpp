@@ -1,0 +1,174 @@
+// The command line itself, and `fill` and `data` at the edges of what they take.
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/small_project.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+using testing::ContainsRegex;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class Commands : public SmallProject {};
+
+TEST_F(Commands, HelpNamesThemAll) {
+  const CommandResult result = interlock({"--help"});
+  expect_done(result);
+  for (const char* name : {"train", "plan", "fill", "inspect", "data", "doctor"})
+    EXPECT_THAT(result.output, ContainsRegex(std::string("\n *") + name + " "));
+  EXPECT_THAT(result.errors, IsEmpty());
+}
+
+TEST_F(Commands, VersionIsANumber) {
+  const CommandResult result = interlock({"--version"});
+  expect_done(result);
+  EXPECT_THAT(result.output, ContainsRegex("^[0-9]+\\.[0-9]+\\.[0-9]+\n$"));
+}
+
+TEST_F(Commands, UnknownOnesAreUsage) {
+  expect_failure(interlock({"trian", "config.toml"}), 2, {"\"trian\"", "did you mean \"train\"?"});
+  expect_failure(interlock({"xyzzy"}), 2, {"\"xyzzy\"", "train", "plan", "fill", "inspect", "data", "doctor"});
+}
+
+void expect_usage(const CommandResult& result, const std::string& word) {
+  EXPECT_EQ(result.code, 2) << result.all;
+  EXPECT_THAT(result.tail(), HasSubstr(word));
+}
+
+TEST_F(Commands, WhatIsMissingOrUnknownIsUsage) {
+  expect_usage(interlock({}), "subcommand");
+  expect_usage(interlock({"train"}), "config");
+  expect_usage(interlock({"train", "config.toml", "--nonsense"}), "--nonsense");
+  expect_usage(interlock({"train", "config.toml", "another.toml"}), "another.toml");
+  expect_usage(interlock({"plan"}), "config");
+  expect_usage(interlock({"fill", "run"}), "text");
+}
+
+TEST_F(Commands, AnOverrideThatIsNoneIsRefused) {
+  expect_failure(train({"learning.horizon"}), 64, {"--set learning.horizon", "section.key=VALUE"});
+  expect_failure(train({"data.paths=[corpus"}), 64, {"--set data.paths", "[corpus"});
+}
+
+// ---- data
+
+TEST_F(Commands, DataShowsOnlyWhatTheConfigHas) {
+  expect_failure(interlock({"data", "config.toml", "--step", "0"}), 2, {"--step 0", "1 to "});
+  expect_failure(interlock({"data", "config.toml", "--step", "9223372036854775807"}), 2, {"--step"});
+  expect_failure(interlock({"data", "config.toml", "--microbatch", "4"}), 2, {"--microbatch 4", "0 to 3"});
+  expect_failure(interlock({"data", "config.toml", "--microbatch", "-1"}), 2, {"--microbatch -1", "0 to 3"});
+  expect_failure(interlock({"data", "config.toml", "--replica", "1"}), 2, {"--replica 1", "0 to 0"});
+}
+
+TEST_F(Commands, DataIsWhatTheCorpusHolds) {
+  const CommandResult result = interlock({"data", "config.toml", "--step", "2", "--microbatch", "3", "--json"});
+  expect_done(result);
+  const json shown = last_object(result);
+  std::string corpus;
+  for (const auto& [name, content] : files("corpus")) corpus += content + '\0';
+  ASSERT_EQ(shown["tokens"].size(), 2U);
+  ASSERT_EQ(shown["sample_ids"].size(), 2U);
+  for (size_t row = 0; row < 2; ++row) {
+    const json &tokens = shown["tokens"][row], &targets = shown["targets"][row];
+    ASSERT_EQ(tokens.size(), 32U);
+    ASSERT_EQ(targets.size(), 32U);
+    std::string text;
+    for (size_t place = 0; place < 32; ++place) {
+      const int id = targets[place] == -100 ? tokens[place].get<int>() : targets[place].get<int>();
+      if (id >= 5) text += static_cast<char>(id - 5);
+    }
+    EXPECT_THAT(corpus, HasSubstr(text)) << "the masked bytes put back, this is no piece of the corpus";
+    EXPECT_GT(text.size(), 0U);
+  }
+}
+
+// ---- fill
+
+class Fill : public SmallProject {
+ protected:
+  void SetUp() override { expect_done(train_threads({"run.steps=2"})); }
+};
+
+TEST_F(Fill, GuessesEveryMask) {
+  const CommandResult result = interlock({"fill", "run", "al<mask>ha b<mask>ta", "--top", "3", "--json"});
+  expect_done(result);
+  const json predictions = last_object(result)["predictions"];
+  ASSERT_EQ(predictions.size(), 2U);
+  for (const json& guesses : predictions) {
+    ASSERT_EQ(guesses.size(), 3U);
+    double sum = 0, before = 1;
+    for (const json& guess : guesses) {
+      const double probability = guess["probability"];
+      EXPECT_GT(probability, 0);
+      EXPECT_LE(probability, before);
+      EXPECT_TRUE(guess["id"] >= 0 && guess["id"] < 261);
+      EXPECT_FALSE(guess["token"].get<std::string>().empty());
+      before = probability;
+      sum += probability;
+    }
+    EXPECT_LE(sum, 1 + 1e-12);  // three roundings of numbers below one
+  }
+}
+
+TEST_F(Fill, AllTokensHaveAProbabilityOfOneTogether) {
+  const CommandResult result = interlock({"fill", "run/weights.safetensors", "<mask>", "--top", "1000", "--json"});
+  expect_done(result);
+  double sum = 0;
+  const json predictions = last_object(result)["predictions"];
+  ASSERT_EQ(predictions.size(), 1U);
+  EXPECT_EQ(predictions[0].size(), 261U);
+  for (const json& guess : predictions[0]) sum += guess["probability"].get<double>();
+  EXPECT_NEAR(sum, 1, 1e-12);  // 261 roundings of numbers below one, in double precision
+}
+
+TEST_F(Fill, ForPeopleEveryMaskIsALine) {
+  const CommandResult result = interlock({"fill", "run", "a<mask>b<mask>"});
+  expect_done(result);
+  EXPECT_THAT(result.output, ContainsRegex("^mask 1:.*\nmask 2:.*\n$"));
+}
+
+TEST_F(Fill, TextItCannotTakeIsUsage) {
+  expect_failure(interlock({"fill", "run", "no place to guess"}), 2, {"<mask>"});
+  expect_failure(interlock({"fill", "run", ""}), 2, {"<mask>"});
+  expect_failure(interlock({"fill", "run", "<mask>" + std::string(30, 'a')}), 2, {"33 tokens", "at most 32"});
+  expect_done(interlock({"fill", "run", "<mask>" + std::string(29, 'a')}));
+  expect_usage(interlock({"fill", "run", "<mask>", "--top", "0"}), "--top");
+}
+
+// The header of a safetensors file with something replaced in it, its length put right.
+std::string with_header(const std::string& file, const std::string& what, const std::string& by) {
+  const size_t length = static_cast<unsigned char>(file[0]) | static_cast<unsigned char>(file[1]) << 8 |
+                        static_cast<unsigned char>(file[2]) << 16;
+  std::string header = file.substr(8, length);
+  const size_t at = header.find(what);
+  EXPECT_NE(at, std::string::npos);
+  header.replace(at, what.size(), by);
+  std::string size(8, '\0');
+  for (int i = 0; i < 3; ++i) size[i] = static_cast<char>(header.size() >> (8 * i));
+  return size + header + file.substr(8 + length);
+}
+
+TEST_F(Fill, WeightsThatDoNotSayTheirModelAreRefused) {
+  const std::string whole = read("run/weights.safetensors");
+  write("other.safetensors", with_header(whole, "interlock.config", "another.program"));
+  expect_failure(interlock({"fill", "other.safetensors", "<mask>"}), 65, {"other.safetensors", "interlock.config"});
+  expect_done(interlock({"inspect", "other.safetensors"}));
+  write("other.safetensors", with_header(whole, "[model]", "[mod"));
+  expect_failure(interlock({"fill", "other.safetensors", "<mask>"}), 65, {"other.safetensors", "TOML"});
+  write("other.safetensors", with_header(whole, "width = 16", "width = 32"));
+  expect_failure(interlock({"fill", "other.safetensors", "<mask>"}), 65, {"other.safetensors", "shape"});
+}
+
+TEST_F(Fill, AModelOfNoTextIsRefused) {
+  write("mlp.toml",
+        "[model]\nname = \"mlp\"\nlayers = 4\n[data]\nname = \"spirals\"\n[learning]\nrule = \"local\"\n"
+        "[parallel]\ntransport = \"loopback\"\n[run]\nsteps = 1\nfolder = \"mlp\"\n");
+  expect_done(interlock({"train", "mlp.toml"}));
+  expect_failure(interlock({"fill", "mlp", "a<mask>"}), 64, {"spirals", "text"});
+}
+
+}  // namespace
+}  // namespace interlock

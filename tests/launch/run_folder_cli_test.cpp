@@ -1,0 +1,174 @@
+// Where a run writes: folders that cannot be written, that exist already, disks that are full. Exit code 73, and what
+// was there before stays as it was.
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/small_disk.h"
+#include "tests/support/small_project.h"
+
+namespace interlock {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsSupersetOf;
+
+namespace fs = std::filesystem;
+
+class RunFolder : public SmallProject {
+ protected:
+  Words names(const std::string& folder) {
+    Words all;
+    for (const auto& entry : fs::directory_iterator(path(folder))) all.push_back(entry.path().filename().string());
+    return all;
+  }
+  static bool is_events(const std::string& name) { return name.starts_with("events.out.tfevents."); }
+};
+
+TEST_F(RunFolder, HoldsWhatARunLeavesBehind) {
+  expect_done(train_threads({"run.folder='deep/er/run'"}));
+  const Words found = names("deep/er/run");
+  EXPECT_THAT(found, IsSupersetOf({"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json",
+                                   "weights.safetensors"}));
+  EXPECT_EQ(std::count_if(found.begin(), found.end(), is_events), 1);
+  EXPECT_EQ(found.size(), 7U);
+}
+
+TEST_F(RunFolder, BelowAPlainFileIsRefusedBeforeRanksStart) {
+  const CommandResult result = train({"run.folder='corpus/1.txt/run'"});
+  expect_failure(result, 73, {"run.folder", "corpus/1.txt", "not a folder"});
+  EXPECT_THAT(result.all, testing::Not(HasSubstr("rank 0"))) << "a rank was started for it";
+}
+
+TEST_F(RunFolder, APlainFileIsRefused) {
+  const auto before = files();
+  expect_failure(train({"run.folder='corpus/1.txt'"}, {"--overwrite"}), 73, {"corpus/1.txt", "not a folder"});
+  EXPECT_EQ(files(), before);
+}
+
+// Where even root cannot make a folder.
+TEST_F(RunFolder, ThatNobodyCanMakeIsRefused) {
+  expect_failure(train_threads({"run.folder='/proc/interlock-run'"}), 73, {"run.folder", "/proc"});
+}
+
+TEST_F(RunFolder, WithoutTheRightToWriteIsRefused) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
+  fs::create_directories(path("closed"));
+  chmod(path("closed").c_str(), 0555);
+  expect_failure(train({"run.folder='closed/run'"}), 73, {"closed", "not writable"});
+  expect_failure(train({"run.folder='closed'"}), 73, {"closed", "not writable"});
+}
+
+TEST_F(RunFolder, ThatExistsIsKept) {
+  expect_done(train_threads({"run.steps=1"}));
+  const auto before = files("run");
+  expect_failure(train_threads({"run.steps=2"}), 73, {"run.folder", "exists already", "--overwrite"});
+  expect_failure(train({"run.steps=2"}), 73, {"run.folder", "exists already", "--overwrite"});
+  EXPECT_EQ(files("run"), before);
+}
+
+TEST_F(RunFolder, ThatIsEmptyIsTaken) {
+  fs::create_directories(path("run"));
+  expect_done(train_threads({"run.steps=1"}));
+}
+
+TEST_F(RunFolder, OverwriteReplacesTheFilesOfARunAndNoOthers) {
+  expect_done(train_threads({"run.steps=1"}));
+  write("run/events.out.tfevents.1234567890.elsewhere", "events of long ago");
+  write("run/weights.safetensors.0123456789abcdef.tmp", "half a file of a run that was killed");
+  write("run/trace.json.partial", "half a trace");
+  write("run/notes.txt", "mine");
+  write("run/weights.safetensors.mine", "mine too");
+  expect_done(train_threads({"run.steps=2"}, {"--overwrite"}));
+  const Words found = names("run");
+  EXPECT_EQ(std::count_if(found.begin(), found.end(), is_events), 1);
+  EXPECT_FALSE(fs::exists(path("run/events.out.tfevents.1234567890.elsewhere")));
+  expect_no_half_files(path("run"));
+  EXPECT_EQ(read("run/notes.txt"), "mine");
+  EXPECT_EQ(read("run/weights.safetensors.mine"), "mine too");
+  const std::string metrics = read("run/metrics.jsonl");
+  EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'), 2);
+}
+
+TEST_F(RunFolder, OverwriteHarmsNothingWhenTheRunIsRefused) {
+  expect_done(train_threads({"run.steps=1"}));
+  const auto before = files("run");
+  expect_failure(train({"data.paths=['nowhere']"}, {"--overwrite"}), 65, {"nowhere"});
+  expect_failure(train({"model.layers=1"}, {"--overwrite"}), 64, {"1 block"});
+  EXPECT_EQ(files("run"), before);
+}
+
+TEST_F(RunFolder, AFileSizeLimitIsAWriteErrorAndNoCrash) {
+  CommandOptions limited;
+  limited.largest_file = 64 << 10;  // the weights have 130 KiB
+  const CommandResult result = train_threads({}, {}, limited);
+  expect_failure(result, 73, {"weights.safetensors", "File too large"});
+  expect_no_half_files(path("run"));
+  EXPECT_FALSE(fs::exists(path("run/weights.safetensors")));
+}
+
+// The weights have 130 KiB and are written beside their old ones; metrics, events and manifest have some 4 KiB each.
+class FullDisk : public RunFolder {
+ protected:
+  void expect_full(const Words& overrides, const std::string& file) {
+    const auto before = files("corpus");
+    Words all{"run.folder='disk/run'"};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    expect_failure(train_threads(all), 73, {file, "No space left on device"});
+    expect_no_half_files(path("disk"));
+    EXPECT_EQ(files("corpus"), before);
+  }
+};
+
+TEST_F(FullDisk, AtTheFirstWord) {
+  const SmallDisk disk(path("disk"), 4 << 10);
+  if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
+  write("disk/filler", std::string(4 << 10, 'x'));
+  expect_failure(train_threads({"run.folder='disk/run'"}), 73, {"disk/run", "No space left on device"});
+}
+
+TEST_F(FullDisk, AtTheFirstWeights) {
+  const SmallDisk disk(path("disk"), 64 << 10);
+  if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
+  expect_full({}, "disk/run/weights.safetensors");
+  EXPECT_FALSE(fs::exists(path("disk/run/weights.safetensors")));
+  EXPECT_THAT(read("disk/run/metrics.jsonl"), HasSubstr("\"step\":1,"));
+}
+
+TEST_F(FullDisk, AtTheSecondWeightsKeepsTheFirst) {
+  const SmallDisk disk(path("disk"), 256 << 10);
+  if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
+  expect_full({"optimizer.decay=constant"}, "disk/run/weights.safetensors");
+  const CommandResult kept = interlock({"inspect", "disk/run", "--json"});
+  expect_done(kept);
+  // At a constant rate a run of two steps has the weights that one of four has after two.
+  const CommandResult shorter = train_threads({"optimizer.decay=constant", "run.steps=2"}, {"--json"});
+  EXPECT_EQ(last_object(kept)["digest"], last_object(shorter)["digest"]);
+}
+
+TEST_F(FullDisk, AtTheTraceKeepsTheWeights) {
+  const SmallDisk disk(path("disk"), 400 << 10);
+  if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
+  expect_full({"run.steps=30", "run.trace_steps=30", "run.evaluate_every=30"}, "disk/run/trace.json");
+  const CommandResult kept = interlock({"inspect", "disk/run", "--json"});
+  expect_done(kept);
+  // The same weights as on a disk with room.
+  const CommandResult elsewhere = train_threads({"run.steps=30", "run.evaluate_every=30"}, {"--json"});
+  EXPECT_EQ(last_object(kept)["digest"], last_object(elsewhere)["digest"]);
+}
+
+TEST_F(FullDisk, PicturesAndPlansThatCannotBeWritten) {
+  expect_failure(interlock({"plan", "config.toml", "--svg", "/proc/plan.svg"}), 73, {"/proc/plan.svg"});
+  expect_failure(interlock({"plan", "config.toml", "--text", "nowhere/plan.txt"}), 73, {"nowhere/plan.txt"});
+}
+
+TEST_F(FullDisk, StandardOutputThatCannotBeWritten) {
+  CommandOptions full;
+  full.output_file = "/dev/full";
+  expect_failure(interlock({"plan", "config.toml"}, full), 73, {"standard output"});
+}
+
+}  // namespace
+}  // namespace interlock
