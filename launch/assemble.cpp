@@ -3,11 +3,27 @@
 #include <algorithm>
 #include <numeric>
 
+#include "launch/load_weights.h"
 #include "models/model.h"
 #include "parallel/stage.h"
+#include "runtime/core/log.h"
 #include "runtime/optimization/learning_rate.h"
+#include "runtime/storage/weights.h"
 
 namespace interlock {
+namespace {
+
+// A head above the same blocks is taken over from the file; one that the file lacks keeps its own start values.
+void load_local_head(Head& head, const SafetensorsFile& file, int stage) {
+  const std::vector<std::string> missing = missing_weights(head, file);
+  if (missing.empty()) {
+    load_weights(head, file);
+  } else {
+    log_warning(message(file.path(), " has no ", missing.front(), ": the head of stage ", stage, " starts fresh"));
+  }
+}
+
+}  // namespace
 
 std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
   const Section model = settings.config.section("model");
@@ -100,6 +116,12 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
     parts.head = model.readout();
   } else if (with_head) {
     parts.head = model.head(settings.head_kind, end);
+  }
+  if (!settings.weights.empty()) {
+    const auto file = SafetensorsFile::open(weights_path(settings.weights));
+    load_weights(*parts.body, *file);
+    if (last) load_weights(*parts.head, *file);
+    if (!last && parts.head) load_local_head(*parts.head, *file, index);
   }
   if (parts.head) parts.head_optimizer = optimizer();
   return std::make_unique<Stage>(index, std::move(parts));

@@ -16,7 +16,7 @@ namespace interlock {
 class Model;
 class Stage;
 
-// All keys of a run, read and range-checked. Unknown keys are refused by read_settings.
+// All keys of a run, read and range-checked. What nobody asks for is refused by check_settings.
 struct RunSettings {
   Config config;
   std::string model_name, dataset_name;
@@ -42,6 +42,7 @@ struct RunSettings {
   int64_t steps = 20, evaluate_every = 10, evaluate_sequences = 64, trace_steps = 20;
   uint64_t seed = 1;
   std::string folder;
+  std::string weights;   // start from this weights file or run folder; empty: from keyed start values
   bool float64 = false;  // run.precision = "float64"
 
   BatchShape batch_shape() const;

@@ -21,7 +21,7 @@ namespace {
 int say(const std::string& text, interlock::ExitCode code) {
   interlock::flush_log();
   std::cout.flush();
-  std::cerr << "interlock: error: " << text << std::endl;
+  interlock::say_error(text);
   return static_cast<int>(code);
 }
 
@@ -68,8 +68,6 @@ int main(int argc, char** argv) {
   }
   try {
     return with_output_written(commands.at(app.get_subcommands().front())->run());
-  } catch (const SilentError& error) {
-    return static_cast<int>(error.code());
   } catch (const Error& error) {
     return say(error.what(), error.code());
   } catch (const std::bad_alloc&) {

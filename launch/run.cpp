@@ -1,9 +1,12 @@
 #include "launch/run.h"
 
 #include <ATen/Parallel.h>
+#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <chrono>
+#include <new>
+#include <optional>
 
 #include "models/model.h"
 #include "parallel/stage.h"
@@ -18,6 +21,29 @@ uint64_t agree_on_run(Transport& transport) {
   uint64_t run = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   Group(transport, members, 0, 0).broadcast(std::as_writable_bytes(std::span(&run, 1)), 0);
   return run;
+}
+
+// Called while an exception is handled: an Error passes, anything else becomes one that says what was being done.
+[[noreturn]] void explain(const std::string& action) {
+  const std::string where = action.empty() ? "while the stages were built" : "in " + action;
+  const auto no_memory = [&] {
+    return Error(ExitCode::gave_up, message("out of memory ", where,
+                                            "; a smaller parallel.microbatch_size, more ranks or fewer "
+                                            "microbatches need less"));
+  };
+  try {
+    throw;
+  } catch (const Error&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw no_memory();
+  } catch (const c10::Error& problem) {
+    const std::string what = problem.what_without_backtrace();  // what() adds a stack trace
+    if (what.find("can't allocate memory") != std::string::npos) throw no_memory();
+    throw Error(ExitCode::gave_up, message("failed ", where, ": ", what));
+  } catch (const std::exception& problem) {
+    throw Error(ExitCode::gave_up, message("failed ", where, ": ", problem.what()));
+  }
 }
 
 }  // namespace
@@ -57,18 +83,19 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
                       settings.float64 ? at::kDouble : at::kFloat,
                       trainer.run,
                       settings.trace_steps};
-  for (const int index : topology.stages()) {
-    const bool with_head = std::any_of(trainer.plans.begin(), trainer.plans.end(),
-                                       [&](const auto& rule) { return rule.plan.flows.stages[index].has_loss; });
-    parts.stages.push_back(make_stage(settings, *model, partition, index, with_head));
-  }
-  Engine engine(std::move(parts));
+  std::optional<Engine> engine;
   try {
-    return Trainer(engine, loader, std::move(trainer), std::move(outlets)).run();
-  } catch (const Error&) {
-    throw;
-  } catch (const std::exception& problem) {
-    throw Error(ExitCode::gave_up, message("failed in ", engine.current_action(), ": ", problem.what()));
+    for (const int index : topology.stages()) {
+      // A head is built when a rule of this run's steps needs it; a change that comes after the last step builds none.
+      const bool with_head = std::any_of(trainer.plans.begin(), trainer.plans.end(), [&](const auto& rule) {
+        return rule.at_step <= std::max<int64_t>(1, settings.steps) && rule.plan.flows.stages[index].has_loss;
+      });
+      parts.stages.push_back(make_stage(settings, *model, partition, index, with_head));
+    }
+    engine.emplace(std::move(parts));
+    return Trainer(*engine, loader, std::move(trainer), std::move(outlets)).run();
+  } catch (...) {
+    explain(engine ? engine->current_action() : "");
   }
 }
 

@@ -121,6 +121,7 @@ void read_run(RunSettings& settings) {
   settings.seed = static_cast<uint64_t>(run.integer("seed", 1, 0));
   settings.folder = run.text("folder", "runs/tiny");
   if (settings.folder.empty()) run.refuse("folder", "is empty; name the folder that the run writes to");
+  settings.weights = run.text("weights", "");
   settings.evaluate_every = run.integer("evaluate_every", 10, 0);
   settings.evaluate_sequences = run.integer("evaluate_sequences", 64, 1);
   settings.trace_steps = run.integer("trace_steps", 20, 0);
@@ -145,6 +146,7 @@ RunSettings read_settings(Config config) {
       .partition = {},
       .optimizer_name = optimizer.one_of("name", "adamw", Optimizers::instance().names()),
       .folder = "",
+      .weights = "",
   };
   settings.heads =
       learning.one_of("heads", "needed", {"needed", "all"}) == "all" ? HeadPolicy::all : HeadPolicy::needed;

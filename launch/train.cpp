@@ -38,6 +38,7 @@ class Train final : public Command {
     check_settings(settings);
     return settings;
   }
+  void check_folders(const RunSettings& settings) const;
   int start_ranks(const RunSettings& settings) const;
   int run_threads(const RunSettings& settings, std::shared_ptr<const Dataset> dataset) const;
   int run_process(const RunSettings& settings, std::shared_ptr<const Dataset> dataset, const LaunchPlace& place) const;
@@ -70,7 +71,7 @@ int Train::run() {
       throw Error(ExitCode::config,
                   message("transport loopback runs all ranks in one process, but ", place.size, " were started"));
     // What can be refused is refused before any rank starts: the data, the folder, the plans.
-    if (place.rank == 0) RunFolder::check(settings.folder, overwrite_);
+    if (place.rank == 0) check_folders(settings);
     if (!place.launched && !threads) {
       make_dataset(settings)->open();
       make_plans(settings);
@@ -81,10 +82,22 @@ int Train::run() {
     return threads ? run_threads(settings, dataset) : run_process(settings, dataset, place);
   } catch (const Error& error) {
     if (place.rank == 0) throw;
-    // All ranks find the same mistake; rank 0 says it, and must not be ended by another's exit before it has.
+    // Mostly all ranks find the same mistake, and rank 0 has said it: then the launcher ends us within this second.
     std::this_thread::sleep_for(std::chrono::seconds(1));
-    throw SilentError(error.code());
+    throw Error(error.code(), message("rank ", place.rank, ": ", error.what()));
   }
+}
+
+void Train::check_folders(const RunSettings& settings) const {
+  RunFolder::check(settings.folder, overwrite_);
+  if (settings.weights.empty()) return;
+  const std::string start = weights_path(settings.weights);
+  SafetensorsFile::open(start);
+  std::error_code absent;
+  if (std::filesystem::equivalent(start, weights_file(settings), absent))
+    throw Error(ExitCode::config, message("run.weights = ", start,
+                                          " lies in run.folder, whose files --overwrite replaces; choose "
+                                          "another run.folder"));
 }
 
 int Train::start_ranks(const RunSettings& settings) const {
@@ -120,11 +133,11 @@ int Train::run_process(const RunSettings& settings, std::shared_ptr<const Datase
       run_rank(settings, *transport, dataset, {weights_file(settings), {}});
     }
   } catch (const Error& error) {
-    std::cerr << "interlock: error: rank " << place.rank << ": " << error.what() << std::endl;
+    say_error(message("rank ", place.rank, ": ", error.what()));
     transport->abort(static_cast<int>(error.code()), error.what());
     return static_cast<int>(error.code());
   } catch (const std::exception& problem) {
-    std::cerr << "interlock: error: rank " << place.rank << ": " << problem.what() << std::endl;
+    say_error(message("rank ", place.rank, ": ", problem.what()));
     transport->abort(static_cast<int>(ExitCode::gave_up), problem.what());
     return static_cast<int>(ExitCode::gave_up);
   }
@@ -169,12 +182,14 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
   std::ostringstream text;
   text << std::fixed;
   text.precision(3);
-  text << "Trained " << summary.steps << " steps in " << summary.seconds << " s: loss " << summary.loss << ", "
-       << static_cast<int64_t>(summary.tokens_per_second) << " tokens/s, ranks idle " << 100 * summary.idle_share
-       << " % of the time\n";
+  if (summary.steps == 0) text << "Wrote the start values\n";
+  if (summary.steps > 0)
+    text << "Trained " << summary.steps << " steps in " << summary.seconds << " s: loss " << summary.loss << ", "
+         << static_cast<int64_t>(summary.tokens_per_second) << " tokens/s, ranks idle " << 100 * summary.idle_share
+         << " % of the time\n";
   if (evaluated)
     text << "Held-out loss " << *summary.validation_loss
-         << " nats per predicted token; the unigram baseline on the same targets is " << baseline << "\n";
+         << " nats per target; the unigram baseline on the same targets is " << baseline << "\n";
   text << "Weights  " << weights_file(settings) << "\nMetrics  " << settings.folder
        << "/metrics.jsonl (TensorBoard events beside it)\nTrace    " << settings.folder
        << "/trace.json (open in ui.perfetto.dev)\n";
@@ -188,7 +203,7 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
     boundaries.push_back({{"forward", forward[k]}, {"backward", backward[k]}});
   const json result = {{"run", settings.folder},
                        {"steps", summary.steps},
-                       {"loss", summary.loss},
+                       {"loss", summary.steps > 0 ? json(summary.loss) : json()},
                        {"validation_loss", evaluated ? json(*summary.validation_loss) : json()},
                        {"unigram_baseline", evaluated ? json(baseline) : json()},
                        {"tokens_per_second", summary.tokens_per_second},

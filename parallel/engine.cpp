@@ -33,6 +33,7 @@ Stage& Engine::stage(int index) {
 
 StepReport Engine::train(const Plan& plan, const StepOptions& options) {
   for (auto& stage : parts_.stages) stage->follow(plan.flows.stages[stage->index()]);
+  if (options.step == 2) measured_.clear();
   Step step(plan, options);
   step.targets = static_cast<double>(parts_.loader->training_targets(options.step));
   for (const Action& action : plan.ranks[parts_.topology.pipeline_rank()]) perform(step, action);
@@ -53,10 +54,11 @@ std::vector<LossValue> Engine::evaluate(const Plan& plan, const StepOptions& opt
   Step step(plan, options, &share);
   step.evaluated.resize(share.indices.size());
   for (const Action& action : plan.ranks[parts_.topology.pipeline_rank()]) perform(step, action);
-  last_end_ = TraceRecorder::now();
   if (!parts_.topology.holds(plan.shape.stages - 1)) step.evaluated.clear();
   return std::move(step.evaluated);
 }
+
+void Engine::restart_clock() { last_end_ = TraceRecorder::now(); }
 
 void Engine::drain() {
   for (auto& [lane, handles] : sending_)
@@ -135,7 +137,7 @@ void Engine::forward(Step& step, const Action& action) {
     input = take(step, arrival->second);
     step.inputs.erase(arrival);
   }
-  ForwardContext context{examples.get(), parts_.loader ? step.options.seed : 0, step.options.step, !step.evaluation};
+  ForwardContext context{examples.get(), step.options.seed, step.options.step, !step.evaluation};
   at::Tensor output;
   if (step.evaluation) {
     output = stage(index).evaluate(input, context);
@@ -160,11 +162,13 @@ void Engine::loss(Step& step, const Action& action) {
   if (step.evaluation) return;  // scored with the forward of the last stage
   const LossValue value = stage(action.stage).loss(action.microbatch, step.targets);
   if (!std::isfinite(value.sum))
-    throw Error(ExitCode::gave_up,
-                message("the loss of stage ", action.stage, " is ", value.sum, " at step ", step.options.step,
-                        ", microbatch ", action.microbatch, " of replica ", parts_.topology.replica(),
-                        "; the weights of the last evaluation are kept. A lower optimizer.learning_rate, a longer "
-                        "optimizer.warmup_steps or optimizer.clip may help"));
+    throw Error(
+        ExitCode::gave_up,
+        message(
+            "the loss of stage ", action.stage, " is ", value.sum, " at step ", step.options.step, ", microbatch ",
+            action.microbatch, " of replica ", parts_.topology.replica(),
+            "; weights of an earlier evaluation, if there was one, are kept. A lower optimizer.learning_rate, a longer "
+            "optimizer.warmup_steps or optimizer.clip may help"));
   StageReport& report = step.reports[action.stage];
   report.loss.sum += value.sum;
   report.loss.count += value.count;

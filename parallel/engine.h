@@ -54,7 +54,8 @@ struct EngineCounters {
   uint64_t messages = 0, bytes = 0;  // between ranks
 };
 
-// Mean seconds of every kind of action of a stage: what simulate needs.
+// Time of one kind of action of a stage, for simulate. The first step, which also touches its memory first, is left
+// out.
 struct MeasuredCost {
   double seconds = 0;
   int64_t times = 0;
@@ -83,12 +84,15 @@ class Engine {
     std::vector<int64_t> indices;  // held-out microbatches of this replica, in order
   };
   std::vector<LossValue> evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share);
+  // The time until now belongs to no step.
+  void restart_clock();
   // Waits until everything sent was received.
   void drain();
 
   std::vector<std::unique_ptr<Stage>>& stages() { return parts_.stages; }
   const Topology& topology() const { return parts_.topology; }
   Transport& transport() { return parts_.transport; }
+  uint64_t run_number() const { return parts_.run; }
   Group& pipeline_group() { return pipeline_; }
   TraceRecorder& trace() { return trace_; }
   const EngineCounters& counters() const { return counters_; }

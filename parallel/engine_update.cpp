@@ -68,7 +68,7 @@ void Engine::update(Step& step, Stage& here) {
   if (!std::isfinite(together) || !std::isfinite(report.head_norm_squared))
     throw Error(ExitCode::gave_up,
                 message("the gradient of stage ", here.index(), " is not finite at step ", step.options.step,
-                        "; the weights of the last evaluation are kept. A lower "
+                        "; weights of an earlier evaluation, if there was one, are kept. A lower "
                         "optimizer.learning_rate may help"));
   const auto clip = [&](Trainable& part, double norm_squared) {
     const double norm = std::sqrt(norm_squared);

@@ -1,12 +1,19 @@
 #include "parallel/summary.h"
 
-#include <cstring>
+#include <unistd.h>
+
 #include <limits>
 #include <nlohmann/json.hpp>
 
 namespace interlock {
 
 using nlohmann::json;
+
+std::string host_name() {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  return host;
+}
 
 std::string serialize(const RankSummary& summary, const TraceRecorder& trace) {
   json costs = json::object();
@@ -53,17 +60,20 @@ std::pair<double, double> align_clock(Group& world) {
   constexpr int rounds = 5;  // the shortest of five is close to the true round trip on an idle network
   double best = std::numeric_limits<double>::infinity(), offset = 0;
   for (int round = 0; round < rounds; ++round) {
+    const double entered = TraceRecorder::now();
     world.barrier();
-    const double before = TraceRecorder::now();
-    const std::vector<double> clocks = world.all_gather(std::span<const double>(&before, 1));
-    const double after = TraceRecorder::now();
-    if (after - before < best) {
-      best = after - before;
-      // Rank 0 read its clock at most one round trip away from our own reading.
-      offset = clocks[0] - before;
+    // Rank 0 reads its clock after this rank entered the barrier and before this rank has the reading.
+    const double mine = TraceRecorder::now();
+    const std::vector<double> clocks = world.all_gather(std::span<const double>(&mine, 1));
+    const double half = (TraceRecorder::now() - entered) / 2;
+    if (half < best) {
+      best = half;
+      offset = clocks[0] - (entered + half);
     }
   }
-  return world.position() == 0 ? std::pair(0.0, 0.0) : std::pair(offset, best);
+  // Ranks of one host read the same clock (CLOCK_MONOTONIC).
+  const std::vector<std::string> hosts = world.all_gather(host_name());
+  return hosts[world.position()] == hosts[0] ? std::pair(0.0, 0.0) : std::pair(offset, best);
 }
 
 }  // namespace interlock

@@ -8,6 +8,7 @@
 
 namespace interlock {
 
+std::string host_name();
 std::string serialize(const RankSummary& summary, const TraceRecorder& trace);
 RankSummary deserialize(const std::string& bytes);
 

@@ -1,7 +1,8 @@
 #include "parallel/trainer.h"
 
+#include <ATen/ops/isfinite.h>
+#include <ATen/ops/sum.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -59,6 +60,7 @@ bool Trainer::evaluates_after(int64_t step) const {
 RunSummary Trainer::run() {
   std::tie(clock_offset_, clock_error_) = align_clock(world_);
   const double start = TraceRecorder::now();
+  engine_.restart_clock();
   const bool leader = engine_.transport().rank() == 0;
   for (int64_t step = 1; step <= settings_.steps; ++step) {
     const StepOptions options{step, settings_.seed, settings_.learning_rate.at(step), settings_.clip};
@@ -70,10 +72,13 @@ RunSummary Trainer::run() {
     if (evaluates_after(step)) {
       const double loss = evaluate(step);
       if (leader) publish(reports_.complete_through(step), loss);
-      if (!std::isfinite(loss))
+      // All ranks know it; one says it, the others wait in save() and are ended.
+      if (leader && !std::isfinite(loss))
         throw Error(ExitCode::gave_up, message("the validation loss is ", loss, " after step ", step,
-                                               "; the weights of the evaluation before are kept"));
+                                               "; weights of an earlier evaluation, if there was one, are kept"));
       save();
+      world_.barrier();  // or the others' next step would wait for rank 0's disk, and count that as idle
+      engine_.restart_clock();
     } else if (leader) {
       publish(reports_.complete(), std::nullopt);
     }
@@ -142,17 +147,27 @@ double Trainer::evaluate(int64_t step) {
 }
 
 void Trainer::save() {
-  // Only rank 0 knows a path; whether there is one is the same for all, as all were given the same outlets.
+  // The path is the same on all ranks; rank 0 writes.
   if (outlets_.weights_path.empty() || engine_.topology().replica() != 0) return;
+  check_finite();
   write_weights(engine_, outlets_.weights_path, settings_.aliases, settings_.metadata);
+}
+
+void Trainer::check_finite() {
+  for (auto& stage : engine_.stages())
+    for (Trainable* part : {&stage->body(), stage->head()})
+      if (part != nullptr)
+        for (const Parameter& parameter : part->parameters())
+          if (!at::isfinite(at::sum(parameter.value)).item().toBool())
+            throw Error(ExitCode::gave_up, message(parameter.name, " of stage ", stage->index(),
+                                                   " is not finite after the last update; "
+                                                   "weights of an earlier evaluation, if there was one, are kept"));
 }
 
 std::vector<RankSummary> Trainer::gather_summaries() {
   RankSummary mine;
   mine.rank = engine_.transport().rank();
-  char host[256] = "";
-  gethostname(host, sizeof host - 1);
-  mine.host = host;
+  mine.host = host_name();
   mine.seconds = seconds_;
   mine.waited = waited_;
   mine.peak_rss_mib = peak_rss_mib();

@@ -32,7 +32,7 @@ struct TrainerSettings {
   std::map<std::string, std::string> metadata;               // into the weights file
 };
 
-// Rank 0's outlets; all may be empty.
+// Where results go; all may be empty. The path is the same on every rank, steps are told on rank 0.
 struct TrainerOutlets {
   std::string weights_path;
   std::function<void(const StepMetrics&)> on_step;
@@ -68,6 +68,7 @@ class Trainer {
   void publish(std::vector<std::vector<StepReport>> complete, std::optional<double> validation_loss);
   double evaluate(int64_t step);
   void save();
+  void check_finite();
   std::vector<RankSummary> gather_summaries();
 
   Engine& engine_;

@@ -31,8 +31,9 @@ std::string announce(const Named& tensors) {
   return list.dump();
 }
 
-MessageHeader header_of(uint64_t bytes) {
+MessageHeader header_of(uint64_t run, uint64_t bytes) {
   MessageHeader header;
+  header.run = run;
   header.lane = {MessageKind::weights, 0, 0};
   header.bytes = bytes;
   return header;
@@ -75,7 +76,9 @@ void write_weights(Engine& engine, const std::string& path,
     for (const auto& [name, tensor] : here) {
       const auto value = std::make_shared<at::Tensor>(tensor.contiguous());
       const auto bytes = static_cast<uint64_t>(value->nbytes());
-      engine.transport().send(0, header_of(bytes), {value, static_cast<std::byte*>(value->data_ptr()), bytes})->join();
+      engine.transport()
+          .send(0, header_of(engine.run_number(), bytes), {value, static_cast<std::byte*>(value->data_ptr()), bytes})
+          ->join();
     }
     return;
   }
@@ -89,7 +92,7 @@ void write_weights(Engine& engine, const std::string& path,
     }
     const uint64_t bytes = entry.end - entry.begin;
     Buffer buffer = Buffer::allocate(bytes);
-    engine.transport().receive(from, header_of(bytes), buffer)->join();
+    engine.transport().receive(from, header_of(engine.run_number(), bytes), buffer)->join();
     writer.write(entry.name, {buffer.data, bytes});
   }
   writer.commit();

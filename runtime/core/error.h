@@ -28,12 +28,6 @@ class Error : public std::runtime_error {
   ExitCode code_;
 };
 
-// An Error that another rank says: the process ends with the code and prints nothing.
-class SilentError : public Error {
- public:
-  explicit SilentError(ExitCode code) : Error(code, "") {}
-};
-
 // Joins its arguments as `operator<<` prints them: message("stage ", 3, " has no head").
 template <class... Parts>
 std::string message(const Parts&... parts) {

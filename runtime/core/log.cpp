@@ -4,6 +4,7 @@
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <cstdio>
 
 #include <memory>
 #include <mutex>
@@ -33,5 +34,11 @@ void log_info(const std::string& text) { logger().info("{}", text); }
 void log_warning(const std::string& text) { logger().warn("warning: {}", text); }
 void log_error(const std::string& text) { logger().error("error: {}", text); }
 void flush_log() { logger().flush(); }
+
+void say_error(const std::string& text) {
+  flush_log();
+  const std::string line = "interlock: error: " + text + "\n";
+  std::fwrite(line.data(), 1, line.size(), stderr);  // stderr is unbuffered: one call, one write
+}
 
 }  // namespace interlock

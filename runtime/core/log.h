@@ -12,5 +12,8 @@ void log_info(const std::string& text);
 void log_warning(const std::string& text);
 void log_error(const std::string& text);
 void flush_log();
+// The reason why this process ends, as "interlock: error: TEXT" on stderr in one write: the launcher merges the output
+// of all ranks, and would mix the pieces of several.
+void say_error(const std::string& text);
 
 }  // namespace interlock

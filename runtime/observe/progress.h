@@ -16,6 +16,7 @@ class Progress {
   // Writes to stderr. `label` opens the line, `total` is the last step. Plain lines come for the first and last step,
   // for evaluations, and at most one every `seconds_between` otherwise.
   Progress(std::string label, int64_t total, double seconds_between = 10.0);
+  ~Progress() { finish(); }  // a message that follows starts on a line of its own
   void show(const StepMetrics& metrics);
   void finish();  // ends the status line
 

@@ -15,6 +15,7 @@
 #include "parallel/transport/loopback.h"
 #include "parallel/transport/mpi.h"
 #include "runtime/core/heap.h"
+#include "runtime/core/log.h"
 
 namespace interlock {
 namespace {
@@ -29,7 +30,9 @@ struct Options {
 };
 
 void declare(CLI::App& app, Options& options) {
-  const auto number = [&](const char* name, int& value) { app.add_option(name, value)->capture_default_str(); };
+  const auto number = [&](const char* name, int& value) {
+    app.add_option(name, value)->capture_default_str()->check(CLI::PositiveNumber);
+  };
   number("--stages", options.stages);
   app.add_option("--ranks", options.ranks, "default: stages");
   number("--horizon", options.horizon);
@@ -37,7 +40,7 @@ void declare(CLI::App& app, Options& options) {
   number("--microbatch", options.microbatch);
   number("--threads", options.threads);
   number("--steps", options.steps);
-  number("--warmup", options.warmup);
+  app.add_option("--warmup", options.warmup)->capture_default_str()->check(CLI::NonNegativeNumber);
   number("--layers", options.layers);
   number("--width", options.width);
   number("--heads", options.heads);
@@ -155,7 +158,7 @@ int main(int argc, char** argv) {
   try {
     return interlock::bench(options, argc, argv);
   } catch (const interlock::Error& error) {
-    std::cerr << "interlock: error: " << error.what() << std::endl;
+    interlock::say_error(error.what());
     return static_cast<int>(error.code());
   }
 }

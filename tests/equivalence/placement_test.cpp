@@ -118,12 +118,42 @@ TEST(Identities, OneMicrobatchOfAllIsTheSameInDoublePrecision) {
 }
 
 TEST(Identities, StepsWithConstantRateAreThoseOfALongerRun) {
-  // The plain rate of step 2 does not depend on how many steps follow, nor does the batch.
   const Overrides constant{"optimizer.decay=constant", "learning.rule=furthest"};
-  const TestRun shorter = run_with(constant, {"run.steps=2"}), longer = run_with(constant, {"run.steps=4"});
-  ASSERT_EQ(longer.losses.size(), 4U);
-  EXPECT_EQ(shorter.losses[0], longer.losses[0]);
-  EXPECT_EQ(shorter.losses[1], longer.losses[1]);
+  const TestRun shorter = run_with(constant, {"run.steps=3"}), longer = run_with(constant, {"run.steps=5"});
+  ASSERT_EQ(shorter.losses.size(), 3U);
+  ASSERT_EQ(longer.losses.size(), 5U);
+  for (size_t step = 0; step < 3; ++step) EXPECT_EQ(shorter.losses[step], longer.losses[step]);
+  // After the third update both stand at the same weights.
+  const TestRun third = run_with(constant, {"run.steps=3", "run.evaluate_every=3"});
+  double after_third = 0;
+  RunSettings settings = settings_for_test({constant[0], constant[1], "run.steps=5", "run.evaluate_every=3"});
+  for (const StepMetrics& metrics : run_on_loopback(settings).metrics)
+    if (metrics.step == 3) after_third = metrics.validation_loss.value();
+  EXPECT_EQ(third.summary.validation_loss, after_third);
+}
+
+TEST(StartWeights, AnyCutContinuesFromTheWeightsOfAnother) {
+  const TestRun first = run_with({"learning.rule=local"}, {});
+  const std::string path = testing::TempDir() + "start.safetensors";
+  {
+    SafetensorsWriter writer(path, first.weights->tensors(), first.weights->metadata());
+    for (const TensorEntry& tensor : writer.order())
+      writer.write(tensor.name, first.weights->bytes(*first.weights->find(tensor.name)));
+    writer.commit();
+  }
+  // No step: what comes out is what went in, cut into two stages (which keeps the head above block 2) and into four.
+  const Overrides none{"learning.rule=local", "run.steps=0", "run.weights=" + path};
+  EXPECT_EQ(run_with(none, {}).digest, first.digest);
+  const TestRun two = run_with(none, {"parallel.stages=2", "parallel.ranks=2"});
+  for (const TensorEntry& tensor : two.weights->tensors()) {
+    const auto got = two.weights->bytes(tensor), had = first.weights->bytes(*first.weights->find(tensor.name));
+    EXPECT_TRUE(std::equal(got.begin(), got.end(), had.begin(), had.end())) << tensor.name;
+  }
+  // Another cut needs a head that the file lacks: it starts fresh, the rest is loaded.
+  const TestRun fresh =
+      run_with(none, {"parallel.stages=2", "parallel.ranks=2", "parallel.partition=[1,3]", "learning.head=block"});
+  EXPECT_EQ(first.weights->find("heads.1.block.attention.self.query.weight"), nullptr);
+  EXPECT_NE(fresh.weights->find("heads.1.block.attention.self.query.weight"), nullptr);
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ std::pair<double, std::string> largest_difference(const TestRun& run, const Refe
 TEST_P(Truth, ParametersAfterSeveralStepsInDoublePrecision) {
   std::vector<std::string> overrides = GetParam().overrides;
   overrides.push_back("run.precision='float64'");
+  overrides.push_back("run.evaluate_every=2");  // in the middle, and at the end
   const RunSettings settings = settings_for_test(overrides);
   const TestRun run = run_on_loopback(settings);
   const ReferenceResult truth = train_reference(settings);
@@ -43,6 +44,14 @@ TEST_P(Truth, ParametersAfterSeveralStepsInDoublePrecision) {
   EXPECT_LE(difference, 1e-10) << name;
   ASSERT_EQ(run.losses.size(), truth.losses.size());
   for (size_t step = 0; step < truth.losses.size(); ++step) EXPECT_NEAR(run.losses[step], truth.losses[step], 1e-10);
+  for (size_t step = 0; step < truth.losses.size(); ++step) {
+    EXPECT_NEAR(run.metrics[step].gradient_norm, truth.gradient_norms[step], 1e-9);
+    ASSERT_EQ(run.metrics[step].losses.size(), truth.head_losses[step].size());
+    for (const auto& [head, loss] : truth.head_losses[step])
+      EXPECT_NEAR(run.metrics[step].losses.at(head), loss, 1e-10);
+  }
+  ASSERT_TRUE(run.summary.validation_loss.has_value());
+  EXPECT_NEAR(*run.summary.validation_loss, truth.validation_loss, 1e-10);
   // Nothing beyond the truth's parameters but the decoder bias under its second name.
   EXPECT_LE(run.weights->tensors().size(), truth.parameters.size() + 1);
 }
@@ -109,6 +118,9 @@ std::vector<Case> cases() {
   all.push_back(
       {"uneven_cut", {"model.layers=6", "parallel.partition=[1,3,1,1]", "learning.rule=sum", "parallel.ranks=2"}});
   all.push_back({"one_stage", {"parallel.stages=1", "parallel.ranks=1", "learning.rule=global"}});
+  all.push_back(
+      {"fewer_held_out_samples_than_replicas",
+       {"learning.rule=sum", "parallel.replicas=3", "parallel.microbatch_size=1", "run.evaluate_sequences=2"}});
   all.push_back({"mlp_on_spirals", {"model.name=mlp", "learning.rule=sum", "learning.horizon=2"}});
   return all;
 }

@@ -5,6 +5,7 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -108,6 +109,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
     std::iota(everything.begin(), everything.end(), (step - 1) * per_step);
     const double count = static_cast<double>(dataset->predicted(Split::training, everything));
     double total = 0;
+    std::map<int, double> of_heads;
     for (int64_t at = 0; at < per_step; at += size) {
       const Batch batch = dataset->batch(Split::training, std::span(everything).subspan(at, size));
       const ForwardContext context{&batch, settings.seed, step, true};
@@ -118,6 +120,8 @@ ReferenceResult train_reference(const RunSettings& settings) {
         if (heads[k].trained) losses[k] = static_cast<Head&>(*heads[k].module).loss(x, context).sum / count;
       }
       total += losses[stages - 1].item<double>();
+      for (int k = 0; k < stages; ++k)
+        if (heads[k].trained) of_heads[k] += losses[k].item<double>();
       for (int k = 0; k < stages; ++k) {
         if (heads[k].trained) heads[k].add(torch::autograd::grad({losses[k]}, heads[k].module->parameters(), {}, true));
         if (!bodies[k].trained) continue;
@@ -131,6 +135,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
       }
     }
     result.losses.push_back(total);
+    result.head_losses.push_back(of_heads);
     const double rate = rate_at(optimizer, step, settings.steps);
     const bool of_model = request.norm_over_model;
     double model_norm = 0;
@@ -138,6 +143,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
       if (bodies[k].trained) model_norm += bodies[k].squared_norm();
       if (k + 1 == stages) model_norm += heads[k].squared_norm();
     }
+    result.gradient_norms.push_back(std::sqrt(model_norm));
     for (int k = 0; k < stages; ++k) {
       const bool last = k + 1 == stages;
       const double own = (bodies[k].trained ? bodies[k].squared_norm() : 0.0) + (last ? heads[k].squared_norm() : 0.0);
@@ -147,6 +153,20 @@ ReferenceResult train_reference(const RunSettings& settings) {
       if (heads[k].trained) update(heads[k], optimizer, rate, head_norm, settings.clip);
     }
   }
+  // Held-out samples one by one, so that there are no microbatches to get wrong.
+  c10::NoGradGuard no_graph;
+  double sum = 0, predicted = 0;
+  const int64_t held_out = std::min(settings.evaluate_sequences, dataset->samples(Split::held_out));
+  for (int64_t sample = 0; sample < held_out; ++sample) {
+    const Batch batch = dataset->batch(Split::held_out, std::span(&sample, 1));
+    const ForwardContext context{&batch, settings.seed, settings.steps, false};
+    at::Tensor x = batch.inputs;
+    for (Part& part : bodies) x = static_cast<Body&>(*part.module).forward(x, context);
+    const LossSum loss = static_cast<Head&>(*heads.back().module).loss(x, context);
+    sum += loss.sum.item<double>();
+    predicted += static_cast<double>(loss.count);
+  }
+  result.validation_loss = sum / predicted;
   for (int k = 0; k < stages; ++k) {
     for (const auto& named : bodies[k].module->named_parameters())
       result.parameters[named.key()] = named.value().detach();

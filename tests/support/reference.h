@@ -13,8 +13,11 @@
 namespace interlock {
 
 struct ReferenceResult {
-  std::map<std::string, at::Tensor> parameters;  // by global name, after the last step
-  std::vector<double> losses;                    // of the last stage, per step
+  std::map<std::string, at::Tensor> parameters;    // by global name, after the last step
+  std::vector<double> losses;                      // of the last stage, per step
+  std::vector<std::map<int, double>> head_losses;  // of every head that runs, per step
+  std::vector<double> gradient_norms;              // of bodies and readout, per step, before clipping
+  double validation_loss = 0;                      // after the last step
 };
 
 // Reads the same settings as a run; optimizer "sgd" and "adamw", constant rate after warm-up or linear decay.

@@ -97,7 +97,10 @@ TestRun run_on_loopback(const RunSettings& settings) {
   run_loopback(world, [&](Transport& transport) {
     TrainerOutlets outlets{path, {}};
     if (transport.rank() == 0)
-      outlets.on_step = [&](const StepMetrics& metrics) { result.losses.push_back(metrics.loss); };
+      outlets.on_step = [&](const StepMetrics& metrics) {
+        result.losses.push_back(metrics.loss);
+        result.metrics.push_back(metrics);
+      };
     RunSummary summary = run_rank(settings, transport, dataset, outlets);
     result.counters[transport.rank()] = transport.counters();
     if (transport.rank() == 0) result.summary = std::move(summary);

@@ -16,7 +16,8 @@ struct TestRun {
   std::shared_ptr<const SafetensorsFile> weights;
   std::string digest;
   std::vector<TransportCounters> counters;  // by rank
-  std::vector<double> losses;               // per step, of the last stage
+  std::vector<StepMetrics> metrics;         // per step
+  std::vector<double> losses;               // of these, the last stage's
 };
 
 // `overrides` are applied to a small base config. The corpus and the weights file lie in a temporary folder of the

@@ -1,0 +1,135 @@
+// A rank that dies or throws ends the whole run within 10 s, with one message that names it; a signal ends it cleanly;
+// nothing is left running. Over real processes, from the command line.
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "tests/support/small_disk.h"
+#include "tests/support/small_project.h"
+
+namespace interlock {
+namespace {
+
+using testing::ContainsRegex;
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+// The promise is about what happens after the fault, so the clock starts there.
+constexpr double seconds_to_end = 10;
+
+class Faults : public SmallProject {
+ protected:
+  // Hours of training, on its way: three steps are done.
+  std::unique_ptr<RunningCommand> start_long_run() {
+    Words words{program()};
+    const Words train = train_words({"run.steps=1000000", "run.evaluate_every=0", "run.trace_steps=1"});
+    words.insert(words.end(), train.begin(), train.end());
+    CommandOptions options;
+    options.folder = path().string();
+    auto run = std::make_unique<RunningCommand>(words, options);
+    EXPECT_TRUE(run->wait_until([&] { return steps_done() >= 3; })) << run->wait(0).all;
+    return run;
+  }
+  long steps_done() const {
+    std::ifstream file(path("run/metrics.jsonl"));
+    return std::count(std::istreambuf_iterator<char>(file), {}, '\n');
+  }
+
+  // Four ranks under a bare mpirun, as a person or a batch script starts them.
+  CommandResult bare_mpirun(int ranks, const Words& overrides) {
+    Words words{"mpirun"};
+    if (geteuid() == 0) words.push_back("--allow-run-as-root");
+    words.insert(words.end(), {"--oversubscribe", "-n", std::to_string(ranks), program()});
+    const Words train = train_words(overrides);
+    words.insert(words.end(), train.begin(), train.end());
+    CommandOptions options;
+    options.folder = path().string();
+    return run_command(words, options);
+  }
+};
+
+TEST_F(Faults, AKilledRankEndsTheRun) {
+  const auto run = start_long_run();
+  const pid_t victim = run->rank(2);
+  ASSERT_GT(victim, 0);
+  kill(victim, SIGKILL);
+  const CommandResult result = run->wait(seconds_to_end);
+  expect_failure(result, 70, {"rank 2", "signal 9 (SIGKILL)"});
+  EXPECT_THAT(result.all, Not(HasSubstr("-----"))) << "mpirun's banners are kept back";
+  expect_no_half_files(path("run"));
+}
+
+TEST_F(Faults, KillingRankZeroEndsTheRun) {
+  const auto run = start_long_run();
+  const pid_t victim = run->rank(0);
+  ASSERT_GT(victim, 0);
+  kill(victim, SIGKILL);
+  expect_failure(run->wait(seconds_to_end), 70, {"rank 0", "signal 9 (SIGKILL)"});
+}
+
+TEST_F(Faults, SignalsToTheRunEndItCleanly) {
+  for (const auto& [number, name] : {std::pair{SIGINT, "SIGINT"}, {SIGTERM, "SIGTERM"}}) {
+    SCOPED_TRACE(name);
+    const auto run = start_long_run();
+    run->signal(number);
+    const CommandResult result = run->wait(seconds_to_end);
+    EXPECT_FALSE(result.timed_out);
+    EXPECT_EQ(result.code, 128 + number) << result.all;
+    EXPECT_THAT(result.all, EndsWith(std::string("interlock: stopped by ") + name + "; no rank is left running\n"));
+    EXPECT_THAT(result.all, Not(HasSubstr("interlock: error"))) << "being stopped is no error";
+    EXPECT_THAT(result.left_running, IsEmpty());
+    expect_no_half_files(path("run"));
+    std::filesystem::remove_all(path("run"));
+  }
+}
+
+// As in bad_input_cli_test: an evaluation comes before the loss diverges.
+const Words exploding = {"run.precision='float64'", "optimizer.learning_rate=1e30", "run.steps=40"};
+constexpr const char* where = "rank [0-3]: the loss of stage [0-3] is -?(nan|inf) at step [0-9]+, microbatch [0-3]";
+
+TEST_F(Faults, ARankWhoseLossDivergesEndsTheRun) {
+  const CommandResult result = train(exploding);
+  expect_failure(result, 70, {"optimizer.learning_rate"});
+  EXPECT_THAT(result.tail(), ContainsRegex(where));
+  expect_no_half_files(path("run"));
+  expect_done(interlock({"inspect", "run"}));
+}
+
+TEST_F(Faults, UnderABareMpirunTheReasonIsAmongTheLastWords) {
+  const CommandResult result = bare_mpirun(4, exploding);
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_EQ(result.code, 70) << result.all;
+  EXPECT_THAT(result.tail(), ContainsRegex(where));
+  EXPECT_THAT(result.left_running, IsEmpty());
+}
+
+TEST_F(Faults, ABareMpirunWithAnotherNumberOfProcessesIsRefused) {
+  expect_failure(bare_mpirun(3, {}), 64, {"needs 4 processes", "started with 3", "-n 4"});
+  EXPECT_FALSE(std::filesystem::exists(path("run")));
+}
+
+TEST_F(Faults, ABareMpirunOfABadConfigSaysWhyOnce) {
+  expect_failure(bare_mpirun(4, {"data.paths=['nowhere']"}), 65, {"data.paths", "nowhere", "does not exist"});
+}
+
+TEST_F(Faults, ABareMpirunTrains) {
+  expect_done(bare_mpirun(4, {"run.steps=2"}));
+  expect_done(interlock({"inspect", "run"}));
+}
+
+TEST_F(Faults, AFullDiskUnderOneRankEndsTheRun) {
+  const SmallDisk disk(path("disk"), 256 << 10);  // room for the weights of one evaluation, not for two at once
+  if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
+  expect_failure(train({"run.folder='disk/run'"}), 73, {"rank 0", "disk/run/weights.safetensors", "No space left"});
+  expect_no_half_files(path("disk"));
+  expect_done(interlock({"inspect", "disk/run"}));
+}
+
+}  // namespace
+}  // namespace interlock
