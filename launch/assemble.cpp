@@ -26,12 +26,8 @@ void load_local_head(Head& head, const SafetensorsFile& file, int stage) {
 }  // namespace
 
 std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
-  const Section model = settings.config.section("model");
-  // Models with tokens say their vocabulary and longest sequence; others have neither, and 0 lets the dataset decide.
-  const bool tokens = settings.model_name != "mlp";
-  const DatasetSettings parts{settings.config.section("data"), settings.config.section("objective"), settings.seed,
-                              tokens ? model.integer("vocabulary", 261, 1) : 0,
-                              tokens ? model.integer("max_length", 64, 1) : 0};
+  // The model, made after it, is the one that refuses a vocabulary or a length that does not fit the data.
+  const DatasetSettings parts{settings.config.section("data"), settings.config.section("objective"), settings.seed};
   return Datasets::instance().create("dataset", settings.dataset_name, parts);
 }
 

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include "launch/command.h"
+#include "launch/failure.h"
 #include "runtime/core/error.h"
 #include "runtime/core/heap.h"
 #include "runtime/core/log.h"
@@ -68,12 +69,8 @@ int main(int argc, char** argv) {
   }
   try {
     return with_output_written(commands.at(app.get_subcommands().front())->run());
-  } catch (const Error& error) {
+  } catch (...) {
+    const Error error = as_error();
     return say(error.what(), error.code());
-  } catch (const std::bad_alloc&) {
-    return say("out of memory; a smaller parallel.microbatch_size, more ranks or fewer microbatches need less",
-               ExitCode::gave_up);
-  } catch (const std::exception& problem) {
-    return say(problem.what(), ExitCode::gave_up);
   }
 }

@@ -1,13 +1,12 @@
 #include "launch/run.h"
 
 #include <ATen/Parallel.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <chrono>
-#include <new>
 #include <optional>
 
+#include "launch/failure.h"
 #include "models/model.h"
 #include "parallel/stage.h"
 
@@ -21,29 +20,6 @@ uint64_t agree_on_run(Transport& transport) {
   uint64_t run = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   Group(transport, members, 0, 0).broadcast(std::as_writable_bytes(std::span(&run, 1)), 0);
   return run;
-}
-
-// Called while an exception is handled: an Error passes, anything else becomes one that says what was being done.
-[[noreturn]] void explain(const std::string& action) {
-  const std::string where = action.empty() ? "while the stages were built" : "in " + action;
-  const auto no_memory = [&] {
-    return Error(ExitCode::gave_up, message("out of memory ", where,
-                                            "; a smaller parallel.microbatch_size, more ranks or fewer "
-                                            "microbatches need less"));
-  };
-  try {
-    throw;
-  } catch (const Error&) {
-    throw;
-  } catch (const std::bad_alloc&) {
-    throw no_memory();
-  } catch (const c10::Error& problem) {
-    const std::string what = problem.what_without_backtrace();  // what() adds a stack trace
-    if (what.find("can't allocate memory") != std::string::npos) throw no_memory();
-    throw Error(ExitCode::gave_up, message("failed ", where, ": ", what));
-  } catch (const std::exception& problem) {
-    throw Error(ExitCode::gave_up, message("failed ", where, ": ", problem.what()));
-  }
 }
 
 }  // namespace
@@ -95,7 +71,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
     engine.emplace(std::move(parts));
     return Trainer(*engine, loader, std::move(trainer), std::move(outlets)).run();
   } catch (...) {
-    explain(engine ? engine->current_action() : "");
+    throw as_error(engine ? "in " + engine->current_action() : "while the stages were built");
   }
 }
 

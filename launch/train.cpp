@@ -82,8 +82,9 @@ int Train::run() {
     return threads ? run_threads(settings, dataset) : run_process(settings, dataset, place);
   } catch (const Error& error) {
     if (place.rank == 0) throw;
-    // Mostly all ranks find the same mistake, and rank 0 has said it: then the launcher ends us within this second.
-    std::this_thread::sleep_for(std::chrono::seconds(1));
+    // Mostly all ranks find the same mistake and rank 0 has said it: then the launcher ends us within this time (one
+    // second was not always enough for it).
+    std::this_thread::sleep_for(std::chrono::seconds(5));
     throw Error(error.code(), message("rank ", place.rank, ": ", error.what()));
   }
 }

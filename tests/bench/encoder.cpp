@@ -59,8 +59,9 @@ RunSettings settings_of(const Options& o) {
   std::ostringstream text;
   text << "[model]\nname = 'roberta'\nlayers = " << o.layers << "\nwidth = " << o.width << "\nheads = " << o.heads
        << "\nfeed_forward = " << o.feed_forward << "\nvocabulary = " << o.vocabulary << "\nmax_length = " << o.length
-       << "\ndropout = 0.0\n[data]\nname = 'random_tokens'\nsequence_length = " << o.length << "\n[learning]\nrule = '"
-       << o.rule << "'\nhorizon = " << o.horizon << "\nhead = '" << o.head << "'\n[parallel]\nstages = " << o.stages
+       << "\ndropout = 0.0\n[data]\nname = 'random_tokens'\nvocabulary = " << o.vocabulary
+       << "\nsequence_length = " << o.length << "\n[learning]\nrule = '" << o.rule << "'\nhorizon = " << o.horizon
+       << "\nhead = '" << o.head << "'\n[parallel]\nstages = " << o.stages
        << "\nranks = " << (o.ranks > 0 ? o.ranks : o.stages) << "\nmicrobatches = " << o.microbatches
        << "\nmicrobatch_size = " << o.microbatch << "\nschedule = '" << o.schedule << "'\nplacement = '" << o.placement
        << "'\nthreads = " << o.threads << "\n";

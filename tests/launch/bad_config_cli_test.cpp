@@ -75,7 +75,7 @@ TEST_F(BadConfig, VocabularyTooSmallForTheData) {
 }
 
 TEST_F(BadConfig, SequenceLongerThanTheModelReads) {
-  expect_refused({"data.sequence_length=33"}, {"data.sequence_length", "33", "max_length = 32"});
+  expect_refused({"data.sequence_length=33"}, {"model.max_length", "32", "33", "data.sequence_length"});
 }
 
 TEST_F(BadConfig, WidthThatTheHeadsDoNotDivide) { expect_refused({"model.heads=3"}, {"model", "heads", "16"}); }

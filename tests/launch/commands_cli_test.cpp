@@ -162,6 +162,17 @@ TEST_F(Fill, WeightsThatDoNotSayTheirModelAreRefused) {
   expect_failure(interlock({"fill", "other.safetensors", "<mask>"}), 65, {"other.safetensors", "shape"});
 }
 
+// A petabyte for the first tensor is more than any process can address. LibTorch's own words for it come with a stack
+// trace, which is nothing for people.
+TEST_F(Fill, AModelBeyondAnyMemoryIsOneSentence) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the address sanitizer ends a program that asks for so much";
+#endif
+  const std::string whole = read("run/weights.safetensors");
+  write("huge.safetensors", with_header(whole, "width = 16", "width = 1000000000000"));
+  expect_failure(interlock({"fill", "huge.safetensors", "<mask>"}), 70, {"out of memory"});
+}
+
 TEST_F(Fill, AModelOfNoTextIsRefused) {
   write("mlp.toml",
         "[model]\nname = \"mlp\"\nlayers = 4\n[data]\nname = \"spirals\"\n[learning]\nrule = \"local\"\n"

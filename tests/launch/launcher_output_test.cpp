@@ -86,7 +86,7 @@ TEST(LauncherOutput, PassesOtherBannersOn) {
 TEST(LauncherOutput, KeepsRemarksOfMpirunBack) {
   expect_for_all_cuts(
       "[n1:123] PMIX ERROR: UNREACHABLE in file x.c at line 1\n[n1:9] 3 more processes have sent help "
-      "message help-mpi-api.txt / mpi-abort\nmpirun: killing job...\nx\n",
+      "message help-mpi-api.txt / mpi-abort\nmpirun: killing job...\n[n1:5] Read -1, expected 4208, errno = 3\nx\n",
       "x\n", "");
 }
 

@@ -18,12 +18,13 @@ struct Given {
   uint64_t seed = 1;
   int64_t classes = 0, features = 0, sample_length = 0;
   bool float64 = false;
+  double predicted_share = 0.15;
 };
 
 inline std::unique_ptr<Model> make_model(const Given& given) {
   const Config config = Config::from_text("[model]\n" + given.toml);
-  const ModelSettings settings{config.section("model"), given.seed,          given.classes,
-                               given.features,          given.sample_length, given.float64};
+  const ModelSettings settings{config.section("model"), given.seed,    given.classes,        given.features,
+                               given.sample_length,     given.float64, given.predicted_share};
   return Models::instance().create("model", given.name, settings);
 }
 

@@ -101,21 +101,27 @@ TEST_F(Faults, ARankWhoseLossDivergesEndsTheRun) {
   expect_done(interlock({"inspect", "run"}));
 }
 
-TEST_F(Faults, UnderABareMpirunTheReasonIsAmongTheLastWords) {
-  const CommandResult result = bare_mpirun(4, exploding);
+// mpirun adds banners of its own, and more than one rank may have the time to say why: the last words must hold it.
+void expect_bare_failure(const CommandResult& result, int code, const std::string& reason) {
   EXPECT_FALSE(result.timed_out);
-  EXPECT_EQ(result.code, 70) << result.all;
-  EXPECT_THAT(result.tail(), ContainsRegex(where));
+  EXPECT_EQ(result.code, code) << result.all;
+  EXPECT_THAT(result.tail(), ContainsRegex("interlock: error: .*" + reason));
   EXPECT_THAT(result.left_running, IsEmpty());
 }
 
+TEST_F(Faults, UnderABareMpirunTheReasonIsAmongTheLastWords) {
+  expect_bare_failure(bare_mpirun(4, exploding), 70, where);
+  expect_no_half_files(path("run"));
+}
+
 TEST_F(Faults, ABareMpirunWithAnotherNumberOfProcessesIsRefused) {
-  expect_failure(bare_mpirun(3, {}), 64, {"needs 4 processes", "started with 3", "-n 4"});
+  expect_bare_failure(bare_mpirun(3, {}), 64, "needs 4 processes .*started with 3");
   EXPECT_FALSE(std::filesystem::exists(path("run")));
 }
 
-TEST_F(Faults, ABareMpirunOfABadConfigSaysWhyOnce) {
-  expect_failure(bare_mpirun(4, {"data.paths=['nowhere']"}), 65, {"data.paths", "nowhere", "does not exist"});
+TEST_F(Faults, ABareMpirunOfABadConfigIsRefused) {
+  expect_bare_failure(bare_mpirun(4, {"data.paths=['nowhere']"}), 65, "nowhere does not exist");
+  EXPECT_FALSE(std::filesystem::exists(path("run")));
 }
 
 TEST_F(Faults, ABareMpirunTrains) {

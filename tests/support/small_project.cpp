@@ -147,7 +147,7 @@ void expect_failure(const CommandResult& result, int code, const Words& words) {
   EXPECT_EQ(result.code, code) << result.all;
   EXPECT_EQ(occurrences(result.all, "interlock: error: "), 1U) << result.all;
   for (const std::string& word : words) EXPECT_THAT(result.tail(), testing::HasSubstr(word));
-  for (const char* crash : {"terminate called", "what():", "Backtrace", "Assertion", "core dumped"})
+  for (const char* crash : {"terminate called", "what():", "frame #", "Backtrace", "Assertion", "core dumped"})
     EXPECT_THAT(result.all, testing::Not(testing::HasSubstr(crash)));
   EXPECT_THAT(result.left_running, testing::IsEmpty());
 }
