@@ -142,7 +142,13 @@ void Engine::forward(Step& step, const Action& action) {
   if (step.evaluation) {
     output = stage(index).evaluate(input, context);
     if (index + 1 == step.plan.shape.stages) {
-      step.evaluated[microbatch] = stage(index).evaluate_loss(output, context);
+      const LossValue value = stage(index).evaluate_loss(output, context);
+      if (!std::isfinite(value.sum))
+        throw Error(ExitCode::gave_up,
+                    message("the held-out loss of stage ", index, " is ", value.sum, " after step ", step.options.step,
+                            ", held-out microbatch ", step.evaluation->indices[microbatch],
+                            "; weights of an earlier evaluation, if there was one, are kept"));
+      step.evaluated[microbatch] = value;
       return;
     }
   } else {

@@ -66,7 +66,12 @@ toml::table override_value(const std::string& name, const std::string& text) {
     if (std::string_view("[{\"'").find(text[0]) != std::string_view::npos)
       throw Error(ExitCode::config, where + text + " is not a TOML value: " + parse_failure(error));
   }
-  return toml::table{{"value", text}};
+  try {
+    // A bare word is a string; read as a literal one, so that what is not UTF-8 is refused as in a file.
+    return toml::parse("value = '''" + text + "'''");
+  } catch (const toml::parse_error& error) {
+    throw Error(ExitCode::config, where + "not a TOML value, nor text in UTF-8: " + parse_failure(error));
+  }
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ class RandomTokens final : public Dataset {
  public:
   explicit RandomTokens(const DatasetSettings& settings)
       : length_(settings.data.integer("sequence_length", 128, 1)),
-        vocabulary_(settings.vocabulary),
+        vocabulary_(settings.data.integer("vocabulary", 8192, 1)),
         seed_(settings.seed) {}
   int64_t samples(Split split) const override { return split == Split::training ? int64_t{1} << 40 : 0; }
   Batch batch(Split, std::span<const int64_t> numbers) const override {

@@ -333,5 +333,14 @@ TEST(Resolved, GroupsBySectionInOrderOfFirstAsk) {
   EXPECT_EQ(config.resolved(), "[b]\ny = 2\nx = 3\n\n[a]\nz = 1\n");
 }
 
+TEST(Overrides, BareWordsAreTextInUtf8) {
+  const auto text_of = [](const std::string& value) {
+    return Config::from_text("", {"run.folder=" + value}).section("run").text("folder", "");
+  };
+  EXPECT_EQ(text_of("runs/it's"), "runs/it's");
+  EXPECT_EQ(text_of("r\xc3\xa9sum\xc3\xa9"), "r\xc3\xa9sum\xc3\xa9");
+  EXPECT_THROW(text_of("r\xe9sum\xe9"), Error);
+}
+
 }  // namespace
 }  // namespace interlock

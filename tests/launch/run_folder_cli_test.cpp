@@ -54,9 +54,9 @@ TEST_F(RunFolder, ThatNobodyCanMakeIsRefused) {
 }
 
 TEST_F(RunFolder, WithoutTheRightToWriteIsRefused) {
-  if (geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
   fs::create_directories(path("closed"));
   chmod(path("closed").c_str(), 0555);
+  if (access(path("closed").c_str(), W_OK) == 0) GTEST_SKIP() << "this user, root, may write anywhere";
   expect_failure(train({"run.folder='closed/run'"}), 73, {"closed", "not writable"});
   expect_failure(train({"run.folder='closed'"}), 73, {"closed", "not writable"});
 }
