@@ -184,6 +184,11 @@ class Roberta : public Model {
     return costs;
   }
 
+  // Hugging Face keeps the decoder's bias under both names when it is not tied.
+  std::vector<std::pair<std::string, std::string>> aliases() const override {
+    return {{"lm_head.decoder.bias", "lm_head.bias"}};
+  }
+
   std::vector<int64_t> boundary_shape() const override { return {settings_.length, settings_.block.width}; }
 
  private:

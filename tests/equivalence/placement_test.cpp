@@ -132,6 +132,13 @@ TEST(Identities, StepsWithConstantRateAreThoseOfALongerRun) {
   EXPECT_EQ(third.summary.validation_loss, after_third);
 }
 
+TEST(WeightsFile, HoldsTheDecoderBiasUnderBothNames) {
+  const TestRun run = run_with({"learning.rule=local"}, {});
+  for (const char* name : {"lm_head.bias", "lm_head.decoder.bias"}) ASSERT_NE(run.weights->find(name), nullptr) << name;
+  EXPECT_EQ(tensor_sha256(*run.weights, *run.weights->find("lm_head.bias")),
+            tensor_sha256(*run.weights, *run.weights->find("lm_head.decoder.bias")));
+}
+
 TEST(StartWeights, AnyCutContinuesFromTheWeightsOfAnother) {
   const TestRun first = run_with({"learning.rule=local"}, {});
   const std::string path = testing::TempDir() + "start.safetensors";
