@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "models/precision.h"
 #include "parallel/plan/partition.h"
 #include "parallel/plan/plan.h"
 #include "parallel/plan/simulate.h"
@@ -15,6 +16,9 @@ namespace interlock {
 
 class Model;
 class Stage;
+
+// What is kept of a forward pass: everything; the input of each segment; the input of the stage.
+enum class Recompute { none, block, stage };
 
 // All keys of a run, read and range-checked. What nobody asks for is refused by check_settings.
 struct RunSettings {
@@ -43,7 +47,12 @@ struct RunSettings {
   uint64_t seed = 1;
   std::string folder;
   std::string weights;   // start from this weights file or run folder; empty: from keyed start values
-  bool float64 = false;  // run.precision = "float64"
+  Precision precision = Precision::float32;
+  Recompute recompute = Recompute::none;
+  bool shard_optimizer = false;     // ZeRO-1: each replica keeps a share of the optimizer's state
+  int64_t refresh_every = 10;       // learning.refresh_every: steps between copies of the readout (shared_readout)
+  int64_t checkpoint_every = 100;   // steps; 0: only where a run stops
+  int64_t checkpoint_keep = 3;
 
   BatchShape batch_shape() const;
 };

@@ -8,11 +8,13 @@
 #include <torch/nn/module.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "models/costs.h"
+#include "models/precision.h"
 #include "runtime/core/config.h"
 #include "runtime/core/registry.h"
 #include "runtime/data/batch.h"
@@ -28,11 +30,23 @@ struct ForwardContext {
 };
 
 // Blocks [begin, end) of a model; the slice that begins at 0 holds what stands before block 0 (embeddings).
+//
+// A slice is a chain of segments (the embeddings, then one per block). A segment is what is walked back, recomputed and
+// reduced over replicas on its own; with what stands on both sides it shares nothing but the tensor handed over.
 class Body : public torch::nn::Module {
  public:
-  // First slice: `input` is batch->inputs. Others: the output of the slice before, [samples, ...]. Never changes its
-  // input.
-  virtual at::Tensor forward(const at::Tensor& input, const ForwardContext& context) = 0;
+  virtual int64_t segments() const = 0;
+  // Segment 0 of the first slice: `input` is batch->inputs. Others: the output of the segment (or slice) before,
+  // [samples, ...]. Never changes its input. The same input and context give the same bits, however often it is run.
+  virtual at::Tensor forward_segment(int64_t segment, const at::Tensor& input, const ForwardContext& context) = 0;
+  // The parameters of a segment; those of all segments in turn are parameters() of the slice, in its order.
+  virtual std::vector<at::Tensor> segment_parameters(int64_t segment) const = 0;
+  // All segments.
+  at::Tensor forward(const at::Tensor& input, const ForwardContext& context) {
+    at::Tensor hidden = input;
+    for (int64_t i = 0; i < segments(); ++i) hidden = forward_segment(i, hidden, context);
+    return hidden;
+  }
 };
 
 struct LossSum {
@@ -46,6 +60,17 @@ class Head : public torch::nn::Module {
   virtual LossSum loss(const at::Tensor& hidden, const ForwardContext& context) = 0;
   // Scores of every class for the predicted positions only: [predicted, classes], in row-major order of batch->targets.
   virtual at::Tensor scores(const at::Tensor& hidden, const ForwardContext& context) = 0;
+  // A head that reads through a copy of the model's readout: (name of the readout's parameter, the copy). The copies
+  // are no parameters: no gradient and no optimizer touches them; whoever trains refreshes them. At first they hold the
+  // readout's start values.
+  virtual std::vector<std::pair<std::string, at::Tensor>> readout_copies() { return {}; }
+};
+
+// A parameter of the readout that always equals one of the first slice. Both modules hold a tensor of their own;
+// whoever trains sums their gradients and updates both alike. They start equal.
+struct Tie {
+  std::string body, readout;  // global names; files hold the first alone
+  int64_t numbers = 0;        // how many it has
 };
 
 class Model {
@@ -65,21 +90,24 @@ class Model {
   // Tensors that files hold under a second name too: (name in the file, name of the parameter).
   virtual std::vector<std::pair<std::string, std::string>> aliases() const { return {}; }
 
+  virtual std::optional<Tie> tie() const { return std::nullopt; }
+
   // Costs per microbatch of `samples` samples. Block 0 includes what stands before it.
   virtual std::vector<Costs> block_costs(int64_t samples) const = 0;
   virtual Costs readout_costs(int64_t samples) const = 0;
   virtual Costs head_costs(const std::string& kind, int64_t samples) const = 0;
-  // Shape of what passes between slices, without the sample dimension: [length, width] or [width].
+  // Shape of what passes between slices, without the sample dimension: [length, width] or [width]; and its type.
   virtual std::vector<int64_t> boundary_shape() const = 0;
+  virtual at::ScalarType boundary_type() const = 0;
 };
 
 struct ModelSettings {
   Section model;  // [model]
   uint64_t seed = 1;
-  int64_t classes = 0;           // of the dataset: vocabulary or number of classes
-  int64_t features = 0;          // of the dataset: inputs of a model without an embedding
-  int64_t sample_length = 0;     // tokens per sample at most
-  bool float64 = false;          // parameters and activations in double precision (for exactness tests)
+  int64_t classes = 0;        // of the dataset: vocabulary or number of classes
+  int64_t features = 0;       // of the dataset: inputs of a model without an embedding
+  int64_t sample_length = 0;  // tokens per sample at most
+  Precision precision = Precision::float32;
   double predicted_share = 1.0;  // of the tokens of a sample, how many have a target; for costs
 };
 

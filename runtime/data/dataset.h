@@ -47,9 +47,8 @@ class Dataset {
 struct DatasetSettings {
   Section data;       // [data]
   Section objective;  // [objective]
+  Section tokenizer;  // [tokenizer]
   uint64_t seed = 1;
-  int64_t vocabulary = 0;  // the model's; a dataset whose targets do not fit refuses
-  int64_t max_length = 0;  // the model's longest sequence; 0: no limit
 };
 
 using Datasets = Registry<Dataset, const DatasetSettings&>;

@@ -1,0 +1,39 @@
+#pragma once
+// A whole set of weights wherever it lies: a safetensors file, a run folder (its weights.safetensors, or while there is
+// none its newest whole checkpoint), a checkpoint, or a folder of an imported model (weights.safetensors). The weights
+// of a checkpoint are spread over its weights-*.safetensors; its other files are not part of the set.
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/storage/safetensors.h"
+
+namespace interlock {
+
+class WeightsSet {
+ public:
+  // Error(bad_input) says what `path` is and what it lacks.
+  static std::shared_ptr<const WeightsSet> open(const std::string& path);
+  explicit WeightsSet(std::vector<std::shared_ptr<const SafetensorsFile>> files, std::string path,
+                      std::map<std::string, std::string> metadata);
+
+  const TensorEntry* find(const std::string& name) const;               // nullptr when absent
+  std::span<const std::byte> bytes(const TensorEntry& tensor) const;    // of an entry of this set
+  const std::vector<TensorEntry>& tensors() const { return tensors_; }  // by name, ascending
+  // Of the file; of a checkpoint "interlock.config" from its manifest.
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  const std::string& path() const { return path_; }      // as messages name it
+  const std::string& folder() const { return folder_; }  // of the run, checkpoint or model: where a tokenizer may lie
+
+ private:
+  std::vector<std::shared_ptr<const SafetensorsFile>> files_;
+  std::vector<TensorEntry> tensors_;
+  std::vector<size_t> file_of_;  // by place in tensors_
+  std::map<std::string, std::string> metadata_;
+  std::string path_, folder_;
+};
+
+}  // namespace interlock
