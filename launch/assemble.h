@@ -8,7 +8,7 @@
 #include "models/precision.h"
 #include "parallel/plan/partition.h"
 #include "parallel/plan/plan.h"
-#include "parallel/plan/simulate.h"
+#include "parallel/recompute.h"
 #include "runtime/core/config.h"
 #include "runtime/data/loader.h"
 
@@ -16,9 +16,7 @@ namespace interlock {
 
 class Model;
 class Stage;
-
-// What is kept of a forward pass: everything; the input of each segment; the input of the stage.
-enum class Recompute { none, block, stage };
+class WeightsSet;
 
 // All keys of a run, read and range-checked. What nobody asks for is refused by check_settings.
 struct RunSettings {
@@ -33,7 +31,8 @@ struct RunSettings {
   HeadPolicy heads = HeadPolicy::needed;
   std::string head_kind = "linear";
 
-  PlanShape shape;  // stages, ranks, replicas, microbatches, placement
+  PlanShape shape;                 // stages, ranks, replicas, microbatches, placement
+  std::vector<BatchPhase> phases;  // [[parallel.batch_change]]: fewer microbatches from some step on
   int64_t microbatch_size = 2;
   std::string schedule, transport;
   int threads = 1;             // per rank; 0 in the file: cores / ranks
@@ -46,12 +45,13 @@ struct RunSettings {
   int64_t steps = 20, evaluate_every = 10, evaluate_sequences = 64, trace_steps = 20;
   uint64_t seed = 1;
   std::string folder;
-  std::string weights;   // start from this weights file or run folder; empty: from keyed start values
+  std::string weights;  // start from these weights (file, run folder or checkpoint); empty: from keyed start values
+  bool tied = false;    // model.tie_embeddings
   Precision precision = Precision::float32;
   Recompute recompute = Recompute::none;
-  bool shard_optimizer = false;     // ZeRO-1: each replica keeps a share of the optimizer's state
-  int64_t refresh_every = 10;       // learning.refresh_every: steps between copies of the readout (shared_readout)
-  int64_t checkpoint_every = 100;   // steps; 0: only where a run stops
+  bool shard_optimizer = false;    // ZeRO-1: each replica keeps a share of the optimizer's state
+  int64_t refresh_every = 10;      // learning.refresh_every: steps between copies of the readout (shared_readout)
+  int64_t checkpoint_every = 100;  // steps; 0: only where a run is asked to stop
   int64_t checkpoint_keep = 3;
 
   BatchShape batch_shape() const;
@@ -63,14 +63,11 @@ void check_settings(const RunSettings& settings);
 std::shared_ptr<Dataset> make_dataset(const RunSettings& settings);  // not opened yet
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset);
 std::vector<int> make_partition(const RunSettings& settings, const Model& model);  // blocks per stage
-// The plan of rule number `change` (index into settings.rules).
+// The plan of rule number `change` (index into settings.rules), at the full number of microbatches.
 PlanRequest plan_request(const RunSettings& settings, size_t change = 0);
-// Costs for simulate from the model's numbers, at `gflops` per rank, `gigabytes_per_second` between ranks.
-SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
-                               double gflops = 50, double gigabytes_per_second = 5);
-
 // A stage with its body, its optimizers, and a head where `with_head` says so (the last stage always has the readout).
+// `weights` fill it where there are some; `replica` says which share of a shared-out optimizer state it keeps.
 std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
-                                  int index, bool with_head);
+                                  int index, bool with_head, const WeightsSet* weights = nullptr, int replica = 0);
 
 }  // namespace interlock

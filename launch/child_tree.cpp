@@ -49,6 +49,17 @@ pid_t parent_of(const std::filesystem::path& process) {
   return line[name_end + 2] == 'Z' ? -1 : static_cast<pid_t>(std::atol(line.c_str() + name_end + 4));
 }
 
+std::filesystem::path folder_of(pid_t pid) { return std::filesystem::path("/proc") / std::to_string(pid); }
+
+bool has_handler(pid_t pid, int number) {
+  std::ifstream file(folder_of(pid) / "status");
+  const std::string field = "SigCgt:";
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(field)) return std::strtoull(line.c_str() + field.size(), nullptr, 16) >> (number - 1) & 1;
+  }
+  return false;
+}
+
 std::vector<pid_t> descendants_of(pid_t root) {
   std::multimap<pid_t, pid_t> children;
   std::error_code gone;
@@ -111,6 +122,18 @@ void ChildTree::signal(int number) const {
 void ChildTree::kill_all() {
   signal(SIGKILL);
   for (const pid_t pid : descendants_of(getpid())) kill(pid, SIGKILL);
+}
+
+int ChildTree::watching(int number) const {
+  std::error_code gone;
+  const auto own = std::filesystem::read_symlink(folder_of(child_) / "exe", gone);
+  int count = 0;
+  for (const pid_t pid : descendants_of(getpid())) {
+    // A copy of the child that has not yet become a rank still has the child's handlers.
+    const auto program = std::filesystem::read_symlink(folder_of(pid) / "exe", gone);
+    if (!gone && program != own && has_handler(pid, number)) ++count;
+  }
+  return count;
 }
 
 bool ChildTree::has_ended() {

@@ -8,7 +8,6 @@
 
 #include "launch/assemble.h"
 #include "launch/command.h"
-#include "runtime/data/byte_tokens.h"
 #include "runtime/data/loader.h"
 
 namespace interlock {
@@ -22,17 +21,17 @@ struct Shares {
 
 bool has_tokens(const Batch& batch) { return batch.inputs.scalar_type() == at::kLong; }
 
-// What stands in the predicted places. A random byte that equals the true one cannot be told from a kept one (1 in
-// 256).
-Shares shares_of(const Batch& batch) {
+// What stands in the predicted places. A random token that equals the true one cannot be told from a kept one (of bytes
+// 1 in 256).
+Shares shares_of(const Dataset& dataset, const Batch& batch) {
   Shares shares;
   const int64_t *inputs = batch.inputs.const_data_ptr<int64_t>(), *targets = batch.targets.const_data_ptr<int64_t>();
   for (int64_t place = 0; place < batch.targets.numel(); ++place) {
     if (targets[place] == ignored_target) continue;
     ++shares.predicted;
-    ++(inputs[place] == byte_tokens::mask ? shares.masked
-       : inputs[place] == targets[place]  ? shares.kept
-                                          : shares.random);
+    ++(inputs[place] == dataset.mask_token() ? shares.masked
+       : inputs[place] == targets[place]     ? shares.kept
+                                             : shares.random);
   }
   return shares;
 }
@@ -75,11 +74,11 @@ class Data final : public Command {
     check_settings(settings);
     const BatchShape shape = settings.batch_shape();
     check_range("--step", step_, 1, std::numeric_limits<int64_t>::max() / shape.samples_per_step());
-    check_range("--microbatch", microbatch_, 0, shape.microbatches - 1);
     check_range("--replica", replica_, 0, shape.replicas - 1);
     const std::shared_ptr<Dataset> dataset = make_dataset(settings);
     dataset->open();
-    const Loader loader(dataset, shape);
+    const Loader loader(dataset, shape, settings.phases);
+    check_range("--microbatch", microbatch_, 0, loader.microbatches(step_) - 1);
     const Batch batch = loader.training(step_, replica_, microbatch_);
     if (json_) {
       std::cout << as_json(*dataset, batch).dump() << std::endl;
@@ -107,7 +106,7 @@ class Data final : public Command {
       result["tokens"] = rows_of<int64_t>(batch.inputs);
       result["targets"] = rows_of<int64_t>(batch.targets);
       result["lengths"] = lengths_of(batch);
-      const Shares shares = shares_of(batch);
+      const Shares shares = shares_of(dataset, batch);
       result["shares"] = {{"masked", share(shares.masked, shares)},
                           {"random", share(shares.random, shares)},
                           {"kept", share(shares.kept, shares)}};
@@ -132,7 +131,7 @@ class Data final : public Command {
       std::cout << ": " << dataset.describe(batch, static_cast<int64_t>(row)) << '\n';
     }
     if (!tokens) return;
-    const Shares shares = shares_of(batch);
+    const Shares shares = shares_of(dataset, batch);
     std::cout << std::fixed << std::setprecision(1) << shares.predicted
               << " predicted places: " << 100 * share(shares.masked, shares) << " % masked, "
               << 100 * share(shares.random, shares) << " % random, " << 100 * share(shares.kept, shares) << " % kept\n";

@@ -16,6 +16,7 @@
 
 #include "launch/checks.h"
 #include "launch/command.h"
+#include "launch/estimate.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -45,6 +46,7 @@ class Doctor final : public Command {
   std::string summary() const override { return "check what a run needs from this machine"; }
   void declare(CLI::App& app) override {
     app.add_flag("--json", json_, "one JSON object on stdout");
+    app.add_flag("--rank-memory", rank_memory_, "only print the peak memory in bytes of a rank that holds nothing");
     app.add_option("--hostfile", hostfile_, "check the host names in this file too")->type_name("FILE");
   }
   int run() override;
@@ -54,7 +56,7 @@ class Doctor final : public Command {
   static void print(const std::vector<Check>& checks);
   static void print_json(const std::vector<Check>& checks, bool ok);
 
-  bool json_ = false;
+  bool json_ = false, rank_memory_ = false;
   std::string hostfile_;
 };
 
@@ -81,6 +83,10 @@ std::vector<Check> Doctor::examine() const {
 }
 
 int Doctor::run() {
+  if (rank_memory_) {
+    std::cout << static_cast<int64_t>(empty_rank_bytes()) << std::endl;
+    return 0;
+  }
   const std::vector<Check> checks = examine();
   const bool ok = std::none_of(checks.begin(), checks.end(),
                                [](const Check& check) { return check.status == Check::Status::fail; });

@@ -56,6 +56,11 @@ void LauncherOutput::finish() {
   state_ = State::plain;
 }
 
+void LauncherOutput::insert(std::string_view lines) {
+  if (inside_line_) pass("\n");
+  pass(lines);
+}
+
 void LauncherOutput::take_line(std::string_view line, std::string_view end) {
   if (state_ == State::banner) {
     take_banner_line(line);

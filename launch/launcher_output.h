@@ -13,7 +13,8 @@ class LauncherOutput {
  public:
   explicit LauncherOutput(std::function<void(std::string_view)> forward) : forward_(std::move(forward)) {}
   void feed(std::string_view bytes);
-  void finish();  // the stream has ended
+  void finish();                        // the stream has ended
+  void insert(std::string_view lines);  // words of our own, on lines of their own
 
   // Whether a rank has failed, as far as the output tells.
   bool failed() const { return !error_.empty() || banner_seen_; }
@@ -22,7 +23,6 @@ class LauncherOutput {
   std::string reason() const { return error_.empty() ? banner_reason_ : error_; }
   bool killed_by_signal() const { return killed_by_signal_; }
   const std::string& remarks() const { return remarks_; }  // what mpirun said about itself, kept back
-  bool inside_line() const { return inside_line_; }        // what was forwarded last was no newline
 
  private:
   enum class State { plain, error, banner };

@@ -1,13 +1,12 @@
 #include "launch/load_weights.h"
 
-#include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
 
+#include "parallel/weights.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
 
 namespace interlock {
-namespace {
 
 std::string shape_text(const std::vector<int64_t>& shape) {
   std::vector<std::string> sizes;
@@ -15,38 +14,44 @@ std::string shape_text(const std::vector<int64_t>& shape) {
   return "[" + join(sizes) + "]";
 }
 
-at::ScalarType dtype_of(const SafetensorsFile& file, const TensorEntry& entry) {
-  if (entry.dtype == "F32") return at::kFloat;
-  if (entry.dtype == "F64") return at::kDouble;
-  if (entry.dtype == "F16") return at::kHalf;
-  if (entry.dtype == "BF16") return at::kBFloat16;
-  throw Error(ExitCode::bad_input, message(file.path(), ": tensor ", entry.name, " has type ", entry.dtype,
-                                           "; weights are F32, F64, F16 or BF16"));
+std::string some_of(std::vector<std::string> names) {
+  const size_t shown = std::min<size_t>(names.size(), 5), rest = names.size() - shown;
+  names.resize(shown);
+  return join(names) + (rest > 0 ? message(" and ", rest, " more") : "");
 }
 
-}  // namespace
+const TensorEntry* stored_weight(const std::string& parameter, const WeightsSet& weights, const std::optional<Tie>& tie,
+                                 const std::vector<std::pair<std::string, std::string>>& aliases) {
+  if (tie && parameter == tie->readout) return weights.find(tie->body);
+  for (const auto& [alias, name] : aliases)
+    if (name == parameter)
+      if (const TensorEntry* entry = weights.find(alias)) return entry;
+  return weights.find(parameter);
+}
 
-void load_weights(torch::nn::Module& module, const SafetensorsFile& file) {
+void load_weights(torch::nn::Module& module, const WeightsSet& weights, const std::optional<Tie>& tie,
+                  const std::vector<std::pair<std::string, std::string>>& aliases) {
   c10::NoGradGuard no_graph;
   for (const auto& named : module.named_parameters()) {
-    const TensorEntry* entry = file.find(named.key());
-    if (entry == nullptr) throw Error(ExitCode::bad_input, message(file.path(), ": has no tensor ", named.key()));
+    const TensorEntry* entry = stored_weight(named.key(), weights, tie, aliases);
+    if (entry == nullptr) {
+      const bool tied = tie && named.key() == tie->readout;
+      throw Error(ExitCode::bad_input, message(weights.path(), ": has no tensor ", tied ? tie->body : named.key(),
+                                               tied ? ", which " + named.key() + " is tied to" : ""));
+    }
     const std::vector<int64_t> wanted = named.value().sizes().vec();
     if (entry->shape != wanted)
-      throw Error(ExitCode::bad_input, message(file.path(), ": tensor ", named.key(), " has shape ",
+      throw Error(ExitCode::bad_input, message(weights.path(), ": tensor ", entry->name, " has shape ",
                                                shape_text(entry->shape), ", the model needs ", shape_text(wanted)));
-    const auto bytes = file.bytes(*entry);
-    // from_blob wants a mutable pointer; the map is only read.
-    const at::Tensor stored =
-        at::from_blob(const_cast<std::byte*>(bytes.data()), wanted, at::TensorOptions().dtype(dtype_of(file, *entry)));
-    named.value().copy_(stored);
+    named.value().copy_(tensor_view(*entry, weights.bytes(*entry), weights.path()));
   }
 }
 
-std::vector<std::string> missing_weights(const torch::nn::Module& module, const SafetensorsFile& file) {
+std::vector<std::string> missing_weights(const torch::nn::Module& module, const WeightsSet& weights,
+                                         const std::optional<Tie>& tie) {
   std::vector<std::string> missing;
   for (const auto& named : module.named_parameters())
-    if (file.find(named.key()) == nullptr) missing.push_back(named.key());
+    if (stored_weight(named.key(), weights, tie) == nullptr) missing.push_back(named.key());
   return missing;
 }
 

@@ -1,19 +1,37 @@
 #pragma once
-// Weights from a file into modules, by global name.
+// Weights from wherever they lie into modules, by global name.
 
 #include <torch/nn/module.h>
 
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "runtime/storage/safetensors.h"
+#include "models/model.h"
+#include "runtime/storage/weights_set.h"
 
 namespace interlock {
 
-// Fills every parameter of `module` from the tensor of its name. Error(bad_input) names the file, the tensor, and what
-// differs (missing, shape, dtype). float32 files load into float64 parameters and the other way round.
-void load_weights(torch::nn::Module& module, const SafetensorsFile& file);
-// The parameters of `module` that the file lacks.
-std::vector<std::string> missing_weights(const torch::nn::Module& module, const SafetensorsFile& file);
+// Fills every parameter of `module` from the tensor of its name; a tied readout's decoder from the table's, which may
+// be the only one of the two that is stored. Error(bad_input) names the weights, the tensor, and what differs (missing,
+// shape, type). Weights of one floating type load into parameters of another.
+//
+// `aliases` (Model::aliases) are second names of parameters. Hugging Face computes with the second name's values when a
+// file holds both, so these are taken where they are there.
+void load_weights(torch::nn::Module& module, const WeightsSet& weights, const std::optional<Tie>& tie = std::nullopt,
+                  const std::vector<std::pair<std::string, std::string>>& aliases = {});
+// The parameters of `module` that the weights lack.
+std::vector<std::string> missing_weights(const torch::nn::Module& module, const WeightsSet& weights,
+                                         const std::optional<Tie>& tie = std::nullopt);
+
+// Where the values of a parameter lie; nullptr when nowhere.
+const TensorEntry* stored_weight(const std::string& parameter, const WeightsSet& weights, const std::optional<Tie>& tie,
+                                 const std::vector<std::pair<std::string, std::string>>& aliases = {});
+
+// For messages: [2, 3].
+std::string shape_text(const std::vector<int64_t>& shape);
+// For messages: the first names, and how many more there are.
+std::string some_of(std::vector<std::string> names);
 
 }  // namespace interlock

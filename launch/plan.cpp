@@ -10,6 +10,7 @@
 
 #include "launch/assemble.h"
 #include "launch/command.h"
+#include "launch/estimate.h"
 #include "launch/plan_costs.h"
 #include "launch/plan_report.h"
 #include "parallel/plan/plan_check.h"
@@ -124,6 +125,18 @@ class PlanCommand final : public Command {
     if (timed) report.unit = TimeUnit::of_seconds(report.simulation.step);
   }
 
+  void tell_memory(PlanReport& report, const RunSettings& run, const Model& model) const {
+    report.memory = rank_holdings(run, model, report.blocks, report.simulation);
+    report.empty_rank = measure_empty_rank();
+    report.parameters = model_parameters(model, run.microbatch_size);
+    PlanReport::Readout readout{0, 0, run.refresh_every};
+    for (const Holdings& rank : report.memory) {
+      readout.ranks += rank.readout_copies > 0;
+      readout.bytes = std::max(readout.bytes, rank.readout_copies / 2);
+    }
+    if (readout.ranks > 0) report.readout = readout;
+  }
+
   PlanReport of_config() const {
     const RunSettings run = settings();
     const auto dataset = make_dataset(run);
@@ -135,6 +148,7 @@ class PlanCommand final : public Command {
     const PlanRequest request = plan_request(run);
     report.plan = make_plan(request);
     simulate_into(report, costs);
+    tell_memory(report, run, *model);
 
     const RunSettings global = under(run, global_rule(run.rules.front().request));
     const PlanRequest global_request = plan_request(global);

@@ -15,15 +15,6 @@ namespace {
 
 constexpr size_t most_rank_rows = 16;  // --json has all
 
-std::string size_text(double bytes) {
-  static constexpr const char* names[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  size_t power = 0;
-  for (; bytes >= 1024 && power + 1 < std::size(names); ++power) bytes /= 1024;
-  std::ostringstream out;
-  out << std::fixed << std::setprecision(power == 0 || bytes >= 100 ? 0 : 1) << bytes << " " << names[power];
-  return out.str();
-}
-
 // One line of the comparison: name, this rule, global.
 void row(std::ostringstream& out, const std::string& name, const std::string& mine,
          const std::optional<std::string>& global) {
@@ -33,6 +24,15 @@ void row(std::ostringstream& out, const std::string& name, const std::string& mi
 }
 
 }  // namespace
+
+std::string size_text(double bytes) {
+  static constexpr const char* names[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  size_t power = 0;
+  for (; bytes >= 1024 && power + 1 < std::size(names); ++power) bytes /= 1024;
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(power == 0 || bytes >= 100 ? 0 : 1) << bytes << " " << names[power];
+  return out.str();
+}
 
 std::string percent_text(double share) {
   std::ostringstream out;

@@ -28,6 +28,7 @@ class CostsFile {
     SimulationCosts costs;
     costs.seconds_per_byte = cost(all, "seconds_per_byte", "", 0);
     costs.latency = cost(all, "latency", "", 0);
+    costs.tied_bytes = cost(all, "tied_bytes", "", 0);
     for (size_t i = 0; i < list->size(); ++i)
       costs.stages.push_back(read_stage((*list)[i], message("stages[", i, "].")));
     return costs;
@@ -47,6 +48,8 @@ class CostsFile {
     stage.message_bytes = cost(entry, "message_bytes", where, 0);
     stage.activation_bytes = cost(entry, "activation_bytes", where, 0);
     stage.fixed_bytes = cost(entry, "fixed_bytes", where, 0);
+    stage.working_bytes = cost(entry, "working_bytes", where, 0);
+    stage.loss_working_bytes = cost(entry, "loss_working_bytes", where, 0);
     return stage;
   }
 
@@ -83,6 +86,7 @@ SimulationCosts with_unit_times(SimulationCosts costs) {
   }
   costs.seconds_per_byte = 0;
   costs.latency = 0;
+  costs.tied_bytes = 0;
   return costs;
 }
 

@@ -52,6 +52,12 @@ std::string heading(const PlanReport& report) {
               ", ", plural(shape.replicas, "replica"), ", ", plural(shape.microbatches, "microbatch", "es"),
               " per step, schedule ", report.plan.schedule, "\n");
   if (!report.blocks.empty()) text += "Blocks per stage: " + series(report.blocks) + "\n";
+  if (report.parameters > 0) {
+    std::string digits = std::to_string(report.parameters);
+    for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)
+      digits.insert(static_cast<size_t>(at), ",");
+    text += "Parameters: " + digits + (report.plan.tied ? ", the tied embedding counted once" : "") + "\n";
+  }
   return text + "Costs: " + report.costs + "\n";
 }
 
@@ -142,12 +148,24 @@ std::string messages_text(const Plan& plan) {
   return out.str();
 }
 
+std::string readout_text(const PlanReport& report) {
+  if (!report.readout) return "";
+  const auto& readout = *report.readout;
+  return message("Copies of the readout: ", plural(readout.ranks, "rank"), " hold ", size_text(readout.bytes),
+                 " and are sent as much every ", plural(readout.refresh_every, "step"),
+                 "; they use it one such period later.\n");
+}
+
 std::string waiting_text(const Plan& plan) {
   const int chain = plan.flows.longest_backward_chain;
   std::string text = chain == 0 ? "No gradient crosses a stage boundary.\n"
                                 : message("Longest backward chain: ", plural(chain, "hop"), " of ",
                                           plan.shape.stages - 1, " possible.\n");
   text += "Microbatches in flight at most, per stage: " + series(plan.in_flight()) + "\n";
+  if (plan.tied)
+    return text +
+           "Every step waits for the whole pipeline, because first and last stage share the embedding and sum its "
+           "gradients\n(model.tie_embeddings).\n";
   if (couples_all_stages(plan.rule))
     return text + "Every step waits for the whole pipeline, because the last loss teaches stage 0.\n";
   if (plan.norm_over_model)
@@ -173,8 +191,9 @@ std::string change_text(const PlanReport::Change& change, const TimeUnit& unit) 
 
 std::string report_text(const PlanReport& report, int columns) {
   std::string text = heading(report) + matrix_text(report.plan.rule) + heads_text(report.plan) +
-                     timeline_part(report, columns) + messages_text(report.plan) + waiting_text(report.plan) +
-                     comparison_text(report) + break_even_text(report);
+                     timeline_part(report, columns) + messages_text(report.plan) + readout_text(report) +
+                     waiting_text(report.plan) + comparison_text(report) + memory_text(report) +
+                     break_even_text(report);
   for (const auto& change : report.changes) text += change_text(change, report.unit);
   return text;
 }

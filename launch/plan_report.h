@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "launch/estimate.h"
 #include "launch/timeline.h"
 #include "parallel/plan/plan.h"
 #include "parallel/plan/simulate.h"
@@ -25,6 +26,19 @@ struct PlanReport {
   std::string costs;        // a sentence: where the costs come from
   std::vector<int> blocks;  // per stage; empty when no model is known
 
+  // Of a known model: what each rank will hold, on top of `empty_rank` bytes (0: not measured), and how many numbers
+  // learn.
+  std::vector<Holdings> memory;
+  double empty_rank = 0;
+  int64_t parameters = 0;
+  // Copies of the readout that local heads read through: on how many ranks, how large, and how often they are sent.
+  struct Readout {
+    int ranks = 0;
+    double bytes = 0;
+    int64_t refresh_every = 0;
+  };
+  std::optional<Readout> readout;
+
   // A later rule of the run, and its plan.
   struct Change {
     int64_t at_step = 2;
@@ -39,6 +53,8 @@ std::string report_text(const PlanReport& report, int columns);
 nlohmann::json report_json(const PlanReport& report);
 
 // Parts of it, for report_text.
+std::string memory_text(const PlanReport& report);
+std::string size_text(double bytes);
 std::string comparison_text(const PlanReport& report);
 std::string break_even_text(const PlanReport& report);
 std::string percent_text(double share);

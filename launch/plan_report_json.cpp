@@ -50,6 +50,19 @@ json simulated_json(const Simulation& simulation) {
           {"peak_bytes", simulation.peak_bytes}};
 }
 
+json memory_json(const PlanReport& report) {
+  json ranks = json::array();
+  for (const Holdings& rank : report.memory)
+    ranks.push_back({{"parameters", rank.parameters},
+                     {"gradients", rank.gradients},
+                     {"optimizer", rank.optimizer},
+                     {"readout_copies", rank.readout_copies},
+                     {"checkpoint", rank.checkpoint},
+                     {"activations", rank.activations},
+                     {"total", rank.all() + report.empty_rank}});
+  return {{"empty_rank", report.empty_rank}, {"ranks", ranks}};
+}
+
 // What a learning rule alone decides.
 json rule_json(const Plan& plan) {
   return {{"rule", rule_word(plan.rule)},
@@ -80,6 +93,13 @@ json report_json(const PlanReport& report) {
   all["actions"] = actions_json(plan);
   all["costs"] = report.costs;
   all["simulated"] = simulated_json(report.simulation);
+  all["tied"] = plan.tied;
+  if (report.parameters > 0) all["parameters"] = report.parameters;
+  if (!report.memory.empty()) all["memory"] = memory_json(report);
+  if (report.readout)
+    all["readout_copies"] = {{"ranks", report.readout->ranks},
+                             {"bytes", report.readout->bytes},
+                             {"refresh_every", report.readout->refresh_every}};
   if (report.global) all["global"] = simulated_json(*report.global);
   if (report.break_even) all["break_even_microbatches"] = *report.break_even;
   json changes = json::array();

@@ -5,35 +5,61 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
+#include <set>
 
 #include "launch/failure.h"
+#include "launch/resume.h"
 #include "models/model.h"
 #include "parallel/stage.h"
+#include "runtime/storage/weights_set.h"
 
 namespace interlock {
 namespace {
 
-// A number that all ranks of this run share and other runs do not: messages that stray are recognised.
-uint64_t agree_on_run(Transport& transport) {
+// What all ranks of this run share and rank 0 says: a number that other runs do not have, so that messages that stray
+// are recognised, and the checkpoint to go on from.
+struct Agreement {
+  uint64_t run = 0;
+  std::string resume;
+};
+
+Agreement agree(Transport& transport, const std::string& resume) {
   std::vector<int> members(transport.size());
   for (int rank = 0; rank < transport.size(); ++rank) members[rank] = rank;
-  uint64_t run = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
-  Group(transport, members, 0, 0).broadcast(std::as_writable_bytes(std::span(&run, 1)), 0);
-  return run;
+  Group world(transport, members, 0, 0);
+  Agreement agreement;
+  agreement.run = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
+  world.broadcast(std::as_writable_bytes(std::span(&agreement.run, 1)), 0);
+  uint64_t length = resume.size();
+  world.broadcast(std::as_writable_bytes(std::span(&length, 1)), 0);
+  agreement.resume = resume;
+  agreement.resume.resize(length);
+  world.broadcast(std::as_writable_bytes(std::span(agreement.resume)), 0);
+  return agreement;
 }
 
 }  // namespace
 
 std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings) {
+  std::set<int64_t> changes{1};
+  for (const auto& rule : settings.rules) changes.insert(rule.at_step);
+  for (const BatchPhase& phase : settings.phases) changes.insert(phase.at_step);
   std::vector<TrainerSettings::RulePlan> plans;
-  for (size_t change = 0; change < settings.rules.size(); ++change)
-    plans.push_back({settings.rules[change].at_step, make_plan(plan_request(settings, change))});
+  for (const int64_t step : changes) {
+    size_t rule = 0;
+    while (rule + 1 < settings.rules.size() && settings.rules[rule + 1].at_step <= step) ++rule;
+    PlanRequest request = plan_request(settings, rule);
+    for (const BatchPhase& phase : settings.phases)
+      if (phase.at_step <= step) request.shape.microbatches = static_cast<int>(phase.microbatches);
+    plans.push_back({step, make_plan(request)});
+  }
   return plans;
 }
 
 RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
-                    TrainerOutlets outlets) {
+                    TrainerOutlets outlets, const RunRequest& request) {
   at::set_num_threads(settings.threads);
+  const Agreement agreement = agree(transport, request.resume);
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);
   TrainerSettings trainer;
@@ -45,20 +71,40 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
   trainer.steps = settings.steps;
   trainer.evaluate_every = settings.evaluate_every;
   trainer.evaluate_sequences = settings.evaluate_sequences;
-  trainer.run = agree_on_run(transport);
+  trainer.run = agreement.run;
   trainer.aliases = model->aliases();
   trainer.metadata = {{"interlock.config", settings.config.resolved()}};
+  trainer.refresh_every = settings.refresh_every;
+  trainer.until = request.until;
+  if (request.checkpoints)
+    trainer.checkpoint = {settings.folder,
+                          settings.checkpoint_every,
+                          settings.checkpoint_keep,
+                          settings.config.resolved(),
+                          {{"rule", settings.rules.front().request.rule}}};
+
+  std::shared_ptr<const WeightsSet> weights;
+  DataPosition start;
+  if (!agreement.resume.empty()) {
+    trainer.resume = Checkpoint::open(agreement.resume);
+    check_changes(settings, *trainer.resume, transport.rank() == 0);
+    start = data_position(*trainer.resume);
+    weights = WeightsSet::open(agreement.resume);
+  } else if (!settings.weights.empty()) {
+    weights = WeightsSet::open(settings.weights);
+  }
 
   const Topology topology{settings.shape, transport.rank()};
-  auto loader = std::make_shared<const Loader>(std::move(dataset), settings.batch_shape());
-  Engine::Parts parts{transport,
-                      topology,
-                      {},
-                      loader,
-                      model->boundary_shape(),
-                      settings.float64 ? at::kDouble : at::kFloat,
-                      trainer.run,
-                      settings.trace_steps};
+  auto loader = std::make_shared<const Loader>(std::move(dataset), settings.batch_shape(), settings.phases, start);
+  Engine::Parts parts{.transport = transport,
+                      .topology = topology,
+                      .stages = {},
+                      .loader = loader,
+                      .boundary_shape = model->boundary_shape(),
+                      .dtype = model->boundary_type(),
+                      .run = trainer.run,
+                      .trace_steps = settings.trace_steps,
+                      .tied = settings.tied};
   std::optional<Engine> engine;
   try {
     for (const int index : topology.stages()) {
@@ -66,7 +112,8 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
       const bool with_head = std::any_of(trainer.plans.begin(), trainer.plans.end(), [&](const auto& rule) {
         return rule.at_step <= std::max<int64_t>(1, settings.steps) && rule.plan.flows.stages[index].has_loss;
       });
-      parts.stages.push_back(make_stage(settings, *model, partition, index, with_head));
+      parts.stages.push_back(
+          make_stage(settings, *model, partition, index, with_head, weights.get(), topology.replica()));
     }
     engine.emplace(std::move(parts));
     return Trainer(*engine, loader, std::move(trainer), std::move(outlets)).run();

@@ -29,8 +29,8 @@ std::string now_utc() {
 // Files of a run, and what a run that was killed left of them: a temporary file beside its target.
 bool of_a_run(const fs::path& file) {
   const std::string name = file.filename().string();
-  for (const std::string known :
-       {"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json", "weights.safetensors"}) {
+  for (const std::string known : {"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json",
+                                  "weights.safetensors", "checkpoints", "tokenizer"}) {
     if (name == known || name == known + ".partial") return true;
     if (name.starts_with(known + ".") && name.ends_with(".tmp")) return true;
   }
@@ -52,36 +52,38 @@ void check_can_be_made(const fs::path& path) {
 
 }  // namespace
 
-void RunFolder::check(const std::string& path, bool overwrite) {
+void RunFolder::check(const std::string& path, FolderUse use) {
   std::error_code problem;
   if (fs::exists(path, problem) && !fs::is_directory(path, problem))
     throw Error(ExitCode::cannot_write, message("run.folder: ", path, " exists and is not a folder"));
-  if (!overwrite && fs::is_directory(path, problem) && !fs::is_empty(path, problem))
+  if (use == FolderUse::fresh && fs::is_directory(path, problem) && !fs::is_empty(path, problem))
     throw Error(ExitCode::cannot_write,
                 message("run.folder: ", path,
-                        " exists already and is kept; choose another with --set run.folder=..., or "
-                        "replace its files with --overwrite"));
+                        " exists already and is kept; choose another with --set run.folder=..., go on from its newest "
+                        "checkpoint with --resume, or replace its files with --overwrite"));
   check_can_be_made(path);
 }
 
-RunFolder::RunFolder(const std::string& path, bool overwrite) : path_(path), started_(now_utc()) {
-  check(path, overwrite);
+RunFolder::RunFolder(const std::string& path, FolderUse use) : path_(path), started_(now_utc()), use_(use) {
+  check(path, use);
   std::error_code problem;
   fs::create_directories(path, problem);
   if (problem)
     throw Error(ExitCode::cannot_write, message("run.folder: cannot create ", path, ": ", problem.message()));
+  lock_ = std::make_unique<FolderLock>(path, started_);
+  if (use == FolderUse::resume) return;
   for (const auto& entry : fs::directory_iterator(path, problem))
-    if (of_a_run(entry.path())) fs::remove(entry.path(), problem);
+    if (of_a_run(entry.path())) fs::remove_all(entry.path(), problem);
 }
 
 std::string RunFolder::file(const std::string& name) const { return (fs::path(path_) / name).string(); }
 
-void RunFolder::write_start(const RunSettings& settings, const std::string& transport) {
+void RunFolder::write_start(const RunSettings& settings, const std::string& transport, int64_t done) {
   transport_ = transport;
   write_atomically(file("config.toml"), settings.config.resolved());
   const json manifest = {{"interlock", INTERLOCK_VERSION}, {"started", started_}, {"transport", transport}};
   write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
-  metrics_ = std::make_unique<MetricsWriter>(path_);
+  metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
 }
 
 void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs) {
@@ -122,9 +124,14 @@ std::string costs_json(const SimulationCosts& costs) {
                       {"update", stage.update},
                       {"message_bytes", stage.message_bytes},
                       {"activation_bytes", stage.activation_bytes},
-                      {"fixed_bytes", stage.fixed_bytes}});
-  return json{{"stages", stages}, {"seconds_per_byte", costs.seconds_per_byte}, {"latency", costs.latency}}.dump(2) +
-         "\n";
+                      {"fixed_bytes", stage.fixed_bytes},
+                      {"working_bytes", stage.working_bytes},
+                      {"loss_working_bytes", stage.loss_working_bytes}});
+  const json all = {{"stages", stages},
+                    {"seconds_per_byte", costs.seconds_per_byte},
+                    {"latency", costs.latency},
+                    {"tied_bytes", costs.tied_bytes}};
+  return all.dump(2) + "\n";
 }
 
 }  // namespace interlock

@@ -7,23 +7,33 @@
 
 #include "launch/run.h"
 #include "runtime/observe/metrics.h"
+#include "runtime/storage/folder_lock.h"
 
 namespace interlock {
 
+enum class FolderUse {
+  fresh,      // a folder that exists and is not empty is refused
+  overwrite,  // the files of an earlier run, its checkpoints included, are removed; others stay
+  resume,     // everything stays; metrics go on
+};
+
 class RunFolder {
  public:
-  // Refuses a folder that exists and is not empty unless `overwrite`; then only the files of a run are removed.
   // Error(cannot_write).
-  static void check(const std::string& path, bool overwrite);
-  RunFolder(const std::string& path, bool overwrite);
+  static void check(const std::string& path, FolderUse use);
+  // Holds the folder's lock as long as it lives: two runs on one folder would undo each other.
+  RunFolder(const std::string& path, FolderUse use);
 
-  void write_start(const RunSettings& settings, const std::string& transport);
+  // `done`: steps that an earlier process of this run has done and kept; metrics of later ones are dropped.
+  void write_start(const RunSettings& settings, const std::string& transport, int64_t done);
   void write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs);
   MetricsWriter& metrics() { return *metrics_; }
   std::string file(const std::string& name) const;
 
  private:
   std::string path_, started_, transport_;
+  FolderUse use_;
+  std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<MetricsWriter> metrics_;
 };
 

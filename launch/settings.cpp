@@ -1,14 +1,19 @@
 // Reads the keys of a run, with their defaults and ranges. Names and defaults are those of configs/tiny.toml.
 
+#include <sched.h>
+
 #include <algorithm>
 #include <cassert>
+#include <cstdlib>
 #include <limits>
 #include <thread>
 
 #include "launch/assemble.h"
 #include "parallel/plan/schedule.h"
+#include "parallel/transport/mpi.h"
 #include "runtime/core/registry.h"
 #include "runtime/optimization/optimizer.h"
+#include "runtime/optimization/presets.h"
 
 namespace interlock {
 
@@ -98,11 +103,30 @@ std::vector<int> read_partition(const Section& parallel, int stages) {
   return blocks;
 }
 
-// Cores of this machine (of those this process may use), shared by the processes of the run.
+// Cores shared by the processes of the run on this machine. A launcher of other people may have bound each process to
+// its share already; ours binds nothing, so what it may use is what they all share.
 int threads_of(int asked, const PlanShape& shape) {
   if (asked > 0) return asked;
-  const int64_t cores = std::max(1u, std::thread::hardware_concurrency());
-  return static_cast<int>(std::max<int64_t>(1, cores / (int64_t{shape.ranks} * shape.replicas)));
+  const LaunchPlace place = launch_place();
+  const int64_t processes = place.launched && place.size > 1 ? place.local_size : int64_t{shape.ranks} * shape.replicas;
+  cpu_set_t set;
+  const int64_t usable = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  const bool may_be_bound = place.launched && !std::getenv("INTERLOCK_SUPERVISED");
+  const int64_t cores = may_be_bound ? int64_t{std::thread::hardware_concurrency()} : usable;
+  return static_cast<int>(std::clamp(cores / std::max(int64_t{1}, processes), int64_t{1}, usable));
+}
+
+// [[parallel.batch_change]]: from step at_step on a step has so many microbatches; at most parallel.microbatches.
+std::vector<BatchPhase> read_phases(const Section& parallel, int most) {
+  std::vector<BatchPhase> phases;
+  for (const Section& change : parallel.sections("batch_change")) {
+    const int64_t before = phases.empty() ? 0 : phases.back().at_step;
+    const int64_t at_step = change.integer("at_step", 1, 1);
+    if (at_step <= before)
+      change.refuse("at_step", message(at_step, " does not come after step ", before, " of the change before it"));
+    phases.push_back({at_step, change.integer("microbatches", most, 1, most)});
+  }
+  return phases;
 }
 
 void read_parallel(RunSettings& settings) {
@@ -113,6 +137,24 @@ void read_parallel(RunSettings& settings) {
   settings.transport = parallel.one_of("transport", "auto", {"auto", "loopback", "mpi"});
   settings.threads = threads_of(small_integer(parallel, "threads", 1, 0, 4096), settings.shape);
   settings.partition = read_partition(parallel, settings.shape.stages);
+  settings.phases = read_phases(parallel, settings.shape.microbatches);
+  settings.shard_optimizer = parallel.flag("shard_optimizer", false);
+}
+
+void read_checkpoint(RunSettings& settings) {
+  const Section checkpoint = settings.config.section("checkpoint");
+  settings.checkpoint_every = checkpoint.integer("every", 100, 0);
+  settings.checkpoint_keep = checkpoint.integer("keep", 3, 1);
+}
+
+Precision read_precision(const Section& run) {
+  const std::string name = run.one_of("precision", "float32", {"float32", "float64", "bf16"});
+  return name == "bf16" ? Precision::bf16 : name == "float64" ? Precision::float64 : Precision::float32;
+}
+
+Recompute read_recompute(const Section& run) {
+  const std::string name = run.one_of("recompute", "none", {"none", "block", "stage"});
+  return name == "block" ? Recompute::block : name == "stage" ? Recompute::stage : Recompute::none;
 }
 
 void read_run(RunSettings& settings) {
@@ -125,14 +167,16 @@ void read_run(RunSettings& settings) {
   settings.evaluate_every = run.integer("evaluate_every", 10, 0);
   settings.evaluate_sequences = run.integer("evaluate_sequences", 64, 1);
   settings.trace_steps = run.integer("trace_steps", 20, 0);
-  settings.float64 = run.one_of("precision", "float32", {"float32", "float64"}) == "float64";
+  settings.precision = read_precision(run);
+  settings.recompute = read_recompute(run);
 }
 
 }  // namespace
 
 RunSettings read_settings(Config config) {
   using ModelNames = Registry<Model, const ModelSettings&>;  // as in models/model.h, which costs seconds to include
-  for (const char* name : {"model", "data", "objective", "learning", "parallel", "optimizer", "run"})
+  for (const char* name :
+       {"model", "tokenizer", "data", "objective", "learning", "parallel", "optimizer", "checkpoint", "run"})
     config.section(name);
   const Section learning = config.section("learning"), optimizer = config.section("optimizer");
   RunSettings settings{
@@ -141,6 +185,7 @@ RunSettings read_settings(Config config) {
       .dataset_name = config.section("data").one_of("name", "text", Datasets::instance().names()),
       .rules = read_rules(learning),
       .shape = {},
+      .phases = {},
       .schedule = "",
       .transport = "",
       .partition = {},
@@ -151,9 +196,14 @@ RunSettings read_settings(Config config) {
   settings.heads =
       learning.one_of("heads", "needed", {"needed", "all"}) == "all" ? HeadPolicy::all : HeadPolicy::needed;
   settings.head_kind = learning.text("head", "linear");
+  settings.refresh_every = learning.integer("refresh_every", 10, 1);
+  // Asked for here only where it stands: a model that cannot tie must not seem to know the key.
+  const Section model = config.section("model");
+  settings.tied = model.has("tie_embeddings") && model.flag("tie_embeddings", false);
   read_parallel(settings);
-  settings.clip = optimizer.number("clip", 1.0, 0.0);
+  settings.clip = optimizer.number("clip", preset_number(optimizer, "clip", 1.0), 0.0);
   settings.clip_scope = optimizer.one_of("clip_scope", "auto", {"auto", "stage", "model"});
+  read_checkpoint(settings);
   read_run(settings);
   return settings;
 }
@@ -169,9 +219,16 @@ PlanRequest plan_request(const RunSettings& settings, size_t change) {
                              [&] { return make_rule(settings.rules[change].request, settings.shape.stages); });
   request.heads = settings.heads;
   request.schedule = settings.schedule;
-  const bool model_scope =
-      settings.clip_scope == "model" || (settings.clip_scope == "auto" && couples_all_stages(request.rule));
-  request.norm_over_model = settings.clip > 0 && model_scope;
+  request.tied = settings.tied;
+  if (settings.tied && settings.clip > 0 && settings.clip_scope == "stage")
+    settings.config.section("optimizer")
+        .refuse("clip_scope",
+                "cannot be \"stage\" with tied embeddings: first and last stage would clip the tensor they "
+                "share by different norms; use \"auto\" or \"model\"");
+  // Tied embeddings make every step flush, so a norm over the model costs no further waiting.
+  const bool together = settings.tied || couples_all_stages(request.rule);
+  request.norm_over_model =
+      settings.clip > 0 && (settings.clip_scope == "model" || (settings.clip_scope == "auto" && together));
   return request;
 }
 

@@ -3,18 +3,20 @@
 
 #include <poll.h>
 #include <signal.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 
 #include "launch/child_tree.h"
 #include "launch/launcher_output.h"
 #include "launch/mpirun_command.h"
+#include "launch/signal_source.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -23,6 +25,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 // mpirun itself needs 1 to 2 s to end its ranks; after this it is not trusted any more.
 constexpr auto patience = std::chrono::seconds(5);
+// How often we look whether all ranks are ready to be asked.
+constexpr auto look_again = std::chrono::milliseconds(50);
 
 void write_error(std::string_view text) {
   while (!text.empty()) {
@@ -33,52 +37,47 @@ void write_error(std::string_view text) {
   }
 }
 
-// Delivers the signals we care about through a file descriptor while it lives.
-class Signals {
- public:
-  Signals() {
-    sigset_t watched;
-    sigemptyset(&watched);
-    for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&watched, number);
-    sigprocmask(SIG_BLOCK, &watched, &before_);
-    descriptor_ = signalfd(-1, &watched, SFD_NONBLOCK | SFD_CLOEXEC);
-  }
-  ~Signals() {
-    close(descriptor_);
-    sigprocmask(SIG_SETMASK, &before_, nullptr);
-  }
-  Signals(const Signals&) = delete;
-  int descriptor() const { return descriptor_; }
-  // The next signal that came, or 0.
-  int next() const {
-    signalfd_siginfo info{};
-    return read(descriptor_, &info, sizeof info) == sizeof info ? static_cast<int>(info.ssi_signo) : 0;
-  }
-
- private:
-  sigset_t before_{};
-  int descriptor_ = -1;
-};
+// The operator of a machine knows best how long it waits; the config comes second.
+std::chrono::seconds stop_time(const SupervisorRequest& request) {
+  const char* name = "INTERLOCK_STOP_SECONDS";
+  const char* text = std::getenv(name);
+  if (!text || !*text) return std::chrono::seconds(request.stop_seconds);
+  int seconds = 0;
+  const auto [end, problem] = std::from_chars(text, text + std::strlen(text), seconds);
+  if (problem != std::errc() || *end || seconds < 1)
+    throw Error(ExitCode::config, message(name, "=", text, " in the environment is no number of seconds from 1 up"));
+  return std::chrono::seconds(seconds);
+}
 
 class Supervision {
  public:
-  explicit Supervision(const SupervisorRequest& request) : tree_(mpirun_command(request)) {}
+  explicit Supervision(const SupervisorRequest& request)
+      : ranks_(request.processes), stop_time_(stop_time(request)), tree_(mpirun_command(request)) {}
   int run();
 
  private:
   void wait_for_news();
   void take_signals();
+  void take_stop_request(int number);
+  void pass_on_stop_request();
+  void keep_deadlines();
+  void end_at_once();
   void take_output();
   void drain();
   int exit_code() const;
-  void say_why(int code) const;
+  void say_why(int code);
 
-  Signals signals_;  // before the child: its end must not be missed
+  const int ranks_;
+  const std::chrono::seconds stop_time_;
+  SignalSource signals_{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD};  // before the child: its end must not be missed
   ChildTree tree_;
   LauncherOutput output_{write_error};
   bool output_open_ = true;
-  int ended_by_ = 0;  // the signal that ended us
-  std::optional<Clock::time_point> deadline_;
+  int ended_by_ = 0;             // the signal that ended us at once
+  int stop_asked_by_ = 0;        // the signal that asked for a stop
+  bool stop_passed_on_ = false;  // the ranks know of it
+  bool asked_again_ = false, overdue_ = false;
+  std::optional<Clock::time_point> stop_deadline_, deadline_;
 };
 
 int Supervision::run() {
@@ -86,11 +85,8 @@ int Supervision::run() {
     wait_for_news();
     take_signals();
     take_output();
-    if (output_.failed() && !deadline_) deadline_ = Clock::now() + patience;
-    if (deadline_ && Clock::now() >= *deadline_) {
-      tree_.kill_all();
-      deadline_ = Clock::now() + patience;
-    }
+    pass_on_stop_request();
+    keep_deadlines();
   }
   tree_.kill_all();  // ranks that mpirun left behind
   drain();
@@ -102,9 +98,13 @@ int Supervision::run() {
 
 void Supervision::wait_for_news() {
   pollfd watched[] = {{signals_.descriptor(), POLLIN, 0}, {output_open_ ? tree_.error_output() : -1, POLLIN, 0}};
+  std::optional<Clock::time_point> next = deadline_;
+  const auto earlier = [&](Clock::time_point time) { next = next ? std::min(*next, time) : time; };
+  if (stop_deadline_) earlier(*stop_deadline_);
+  if (stop_asked_by_ != 0 && !stop_passed_on_) earlier(Clock::now() + look_again);
   int timeout = -1;
-  if (deadline_) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
+  if (next) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*next - Clock::now()).count();
     timeout = static_cast<int>(std::max<int64_t>(left, 0)) + 1;
   }
   poll(watched, 2, timeout);
@@ -114,13 +114,52 @@ void Supervision::take_signals() {
   for (int number; (number = signals_.next()) != 0;) {
     if (number == SIGCHLD) continue;
     if (ended_by_ != 0) {
-      tree_.kill_all();  // asked twice: at once
-      continue;
+      end_at_once();  // asked twice
+    } else if (number == SIGTERM || number == SIGUSR1) {
+      take_stop_request(number);
+    } else {
+      ended_by_ = number;
+      tree_.signal(SIGTERM);  // mpirun ends its ranks, kindly for a second
+      deadline_ = Clock::now() + patience;
     }
-    ended_by_ = number;
-    tree_.signal(SIGTERM);  // mpirun ends its ranks, kindly for a second
-    deadline_ = Clock::now() + patience;
   }
+}
+
+void Supervision::take_stop_request(int number) {
+  if (stop_asked_by_ == 0) {
+    stop_asked_by_ = number;
+    stop_deadline_ = Clock::now() + stop_time_;
+    output_.insert(message("interlock: stopping: asked by ", signal_name(number),
+                           "; the ranks finish a step, write a checkpoint and end (at most ", stop_time_.count(),
+                           " s)\n"));
+  } else if (!asked_again_) {
+    asked_again_ = true;
+    output_.insert(message("interlock: ", signal_name(number),
+                           " again: the ranks are stopping already; SIGINT (Ctrl-C) ends them at once\n"));
+  }
+}
+
+// A rank that does not watch yet would die of it, and so would mpirun before it has started them.
+void Supervision::pass_on_stop_request() {
+  if (stop_asked_by_ == 0 || stop_passed_on_ || tree_.watching(SIGUSR1) < ranks_) return;
+  tree_.signal(SIGUSR1);  // mpirun forwards it and waits for as long as it takes
+  stop_passed_on_ = true;
+}
+
+void Supervision::keep_deadlines() {
+  const auto now = Clock::now();
+  if (output_.failed() && !deadline_) deadline_ = now + patience;
+  if (stop_deadline_ && now >= *stop_deadline_) {
+    overdue_ = ended_by_ == 0;
+    stop_deadline_.reset();
+    end_at_once();
+  }
+  if (deadline_ && now >= *deadline_) end_at_once();
+}
+
+void Supervision::end_at_once() {
+  tree_.kill_all();
+  deadline_ = Clock::now() + patience;  // then once more
 }
 
 void Supervision::take_output() {
@@ -149,6 +188,7 @@ void Supervision::drain() {
 
 int Supervision::exit_code() const {
   if (ended_by_ != 0) return 128 + ended_by_;
+  if (overdue_) return static_cast<int>(ExitCode::gave_up);
   const int status = tree_.status();
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(ExitCode::gave_up);
   if (output_.killed_by_signal()) return static_cast<int>(ExitCode::gave_up);
@@ -159,23 +199,30 @@ int Supervision::exit_code() const {
   return static_cast<int>(ExitCode::gave_up);
 }
 
-void Supervision::say_why(int code) const {
-  std::string text;
+void Supervision::say_why(int code) {
+  const bool rank_said_why = output_.rank_said_why();
+  // A banner would only tell of our own signal, or of the exit code of a stop.
+  std::string text = rank_said_why ? output_.reason() + "\n" : "";
   if (ended_by_ != 0) {
-    if (output_.rank_said_why()) text += output_.reason() + "\n";  // a banner would only tell of our own signal
-    text += message("interlock: stopped by SIG", sigabbrev_np(ended_by_), "; no rank is left running\n");
-  } else if (!output_.reason().empty()) {
+    text += message("interlock: stopped by ", signal_name(ended_by_), "; no rank is left running\n");
+  } else if (overdue_) {
+    text += message(
+        "interlock: error: the ranks were not done ", stop_time_.count(), " s after ", signal_name(stop_asked_by_),
+        " asked them to stop, so they were ended; the last whole checkpoint is what --resume goes on from\n");
+  } else if (code == static_cast<int>(ExitCode::stopped) && !rank_said_why) {
+    text += message("interlock: stopped on request",
+                    stop_asked_by_ != 0 ? message(" (", signal_name(stop_asked_by_), ")") : "",
+                    "; --resume goes on from the last checkpoint\n");
+  } else if (!rank_said_why && !output_.reason().empty()) {
     text += output_.reason() + "\n";
-  } else if (code != 0) {
+  } else if (!rank_said_why && code != 0) {
     text += output_.remarks();
     text += message("interlock: error: mpirun ended with ",
                     WIFEXITED(tree_.status()) ? message("exit code ", WEXITSTATUS(tree_.status()))
                                               : message("signal ", WTERMSIG(tree_.status())),
                     " and no rank said why; `interlock doctor` checks whether ranks can be started here\n");
   }
-  if (text.empty()) return;
-  if (output_.inside_line()) write_error("\n");
-  write_error(text);
+  if (!text.empty()) output_.insert(text);
 }
 
 }  // namespace

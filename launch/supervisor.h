@@ -13,12 +13,18 @@ struct SupervisorRequest {
   std::vector<std::string> arguments;  // without the program's name
   int processes = 1;
   int threads_per_rank = 1;
+  // How long ranks that are asked to stop may take to finish their step, write a checkpoint and end.
+  // INTERLOCK_STOP_SECONDS in the environment goes before it.
+  int stop_seconds = 60;
 };
 
 // Runs it to the end and returns the exit code: that of the rank that failed when it is one of ours (error.h), 70 for
-// any other end of a rank, 130, 143 or 129 when SIGINT, SIGTERM or SIGHUP ended us. Error(config) when there is no
-// mpirun. Ranks find INTERLOCK_SUPERVISED=1 in their environment; INTERLOCK_TERMINAL=1 and COLUMNS when our stderr is a
-// terminal.
+// any other end of a rank, 130 or 129 when SIGINT or SIGHUP ended us.
+// SIGTERM and SIGUSR1 are a request to stop: the ranks get SIGUSR1 (stop_request.h), once all of them watch for it, and
+// their exit code, 75, comes back; 70 when they are not done in time and were ended. Asked again, it stays at that;
+// SIGINT still ends at once.
+// Error(config) when there is no mpirun. Ranks find INTERLOCK_SUPERVISED=1 in their environment; INTERLOCK_TERMINAL=1
+// and COLUMNS when our stderr is a terminal.
 int supervise(const SupervisorRequest& request);
 
 }  // namespace interlock

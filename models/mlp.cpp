@@ -4,6 +4,7 @@
 
 #include <cassert>
 
+#include "models/blocks/dropout.h"
 #include "models/blocks/heads.h"
 #include "models/blocks/keyed.h"
 #include "models/blocks/layers.h"
@@ -19,7 +20,7 @@ struct MlpSettings {
   int64_t layers = 4, width = 32, features = 1, classes = 2;
   double dropout = 0;
   uint64_t seed = 1;
-  at::ScalarType type = at::kFloat;
+  Numbers numbers;
 };
 
 MlpSettings read_mlp(const ModelSettings& given) {
@@ -35,7 +36,7 @@ MlpSettings read_mlp(const ModelSettings& given) {
   settings.features = given.features;
   settings.classes = given.classes;
   settings.seed = given.seed;
-  settings.type = given.float64 ? at::kDouble : at::kFloat;
+  settings.numbers = numbers_of(given.precision);
   return settings;
 }
 
@@ -43,23 +44,30 @@ class MlpBody : public Body {
  public:
   MlpBody(const MlpSettings& settings, int64_t begin, int64_t end) : settings_(settings), begin_(begin) {
     if (begin == 0) {
-      input_ = attach_new<Linear>(*this, "mlp.input", settings.features, settings.width, settings.type);
+      input_ = attach_new<Linear>(*this, "mlp.input", settings.features, settings.width, settings.numbers.parameters);
     }
     for (int64_t i = begin; i < end; ++i) {
       const std::string path = "mlp.layer." + std::to_string(i);
-      layers_.push_back(attach_new<Linear>(*this, path, settings.width, settings.width, settings.type));
+      layers_.push_back(attach_new<Linear>(*this, path, settings.width, settings.width, settings.numbers.parameters));
     }
     initialize(*this, settings.seed, rectified);
   }
 
-  at::Tensor forward(const at::Tensor& input, const ForwardContext& context) override {
-    at::Tensor hidden = input_ ? at::relu(input_->forward(input.to(settings_.type))) : input;
-    auto layer = static_cast<uint64_t>(begin_);
-    for (const auto& linear : layers_) {
-      hidden =
-          keyed_dropout(at::relu(linear->forward(hidden)), settings_.dropout, layer++, Site::feed_forward, context);
-    }
-    return hidden;
+  // One per layer; the first holds the input layer too.
+  int64_t segments() const override { return static_cast<int64_t>(layers_.size()); }
+
+  at::Tensor forward_segment(int64_t segment, const at::Tensor& input, const ForwardContext& context) override {
+    const bool first = segment == 0 && input_;
+    const at::Tensor hidden = first ? at::relu(input_->forward(input.to(settings_.numbers.hidden))) : input;
+    const at::Tensor out = at::relu(layers_.at(static_cast<size_t>(segment))->forward(hidden));
+    return keyed_dropout(out, settings_.dropout, static_cast<uint64_t>(begin_ + segment), Site::feed_forward, context);
+  }
+
+  std::vector<at::Tensor> segment_parameters(int64_t segment) const override {
+    std::vector<at::Tensor> all;
+    if (segment == 0 && input_) all = input_->parameters();
+    for (const at::Tensor& own : layers_.at(static_cast<size_t>(segment))->parameters()) all.push_back(own);
+    return all;
   }
 
  private:
@@ -72,25 +80,51 @@ class MlpBody : public Body {
 class MlpReadout : public RowHead {
  public:
   explicit MlpReadout(const MlpSettings& settings) {
-    decoder_ = attach_new<Linear>(*this, "mlp.readout", settings.width, settings.classes, settings.type);
+    decoder_ = attach_new<Linear>(*this, "mlp.readout", settings.width, settings.classes, settings.numbers.parameters);
     initialize(*this, settings.seed, rectified);
   }
 
- protected:
   at::Tensor classify(const at::Tensor& rows) const override { return decoder_->forward(rows); }
 
  private:
   std::shared_ptr<Linear> decoder_;
 };
 
+// One layer heads.<blocks_below>.layer, which is trained, and then a copy of the readout, which is not.
+class MlpSharedHead : public RowHead {
+ public:
+  MlpSharedHead(const MlpSettings& settings, int64_t blocks_below) {
+    const std::string path = "heads." + std::to_string(blocks_below) + ".layer";
+    layer_ = attach_new<Linear>(*this, path, settings.width, settings.width, settings.numbers.parameters);
+    initialize(*this, settings.seed, rectified);
+    copy_ = std::make_shared<MlpReadout>(settings);
+    for (at::Tensor& values : copy_->parameters()) values.set_requires_grad(false);
+  }
+
+  std::vector<std::pair<std::string, at::Tensor>> readout_copies() override {
+    std::vector<std::pair<std::string, at::Tensor>> copies;
+    for (const auto& entry : copy_->named_parameters()) copies.emplace_back(entry.key(), entry.value());
+    return copies;
+  }
+
+ protected:
+  at::Tensor classify(const at::Tensor& rows) const override {
+    return copy_->classify(at::relu(layer_->forward(rows)));
+  }
+
+ private:
+  std::shared_ptr<Linear> layer_;
+  std::shared_ptr<MlpReadout> copy_;  // not registered: its tensors are no parameters of this head
+};
+
 // Of one linear layer on `samples` rows; saved is its input, and a ReLU keeps its result, which is the next layer's
 // input.
-Costs layer_costs(int64_t inputs, int64_t outputs, int64_t samples, at::ScalarType type) {
+Costs layer_costs(int64_t inputs, int64_t outputs, int64_t samples, const Numbers& numbers) {
   Costs costs;
   costs.forward_flops = 2.0 * static_cast<double>(samples * inputs * outputs);
   costs.input_gradient_flops = costs.weight_gradient_flops = costs.forward_flops;
   costs.parameters = inputs * outputs + outputs;
-  costs.activation_bytes = samples * inputs * static_cast<int64_t>(c10::elementSize(type));
+  costs.activation_bytes = samples * inputs * numbers.hidden_bytes();
   return costs;
 }
 
@@ -109,13 +143,14 @@ class Mlp : public Model {
 
   std::shared_ptr<Head> head(const std::string& kind, int64_t blocks_below) const override {
     check_kind(kind);
+    if (kind == "shared_readout") return std::make_shared<MlpSharedHead>(settings_, blocks_below);
     auto made = std::make_shared<LinearHead>("heads." + std::to_string(blocks_below), settings_.width,
-                                             settings_.classes, settings_.type);
+                                             settings_.classes, settings_.numbers.parameters);
     initialize(*made, settings_.seed, rectified);
     return made;
   }
 
-  std::vector<std::string> head_kinds() const override { return {"linear"}; }
+  std::vector<std::string> head_kinds() const override { return {"linear", "shared_readout"}; }
 
   std::vector<std::string> sites() const override {
     std::vector<std::string> all;
@@ -124,30 +159,40 @@ class Mlp : public Model {
   }
 
   std::vector<Costs> block_costs(int64_t samples) const override {
-    Costs block = layer_costs(settings_.width, settings_.width, samples, settings_.type);
-    // With dropout ReLU's result is not the next layer's input but kept beside it, and so is the mask.
-    if (settings_.dropout > 0) block.activation_bytes *= 3;
+    Costs block = layer_costs(settings_.width, settings_.width, samples, settings_.numbers);
+    // With dropout ReLU's result is not the next layer's input but kept beside it, and so is the mask, in bytes.
+    if (settings_.dropout > 0)
+      block.activation_bytes += samples * settings_.width * (settings_.numbers.hidden_bytes() + 1);
     std::vector<Costs> costs(static_cast<size_t>(blocks()), block);
-    costs[0] += layer_costs(settings_.features, settings_.width, samples, settings_.type);
+    costs[0] += layer_costs(settings_.features, settings_.width, samples, settings_.numbers);
     return costs;
   }
 
   Costs readout_costs(int64_t samples) const override {
-    Costs costs = layer_costs(settings_.width, settings_.classes, samples, settings_.type);
-    costs.activation_bytes += samples * settings_.classes * static_cast<int64_t>(c10::elementSize(settings_.type));
+    Costs costs = layer_costs(settings_.width, settings_.classes, samples, settings_.numbers);
+    costs.activation_bytes += samples * settings_.classes * settings_.numbers.hidden_bytes();
     return costs;
   }
 
   Costs head_costs(const std::string& kind, int64_t samples) const override {
     check_kind(kind);
-    return linear_head_costs(settings_.width, settings_.classes, static_cast<double>(samples), settings_.type);
+    if (kind == "shared_readout") {
+      Costs copy = readout_costs(samples);
+      copy.copied = copy.parameters;
+      copy.parameters = 0;
+      copy.weight_gradient_flops = 0;
+      return copy += layer_costs(settings_.width, settings_.width, samples, settings_.numbers);
+    }
+    return linear_head_costs(settings_.width, settings_.classes, static_cast<double>(samples), settings_.numbers);
   }
 
   std::vector<int64_t> boundary_shape() const override { return {settings_.width}; }
+  at::ScalarType boundary_type() const override { return settings_.numbers.hidden; }
 
  private:
   void check_kind(const std::string& kind) const {
-    if (kind != "linear") throw Error(ExitCode::config, unknown_name("head", kind, head_kinds()));
+    if (kind != "linear" && kind != "shared_readout")
+      throw Error(ExitCode::config, unknown_name("head", kind, head_kinds()));
   }
 
   MlpSettings settings_;

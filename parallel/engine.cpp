@@ -19,6 +19,12 @@ Engine::Engine(Parts parts)
       trace_(parts_.trace_steps) {
   counters_.forward.resize(std::max(0, parts_.topology.shape.stages - 1));
   counters_.backward.resize(counters_.forward.size());
+  const PlanShape& shape = parts_.topology.shape;
+  const int first = parts_.topology.world_rank_of(0), last = parts_.topology.world_rank_of(shape.stages - 1);
+  const int here = parts_.topology.world_rank;
+  if (parts_.tied && first != last && (here == first || here == last))
+    ends_.emplace(parts_.transport, std::vector<int>{first, last},
+                  1 + shape.ranks + shape.replicas + parts_.topology.replica(), parts_.run);
   last_end_ = TraceRecorder::now();
 }
 
@@ -33,7 +39,7 @@ Stage& Engine::stage(int index) {
 
 StepReport Engine::train(const Plan& plan, const StepOptions& options) {
   for (auto& stage : parts_.stages) stage->follow(plan.flows.stages[stage->index()]);
-  if (options.step == 2) measured_.clear();
+  if (++steps_ == 2) measured_.clear();
   Step step(plan, options);
   step.targets = static_cast<double>(parts_.loader->training_targets(options.step));
   for (const Action& action : plan.ranks[parts_.topology.pipeline_rank()]) perform(step, action);
@@ -92,6 +98,9 @@ void Engine::perform(Step& step, const Action& action) {
     case Kind::reduce_gradient:
       reduce_gradient(step, stage(action.stage));
       break;
+    case Kind::reduce_tied:
+      reduce_tied(step);
+      break;
     case Kind::reduce_norm:
       reduce_norm(step);
       break;
@@ -100,6 +109,8 @@ void Engine::perform(Step& step, const Action& action) {
       break;
   }
   if (step.evaluation) return;
+  for (auto& reduction : step.reductions)
+    if (!reduction->advance()) break;
   const double end = TraceRecorder::now(), waited = step.waited - waited_before;
   if (is_compute(action.kind)) {
     MeasuredCost& cost = measured_[action.stage][static_cast<int>(action.kind)];
@@ -178,6 +189,9 @@ void Engine::loss(Step& step, const Action& action) {
   StageReport& report = step.reports[action.stage];
   report.loss.sum += value.sum;
   report.loss.count += value.count;
+  // Losses run once per microbatch in ascending order: after the last one the head's gradients are complete.
+  if (action.microbatch + 1 == step.plan.shape.microbatches)
+    begin_reduction(step, stage(action.stage).head()->gradient());
 }
 
 void Engine::pass(Step& step, const Action& action) {
@@ -190,10 +204,15 @@ void Engine::pass(Step& step, const Action& action) {
     here.deliver(action.microbatch, term.source, take(step, arrival->second));
     step.incoming.erase(arrival);
   }
+  // A stage is taught once per microbatch in ascending order: in the last of these walks the gradients are complete
+  // segment by segment, and their sum over replicas begins behind the walk.
+  Stage::SegmentDone done;
+  if (parts_.topology.shape.replicas > 1 && action.microbatch + 1 == step.plan.shape.microbatches)
+    done = [&](int64_t segment) { reduce_body(step, here, segment); };
   if (action.kind == Kind::weight_gradient) {
-    here.weight_gradient(action.microbatch);
+    here.weight_gradient(action.microbatch, done);
   } else if (action.kind == Kind::backward) {
-    hand_down(step, action, here.backward(action.microbatch, stream));
+    hand_down(step, action, here.backward(action.microbatch, stream, done));
   } else {
     hand_down(step, action, here.input_gradient(action.microbatch, stream));
   }

@@ -72,6 +72,8 @@ class Engine {
     at::ScalarType dtype = at::kFloat;
     uint64_t run = 0;
     int64_t trace_steps = 20;
+    bool tied = false;                        // first and last stage share a tensor
+    int64_t bucket_bytes = int64_t{8} << 20;  // gradients are summed over replicas in pieces of at least so many bytes
   };
   explicit Engine(Parts parts);
   ~Engine();
@@ -94,6 +96,7 @@ class Engine {
   Transport& transport() { return parts_.transport; }
   uint64_t run_number() const { return parts_.run; }
   Group& pipeline_group() { return pipeline_; }
+  Group& same_stages_group() { return same_stages_; }
   TraceRecorder& trace() { return trace_; }
   const EngineCounters& counters() const { return counters_; }
   std::array<MeasuredCost, num_kinds>& measured(int stage) { return measured_[stage]; }
@@ -114,7 +117,10 @@ class Engine {
   void hand_down(Step& step, const Action& action, at::Tensor gradient);
   void send(Step& step, const Action& action);
   void post(Step& step, const Action& action);
+  void begin_reduction(Step& step, at::Tensor values);
+  void reduce_body(Step& step, Stage& stage, int64_t segment);
   void reduce_gradient(Step& step, Stage& stage);
+  void reduce_tied(Step& step);
   void reduce_norm(Step& step);
   void update(Step& step, Stage& stage);
 
@@ -122,18 +128,21 @@ class Engine {
   std::shared_ptr<const Batch> batch(Step& step, int microbatch);
   at::Tensor take(Step& step, Arrival& arrival);
   void wait(Step& step, Handle& handle, uint64_t flow = 0);
+  void note_waiting(Step& step, double begin);
   MessageHeader header(const Step& step, MessageKind kind, int boundary, int stream, int loss, int microbatch,
                        const at::Tensor& tensor) const;
   uint64_t flow_id(const Step& step, MessageKind kind, int boundary, int stream, int microbatch) const;
 
   Parts parts_;
   Group same_stages_, pipeline_;
+  std::optional<Group> ends_;  // the ranks of first and last stage, when they share a tensor and are two
   TraceRecorder trace_;
   EngineCounters counters_;
   std::map<int, std::array<MeasuredCost, num_kinds>> measured_;
   std::map<Lane, std::deque<std::unique_ptr<Handle>>> sending_;
   std::string current_;
   double last_end_ = 0;
+  int64_t steps_ = 0;  // performed here
 };
 
 }  // namespace interlock

@@ -27,6 +27,7 @@ std::string serialize(const RankSummary& summary, const TraceRecorder& trace) {
                      {"seconds", summary.seconds},
                      {"waited", summary.waited},
                      {"peak_rss_mib", summary.peak_rss_mib},
+                     {"checkpoint_seconds", summary.checkpoint_seconds},
                      {"forward", summary.counters.forward},
                      {"backward", summary.counters.backward},
                      {"messages", summary.counters.messages},
@@ -46,6 +47,7 @@ RankSummary deserialize(const std::string& bytes) {
   summary.seconds = head["seconds"];
   summary.waited = head["waited"];
   summary.peak_rss_mib = head["peak_rss_mib"];
+  summary.checkpoint_seconds = head["checkpoint_seconds"];
   summary.counters = {head["forward"], head["backward"], head["messages"], head["bytes"]};
   for (const auto& [stage, row] : head["costs"].items()) {
     auto& kinds = summary.costs[std::stoi(stage)];

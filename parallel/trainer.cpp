@@ -12,6 +12,7 @@
 #include "parallel/stage.h"
 #include "parallel/summary.h"
 #include "parallel/weights.h"
+#include "runtime/core/log.h"
 
 namespace interlock {
 namespace {
@@ -43,7 +44,19 @@ Trainer::Trainer(Engine& engine, std::shared_ptr<const Loader> loader, TrainerSe
       settings_(std::move(settings)),
       outlets_(std::move(outlets)),
       world_(engine.transport(), everyone(engine.transport().size()), 0, settings_.run),
-      reports_(engine.transport(), settings_.run) {}
+      reports_(engine.transport(), settings_.run),
+      copies_(engine, settings_.refresh_every),
+      checkpointer_(engine, copies_, settings_.checkpoint),
+      stop_(engine.transport(), settings_.run, settings_.resume ? settings_.resume->manifest().step + 1 : 1,
+            outlets_.stop_wanted) {
+  if (!settings_.resume) return;
+  summary_.first_step = settings_.resume->manifest().step + 1;
+  const std::vector<std::string> fresh = restore_state(engine, copies_, *settings_.resume);
+  if (!fresh.empty())
+    log_warning(message(settings_.resume->folder(), " holds no optimizer state ", fresh.front(),
+                        fresh.size() > 1 ? message(" nor ", fresh.size() - 1, " others") : std::string(),
+                        ": what was not trained before begins anew"));
+}
 
 const Plan& Trainer::plan_at(int64_t step) const {
   const Plan* current = &settings_.plans.front().plan;
@@ -61,34 +74,13 @@ RunSummary Trainer::run() {
   std::tie(clock_offset_, clock_error_) = align_clock(world_);
   const double start = TraceRecorder::now();
   engine_.restart_clock();
-  const bool leader = engine_.transport().rank() == 0;
-  for (int64_t step = 1; step <= settings_.steps; ++step) {
+  summary_.steps = summary_.first_step - 1;
+  for (int64_t step = summary_.first_step; step <= settings_.steps && summary_.ending == Ending::completed; ++step) {
     const StepOptions options{step, settings_.seed, settings_.learning_rate.at(step), settings_.clip};
-    const StepReport report = engine_.train(plan_at(step), options);
-    seconds_ += report.seconds;
-    waited_ += report.waited;
-    reports_.add(report);
-    if (step == 1) summary_.first_step_seconds = TraceRecorder::now() - start;
-    if (evaluates_after(step)) {
-      const double loss = evaluate(step);
-      if (leader) publish(reports_.complete_through(step), loss);
-      // All ranks know it; one says it, the others wait in save() and are ended.
-      if (leader && !std::isfinite(loss))
-        throw Error(ExitCode::gave_up, message("the validation loss is ", loss, " after step ", step,
-                                               "; weights of an earlier evaluation, if there was one, are kept"));
-      save();
-      world_.barrier();  // or the others' next step would wait for rank 0's disk, and count that as idle
-      engine_.restart_clock();
-    } else if (leader) {
-      publish(reports_.complete(), std::nullopt);
-    }
+    after_step(step, engine_.train(plan_at(step), options));
+    if (step == summary_.first_step) summary_.first_step_seconds = TraceRecorder::now() - start;
   }
-  if (leader) publish(reports_.complete_through(settings_.steps), std::nullopt);
-  reports_.drain();
-  engine_.drain();
-  if (!evaluates_after(settings_.steps) || settings_.steps == 0) save();
-  summary_.ranks = gather_summaries();
-  summary_.steps = settings_.steps;
+  conclude(summary_.ending);
   summary_.seconds = TraceRecorder::now() - start;
   double longest = 0, waited = 0, total = 0;
   for (const RankSummary& rank : summary_.ranks) {
@@ -96,17 +88,76 @@ RunSummary Trainer::run() {
     waited += rank.waited;
     total += rank.seconds;
   }
-  const double tokens = static_cast<double>(loader_->shape().samples_per_step() * loader_->dataset().sample_length());
-  if (longest > 0) summary_.tokens_per_second = tokens * static_cast<double>(settings_.steps) / longest;
+  if (longest > 0) summary_.tokens_per_second = tokens_ / longest;
   if (total > 0) summary_.idle_share = waited / total;
   return std::move(summary_);
 }
 
+// Every rank does the same here, in the same order.
+void Trainer::after_step(int64_t step, const StepReport& report) {
+  const bool leader = engine_.transport().rank() == 0;
+  summary_.steps = step;
+  seconds_ += report.seconds;
+  waited_ += report.waited;
+  tokens_ += static_cast<double>(loader_->samples_per_step(step) * loader_->dataset().sample_length());
+  reports_.add(report);
+  copies_.after_step(step);
+  summary_.ending = ending_after(step);
+  if (evaluates_after(step)) {
+    const double loss = evaluate(step);
+    if (leader) publish(reports_.complete_through(step), loss);
+    // All ranks know it; one says it, the others wait in save() and are ended.
+    if (leader && !std::isfinite(loss))
+      throw Error(ExitCode::gave_up, message("the validation loss is ", loss, " after step ", step,
+                                             "; weights of an earlier evaluation, if there was one, are kept"));
+    save_now_and_then(step);
+    world_.barrier();  // or the others' next step would wait for rank 0's disk, and count that as idle
+    engine_.restart_clock();
+  } else if (leader) {
+    publish(reports_.complete(), std::nullopt);
+  }
+  const bool last = step == settings_.steps && settings_.checkpoint.every > 0;
+  const bool asked = summary_.ending != Ending::completed || last;
+  if (!settings_.checkpoint.run_folder.empty() && (asked || checkpointer_.due_after(step))) {
+    check_finite();
+    checkpointer_.begin(step, loader_->first_sample(step + 1));
+    engine_.restart_clock();
+  } else {
+    checkpointer_.poll();
+  }
+}
+
+Ending Trainer::ending_after(int64_t step) {
+  const bool stop = stop_.stops_after(step);
+  if (step == settings_.steps) return Ending::completed;
+  if (settings_.until && step >= *settings_.until) return Ending::until;
+  return stop ? Ending::stopped : Ending::completed;
+}
+
+void Trainer::conclude(Ending ending) {
+  const bool leader = engine_.transport().rank() == 0;
+  const int64_t last = summary_.steps;
+  if (leader) publish(reports_.complete_through(last), std::nullopt);
+  reports_.drain();
+  copies_.drain();
+  engine_.drain();
+  stop_.drain();
+  const bool saved = last >= summary_.first_step && evaluates_after(last);
+  if (!saved && ending != Ending::stopped) save();  // who asks a run to stop wants it to end
+  checkpointer_.finish();
+  if (leader && ending != Ending::completed && !settings_.checkpoint.run_folder.empty() &&
+      checkpointer_.published() != last)
+    throw Error(ExitCode::cannot_write,
+                message("the run stopped after step ", last, ", but its checkpoint could not be written"));
+  summary_.ranks = gather_summaries();
+}
+
 void Trainer::publish(std::vector<std::vector<StepReport>> complete, std::optional<double> validation_loss) {
-  const double tokens = static_cast<double>(loader_->shape().samples_per_step() * loader_->dataset().sample_length());
+  const auto length = static_cast<double>(loader_->dataset().sample_length());
   for (size_t i = 0; i < complete.size(); ++i) {
     const int64_t step = complete[i].front().step;
-    StepMetrics metrics = summarize(complete[i], engine_.topology(), settings_.learning_rate.at(step), tokens);
+    StepMetrics metrics = summarize(complete[i], engine_.topology(), settings_.learning_rate.at(step),
+                                    static_cast<double>(loader_->samples_per_step(step)) * length);
     if (i + 1 == complete.size()) metrics.validation_loss = validation_loss;
     summary_.loss = metrics.loss;
     if (outlets_.on_step) outlets_.on_step(metrics);
@@ -153,6 +204,16 @@ void Trainer::save() {
   write_weights(engine_, outlets_.weights_path, settings_.aliases, settings_.metadata);
 }
 
+// Weights of an evaluation that cannot be written are told of: only at the end of a run are they its result.
+void Trainer::save_now_and_then(int64_t step) {
+  try {
+    save();
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::cannot_write || step == settings_.steps) throw;
+    log_warning(message("the weights of step ", step, " could not be written: ", error.what(), "; training goes on"));
+  }
+}
+
 void Trainer::check_finite() {
   for (auto& stage : engine_.stages())
     for (Trainable* part : {&stage->body(), stage->head()})
@@ -171,12 +232,14 @@ std::vector<RankSummary> Trainer::gather_summaries() {
   mine.seconds = seconds_;
   mine.waited = waited_;
   mine.peak_rss_mib = peak_rss_mib();
+  mine.checkpoint_seconds = checkpointer_.seconds();
   mine.counters = engine_.counters();
   for (auto& stage : engine_.stages()) mine.costs[stage->index()] = engine_.measured(stage->index());
   mine.trace = {mine.rank, mine.host, clock_offset_, clock_error_, engine_.trace().slices()};
+  const std::string bytes = serialize(mine, engine_.trace());
   std::vector<RankSummary> all;
-  for (const std::string& bytes : world_.all_gather(serialize(mine, engine_.trace())))
-    all.push_back(deserialize(bytes));
+  for (int rank = 0; rank < world_.size(); ++rank)  // one by one, to rank 0 only: traces are long
+    if (const std::string told = world_.collect(bytes, rank, 0); !told.empty()) all.push_back(deserialize(told));
   return all;
 }
 

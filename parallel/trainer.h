@@ -10,8 +10,11 @@
 #include <string>
 #include <vector>
 
+#include "parallel/checkpointer.h"
 #include "parallel/engine.h"
+#include "parallel/readout_copies.h"
 #include "parallel/report.h"
+#include "parallel/stop_agreement.h"
 #include "runtime/observe/metrics.h"
 #include "runtime/optimization/learning_rate.h"
 
@@ -22,12 +25,16 @@ struct TrainerSettings {
     int64_t at_step = 1;
     Plan plan;
   };
-  std::vector<RulePlan> plans;  // by at_step, the first at 1
+  std::vector<RulePlan> plans;  // by at_step, the first at 1: one for every change of the rule or of the batch
   LearningRate learning_rate{LearningRate::Config{}};
   double clip = 0;
   uint64_t seed = 1;
   int64_t steps = 0, evaluate_every = 0, evaluate_sequences = 0;
   uint64_t run = 0;
+  int64_t refresh_every = 10;    // steps between copies of the readout
+  std::optional<int64_t> until;  // stop after this step, with a checkpoint
+  CheckpointSettings checkpoint;
+  std::shared_ptr<const Checkpoint> resume;                  // go on from here; its weights are in the stages already
   std::vector<std::pair<std::string, std::string>> aliases;  // Model::aliases
   std::map<std::string, std::string> metadata;               // into the weights file
 };
@@ -36,23 +43,29 @@ struct TrainerSettings {
 struct TrainerOutlets {
   std::string weights_path;
   std::function<void(const StepMetrics&)> on_step;
+  std::function<bool()> stop_wanted;  // asked on rank 0 after every step
 };
 
 struct RankSummary {
   int rank = 0;
   std::string host;
-  double seconds = 0, waited = 0, peak_rss_mib = 0;  // seconds: in training steps, evaluation apart
+  double seconds = 0, waited = 0, peak_rss_mib = 0;  // seconds: in training steps, evaluation and checkpoints apart
+  double checkpoint_seconds = 0;                     // that training stood still for checkpoints
   EngineCounters counters;
   std::map<int, std::array<MeasuredCost, num_kinds>> costs;  // per stage
   RankTrace trace;
 };
 
-struct RunSummary {  // on rank 0
-  int64_t steps = 0;
-  double loss = 0;  // of the last step
+enum class Ending { completed, until, stopped };
+
+struct RunSummary {  // on rank 0; `steps` and `ending` on all
+  Ending ending = Ending::completed;
+  int64_t steps = 0;       // the number of the last step
+  int64_t first_step = 1;  // that was performed by this process
+  double loss = 0;         // of the last step
   std::optional<double> validation_loss;
   double tokens_per_second = 0, idle_share = 0, seconds = 0;
-  double first_step_seconds = 0;  // from the start of the trainer to the end of step 1
+  double first_step_seconds = 0;  // from the start of the trainer to the end of its first step
   std::vector<RankSummary> ranks;
 };
 
@@ -65,9 +78,13 @@ class Trainer {
  private:
   const Plan& plan_at(int64_t step) const;
   bool evaluates_after(int64_t step) const;
+  void after_step(int64_t step, const StepReport& report);
+  Ending ending_after(int64_t step);
+  void conclude(Ending ending);
   void publish(std::vector<std::vector<StepReport>> complete, std::optional<double> validation_loss);
   double evaluate(int64_t step);
   void save();
+  void save_now_and_then(int64_t step);
   void check_finite();
   std::vector<RankSummary> gather_summaries();
 
@@ -77,7 +94,11 @@ class Trainer {
   TrainerOutlets outlets_;
   Group world_;
   ReportExchange reports_;
+  ReadoutCopies copies_;
+  Checkpointer checkpointer_;
+  StopAgreement stop_;
   RunSummary summary_;
+  double tokens_ = 0;
   double seconds_ = 0, waited_ = 0, clock_offset_ = 0, clock_error_ = 0;
 };
 

@@ -1,10 +1,14 @@
 #include "parallel/weights.h"
 
+#include <ATen/ops/from_blob.h>
+
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "parallel/stage.h"
 #include "runtime/core/error.h"
 #include "runtime/storage/safetensors.h"
+#include "runtime/storage/safetensors_header.h"
 
 namespace interlock {
 namespace {
@@ -14,9 +18,9 @@ using Named = std::map<std::string, at::Tensor>;
 Named tensors_here(Engine& engine, const std::vector<std::pair<std::string, std::string>>& aliases) {
   Named here;
   for (auto& stage : engine.stages()) {
-    for (const Parameter& parameter : stage->body().parameters()) here[parameter.name] = parameter.value.detach();
-    if (Trainable* head = stage->head())
-      for (const Parameter& parameter : head->parameters()) here[parameter.name] = parameter.value.detach();
+    for (Trainable* part : stage->all_parts())
+      if (part != stage->tied_head())  // the first stage writes it
+        for (const Parameter& parameter : part->parameters()) here[parameter.name] = parameter.value.detach();
   }
   for (const auto& [alias, name] : aliases)
     if (const auto found = here.find(name); found != here.end()) here[alias] = found->second;
@@ -56,6 +60,15 @@ std::string safetensors_dtype(at::ScalarType dtype) {
   }
 }
 
+at::Tensor tensor_view(const TensorEntry& entry, std::span<const std::byte> bytes, const std::string& file) {
+  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16, at::kHalf})
+    // from_blob wants a mutable pointer; the map is only read.
+    if (entry.dtype == safetensors_dtype(type))
+      return at::from_blob(const_cast<std::byte*>(bytes.data()), entry.shape, at::TensorOptions().dtype(type));
+  throw Error(ExitCode::bad_input,
+              message(file, ": tensor ", entry.name, " has type ", entry.dtype, "; weights are F32, F64, F16 or BF16"));
+}
+
 void write_weights(Engine& engine, const std::string& path,
                    const std::vector<std::pair<std::string, std::string>>& aliases,
                    const std::map<std::string, std::string>& metadata) {
@@ -82,20 +95,37 @@ void write_weights(Engine& engine, const std::string& path,
     }
     return;
   }
-  SafetensorsWriter writer(path, entries, metadata);
-  for (const TensorEntry& entry : writer.order()) {
+  // A disk that cannot take the file is told of at the end: the others are sending, and must be listened to.
+  std::optional<Error> problem;
+  std::optional<SafetensorsWriter> writer;
+  const auto attempt = [&](const auto& act) {
+    if (problem) return;
+    try {
+      act();
+    } catch (const Error& error) {
+      problem = error;
+    }
+  };
+  std::vector<TensorEntry> order = entries;
+  layout_safetensors(order, metadata);
+  attempt([&] { writer.emplace(path, entries, metadata); });
+  for (const TensorEntry& entry : order) {
     const int from = owner.at(entry.name);
     if (from == 0) {
       const at::Tensor value = here.at(entry.name).contiguous();
-      writer.write(entry.name, {static_cast<const std::byte*>(value.data_ptr()), static_cast<size_t>(value.nbytes())});
+      attempt([&] {
+        writer->write(entry.name,
+                      {static_cast<const std::byte*>(value.data_ptr()), static_cast<size_t>(value.nbytes())});
+      });
       continue;
     }
     const uint64_t bytes = entry.end - entry.begin;
     Buffer buffer = Buffer::allocate(bytes);
     engine.transport().receive(from, header_of(engine.run_number(), bytes), buffer)->join();
-    writer.write(entry.name, {buffer.data, bytes});
+    attempt([&] { writer->write(entry.name, {buffer.data, bytes}); });
   }
-  writer.commit();
+  attempt([&] { writer->commit(); });
+  if (problem) throw *problem;
 }
 
 }  // namespace interlock

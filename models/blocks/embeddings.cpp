@@ -1,4 +1,4 @@
-// Owns RoBERTa's input side. Token 1 is padding in vocabulary and position table alike: its rows are zero and stay so.
+// Owns RoBERTa's input side. Token 1 is padding in vocabulary and position table alike.
 #include "models/blocks/embeddings.h"
 
 #include <ATen/core/grad_mode.h>
@@ -6,7 +6,7 @@
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/where.h>
 
-#include "models/blocks/keyed.h"
+#include "models/blocks/dropout.h"
 
 namespace interlock {
 namespace {
@@ -15,18 +15,23 @@ constexpr int64_t first_position = padding + 1;
 }  // namespace
 
 RobertaEmbeddings::RobertaEmbeddings(int64_t vocabulary, int64_t max_length, int64_t width, double dropout,
-                                     at::ScalarType type)
-    : dropout_(dropout) {
+                                     Numbers numbers)
+    : dropout_(dropout), numbers_(numbers) {
+  const at::ScalarType type = numbers.parameters;
   words_ = attach_new<Embedding>(*this, "word_embeddings", vocabulary, width, type);
   positions_ = attach_new<Embedding>(*this, "position_embeddings", max_length + first_position, width, type);
   types_ = attach_new<Embedding>(*this, "token_type_embeddings", 1, width, type);
   norm_ = attach_new<LayerNorm>(*this, "LayerNorm", width, type);
 }
 
-void RobertaEmbeddings::clear_padding_rows() {
+void clear_padding_row(at::Tensor& table) {
   const at::NoGradGuard no_grad;
-  words_->weight[padding].zero_();
-  positions_->weight[padding].zero_();
+  table[padding].zero_();
+}
+
+void RobertaEmbeddings::clear_padding_rows() {
+  clear_padding_row(words_->weight);
+  clear_padding_row(positions_->weight);
 }
 
 // [length, width] when nothing is padded, else [samples, length, width].
@@ -43,7 +48,7 @@ at::Tensor RobertaEmbeddings::forward(const at::Tensor& tokens, const ForwardCon
   // The small tables are added first: without padding their sum is [length, width] and costs nothing.
   const at::Tensor places = positions(tokens, context) + types_->weight[0];
   const at::Tensor sum = at::embedding(words_->weight, tokens, padding) + places;
-  return keyed_dropout(norm_->forward(sum), dropout_, 0, Site::embeddings, context);
+  return keyed_dropout(norm_->forward(sum).to(numbers_.hidden), dropout_, 0, Site::embeddings, context);
 }
 
 }  // namespace interlock

@@ -6,13 +6,17 @@
 #include <memory>
 
 #include "models/blocks/layers.h"
+#include "models/blocks/numbers.h"
 #include "models/model.h"
 
 namespace interlock {
 
+// Token 1 is padding: its row of a table starts at zero, and a look-up of it has no gradient.
+void clear_padding_row(at::Tensor& table);
+
 class RobertaEmbeddings : public torch::nn::Module {
  public:
-  RobertaEmbeddings(int64_t vocabulary, int64_t max_length, int64_t width, double dropout, at::ScalarType type);
+  RobertaEmbeddings(int64_t vocabulary, int64_t max_length, int64_t width, double dropout, Numbers numbers);
   // tokens [samples, length] -> [samples, length, width].
   at::Tensor forward(const at::Tensor& tokens, const ForwardContext& context) const;
   // Rows that never learn start at zero: call after initialize().
@@ -22,6 +26,7 @@ class RobertaEmbeddings : public torch::nn::Module {
   at::Tensor positions(const at::Tensor& tokens, const ForwardContext& context) const;
 
   double dropout_;
+  Numbers numbers_;
   std::shared_ptr<Embedding> words_, positions_, types_;
   std::shared_ptr<LayerNorm> norm_;
 };

@@ -50,20 +50,26 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::opt
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias) {
-    context->save_for_backward({x, weight});
+    // The input is needed for the gradient of the weights alone; a read-only copy of weights has none.
+    context->save_for_backward({weight.requires_grad() ? x : at::Tensor(), weight});
     context->saved_data["bias"] = bias.has_value();
-    return product(x, weight, bias);
+    const at::ScalarType type = x.scalar_type();
+    return product(x, weight.to(type), bias ? std::optional(bias->to(type)) : std::nullopt);
   }
 
+  // Gradients of parameters are made in their own type: a product in bfloat16 is rounded once, the sums over
+  // microbatches are not.
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const auto& [x, weight] = std::tie(saved[0], saved[1]);
     const at::Tensor& gradient = gradients[0];
+    const at::ScalarType type = weight.scalar_type();
     const at::Tensor rows = gradient.reshape({-1, weight.size(0)});
     variable_list result(3);
-    if (context->needs_input_grad(0)) result[0] = product(gradient, weight.t(), std::nullopt);
-    if (context->needs_input_grad(1)) result[1] = at::mm(rows.t(), x.reshape({-1, weight.size(1)}));
-    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) result[2] = rows.sum(0);
+    if (context->needs_input_grad(0))
+      result[0] = product(gradient, weight.to(gradient.scalar_type()).t(), std::nullopt);
+    if (context->needs_input_grad(1)) result[1] = at::mm(rows.t(), x.reshape({-1, weight.size(1)})).to(type);
+    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) result[2] = rows.sum(0, false, type);
     return result;
   }
 };
@@ -71,20 +77,24 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 // Turns rows of logits into rows of softmax - onehot, block by block so that a block is still in the cache (512 KiB)
 // when its next pass begins. Returns the summed loss. A row's loss is log(sum exp(x - max)) + max - x[target], and the
 // largest probability is 1 / sum exp(x - max): so softmax alone, half the time of log_softmax and exp, gives both
-// without overflow.
+// without overflow. A block of bfloat16 is widened for that and rounded once, when it is written back.
 at::Tensor logits_to_gradient(at::Tensor& logits, const at::Tensor& targets) {
-  const int64_t rows = logits.size(0), row_bytes = logits.size(1) * logits.element_size();
+  const bool narrow = logits.scalar_type() == at::kBFloat16;
+  const at::ScalarType type = narrow ? at::kFloat : logits.scalar_type();
+  const int64_t rows = logits.size(0), row_bytes = logits.size(1) * static_cast<int64_t>(c10::elementSize(type));
   const int64_t block = std::max<int64_t>(1, (512 * 1024) / row_bytes);
   const at::Tensor columns = targets.unsqueeze(1);
-  at::Tensor losses = at::empty({rows, 1}, logits.options());
+  at::Tensor losses = at::empty({rows, 1}, logits.options().dtype(type));
   for (int64_t begin = 0; begin < rows; begin += block) {
     const int64_t count = std::min(block, rows - begin);
-    at::Tensor part = logits.narrow(0, begin, count);
+    at::Tensor given = logits.narrow(0, begin, count);
+    at::Tensor part = given.to(type);  // itself where it is wide
     const at::Tensor target = columns.narrow(0, begin, count);
     const at::Tensor above_target = part.amax(1, true) - part.gather(1, target);
     at::_softmax_out(part, part, 1, false);
     losses.narrow(0, begin, count).copy_(above_target - part.amax(1, true).log());
-    part.scatter_add_(1, target, at::full({count, 1}, -1.0, logits.options()));
+    part.scatter_add_(1, target, at::full({count, 1}, -1.0, part.options()));
+    if (narrow) given.copy_(part);
   }
   return losses.sum();
 }
@@ -114,7 +124,8 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 
 at::Tensor cross_entropy_sum(at::Tensor logits, const at::Tensor& targets) {
   if (at::GradMode::is_enabled() && logits.requires_grad()) return CrossEntropySum::apply(logits, targets);
-  return at::cross_entropy_loss(logits, targets, {}, at::Reduction::Sum);
+  const bool narrow = logits.scalar_type() == at::kBFloat16;
+  return at::cross_entropy_loss(narrow ? logits.to(at::kFloat) : logits, targets, {}, at::Reduction::Sum);
 }
 
 }  // namespace interlock

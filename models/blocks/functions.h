@@ -7,11 +7,13 @@
 
 namespace interlock {
 
-// x W^T + bias over the last dimension of x; `bias` may be undefined.
+// x W^T + bias over the last dimension of x, in the type of x; `bias` may be undefined. The gradients of weight and
+// bias are of their own type.
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
 // The sum over rows of -log softmax(logits[row])[targets[row]]. Uses `logits` as its working memory: the gradient is
-// written over it, so that one [rows, classes] buffer is alive where log_softmax and nll_loss keep three.
+// written over it, so that one [rows, classes] buffer is alive where log_softmax and nll_loss keep three. Of bfloat16
+// logits the sum is float.
 at::Tensor cross_entropy_sum(at::Tensor logits, const at::Tensor& targets);
 
 }  // namespace interlock

@@ -36,21 +36,21 @@ LinearHead::LinearHead(const std::string& path, int64_t width, int64_t classes, 
 at::Tensor LinearHead::classify(const at::Tensor& rows) const { return decoder_->forward(norm_->forward(rows)); }
 
 BlockHead::BlockHead(const std::string& path, const TransformerShape& shape, uint64_t layer, int64_t classes)
-    : LinearHead(path, shape.width, classes, shape.type) {
+    : LinearHead(path, shape.width, classes, shape.numbers.parameters) {
   block_ = attach_new<TransformerBlock>(*this, path + ".block", shape, layer);
 }
 
 at::Tensor BlockHead::prepare(const at::Tensor& hidden, const ForwardContext& context) const {
-  return block_->forward(hidden, padding_mask(context, hidden), context);
+  return block_->forward(hidden, context);
 }
 
-Costs linear_head_costs(int64_t width, int64_t classes, double rows, at::ScalarType type) {
+Costs linear_head_costs(int64_t width, int64_t classes, double rows, Numbers numbers) {
   const double product = 2 * rows * static_cast<double>(width * classes);
   Costs costs;
   costs.forward_flops = costs.input_gradient_flops = costs.weight_gradient_flops = product;
   costs.parameters = width * classes + classes + 2 * width;
-  const double numbers = rows * static_cast<double>(2 * width + 2 + classes);
-  costs.activation_bytes = static_cast<int64_t>(numbers * static_cast<double>(c10::elementSize(type)));
+  const int64_t per_row = (2 * width + classes) * numbers.hidden_bytes() + 2 * numbers.parameter_bytes();
+  costs.activation_bytes = static_cast<int64_t>(rows * static_cast<double>(per_row));
   return costs;
 }
 

@@ -57,6 +57,6 @@ class BlockHead : public LinearHead {
 
 // Of norm + decoder on `rows` rows (an expectation, hence a double). Saved: the rows, the norm's mean and deviation,
 // its output, and the gradient of the scores, which is made in forward.
-Costs linear_head_costs(int64_t width, int64_t classes, double rows, at::ScalarType type);
+Costs linear_head_costs(int64_t width, int64_t classes, double rows, Numbers numbers);
 
 }  // namespace interlock

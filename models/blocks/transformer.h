@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "models/blocks/layers.h"
+#include "models/blocks/numbers.h"
 #include "models/costs.h"
 #include "models/model.h"
 
@@ -14,21 +15,18 @@ namespace interlock {
 struct TransformerShape {
   int64_t width = 64, heads = 4, feed_forward = 256;
   double dropout = 0.1, attention_dropout = 0.1;
-  at::ScalarType type = at::kFloat;
+  Numbers numbers;
 };
-
-// 0 where a key may be looked at and -infinity on padding, [samples, 1, 1, length]; undefined when nothing is padded.
-at::Tensor padding_mask(const ForwardContext& context, const at::Tensor& hidden);
 
 class TransformerBlock : public torch::nn::Module {
  public:
   // `layer` keys the dropout: see blocks/keyed.h.
   TransformerBlock(const TransformerShape& shape, uint64_t layer);
-  // x is [samples, length, width]; `mask` from padding_mask.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& mask, const ForwardContext& context) const;
+  // x is [samples, length, width], and so is the result.
+  at::Tensor forward(const at::Tensor& x, const ForwardContext& context) const;
 
  private:
-  at::Tensor attention(const at::Tensor& x, const at::Tensor& mask, const ForwardContext& context) const;
+  at::Tensor attention(const at::Tensor& x, const ForwardContext& context) const;
 
   TransformerShape shape_;
   uint64_t layer_;
@@ -39,11 +37,10 @@ class TransformerBlock : public torch::nn::Module {
 // Names of the linear layers of a block, below the block, in the order in which they run.
 const std::vector<std::string>& transformer_linear_names();
 
-// Multiplications and additions count one each. Saved for backward, in numbers per token: the block's input, query,
-// key, value, attention's result and the inputs of both norms and of the feed-forward part (8 widths), the feed-forward
-// part before and after GELU, mean and deviation of both norms; besides, with dropout two masks of one width, and the
-// log-sum of every head's row of scores - or, when attention drops, three tables of length numbers per head and token
-// (probabilities, mask and their product).
+// Multiplications and additions count one each. Saved for backward, per token: the block's input, query, key, value,
+// attention's result and the inputs of both norms and of the feed-forward part (8 widths), the feed-forward part before
+// and after GELU, mean and deviation of both norms; with dropout two masks of one width (a byte per number); and the
+// log-sum of every head's row of scores - or, when attention drops, the row itself.
 Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length);
 
 }  // namespace interlock

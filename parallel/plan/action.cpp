@@ -13,11 +13,8 @@ namespace interlock {
 namespace {
 
 constexpr std::array<std::string_view, num_kinds> kind_words = {
-    "F", "L", "I", "W", "B", "SEND_F", "RECV_F", "SEND_B", "RECV_B", "REDUCE_GRAD", "REDUCE_NORM", "U"};
+    "F", "L", "I", "W", "B", "SEND_F", "RECV_F", "SEND_B", "RECV_B", "REDUCE_GRAD", "REDUCE_TIED", "REDUCE_NORM", "U"};
 
-bool of_whole_step(Kind kind) {
-  return kind == Kind::reduce_gradient || kind == Kind::reduce_norm || kind == Kind::update;
-}
 bool names_stream(Kind kind) {
   return kind == Kind::input_gradient || kind == Kind::backward || kind == Kind::send_backward ||
          kind == Kind::receive_backward;
@@ -66,7 +63,7 @@ class ActionParser {
       refuse(message("there is no stage ", action.stage, ", the stages are 0 to ", flows_.stages.size() - 1));
     }
     action.kind = kind();
-    if (of_whole_step(action.kind)) {
+    if (is_closing(action.kind)) {
       if (!rest_.empty()) refuse(message(text_of(action.kind), " is of the whole step: nothing may follow it"));
       return action;
     }
@@ -136,7 +133,7 @@ std::string_view text_of(Kind kind) { return kind_words[static_cast<size_t>(kind
 void append_text(const Action& action, const Flows& flows, std::string& out) {
   append_number(action.stage, out);
   out += text_of(action.kind);
-  if (of_whole_step(action.kind)) return;
+  if (is_closing(action.kind)) return;
   append_number(action.microbatch, out);
   if (!names_stream(action.kind)) return;
   out += '@';

@@ -21,19 +21,22 @@ enum class Kind : uint8_t {
   send_backward,     // SEND_B  an outgoing stream of this stage to stage - 1
   receive_backward,  // RECV_B  posts the receive of an incoming stream of this stage
   reduce_gradient,   // REDUCE_GRAD  sum of the stage's gradients over replicas
+  reduce_tied,       // REDUCE_TIED  gradients of the tensor that first and last stage share meet on their ranks
   reduce_norm,       // REDUCE_NORM  squared norms of all stages of the model meet on all ranks of a replica
   update,            // U   clip, update, clear gradients
 };
-inline constexpr int num_kinds = 12;
+inline constexpr int num_kinds = 13;
 std::string_view text_of(Kind kind);
 inline bool is_compute(Kind kind) { return kind <= Kind::backward || kind == Kind::update; }
+// Of the step, not of a microbatch.
+inline bool is_closing(Kind kind) { return kind >= Kind::reduce_gradient; }
 inline bool is_send(Kind kind) { return kind == Kind::send_forward || kind == Kind::send_backward; }
 inline bool is_receive(Kind kind) { return kind == Kind::receive_forward || kind == Kind::receive_backward; }
 
 struct Action {
   Kind kind = Kind::forward;
   int32_t stage = 0;
-  int32_t microbatch = -1;  // -1: of the whole step (REDUCE_GRAD, REDUCE_NORM, U)
+  int32_t microbatch = -1;  // -1: of the whole step (REDUCE_GRAD, REDUCE_TIED, REDUCE_NORM, U)
   // I, B, SEND_B: index into the stage's outgoing streams. RECV_B: index into its incoming streams. Others: -1.
   int32_t stream = -1;
   friend bool operator==(const Action&, const Action&) = default;

@@ -6,8 +6,9 @@
 // than the send, so that the transfer overlaps that work), or directly before the send when the rank is waiting. So
 // every rank's list is T reduced to that rank, and in T every receive precedes its send and every send the action that
 // uses it. Performing such lists never deadlocks even if sends block until their receive is posted: the earliest action
-// of T that is not yet done can always go on. Step after step follows T after T. REDUCE_GRAD, REDUCE_NORM and U stand
-// at the end of a stage or of T, after all sends they must not hold up, and in the same order in every replica.
+// of T that is not yet done can always go on. Step after step follows T after T. REDUCE_GRAD, REDUCE_TIED, REDUCE_NORM
+// and U stand at the end of a stage or of T, after all sends they must not hold up, and in the same order in every
+// replica.
 
 #include "parallel/plan/lower.h"
 
@@ -163,11 +164,12 @@ class RankWriter {
       if (send_of(order[i], send)) list_.push_back(send);
       if (--left_[order[i].stage] == 0) close_stage(order[i].stage);
     }
-    if (plan_.norm_over_model && !plan_.evaluation) {
-      list_.push_back({Kind::reduce_norm, own.front(), -1, -1});
-      for (int stage : own) {
-        if (trains(plan_, stage)) list_.push_back({Kind::update, stage, -1, -1});
-      }
+    if (plan_.evaluation) return std::move(list_);
+    const auto tied = std::find_if(own.begin(), own.end(), [&](int stage) { return is_tied(plan_, stage); });
+    if (tied != own.end()) list_.push_back({Kind::reduce_tied, *tied, -1, -1});
+    if (plan_.norm_over_model) list_.push_back({Kind::reduce_norm, own.front(), -1, -1});
+    for (int stage : own) {
+      if (trains(plan_, stage) && updates_last(stage)) list_.push_back({Kind::update, stage, -1, -1});
     }
     return std::move(list_);
   }
@@ -191,8 +193,10 @@ class RankWriter {
   void close_stage(int stage) {
     if (!trains(plan_, stage)) return;
     if (plan_.shape.replicas > 1) list_.push_back({Kind::reduce_gradient, stage, -1, -1});
-    if (!plan_.norm_over_model) list_.push_back({Kind::update, stage, -1, -1});
+    if (!updates_last(stage)) list_.push_back({Kind::update, stage, -1, -1});
   }
+  // Its update waits for other ranks.
+  bool updates_last(int stage) const { return plan_.norm_over_model || is_tied(plan_, stage); }
 
   const Plan& plan_;
   int rank_;

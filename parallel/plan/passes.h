@@ -109,9 +109,13 @@ inline int streams_out(const Plan& plan, int stage) {
   return plan.evaluation ? 0 : static_cast<int>(plan.flows.stages[stage].outgoing.size());
 }
 inline bool learns(const Plan& plan, int stage) { return !plan.evaluation && plan.flows.stages[stage].learns; }
+// Shares its tensor with the stage at the other end of the model.
+inline bool is_tied(const Plan& plan, int stage) {
+  return plan.tied && !plan.evaluation && (stage == 0 || stage == plan.shape.stages - 1);
+}
 // Has parameters that change: then its gradients are reduced and it is updated.
 inline bool trains(const Plan& plan, int stage) {
-  return learns(plan, stage) || (!plan.evaluation && runs_loss(plan, stage));
+  return learns(plan, stage) || (!plan.evaluation && runs_loss(plan, stage)) || is_tied(plan, stage);
 }
 // Parts made after the forward (a stage keeps its microbatch until all of them are).
 inline int parts_after_forward(const Plan& plan, int stage) {

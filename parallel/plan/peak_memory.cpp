@@ -74,6 +74,7 @@ class MemoryWalk {
         now_ -= costs_.stages[action.stage - 1].message_bytes;
       }
     } else {
+      most_ = std::max(most_, now_ + (action.kind == Kind::loss ? costs.loss_working_bytes : costs.working_bytes));
       left -= parts_made(action);
     }
     if (left == 0) now_ -= costs.activation_bytes;

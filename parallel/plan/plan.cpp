@@ -104,6 +104,7 @@ Plan make_plan(const PlanRequest& request) {
   plan.flows = derive_flows(request.rule, request.heads);
   plan.schedule = request.schedule;
   plan.norm_over_model = request.norm_over_model;
+  plan.tied = request.tied;
   lower(plan, schedule->order(plan.shape, plan.flows));
   plan_check(plan);
   return plan;

@@ -30,6 +30,7 @@ struct Plan {
   HeadPolicy heads = HeadPolicy::needed;
   std::string schedule;          // name, or "by hand"
   bool norm_over_model = false;  // clipping needs the norm of all stages: every step flushes
+  bool tied = false;             // first and last stage share a tensor: every step flushes
   bool evaluation = false;       // forward and the last loss only
   std::vector<std::vector<Action>> ranks;
 
@@ -48,6 +49,7 @@ struct PlanRequest {
   HeadPolicy heads = HeadPolicy::needed;
   std::string schedule = "wavefront";
   bool norm_over_model = false;
+  bool tied = false;
 };
 
 // Schedule -> lower -> plan_check. Error(config) for an unknown schedule.

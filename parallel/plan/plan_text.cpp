@@ -9,6 +9,7 @@
 //   schedule wavefront
 //   heads needed
 //   norm_over_model no
+//   tied no
 //   evaluation no
 //   rule local
 //   frozen 1 3            (only when there are any)
@@ -31,9 +32,9 @@
 namespace interlock {
 namespace {
 
-const std::vector<std::string> header_keys = {"stages",     "ranks",    "replicas", "microbatches",
-                                              "placement",  "schedule", "heads",    "norm_over_model",
-                                              "evaluation", "rule",     "frozen",   "matrix"};
+const std::vector<std::string> header_keys = {"stages",   "ranks",  "replicas",        "microbatches", "placement",
+                                              "schedule", "heads",  "norm_over_model", "tied",         "evaluation",
+                                              "rule",     "frozen", "matrix"};
 constexpr std::string_view first_line = "interlock plan 1";
 constexpr std::string_view blanks = " \t\r";
 
@@ -149,6 +150,7 @@ class PlanReader {
     }
     if (key == "heads") plan_.heads = choice(key, value, "needed", HeadPolicy::needed, "all", HeadPolicy::all);
     if (key == "norm_over_model") plan_.norm_over_model = choice(key, value, "yes", true, "no", false);
+    if (key == "tied") plan_.tied = choice(key, value, "yes", true, "no", false);
     if (key == "evaluation") plan_.evaluation = choice(key, value, "yes", true, "no", false);
     if (key == "schedule") plan_.schedule = value;
     if (key == "rule") name_ = value;
@@ -226,12 +228,12 @@ void append_matrix(const Matrix& weights, std::string& out) {
 
 std::string print_plan(const Plan& plan) {
   const PlanShape& shape = plan.shape;
-  std::string out = message(first_line, "\nstages ", shape.stages, "\nranks ", shape.ranks, "\nreplicas ",
-                            shape.replicas, "\nmicrobatches ", shape.microbatches, "\nplacement ",
-                            shape.placement == Placement::contiguous ? "contiguous" : "interleaved", "\nschedule ",
-                            plan.schedule, "\nheads ", plan.heads == HeadPolicy::needed ? "needed" : "all",
-                            "\nnorm_over_model ", plan.norm_over_model ? "yes" : "no", "\nevaluation ",
-                            plan.evaluation ? "yes" : "no", "\nrule ", plan.rule.name, "\n");
+  std::string out = message(
+      first_line, "\nstages ", shape.stages, "\nranks ", shape.ranks, "\nreplicas ", shape.replicas, "\nmicrobatches ",
+      shape.microbatches, "\nplacement ", shape.placement == Placement::contiguous ? "contiguous" : "interleaved",
+      "\nschedule ", plan.schedule, "\nheads ", plan.heads == HeadPolicy::needed ? "needed" : "all",
+      "\nnorm_over_model ", plan.norm_over_model ? "yes" : "no", "\ntied ", plan.tied ? "yes" : "no", "\nevaluation ",
+      plan.evaluation ? "yes" : "no", "\nrule ", plan.rule.name, "\n");
   if (!plan.rule.frozen.empty()) out += "frozen";
   for (int stage : plan.rule.frozen) out += message(" ", stage);
   if (!plan.rule.frozen.empty()) out += '\n';

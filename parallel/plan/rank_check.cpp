@@ -26,7 +26,7 @@ class RankCheck {
 
   std::optional<PlanFault> find() {
     for (rank_ = 0; rank_ < plan_.shape.ranks; ++rank_) {
-      norm_done_ = false;
+      norm_done_ = tied_done_ = false;
       const std::vector<Action>& actions = plan_.ranks[rank_];
       for (size_t i = 0; i < actions.size(); ++i) {
         const std::string reason = look_at(actions[i]);
@@ -61,9 +61,7 @@ class RankCheck {
   }
 
   std::string look_at_form(const Action& action) const {
-    const bool step =
-        action.kind == Kind::reduce_gradient || action.kind == Kind::reduce_norm || action.kind == Kind::update;
-    if (!step && (action.microbatch < 0 || action.microbatch >= plan_.shape.microbatches)) {
+    if (!is_closing(action.kind) && (action.microbatch < 0 || action.microbatch >= plan_.shape.microbatches)) {
       return message(text(action), ": there is no microbatch ", action.microbatch, ", they are 0 to ",
                      plan_.shape.microbatches - 1);
     }
@@ -149,8 +147,9 @@ class RankCheck {
     if (!(mark & made))
       return message(text(action), " sends ", name_of(need, action), ", which is made later or never");
     if (mark & sent) return message(text(action), " sends ", name_of(need, action), " a second time");
-    if (norm_done_)
-      return message(text(action), " comes after REDUCE_NORM: a rank may wait there for one that waits for this");
+    if (norm_done_ || tied_done_)
+      return message(text(action), " comes after ", norm_done_ ? "REDUCE_NORM" : "REDUCE_TIED",
+                     ": a rank may wait there for one that waits for this");
     mark |= sent;
     return "";
   }
@@ -173,6 +172,7 @@ class RankCheck {
     const std::string word = text(action);
     if (plan_.evaluation) return message(word, " does not belong into an evaluation");
     if (action.kind == Kind::reduce_norm) return look_at_norm(action);
+    if (action.kind == Kind::reduce_tied) return look_at_tied(action);
     if (!trains(plan_, action.stage)) return message(word, ": stage ", action.stage, " has nothing that learns");
     if (stage.updated) return message(word, " comes after ", action.stage, "U");
     if (stage.computed < due(action.stage)) {
@@ -185,6 +185,7 @@ class RankCheck {
       return "";
     }
     if (plan_.shape.replicas > 1 && !stage.reduced) return message(word, " comes before ", action.stage, "REDUCE_GRAD");
+    if (is_tied(plan_, action.stage) && !tied_done_) return message(word, " comes before REDUCE_TIED");
     if (plan_.norm_over_model && !norm_done_) return message(word, " comes before REDUCE_NORM");
     stage.updated = true;
     return "";
@@ -198,12 +199,40 @@ class RankCheck {
     if (action.stage != own.front()) return message(word, " must name the rank's lowest stage, ", own.front());
     if (norm_done_) return message(word, " comes twice");
     for (int stage : own) {
-      const bool reduced = stages_[stage].reduced || plan_.shape.replicas == 1 || !trains(plan_, stage);
-      if (stages_[stage].computed < due(stage) || !reduced)
-        return message(word, " comes before stage ", stage, " is done");
+      if (!is_done(stage)) return message(word, " comes before stage ", stage, " is done");
     }
+    if (first_tied(own) >= 0 && !tied_done_) return message(word, " comes before REDUCE_TIED");
     norm_done_ = true;
     return "";
+  }
+
+  // The rank meets one other there: nothing that somebody may wait for comes later.
+  std::string look_at_tied(const Action& action) {
+    const std::string word = text(action);
+    const std::vector<int> own = plan_.shape.stages_of(rank_);
+    if (first_tied(own) < 0) return message(word, ": no tied tensor is on this rank");
+    if (action.stage != first_tied(own))
+      return message(word, " must name the rank's lowest tied stage, ", first_tied(own));
+    if (tied_done_) return message(word, " comes twice");
+    for (int stage : own) {
+      if (!is_done(stage)) return message(word, " comes before stage ", stage, " is done");
+    }
+    tied_done_ = true;
+    return "";
+  }
+
+  // The lowest of these stages that holds the tied tensor; -1: none.
+  int first_tied(const std::vector<int>& own) const {
+    for (int stage : own) {
+      if (is_tied(plan_, stage)) return stage;
+    }
+    return -1;
+  }
+
+  // All its compute made, its gradients summed.
+  bool is_done(int stage) const {
+    const bool reduced = stages_[stage].reduced || plan_.shape.replicas == 1 || !trains(plan_, stage);
+    return stages_[stage].computed >= due(stage) && reduced;
   }
 
   // Parts a stage makes in a whole step.
@@ -216,6 +245,8 @@ class RankCheck {
       if (std::string reason = missing_send(stage); !reason.empty()) return reason;
       if (trains(plan_, stage) && !stages_[stage].updated) return message(stage, "U is missing");
     }
+    if (first_tied(plan_.shape.stages_of(rank_)) >= 0 && !tied_done_)
+      return message("REDUCE_TIED is missing: the rank at the other end would wait for it for ever");
     const bool norm_due = plan_.norm_over_model && !plan_.evaluation;
     if (norm_due && !norm_done_) return message("REDUCE_NORM is missing: the other ranks would wait for it for ever");
     return "";
@@ -277,7 +308,7 @@ class RankCheck {
   std::vector<uint8_t> marks_;
   std::vector<StageState> stages_;
   int rank_ = 0;
-  bool norm_done_ = false;
+  bool norm_done_ = false, tied_done_ = false;
 };
 
 }  // namespace

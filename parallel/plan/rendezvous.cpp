@@ -3,6 +3,8 @@
 
 #include "parallel/plan/rendezvous.h"
 
+#include <algorithm>
+
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -18,6 +20,7 @@ bool is_well_formed(const Plan& plan, const Action& action) {
   int streams = -1;  // -1: the kind names no stream
   switch (action.kind) {
     case Kind::reduce_gradient:
+    case Kind::reduce_tied:
     case Kind::reduce_norm:
     case Kind::update:
       return action.microbatch == -1 && action.stream == -1;
@@ -93,7 +96,7 @@ bool Rendezvous::perform(int rank, const Action& action) {
     wake(to, value);
     return true;
   }
-  if (action.kind == Kind::reduce_norm) return meet_all(rank);
+  if (action.kind == Kind::reduce_norm || action.kind == Kind::reduce_tied) return meet(rank, action.kind);
   if (action.kind > Kind::backward) return true;
   if (!has_what_it_needs(rank, action)) return false;
   visit_made(action, [&](int part) { marks_[values_.at(action.stage, part, action.microbatch)] |= made; });
@@ -114,14 +117,30 @@ bool Rendezvous::has_what_it_needs(int rank, const Action& action) {
   return all;
 }
 
-bool Rendezvous::meet_all(int rank) {
-  if (!states_[rank].at_norm && ++at_norm_ == plan_.shape.ranks) {
-    for (int other = 0; other < plan_.shape.ranks; ++other) {
-      if (other != rank) awake_.push_back(other);
+Rendezvous::Meeting& Rendezvous::meeting(Kind kind) { return kind == Kind::reduce_norm ? norm_ : tied_; }
+
+bool Rendezvous::meet(int rank, Kind kind) {
+  Meeting& here = meeting(kind);
+  if (here.present.empty()) {
+    here.present.assign(states_.size(), false);
+    here.missing = static_cast<int>(states_.size());
+    if (kind == Kind::reduce_tied) {
+      const int first = rank_of_.front(), last = rank_of_.back();
+      here.present.assign(states_.size(), true);
+      here.present[first] = here.present[last] = false;
+      here.missing = first == last ? 1 : 2;
     }
   }
-  states_[rank].at_norm = true;
-  return at_norm_ == plan_.shape.ranks;
+  if (!here.present[rank]) {
+    here.present[rank] = true;
+    if (--here.missing == 0) {
+      for (int other = 0; other < plan_.shape.ranks; ++other) {
+        if (other != rank) awake_.push_back(other);
+      }
+    }
+  }
+  states_[rank].meets = here.missing == 0 ? nullptr : &here;
+  return here.missing == 0;
 }
 
 void Rendezvous::wake(int rank, int64_t value) {
@@ -130,18 +149,16 @@ void Rendezvous::wake(int rank, int64_t value) {
 
 int Rendezvous::waits_for(int rank) const {
   const RankState& state = states_[rank];
-  if (state.waits_for >= 0 || !state.at_norm || at_norm_ == plan_.shape.ranks) return state.waits_for;
-  for (int other = 0; other < plan_.shape.ranks; ++other) {
-    if (!states_[other].at_norm) return other;
-  }
-  return -1;
+  if (state.waits_for >= 0 || state.meets == nullptr || state.meets->missing == 0) return state.waits_for;
+  const auto absent = std::find(state.meets->present.begin(), state.meets->present.end(), false);
+  return static_cast<int>(absent - state.meets->present.begin());
 }
 
 std::string Rendezvous::reason(int rank) const {
   const int other = waits_for(rank);
   if (other < 0) return "";
   const Action& action = plan_.ranks[rank][position(rank)];
-  if (action.kind == Kind::reduce_norm) return message("waits for rank ", other, " at REDUCE_NORM");
+  if (is_closing(action.kind)) return message("waits for rank ", other, " at ", text_of(action.kind));
   if (is_send(action.kind)) {
     Action receive = action;
     const bool forward = action.kind == Kind::send_forward;

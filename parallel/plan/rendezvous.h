@@ -27,17 +27,23 @@ class Rendezvous {
   std::string reason(int rank) const;
 
  private:
+  // An action that ends when every rank that takes part has come to it.
+  struct Meeting {
+    std::vector<bool> present;  // per rank; those that take no part count as present
+    int missing = 0;
+  };
   struct RankState {
     int64_t position = 0;
     int waits_for = -1;
-    int64_t value = -1;  // the value it waits for, when it waits for one
-    bool at_norm = false;
+    int64_t value = -1;              // the value it waits for, when it waits for one
+    const Meeting* meets = nullptr;  // where it waits for others
   };
 
   void go_on(int rank);
   bool perform(int rank, const Action& action);
   bool has_what_it_needs(int rank, const Action& action);
-  bool meet_all(int rank);
+  Meeting& meeting(Kind kind);
+  bool meet(int rank, Kind kind);
   void wake(int rank, int64_t value);
   int64_t value_of(const Need& need, int microbatch) const { return values_.at(need.stage, need.part, microbatch); }
 
@@ -49,7 +55,7 @@ class Rendezvous {
   std::vector<uint8_t> marks_;  // per value
   std::vector<RankState> states_;
   std::vector<int> awake_;
-  int at_norm_ = 0;  // ranks that have come to REDUCE_NORM
+  Meeting norm_, tied_;
 };
 
 }  // namespace interlock

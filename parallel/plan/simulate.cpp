@@ -54,7 +54,8 @@ class Simulator {
     step_ = step;
     std::fill(sent_.begin(), sent_.end(), unknown);
     std::fill(posted_.begin(), posted_.end(), unknown);
-    at_norm_ = 0;
+    norm_ = {plan_.shape.ranks, std::vector<bool>(ranks_.size(), false)};
+    tied_ = {rank_of_.front() == rank_of_.back() ? 1 : 2, std::vector<bool>(ranks_.size(), false)};
     for (RankState& rank : ranks_) rank.position = 0;
     for (size_t rank = ranks_.size(); rank-- > 0;) awake_.push_back(static_cast<int>(rank));
     while (!awake_.empty()) {
@@ -84,7 +85,11 @@ class Simulator {
     int64_t position = 0;
     double clock = 0;
     int64_t waits_for = -1;  // a value
-    bool at_norm = false;
+  };
+  // An action that ends when the last of its ranks has come to it.
+  struct Meeting {
+    int missing = 0;
+    std::vector<bool> present;
   };
   // The two messages before the next one: their values while this step lasts, or when their receives were posted.
   struct Lane {
@@ -111,7 +116,7 @@ class Simulator {
       wake(rank_of_[need.stage], value);
       return true;
     }
-    if (action.kind == Kind::reduce_norm) return meet_all(rank);
+    if (action.kind == Kind::reduce_norm || action.kind == Kind::reduce_tied) return meet(rank, action.kind);
     if (action.kind <= Kind::backward && !wait_for_needs(rank, state, action)) return false;
     const double begin = state.clock;
     state.clock += cost_of(action, costs_.stages[action.stage]);
@@ -157,16 +162,22 @@ class Simulator {
     return true;
   }
 
-  bool meet_all(int rank) {
-    if (at_norm_ == plan_.shape.ranks) return true;
-    if (!ranks_[rank].at_norm) ++at_norm_;
-    ranks_[rank].at_norm = true;
-    if (at_norm_ < plan_.shape.ranks) return false;
-    const double all_there = latest();
-    for (int other = 0; other < plan_.shape.ranks; ++other) {
+  bool meet(int rank, Kind kind) {
+    Meeting& here = kind == Kind::reduce_norm ? norm_ : tied_;
+    if (here.present[rank]) return here.missing == 0;
+    here.present[rank] = true;
+    if (--here.missing > 0) return false;
+    double all_there = 0;
+    for (size_t other = 0; other < ranks_.size(); ++other) {
+      if (here.present[other]) all_there = std::max(all_there, ranks_[other].clock);
+    }
+    // The tied tensors' gradients cross in both directions at once.
+    if (kind == Kind::reduce_tied && rank_of_.front() != rank_of_.back())
+      all_there += costs_.latency + costs_.tied_bytes * costs_.seconds_per_byte;
+    for (size_t other = 0; other < ranks_.size(); ++other) {
+      if (!here.present[other]) continue;
       ranks_[other].clock = all_there;
-      ranks_[other].at_norm = false;
-      if (other != rank) awake_.push_back(other);
+      if (static_cast<int>(other) != rank) awake_.push_back(static_cast<int>(other));
     }
     return true;
   }
@@ -191,7 +202,7 @@ class Simulator {
   std::vector<Lane> lanes_;            // per part
   std::vector<RankState> ranks_;
   std::vector<int> awake_;
-  int at_norm_ = 0;
+  Meeting norm_, tied_;
   int step_ = 0;
 };
 

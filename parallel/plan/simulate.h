@@ -9,17 +9,20 @@ namespace interlock {
 
 struct StageCosts {  // seconds (or units) per microbatch, and bytes
   double forward = 1, input_gradient = 1,
-         weight_gradient = 1;   // W takes input_gradient + weight_gradient: it walks the body too
-  double loss = 0;              // head forward and backward
-  double update = 0;            // per step
-  double message_bytes = 0;     // of one activation or gradient over the boundary above this stage
-  double activation_bytes = 0;  // saved per microbatch alive
-  double fixed_bytes = 0;       // parameters, gradients, optimizer state, head
+         weight_gradient = 1;     // W takes input_gradient + weight_gradient: it walks the body too
+  double loss = 0;                // head forward and backward
+  double update = 0;              // per step
+  double message_bytes = 0;       // of one activation or gradient over the boundary above this stage
+  double activation_bytes = 0;    // saved per microbatch alive
+  double fixed_bytes = 0;         // parameters, gradients, optimizer state, head
+  double working_bytes = 0;       // beside all that is kept, while the stage passes back
+  double loss_working_bytes = 0;  // and while its head runs
 };
 
 struct SimulationCosts {
   std::vector<StageCosts> stages;
   double seconds_per_byte = 0, latency = 0;  // of a message between ranks
+  double tied_bytes = 0;                     // of the gradient that first and last stage exchange
   // Forward, input gradient and weight gradient of every stage 1, heads, updates and messages 0.
   static SimulationCosts unit(int stages);
 };

@@ -4,6 +4,7 @@
 // the same order.
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +12,14 @@
 #include "parallel/transport/transport.h"
 
 namespace interlock {
+
+// A sum over members that goes on in the background. Members begin their reductions in the same order.
+class Reduction {
+ public:
+  virtual ~Reduction() = default;
+  virtual bool advance() = 0;  // does what can be done without waiting; true when the values are summed
+  virtual void finish() = 0;   // waits until they are
+};
 
 class Group {
  public:
@@ -23,7 +32,13 @@ class Group {
   // Each member sums its share of the elements and sends it to the others.
   void all_reduce(std::span<float> values);
   void all_reduce(std::span<double> values);
+  // The same sum, bit for bit, while the caller goes on; `values` stay untouched until it is done. Reductions are
+  // advanced and finished in the order in which they began.
+  std::unique_ptr<Reduction> begin_all_reduce(std::span<float> values);
+  std::unique_ptr<Reduction> begin_all_reduce(std::span<double> values);
   void broadcast(std::span<std::byte> bytes, int root);
+  // The bytes of member `from`, on member `to`; "" on the others (and on `from`). All members call it.
+  std::string collect(const std::string& bytes, int from, int to);
   std::vector<std::string> all_gather(const std::string& bytes);  // in group order; sizes may differ
   // size() x values.size(), in group order; sizes are equal on all members.
   std::vector<double> all_gather(std::span<const double> values);
@@ -31,14 +46,16 @@ class Group {
 
  private:
   template <class T>
-  void reduce(std::span<T> values);
-  MessageHeader header(uint64_t bytes);
+  class Sum;
+  MessageHeader header(uint64_t bytes, int phase = 0) const;
 
   Transport& transport_;
   std::vector<int> members_;
   int number_, position_ = -1;
   uint64_t run_;
   int64_t operation_ = 0;
+  int64_t sums_sent_ = 0;  // reductions whose second phase has begun here
+  int64_t reductions_ = 0;
 };
 
 }  // namespace interlock

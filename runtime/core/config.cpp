@@ -163,6 +163,14 @@ std::vector<int64_t> Section::integers(const std::string& key, const std::vector
   return values;
 }
 
+std::vector<double> Section::numbers(const std::string& key, const std::vector<double>& fallback) const {
+  std::vector<double> values = fallback;
+  if (const auto* node = document_->find(child_path(path_, key)))
+    values = list_of<double>(*document_, child_path(path_, key), *node, "a list of numbers, as [1, 0.5],", read_number);
+  document_->ask_value(path_, key, printed(values, toml_number));
+  return values;
+}
+
 std::vector<std::vector<double>> Section::matrix(const std::string& key,
                                                  const std::vector<std::vector<double>>& fallback) const {
   std::vector<std::vector<double>> rows = fallback;
@@ -214,6 +222,7 @@ Section Config::section(const std::string& name) const {
 
 void Config::reject_unknown() const { document_->reject_unknown(); }
 std::string Config::resolved() const { return document_->resolved(); }
+std::map<std::string, std::string> Config::resolved_values() const { return document_->resolved_values(); }
 const std::string& Config::file() const { return document_->file; }
 
 }  // namespace interlock

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,6 +31,7 @@ class Section {
   bool flag(const std::string& key, bool fallback) const;
   std::vector<std::string> texts(const std::string& key, const std::vector<std::string>& fallback) const;
   std::vector<int64_t> integers(const std::string& key, const std::vector<int64_t>& fallback) const;
+  std::vector<double> numbers(const std::string& key, const std::vector<double>& fallback) const;
   std::vector<std::vector<double>> matrix(const std::string& key,
                                           const std::vector<std::vector<double>>& fallback) const;
   bool is_text(const std::string& key) const;                   // for keys that take a word or a list
@@ -55,6 +57,8 @@ class Config {
   void reject_unknown() const;
   // All keys asked for so far with their values, as TOML that from_text reads back to the same.
   std::string resolved() const;
+  // The same as a map: "section.key", or "section.table[0].key", to the value as TOML.
+  std::map<std::string, std::string> resolved_values() const;
   const std::string& file() const;
 
  private:

@@ -159,4 +159,12 @@ std::string ConfigDocument::resolved() const {
   return text;
 }
 
+std::map<std::string, std::string> ConfigDocument::resolved_values() const {
+  const std::lock_guard lock(mutex);
+  std::map<std::string, std::string> all;
+  for (const auto& section : asked)
+    for (const auto& [key, value] : section.values) all[child_path(section.path, key)] = value;
+  return all;
+}
+
 }  // namespace interlock

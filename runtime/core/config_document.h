@@ -43,6 +43,7 @@ struct ConfigDocument {
 
   void reject_unknown() const;
   std::string resolved() const;
+  std::map<std::string, std::string> resolved_values() const;
 
  private:
   Asked& asked_of(const std::string& path);

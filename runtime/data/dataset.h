@@ -30,13 +30,15 @@ class Dataset {
   // How many targets those samples predict, without building them.
   virtual int64_t predicted(Split split, std::span<const int64_t> numbers) const = 0;
   // Size of the vocabulary (or number of classes) the targets come from, and of the inputs (features; tokens: the
-  // vocabulary).
+  // vocabulary). 0 while it is not known: before open(), when the tokenizer is not where the settings say.
   virtual int64_t classes() const = 0;
   virtual int64_t features() const = 0;
   // Tokens (or features' samples) in one sample at most: what throughput counts. Text: sequence_length; else 1.
   virtual int64_t sample_length() const = 0;
   // The share of those tokens that is predicted, for the cost of readouts.
   virtual double predicted_share() const { return 1.0; }
+  // The token that stands in masked places of the inputs; -1: no place is masked.
+  virtual int64_t mask_token() const { return -1; }
   // Mean loss in nats per target of the best constant prediction (unigram frequencies of the training split), scored on
   // the targets of held-out samples 0..count-1.
   virtual double unigram_baseline(int64_t count) const = 0;
@@ -49,6 +51,8 @@ struct DatasetSettings {
   Section objective;  // [objective]
   Section tokenizer;  // [tokenizer]
   uint64_t seed = 1;
+  // false: only the held-out split is asked for. Then data.paths may be empty, and data.validation_paths of any length.
+  bool training = true;
 };
 
 using Datasets = Registry<Dataset, const DatasetSettings&>;

@@ -5,10 +5,15 @@
 #include <algorithm>
 #include <cassert>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 namespace interlock {
 namespace {
+
+// More samples in one microbatch, or in one step, are a mistake in a config: a million samples of 64 tokens take 1 GiB
+// for their numbers, tokens and targets alone. Checked before anything of that size is asked from memory.
+constexpr int64_t most_in_microbatch = int64_t{1} << 20, most_in_step = int64_t{1} << 40;
 
 std::vector<int64_t> numbers_from(int64_t first, int64_t count) {
   std::vector<int64_t> numbers(static_cast<size_t>(count));
@@ -16,19 +21,89 @@ std::vector<int64_t> numbers_from(int64_t first, int64_t count) {
   return numbers;
 }
 
+void check_shape(const BatchShape& shape) {
+  assert(shape.replicas >= 1 && shape.microbatches >= 1 && shape.microbatch_size >= 1);
+  if (shape.microbatch_size > most_in_microbatch) {
+    throw Error(ExitCode::config, message("parallel.microbatch_size ", shape.microbatch_size, " is more than ",
+                                          most_in_microbatch, " samples; use more microbatches instead"));
+  }
+  int64_t samples = 0;
+  if (__builtin_mul_overflow(shape.replicas, shape.microbatches, &samples) ||
+      __builtin_mul_overflow(samples, shape.microbatch_size, &samples) || samples > most_in_step) {
+    throw Error(ExitCode::config,
+                message("a step of ", shape.replicas, " replicas x ", shape.microbatches, " microbatches x ",
+                        shape.microbatch_size, " samples is more than ", most_in_step, " samples"));
+  }
+}
+
+void check_phases(const std::vector<BatchPhase>& phases, int64_t most) {
+  int64_t before = 0;
+  for (const BatchPhase& phase : phases) {
+    if (phase.at_step <= before) {
+      throw Error(ExitCode::config, message("the phases of the batch size must begin at ascending steps from 1 on: ",
+                                            phase.at_step, " stands after ", before));
+    }
+    if (phase.microbatches < 1 || phase.microbatches > most) {
+      throw Error(ExitCode::config,
+                  message("the phase of the batch size at step ", phase.at_step, " has ", phase.microbatches,
+                          " microbatches; 1 to ", most, " (parallel.microbatches) are possible"));
+    }
+    before = phase.at_step;
+  }
+}
+
 }  // namespace
 
+Loader::Loader(std::shared_ptr<const Dataset> dataset, BatchShape shape, std::vector<BatchPhase> phases,
+               DataPosition start)
+    : dataset_(std::move(dataset)), shape_(shape), phases_(std::move(phases)), start_(start) {
+  assert(start_.step >= 0 && start_.samples >= 0);
+  check_shape(shape_);
+  check_phases(phases_, shape_.microbatches);
+  if (phases_.empty() || phases_.front().at_step > 1) phases_.insert(phases_.begin(), {1, shape_.microbatches});
+}
+
+int64_t Loader::microbatches(int64_t step) const {
+  assert(step >= 1);
+  const auto after = std::upper_bound(phases_.begin(), phases_.end(), step,
+                                      [](int64_t number, const BatchPhase& phase) { return number < phase.at_step; });
+  return std::prev(after)->microbatches;
+}
+
+int64_t Loader::samples_per_step(int64_t step) const {
+  return shape_.replicas * microbatches(step) * shape_.microbatch_size;
+}
+
+int64_t Loader::first_sample(int64_t step) const {
+  assert(step > start_.step);
+  int64_t total = start_.samples;
+  for (size_t i = 0; i < phases_.size(); ++i) {  // those steps of each phase that lie between the start and this one
+    const int64_t begin = std::max(phases_[i].at_step, start_.step + 1);
+    const int64_t end = i + 1 < phases_.size() ? std::min(phases_[i + 1].at_step, step) : step;
+    if (end <= begin) continue;
+    int64_t samples = 0;
+    if (__builtin_mul_overflow(end - begin, samples_per_step(begin), &samples) ||
+        __builtin_add_overflow(total, samples, &total)) {
+      throw Error(ExitCode::config, message("the samples before step ", step, " are more than can be numbered"));
+    }
+  }
+  return total;
+}
+
 Batch Loader::training(int64_t step, int64_t replica, int64_t microbatch) const {
-  assert(step >= 1 && replica >= 0 && replica < shape_.replicas && microbatch >= 0 && microbatch < shape_.microbatches);
-  const int64_t first =
-      (step - 1) * shape_.samples_per_step() + (replica * shape_.microbatches + microbatch) * shape_.microbatch_size;
+  assert(replica >= 0 && replica < shape_.replicas && microbatch >= 0 && microbatch < microbatches(step));
+  const int64_t first = first_sample(step) + (replica * microbatches(step) + microbatch) * shape_.microbatch_size;
   return dataset_->batch(Split::training, numbers_from(first, shape_.microbatch_size));
 }
 
 int64_t Loader::training_targets(int64_t step) const {
-  assert(step >= 1);
-  const int64_t per_step = shape_.samples_per_step();
-  return dataset_->predicted(Split::training, numbers_from((step - 1) * per_step, per_step));
+  constexpr int64_t at_once = 4096;  // keeps the numbers of a huge step in the cache
+  const int64_t first = first_sample(step), samples = samples_per_step(step);
+  int64_t targets = 0;
+  for (int64_t done = 0; done < samples; done += at_once) {
+    targets += dataset_->predicted(Split::training, numbers_from(first + done, std::min(at_once, samples - done)));
+  }
+  return targets;
 }
 
 int64_t Loader::held_out_microbatches(int64_t limit) const {

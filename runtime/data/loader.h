@@ -3,6 +3,7 @@
 // make the same global batch, and independent of the number of steps.
 
 #include <memory>
+#include <vector>
 
 #include "runtime/data/dataset.h"
 
@@ -13,14 +14,35 @@ struct BatchShape {
   int64_t samples_per_step() const { return replicas * microbatches * microbatch_size; }
 };
 
+// From step `at_step` on, until the next phase, a step has so many microbatches: a ramp of the batch size.
+struct BatchPhase {
+  int64_t at_step = 1;
+  int64_t microbatches = 1;
+};
+
+// Where a run goes on: `samples` were consumed through `step`. A resumed run may have another global batch.
+struct DataPosition {
+  int64_t step = 0, samples = 0;
+};
+
 class Loader {
  public:
-  Loader(std::shared_ptr<const Dataset> dataset, BatchShape shape) : dataset_(std::move(dataset)), shape_(shape) {}
+  // Steps before the first phase have the microbatches of `shape`, which are also the most a phase may have.
+  // Error(config) for phases that do not ascend or do not fit, and for a batch that no machine holds.
+  Loader(std::shared_ptr<const Dataset> dataset, BatchShape shape, std::vector<BatchPhase> phases = {},
+         DataPosition start = {});
 
-  // Steps count from 1, replicas and microbatches from 0.
+  // Steps count from 1 and come after the start, replicas and microbatches count from 0.
   Batch training(int64_t step, int64_t replica, int64_t microbatch) const;
   // Targets predicted in all microbatches of all replicas of a step: the divisor of its loss.
   int64_t training_targets(int64_t step) const;
+  int64_t microbatches(int64_t step) const;  // of each replica
+  int64_t samples_per_step(int64_t step) const;
+  // The number of a step's first sample: how many were consumed before it, those before the start included. Also for
+  // step start.step + 1 .. any, so that first_sample(step + 1) is the position to save after a step. Error(config)
+  // beyond 2^63.
+  int64_t first_sample(int64_t step) const;
+
   // Held-out microbatch i of microbatch_size samples; the last may be smaller. `limit` bounds the samples used.
   int64_t held_out_microbatches(int64_t limit) const;
   Batch held_out(int64_t limit, int64_t i) const;
@@ -32,6 +54,8 @@ class Loader {
  private:
   std::shared_ptr<const Dataset> dataset_;
   BatchShape shape_;
+  std::vector<BatchPhase> phases_;  // by step, the first at step 1
+  DataPosition start_;
 };
 
 }  // namespace interlock

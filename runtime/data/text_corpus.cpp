@@ -97,10 +97,11 @@ std::vector<FileCut> split_corpus(const std::vector<CorpusFile>& files, const st
 }
 
 TextCorpus::TextCorpus(const CorpusRequest& request)
-    : sample_bytes_(request.sample_bytes), files_(find_corpus_files(request.paths, "data.paths")) {
+    : sample_bytes_(request.sample_bytes),
+      files_(request.paths.empty() ? std::vector<CorpusFile>() : find_corpus_files(request.paths, "data.paths")) {
   int64_t bytes = 0;
   for (const CorpusFile& file : files_) bytes += file.size;
-  if (bytes < sample_bytes_) {
+  if (!request.paths.empty() && bytes < sample_bytes_) {
     throw Error(ExitCode::bad_input, message("data.paths: the corpus has ", bytes, " bytes, one sequence takes ",
                                              sample_bytes_, " (data.sequence_length - 2): ", join(request.paths)));
   }
@@ -134,7 +135,7 @@ void TextCorpus::take_validation(const CorpusRequest& request) {
       add(training_, i, 0, chunks_of(files_[i].size, sample_bytes_));
     }
   }
-  if (training_.samples == 0) {
+  if (training_.samples == 0 && !request.paths.empty()) {
     throw Error(ExitCode::bad_input,
                 "data.paths: every file is also in data.validation_paths, nothing is left to train on");
   }

@@ -3,6 +3,7 @@
 // documents begin), mapped and never loaded. fairseq's variant of the index is read, not written. Torch-free.
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -30,11 +31,13 @@ class TokenFile {
 // commit() only temporary files exist; both get their names then, the index last, so that an index never lacks its ids.
 class TokenFileWriter {
  public:
-  // A vocabulary below 65,500 is stored as uint16, else int32, as Megatron's writer does.
-  TokenFileWriter(const std::string& prefix, int64_t vocabulary);
+  // A vocabulary below 65,500 is stored as uint16, else int32, as Megatron's writer does. An index holds lengths in 31
+  // bits, so that a longer document becomes several sequences.
+  TokenFileWriter(const std::string& prefix, int64_t vocabulary,
+                  int64_t longest_sequence = std::numeric_limits<int32_t>::max());
   ~TokenFileWriter();  // removes the temporary files when commit() was not reached
   TokenFileWriter(const TokenFileWriter&) = delete;
-  // One document, one sequence; may be empty.
+  // One document, one sequence; may be empty. Ids must be below the vocabulary.
   void add(std::span<const int32_t> ids);
   // The same in parts, for a document that is not held as a whole: all parts, then end_document().
   void add_part(std::span<const int32_t> ids);

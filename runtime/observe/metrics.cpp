@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "runtime/observe/output_file.h"
 #include "runtime/observe/tensorboard.h"
+#include "runtime/storage/atomic_file.h"
 
 namespace interlock {
 namespace {
@@ -38,6 +40,20 @@ std::string json_line(const StepMetrics& metrics) {
   return line.dump() + "\n";
 }
 
+// The whole lines of steps 1 to `done`. A process that was killed may have left a piece of a line, and lines of steps
+// that are done again.
+std::string lines_through(const std::string& path, int64_t done) {
+  std::ifstream file(path);
+  std::string kept;
+  for (std::string line; std::getline(file, line) && !file.eof();) {
+    const nlohmann::json parsed = nlohmann::json::parse(line, nullptr, false);
+    if (parsed.is_object() && parsed.contains("step") && parsed["step"].is_number_integer() &&
+        parsed["step"].get<int64_t>() <= done)
+      kept += line + "\n";
+  }
+  return kept;
+}
+
 std::vector<std::pair<std::string, double>> scalars(const StepMetrics& metrics) {
   std::vector<std::pair<std::string, double>> all = {{"loss", metrics.loss}};
   for (const auto& [stage, loss] : metrics.losses) all.emplace_back("loss/" + std::to_string(stage), loss);
@@ -52,14 +68,18 @@ std::vector<std::pair<std::string, double>> scalars(const StepMetrics& metrics) 
 }  // namespace
 
 struct MetricsWriter::State {
-  State(const std::string& lines_path, const std::string& events_path) : lines(lines_path), events(events_path) {}
+  State(const std::string& lines_path, const std::string& events_path, OutputFile::Start start)
+      : lines(lines_path, 0, start), events(events_path) {}
   OutputFile lines, events;
 };
 
-MetricsWriter::MetricsWriter(const std::string& folder) {
+MetricsWriter::MetricsWriter(const std::string& folder, int64_t done) {
   const auto seconds = static_cast<int64_t>(wall_time());
   const std::string events = folder + "/events.out.tfevents." + std::to_string(seconds) + "." + host_name();
-  state_ = std::make_unique<State>(folder + "/metrics.jsonl", events);
+  const std::string lines = folder + "/metrics.jsonl";
+  const std::string kept = done > 0 ? lines_through(lines, done) : "";
+  if (!kept.empty()) write_atomically(lines, kept);
+  state_ = std::make_unique<State>(lines, events, kept.empty() ? OutputFile::Start::empty : OutputFile::Start::end);
   state_->events.append(tensorboard_record(tensorboard_version_event(wall_time())));
 }
 

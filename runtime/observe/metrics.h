@@ -24,7 +24,8 @@ struct StepMetrics {
 class MetricsWriter {
  public:
   // Creates FOLDER/metrics.jsonl and FOLDER/events.out.tfevents.<time>.<host>. Each record is flushed when written.
-  explicit MetricsWriter(const std::string& folder);
+  // `done` > 0: the run goes on after that step; lines of metrics.jsonl up to it stay, later ones are dropped.
+  explicit MetricsWriter(const std::string& folder, int64_t done = 0);
   ~MetricsWriter();
   void write(const StepMetrics& metrics);  // Error(cannot_write) when the disk is full
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -11,9 +12,13 @@
 
 namespace interlock {
 
-OutputFile::OutputFile(std::string path, size_t buffer_bytes) : path_(std::move(path)), buffer_bytes_(buffer_bytes) {
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+OutputFile::OutputFile(std::string path, size_t buffer_bytes, Start start)
+    : path_(std::move(path)), buffer_bytes_(buffer_bytes) {
+  const int empty = start == Start::empty ? O_TRUNC : 0;
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | empty, 0644);
   if (descriptor_ < 0) fail("open");
+  // A device has no end, and nothing to go on with.
+  if (start == Start::end) written_ = std::max<off_t>(0, ::lseek(descriptor_, 0, SEEK_END));
 }
 
 OutputFile::~OutputFile() {

@@ -9,8 +9,9 @@ namespace interlock {
 
 class OutputFile {
  public:
-  // Creates or empties PATH. What is appended is held back until `buffer_bytes` have gathered; 0 writes through.
-  explicit OutputFile(std::string path, size_t buffer_bytes = 0);
+  enum class Start { empty, end };  // of a file that exists: it is emptied, or gone on with
+  // Creates PATH. What is appended is held back until `buffer_bytes` have gathered; 0 writes through.
+  explicit OutputFile(std::string path, size_t buffer_bytes = 0, Start start = Start::empty);
   ~OutputFile();  // closes; what is still held back is dropped, because only a caller can hear of a failure
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;

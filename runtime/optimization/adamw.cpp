@@ -1,11 +1,13 @@
 // AdamW (Loshchilov and Hutter, "Decoupled weight decay regularization", ICLR 2019), by LibTorch's fused kernel: one
 // pass over memory per parameter and step. It treats every element alone, so a parameter's bits do not depend on its
-// neighbours in the list.
+// neighbours in the list, nor on where it is cut.
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_adamw.h>
-#include <ATen/ops/zeros.h>
 
+#include <cmath>
+
+#include "runtime/optimization/moments.h"
 #include "runtime/optimization/optimizer.h"
 #include "runtime/optimization/parameter_groups.h"
 
@@ -14,62 +16,64 @@ namespace {
 
 class AdamW final : public Optimizer {
  public:
-  struct Config {
-    double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0.01;
-    static Config from(const Section& section) {
-      Config config;
-      config.beta1 = section.number("beta1", config.beta1, 0.0, 1.0);
-      config.beta2 = section.number("beta2", config.beta2, 0.0, 1.0);
-      config.epsilon = section.number("epsilon", config.epsilon, 0.0);
-      config.weight_decay = section.number("weight_decay", config.weight_decay, 0.0);
-      // Either would divide zero by zero: 1 - beta^t, or the root of a moment that is still zero.
-      if (config.beta1 == 1.0) section.refuse("beta1", "must be below 1, or no gradient is ever heard");
-      if (config.beta2 == 1.0) section.refuse("beta2", "must be below 1, or no gradient is ever heard");
-      if (config.epsilon == 0.0)
-        section.refuse("epsilon", "must be above 0, or a parameter without gradient becomes NaN");
-      return config;
-    }
-  };
-  explicit AdamW(const Config& config) : config_(config) {}
+  // Where epsilon joins the denominator. after: sqrt(v / (1 - beta2^t)) + epsilon, as published. fairseq: (sqrt(v) +
+  // epsilon) / sqrt(1 - beta2^t), as RoBERTa was trained: larger in the first steps.
+  enum class Epsilon { after, fairseq };
+
+  AdamW(const MomentSettings& settings, Epsilon placement) : settings_(settings), placement_(placement) {}
 
   void attach(std::vector<Parameter> parameters) override {
-    for (ParameterGroup& group : groups_by_decay(parameters, config_.weight_decay)) {
-      State state;
-      state.mean = zeros_like_each(group.values);
-      state.square = zeros_like_each(group.values);
-      // The kernel reads the step count of each parameter from a tensor; ours all count alike and share one.
-      state.count = at::zeros({}, group.values.front().options().dtype(at::kFloat).requires_grad(false));
-      state.counts.assign(group.values.size(), state.count);
-      state.group = std::move(group);
-      states_.push_back(std::move(state));
-    }
+    moments_ = zero_moments(parameters);
+    groups_ = groups_by_decay(parameters, settings_.weight_decay);
   }
 
   void step(double learning_rate) override {
     const at::NoGradGuard no_graph;
-    for (State& state : states_) {
-      state.count.add_(1);
-      at::_fused_adamw_(state.group.values, state.group.gradients, state.mean, state.square, {}, state.counts,
-                        learning_rate, config_.beta1, config_.beta2, state.group.weight_decay, config_.epsilon,
-                        /*amsgrad=*/false,
-                        /*maximize=*/false);
+    for (const Moment& moment : moments_) moment.count.add_(1);
+    for (const ParameterGroup& group : groups_) {
+      if (placement_ == Epsilon::after) {
+        update(group, 0, group.places.size(), settings_.epsilon, learning_rate);
+        continue;
+      }
+      for (size_t i = 0; i < group.places.size(); ++i) {
+        const double count = moments_[group.places[i]].count.item<double>();
+        const double epsilon = settings_.epsilon / std::sqrt(1 - std::pow(settings_.beta2, count));
+        update(group, i, i + 1, epsilon, learning_rate);
+      }
     }
   }
 
+  std::vector<std::string> state_names() const override { return moment_names(); }
+  std::vector<std::vector<at::Tensor>> state() const override { return listed_moments(moments_); }
+  bool elementwise() const override { return true; }
   double state_ratio() const override { return 2.0; }
 
  private:
-  struct State {
-    ParameterGroup group;
-    std::vector<at::Tensor> mean, square, counts;
-    at::Tensor count;
-  };
-  Config config_;
-  std::vector<State> states_;
+  // The parameters [begin, end) of a group.
+  void update(const ParameterGroup& group, size_t begin, size_t end, double epsilon, double learning_rate) {
+    std::vector<at::Tensor> values, gradients, means, squares, counts;
+    for (size_t i = begin; i < end; ++i) {
+      const Moment& moment = moments_[group.places[i]];
+      values.push_back(group.values[i]);
+      gradients.push_back(group.gradients[i]);
+      means.push_back(moment.mean);
+      squares.push_back(moment.square);
+      counts.push_back(moment.count);
+    }
+    at::_fused_adamw_(values, gradients, means, squares, {}, counts, learning_rate, settings_.beta1, settings_.beta2,
+                      group.weight_decay, epsilon, /*amsgrad=*/false, /*maximize=*/false);
+  }
+
+  MomentSettings settings_;
+  Epsilon placement_;
+  std::vector<Moment> moments_;
+  std::vector<ParameterGroup> groups_;
 };
 
 const Registration<Optimizer, const Section&> registered("adamw", [](const Section& section) {
-  return std::make_unique<AdamW>(AdamW::Config::from(section));
+  const bool fairseq = section.one_of("epsilon_placement", "after", {"after", "fairseq"}) == "fairseq";
+  return std::make_unique<AdamW>(MomentSettings::from(section, {}),
+                                 fairseq ? AdamW::Epsilon::fairseq : AdamW::Epsilon::after);
 });
 
 }  // namespace

@@ -8,13 +8,15 @@
 #include <numbers>
 
 #include "runtime/core/error.h"
+#include "runtime/optimization/presets.h"
 
 namespace interlock {
 
 LearningRate::Config LearningRate::Config::from(const Section& optimizer, int64_t total_steps) {
   Config config;
-  config.peak = optimizer.number("learning_rate", config.peak, 0.0);
-  config.warmup_steps = optimizer.integer("warmup_steps", config.warmup_steps, 0);
+  config.peak = optimizer.number("learning_rate", preset_number(optimizer, "learning_rate", config.peak), 0.0);
+  const double warmup = preset_number(optimizer, "warmup_steps", static_cast<double>(config.warmup_steps));
+  config.warmup_steps = optimizer.integer("warmup_steps", static_cast<int64_t>(warmup), 0);
   config.decay = optimizer.one_of("decay", config.decay, {"constant", "linear", "polynomial", "cosine"});
   config.power = optimizer.number("power", config.power, 0.0);
   config.floor = optimizer.number("floor", config.floor, 0.0, 1.0);

@@ -1,6 +1,5 @@
 #pragma once
-// Which parameters decay: matrices and tables do, biases and norms (fewer than 2 dimensions) do not. Private to this
-// room.
+// Parameters of one weight decay, as the lists that LibTorch's fused kernels take. Private to this room.
 
 #include <ATen/core/Tensor.h>
 
@@ -10,16 +9,13 @@
 
 namespace interlock {
 
-// Parameters of one weight decay, as the lists that LibTorch's fused kernels take.
 struct ParameterGroup {
   double weight_decay = 0;
   std::vector<at::Tensor> values, gradients;
+  std::vector<size_t> places;  // of each in the list attached
 };
 
 // Groups that hold something, in the order decaying, not decaying; none for no parameters.
 std::vector<ParameterGroup> groups_by_decay(const std::vector<Parameter>& parameters, double weight_decay);
-
-// Zeros of the shape of each value: the start of a moment.
-std::vector<at::Tensor> zeros_like_each(const std::vector<at::Tensor>& values);
 
 }  // namespace interlock

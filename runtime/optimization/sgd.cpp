@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_sgd.h>
+#include <ATen/ops/zeros_like.h>
 
 #include "runtime/optimization/optimizer.h"
 #include "runtime/optimization/parameter_groups.h"
@@ -24,33 +25,35 @@ class Sgd final : public Optimizer {
   explicit Sgd(const Config& config) : config_(config) {}
 
   void attach(std::vector<Parameter> parameters) override {
-    for (ParameterGroup& group : groups_by_decay(parameters, config_.weight_decay)) {
-      State state;
-      if (config_.momentum != 0.0) state.velocity = zeros_like_each(group.values);
-      state.group = std::move(group);
-      states_.push_back(std::move(state));
-    }
+    groups_ = groups_by_decay(parameters, config_.weight_decay);
+    velocities_.resize(parameters.size());
+    if (config_.momentum == 0.0) return;
+    for (size_t i = 0; i < parameters.size(); ++i) velocities_[i] = {at::zeros_like(parameters[i].value.detach())};
   }
 
   void step(double learning_rate) override {
     const at::NoGradGuard no_graph;
-    for (State& state : states_) {
+    for (const ParameterGroup& group : groups_) {
+      std::vector<at::Tensor> velocities;  // none without momentum
+      for (const size_t place : group.places)
+        velocities.insert(velocities.end(), velocities_[place].begin(), velocities_[place].end());
       // Velocities start at zero, so the first step needs no case of its own.
-      at::_fused_sgd_(state.group.values, state.group.gradients, state.velocity, state.group.weight_decay,
-                      config_.momentum, learning_rate, /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false,
-                      /*is_first_step=*/false);
+      at::_fused_sgd_(group.values, group.gradients, velocities, group.weight_decay, config_.momentum, learning_rate,
+                      /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false);
     }
   }
 
+  std::vector<std::string> state_names() const override {
+    return config_.momentum == 0.0 ? std::vector<std::string>{} : std::vector<std::string>{"velocity"};
+  }
+  std::vector<std::vector<at::Tensor>> state() const override { return velocities_; }
+  bool elementwise() const override { return true; }
   double state_ratio() const override { return config_.momentum != 0.0 ? 1.0 : 0.0; }
 
  private:
-  struct State {
-    ParameterGroup group;
-    std::vector<at::Tensor> velocity;
-  };
   Config config_;
-  std::vector<State> states_;
+  std::vector<ParameterGroup> groups_;
+  std::vector<std::vector<at::Tensor>> velocities_;  // per parameter: one, or none without momentum
 };
 
 const Registration<Optimizer, const Section&> registered("sgd", [](const Section& section) {

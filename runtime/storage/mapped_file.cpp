@@ -28,9 +28,11 @@ struct Descriptor {
 
 }  // namespace
 
-MappedFile::MappedFile(const std::string& path) {
+MappedFile::MappedFile(const std::string& path, Links links) {
   // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
-  const Descriptor descriptor{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)};
+  const Descriptor descriptor{
+      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (links == Links::refuse ? O_NOFOLLOW : 0))};
+  if (descriptor.file < 0 && errno == ELOOP && links == Links::refuse) refuse(path, "it is a symbolic link");
   if (descriptor.file < 0) refuse(path, std::strerror(errno));
   struct stat before, after;
   if (::fstat(descriptor.file, &before) != 0) refuse(path, std::strerror(errno));

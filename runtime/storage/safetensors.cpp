@@ -7,8 +7,8 @@
 #include <cstring>
 
 #include "runtime/core/error.h"
-#include "runtime/storage/mapped_file.h"
 #include "runtime/storage/safetensors_header.h"
+#include "runtime/storage/sha256.h"
 #include "runtime/storage/temporary_file.h"
 
 namespace interlock {
@@ -45,8 +45,8 @@ class ParsedFile : public SafetensorsFile {
 
 }  // namespace
 
-std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& path) {
-  auto file = std::make_shared<const MappedFile>(path);
+std::shared_ptr<const SafetensorsFile> SafetensorsFile::open(const std::string& path, Links links) {
+  auto file = std::make_shared<const MappedFile>(path, links);
   const auto bytes = file->bytes();
   return std::make_shared<const ParsedFile>(std::move(file), bytes, path);
 }
@@ -68,8 +68,8 @@ std::span<const std::byte> SafetensorsFile::bytes(const TensorEntry& tensor) con
 }
 
 SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<TensorEntry> tensors,
-                                     std::map<std::string, std::string> metadata)
-    : tensors_(std::move(tensors)), path_(path) {
+                                     std::map<std::string, std::string> metadata, Sha256* digest)
+    : tensors_(std::move(tensors)), path_(path), digest_(digest) {
   metadata.emplace("format", "pt");
   const std::string header = layout_safetensors(tensors_, metadata);
   // Whatever is announced here (a name given twice, an unknown dtype) must be readable later: our own reader says so
@@ -79,8 +79,8 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Tensor
   try {
     std::byte length[8];
     for (size_t i = 0; i < 8; ++i) length[i] = static_cast<std::byte>(header.size() >> (8 * i));
-    write_all(file_, length, path);
-    write_all(file_, std::as_bytes(std::span(header)), path);
+    append(length);
+    append(std::as_bytes(std::span(header)));
   } catch (...) {
     discard(file_, temporary_);  // a constructor that throws has no destructor
     throw;
@@ -93,8 +93,19 @@ void SafetensorsWriter::write(const std::string& name, std::span<const std::byte
   assert(next_ < tensors_.size() && tensors_[next_].name == name && "tensors are written in the order of order()");
   assert(bytes.size() == tensors_[next_].end - tensors_[next_].begin);
   static_cast<void>(name);
-  write_all(file_, bytes, path_);
+  append(bytes);
   ++next_;
+}
+
+void SafetensorsWriter::append(std::span<const std::byte> bytes) {
+  if (digest_ == nullptr) return write_all(file_, bytes, path_);
+  constexpr size_t piece = size_t{256} << 10;  // still in the cache when it is read for the second time
+  while (!bytes.empty()) {
+    const auto now = bytes.first(std::min(piece, bytes.size()));
+    digest_->add(now);
+    write_all(file_, now, path_);
+    bytes = bytes.subspan(now.size());
+  }
 }
 
 void SafetensorsWriter::commit() {

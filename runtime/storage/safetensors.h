@@ -14,7 +14,11 @@
 #include <string>
 #include <vector>
 
+#include "runtime/storage/mapped_file.h"
+
 namespace interlock {
+
+class Sha256;
 
 struct TensorEntry {
   std::string name;
@@ -26,7 +30,7 @@ struct TensorEntry {
 // A read-only memory map of a whole file. Tensors are views into it and live as long as it does.
 class SafetensorsFile {
  public:
-  static std::shared_ptr<const SafetensorsFile> open(const std::string& path);
+  static std::shared_ptr<const SafetensorsFile> open(const std::string& path, Links links = Links::follow);
   // The same checks on bytes in memory (`name` stands for the file in messages).
   static std::shared_ptr<const SafetensorsFile> parse(std::span<const std::byte> bytes, const std::string& name);
   virtual ~SafetensorsFile() = default;
@@ -48,9 +52,10 @@ class SafetensorsFile {
 // announced first (the header needs all offsets), then written in the order of `order()`, each exactly once and whole.
 class SafetensorsWriter {
  public:
-  // The offsets in `tensors` are ignored and computed. `metadata` gets {"format": "pt"} added.
+  // The offsets in `tensors` are ignored and computed. `metadata` gets {"format": "pt"} added. What is written goes to
+  // `digest` too, when there is one: what it then says is the hash of what was meant, whatever the disk made of it.
   SafetensorsWriter(const std::string& path, std::vector<TensorEntry> tensors,
-                    std::map<std::string, std::string> metadata = {});
+                    std::map<std::string, std::string> metadata = {}, Sha256* digest = nullptr);
   ~SafetensorsWriter();  // removes the temporary file when commit() was not reached
   SafetensorsWriter(const SafetensorsWriter&) = delete;
   const std::vector<TensorEntry>& order() const { return tensors_; }  // dtype by alignment descending, then name
@@ -58,8 +63,11 @@ class SafetensorsWriter {
   void commit();
 
  private:
+  void append(std::span<const std::byte> bytes);
+
   std::vector<TensorEntry> tensors_;
   std::string path_, temporary_;
+  Sha256* digest_ = nullptr;
   size_t next_ = 0;
   int file_ = -1;
 };

@@ -17,7 +17,18 @@
 namespace interlock {
 namespace {
 
-[[noreturn]] void fail(const std::string& path, int reason) {
+// A network file system may be interrupted while it waits for its server.
+int sync_file(int file) {
+  int status;
+  do {
+    status = ::fsync(file);
+  } while (status != 0 && errno == EINTR);
+  return status;
+}
+
+}  // namespace
+
+void fail_to_write(const std::string& path, int reason) {
   std::string advice;
   if (reason == ENOSPC || reason == EDQUOT) advice = "; free some space or choose another folder";
   if (reason == EACCES || reason == EROFS || reason == EPERM) advice = "; choose a folder you may write to";
@@ -25,22 +36,18 @@ namespace {
   throw Error(ExitCode::cannot_write, message("cannot write ", path, ": ", std::strerror(reason), advice));
 }
 
-// Without this the rename itself may be lost in a power cut.
-void sync_folder(const std::string& path) {
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  const int file = ::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (file < 0) fail(path, errno);
-  const int status = ::fsync(file);
+void sync_folder(const std::string& folder) {
+  const int file = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (file < 0) fail_to_write(folder, errno);
+  const int status = sync_file(file);
   const int reason = errno;
   ::close(file);
-  if (status != 0 && reason != EINVAL) fail(path, reason);  // EINVAL: this file system cannot sync folders
+  if (status != 0 && reason != EINVAL) fail_to_write(folder, reason);  // EINVAL: this file system cannot sync folders
 }
-
-}  // namespace
 
 int create_temporary(const std::string& path, std::string& temporary) {
   struct stat status;
-  if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) fail(path, EISDIR);
+  if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) fail_to_write(path, EISDIR);
   std::random_device random;
   for (int attempt = 0; attempt < 100; ++attempt) {
     const std::string candidate = message(path, ".", std::hex, random(), random(), ".tmp");
@@ -49,9 +56,9 @@ int create_temporary(const std::string& path, std::string& temporary) {
       temporary = candidate;
       return file;
     }
-    if (errno != EEXIST) fail(path, errno);
+    if (errno != EEXIST) fail_to_write(path, errno);
   }
-  fail(path, EEXIST);
+  fail_to_write(path, EEXIST);
 }
 
 void write_all(int file, std::span<const std::byte> bytes, const std::string& path) {
@@ -59,20 +66,21 @@ void write_all(int file, std::span<const std::byte> bytes, const std::string& pa
   while (!bytes.empty()) {
     const ssize_t written = ::write(file, bytes.data(), std::min(bytes.size(), piece));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(path, errno);
-    if (written == 0) fail(path, EIO);
+    if (written < 0) fail_to_write(path, errno);
+    if (written == 0) fail_to_write(path, EIO);
     bytes = bytes.subspan(static_cast<size_t>(written));
   }
 }
 
 void publish(int& file, std::string& temporary, const std::string& path) {
-  if (::fsync(file) != 0) fail(path, errno);
+  if (sync_file(file) != 0) fail_to_write(path, errno);
   const int status = ::close(file);
   file = -1;
-  if (status != 0) fail(path, errno);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, errno);
+  if (status != 0) fail_to_write(path, errno);
+  if (::rename(temporary.c_str(), path.c_str()) != 0) fail_to_write(path, errno);
   temporary.clear();
-  sync_folder(path);
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  sync_folder(folder.empty() ? "." : folder.string());
 }
 
 void discard(int& file, std::string& temporary) noexcept {

@@ -8,6 +8,11 @@
 
 namespace interlock {
 
+// Error(cannot_write) with the path, the system's reason (an errno) and what to do about it.
+[[noreturn]] void fail_to_write(const std::string& path, int reason);
+// Makes the names in a folder durable. Without it a rename may be lost in a power cut.
+void sync_folder(const std::string& folder);
+
 // Creates a sibling of `path` with an unpredictable name, and puts that name into `temporary`. Returns its descriptor.
 int create_temporary(const std::string& path, std::string& temporary);
 // Writes everything, going on after short writes and interruptions.

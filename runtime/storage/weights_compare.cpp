@@ -38,9 +38,8 @@ double largest_difference(const TensorEntry& a, std::span<const std::byte> a_byt
   return largest;
 }
 
-}  // namespace
-
-WeightsDifference compare_weights(const SafetensorsFile& file, const SafetensorsFile& other) {
+template <class Weights>
+WeightsDifference compare(const Weights& file, const Weights& other) {
   WeightsDifference result;
   for (const TensorEntry& theirs : other.tensors()) {
     if (file.find(theirs.name) == nullptr) result.missing.push_back(theirs.name);
@@ -60,6 +59,15 @@ WeightsDifference compare_weights(const SafetensorsFile& file, const Safetensors
     }
   }
   return result;
+}
+
+}  // namespace
+
+WeightsDifference compare_weights(const SafetensorsFile& file, const SafetensorsFile& other) {
+  return compare(file, other);
+}
+WeightsDifference compare_weights(const WeightsSet& weights, const WeightsSet& other) {
+  return compare(weights, other);
 }
 
 }  // namespace interlock

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/storage/safetensors.h"
+#include "runtime/storage/weights_set.h"
 
 namespace interlock {
 
@@ -22,5 +23,6 @@ struct WeightsDifference {
 };
 
 WeightsDifference compare_weights(const SafetensorsFile& file, const SafetensorsFile& other);
+WeightsDifference compare_weights(const WeightsSet& weights, const WeightsSet& other);
 
 }  // namespace interlock

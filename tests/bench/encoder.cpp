@@ -9,6 +9,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "launch/estimate.h"
 #include "launch/run.h"
 #include "launch/supervisor.h"
 #include "models/model.h"

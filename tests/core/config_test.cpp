@@ -68,7 +68,8 @@ TEST_F(ConfigFile, GivesValuesAndDefaults) {
 }
 
 TEST_F(ConfigFile, TakesIntegersForNumbers) {
-  const Config config = load("[a]\nx = 1\nrows = [[1, 0.5], []]\n");
+  const Config config = load("[a]\nx = 1\nlist = [2, 0.25]\nrows = [[1, 0.5], []]\n");
+  EXPECT_THAT(config.section("a").numbers("list", {}), ElementsAre(2.0, 0.25));
   EXPECT_EQ(config.section("a").number("x", 0), 1.0);
   EXPECT_EQ(config.section("a").matrix("rows", {}), (std::vector<std::vector<double>>{{1, 0.5}, {}}));
 }
@@ -127,6 +128,7 @@ TEST_F(ConfigFile, WrongTypesNamePlaceAndBoth) {
   EXPECT_THAT(refusal([&] { a.number("yes", 1); }), HasSubstr("a number is expected, found true"));
   EXPECT_THAT(refusal([&] { a.flag("word", true); }), HasSubstr("true or false is expected"));
   EXPECT_THAT(refusal([&] { a.integers("list", {}); }), HasSubstr("found the string \"x\" at place 1"));
+  EXPECT_THAT(refusal([&] { a.numbers("list", {}); }), HasSubstr("found the string \"x\" at place 1"));
   EXPECT_THAT(refusal([&] { a.texts("list", {}); }), HasSubstr("found the integer 1 at place 0"));
   EXPECT_THAT(refusal([&] { a.texts("word", {}); }), HasSubstr("a list of strings"));
   EXPECT_THAT(refusal([&] { a.matrix("list", {}); }), HasSubstr("a list of rows"));
@@ -302,6 +304,7 @@ std::string ask_all(const Config& config) {
   learning.matrix("matrix", {{1, 0.1}, {0, 1}});
   learning.matrix("empty", {});
   learning.integers("frozen", {1, 2});
+  learning.numbers("shares", {0.1, 2});
   for (const auto& change : learning.sections("change")) {
     change.integer("at_step", 2);
     change.text("rule", "global");

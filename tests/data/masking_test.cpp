@@ -28,7 +28,7 @@ Masked apply(const Masking& mask, size_t count, Split split = Split::training, u
     result.tokens.push_back(byte_tokens::of_byte(static_cast<uint8_t>('a' + i % 26)));
     result.targets.push_back(ignored_target);
   }
-  mask.apply(split, epoch, sample, result.tokens, result.targets);
+  mask.apply(MaskVocabulary::of_bytes(), {split, epoch, sample}, result.tokens, result.targets);
   return result;
 }
 

@@ -15,10 +15,10 @@
 
 namespace interlock {
 
-inline std::unique_ptr<Dataset> make_dataset(const std::string& name, const std::string& toml, uint64_t seed = 1,
-                                             int64_t vocabulary = 0, int64_t max_length = 0) {
+inline std::unique_ptr<Dataset> make_dataset(const std::string& name, const std::string& toml, uint64_t seed = 1) {
   const Config config = Config::from_text(toml);
-  const DatasetSettings settings{config.section("data"), config.section("objective"), seed, vocabulary, max_length};
+  const DatasetSettings settings{config.section("data"), config.section("objective"), config.section("tokenizer"),
+                                 seed};
   return Datasets::instance().create("dataset", name, settings);
 }
 

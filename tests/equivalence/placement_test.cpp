@@ -48,6 +48,43 @@ TEST_P(Placement, EvaluationChangesNothingAndIsTheSameEverywhere) {
   EXPECT_EQ(evaluated.summary.validation_loss, elsewhere.summary.validation_loss);
 }
 
+TEST_P(Placement, RecomputationChangesNoBit) {
+  const Overrides two_blocks{"model.layers=8", "parallel.ranks=2"};
+  Overrides kept = rule();
+  kept.insert(kept.end(), two_blocks.begin(), two_blocks.end());
+  const std::string digest = run_with(kept, {}).digest;
+  EXPECT_EQ(run_with(kept, {"run.recompute=block"}).digest, digest);
+  EXPECT_EQ(run_with(kept, {"run.recompute=stage"}).digest, digest);
+}
+
+// bfloat16 rounds at every boundary between stages, whether a message crosses it or not.
+TEST_P(Placement, SameDigestInMixedPrecision) {
+  const Overrides mixed{"run.precision=bf16"};
+  Overrides four = rule();
+  four.insert(four.end(), mixed.begin(), mixed.end());
+  const std::string digest = run_with(four, {}).digest;
+  EXPECT_EQ(run_with(four, {"parallel.ranks=1", "run.recompute=block"}).digest, digest);
+  EXPECT_EQ(run_with(four, {"parallel.ranks=2", "parallel.placement=interleaved"}).digest, digest);
+}
+
+TEST_P(Placement, SameDigestForAnyPlacementWhenTied) {
+  Overrides tied = rule();
+  tied.emplace_back("model.tie_embeddings=true");
+  const std::string digest = run_with(tied, {}).digest;
+  for (const char* ranks : {"parallel.ranks=1", "parallel.ranks=2"})
+    for (const char* placement : {"parallel.placement=contiguous", "parallel.placement=interleaved"})
+      EXPECT_EQ(run_with(tied, {ranks, placement}).digest, digest) << ranks << " " << placement;
+}
+
+TEST_P(Placement, SharingTheOptimizerStateOutChangesNoBit) {
+  for (const char* optimizer : {"optimizer.name=adamw", "optimizer.name=lamb"}) {
+    Overrides replicas = rule();
+    replicas.insert(replicas.end(), {optimizer, "parallel.replicas=3", "parallel.microbatches=1", "parallel.ranks=2",
+                                     "model.tie_embeddings=true"});
+    EXPECT_EQ(run_with(replicas, {"parallel.shard_optimizer=true"}).digest, run_with(replicas, {}).digest) << optimizer;
+  }
+}
+
 TEST_P(Placement, MessagesAreThoseOfThePlan) {
   for (const char* ranks : {"parallel.ranks=2", "parallel.ranks=4"}) {
     Overrides overrides = rule();

@@ -121,6 +121,29 @@ std::vector<Case> cases() {
   all.push_back(
       {"fewer_held_out_samples_than_replicas",
        {"learning.rule=sum", "parallel.replicas=3", "parallel.microbatch_size=1", "run.evaluate_sequences=2"}});
+  const std::vector<std::pair<std::string, std::vector<std::string>>> tied_rules = {
+      rules[0], rules[1], rules[3], rules[5], {"frozen_first", {"learning.rule=sum", "learning.frozen=[0]"}}};
+  for (const auto& [rule, rule_keys] : tied_rules)
+    for (const auto& [shape, shape_keys] : shapes) {
+      Case one{"tied_" + rule + "_" + shape, rule_keys};
+      one.overrides.insert(one.overrides.end(), shape_keys.begin(), shape_keys.end());
+      one.overrides.push_back("model.tie_embeddings=true");
+      all.push_back(one);
+    }
+  all.push_back({"tied_clip_bites", {"learning.rule=local", "model.tie_embeddings=true", "optimizer.clip=0.01"}});
+  all.push_back({"tied_no_clip", {"learning.rule=sum", "model.tie_embeddings=true", "optimizer.clip=0.0"}});
+  all.push_back({"tied_one_stage",
+                 {"parallel.stages=1", "parallel.ranks=1", "learning.rule=global", "model.tie_embeddings=true"}});
+  for (const char* refresh : {"1", "2"})
+    for (const char* tied : {"true", "false"})
+      all.push_back({message("shared_readout_every_", refresh, "_tied_", tied),
+                     {"learning.rule=sum", "learning.head=shared_readout", message("learning.refresh_every=", refresh),
+                      message("model.tie_embeddings=", tied), "run.steps=5", "parallel.ranks=2"}});
+  all.push_back({"batch_ramp",
+                 {"learning.rule=sum", "parallel.replicas=2", "parallel.ranks=2",
+                  "parallel.batch_change=[{at_step=1, microbatches=1}, {at_step=2, microbatches=3}]"}});
+  all.push_back({"recompute_block", {"learning.rule=sum", "run.recompute=block", "parallel.ranks=2"}});
+  all.push_back({"recompute_stage", {"learning.rule=sum", "run.recompute=stage", "parallel.ranks=2"}});
   all.push_back({"mlp_on_spirals", {"model.name=mlp", "learning.rule=sum", "learning.horizon=2"}});
   return all;
 }

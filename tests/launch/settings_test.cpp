@@ -2,9 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 
+#include <cstdlib>
 #include <functional>
-#include <thread>
 
 #include "launch/assemble.h"
 #include "runtime/core/error.h"
@@ -14,6 +15,11 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+
+int usable_cores() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
 
 const std::string tiny = std::string(CONFIGS) + "/tiny.toml";
 
@@ -127,10 +133,32 @@ TEST(Settings, WordsAreCheckedAgainstWhatExists) {
 }
 
 TEST(Settings, ThreadsZeroSharesTheCores) {
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int cores = usable_cores();
   EXPECT_EQ(with({"parallel.threads=0", "parallel.ranks=1"}).threads, cores);
   EXPECT_EQ(with({"parallel.threads=0"}).threads, std::max(1, cores / 4));
   EXPECT_EQ(with({"parallel.threads=3"}).threads, 3);
+}
+
+// Four ranks: alone on its machine a rank has all cores; with another it has half of them, or the one it is bound to.
+TEST(Settings, ThreadsZeroCountsTheRanksOfThisMachineOnly) {
+  const int cores = usable_cores();
+  setenv("OMPI_COMM_WORLD_RANK", "1", 1);
+  setenv("OMPI_COMM_WORLD_SIZE", "4", 1);
+  setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "1", 1);
+  EXPECT_EQ(with({"parallel.threads=0"}).threads, cores);
+  setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2", 1);
+  setenv("INTERLOCK_SUPERVISED", "1", 1);
+  EXPECT_EQ(with({"parallel.threads=0"}).threads, std::max(1, cores / 2));
+  unsetenv("INTERLOCK_SUPERVISED");
+  cpu_set_t before, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  CPU_ZERO(&one);
+  for (int cpu = 0; CPU_COUNT(&one) == 0; ++cpu)
+    if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  EXPECT_EQ(with({"parallel.threads=0"}).threads, 1);
+  sched_setaffinity(0, sizeof before, &before);
+  for (const char* name : {"RANK", "SIZE", "LOCAL_SIZE"}) unsetenv((std::string("OMPI_COMM_WORLD_") + name).c_str());
 }
 
 TEST(Settings, PartitionIsAWordOrAList) {

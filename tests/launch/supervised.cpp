@@ -1,5 +1,6 @@
 // A program for supervisor_test: `supervised supervise RANKS MODE ...` supervises itself as RANKS ranks, each of which
-// is `supervised MODE ...` and ends, or does not end, in the way the mode says. Free of MPI: mpirun starts any program.
+// is `supervised MODE ...` and ends, or does not end, in the way the mode says. mpirun starts any program: only `train`
+// uses MPI.
 #include <signal.h>
 #include <unistd.h>
 
@@ -10,7 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "launch/stop_request.h"
 #include "launch/supervisor.h"
+#include "parallel/transport/mpi.h"
 #include "runtime/core/error.h"
 
 namespace {
@@ -22,6 +25,28 @@ std::string environment(const char* name) {
 
 [[noreturn]] void hang() {
   for (;;) pause();
+}
+
+// Standard output is one pipe of all ranks: a line is one write.
+void say(const std::string& line) { std::cout << line + "\n" << std::flush; }
+
+void wait_for_stop_request() {
+  interlock::watch_for_stop_request();
+  while (!interlock::stop_requested()) usleep(10'000);
+}
+
+// A rank as it should be: arguments are milliseconds before it watches, and for its checkpoint.
+int train(const std::string& rank, int start, int checkpoint) {
+  usleep(1000 * static_cast<useconds_t>(start));
+  interlock::watch_for_stop_request();
+  std::unique_ptr<interlock::Transport> transport;
+  if (!rank.empty()) transport = interlock::make_mpi();
+  say("ready");
+  wait_for_stop_request();
+  say("checkpoint");
+  usleep(1000 * static_cast<useconds_t>(checkpoint));
+  say("whole");
+  return 75;
 }
 
 // Rank arguments[0] is the one that the mode is about; the others hang.
@@ -46,6 +71,19 @@ int be_rank(const std::string& mode, const std::vector<std::string>& arguments) 
   if (mode == "all fail") {
     std::cerr << "interlock: error: rank " << rank << ": unknown key\n  did you mean x?\n" << std::flush;
     return 64;
+  }
+  if (mode == "train") return train(rank, number(0), number(1));
+  if (mode == "deaf") {
+    interlock::watch_for_stop_request();
+    hang();
+  }
+  if (mode == "stop and") {  // the rank ends in some other way when it is asked to stop
+    wait_for_stop_request();
+    if (rank != arguments.at(0)) hang();
+    if (arguments.at(1) == "die") raise(SIGKILL);
+    if (arguments.at(1) == "end well") return 0;
+    std::cerr << "interlock: error: rank " << rank << ": the disk is full\n" << std::flush;
+    return 73;
   }
   if (mode == "stubborn") signal(SIGTERM, SIG_IGN);
   if (rank != arguments.at(0)) hang();

@@ -44,7 +44,7 @@ struct HeadCase {
 class HeadGradient : public testing::TestWithParam<HeadCase> {};
 
 TEST_P(HeadGradient, MatchesCentralDifferences) {
-  const auto model = make_model({.toml = tiny + GetParam().dropout, .float64 = true});
+  const auto model = make_model({.toml = tiny + GetParam().dropout, .precision = Precision::float64});
   const std::string kind = GetParam().kind;
   const auto head = kind.empty() ? model->readout() : model->head(kind, 2);
   const Batch batch = token_batch(2, 6, 20, {6, 4});
@@ -64,7 +64,7 @@ INSTANTIATE_TEST_SUITE_P(Heads, HeadGradient,
                                          HeadCase{"block", "dropout = 0\n"}, HeadCase{"block", "dropout = 0.3\n"}));
 
 TEST(BodyGradient, MatchesCentralDifferencesWithDropoutAndPadding) {
-  const auto model = make_model({.toml = tiny + "dropout = 0.2\n", .float64 = true});
+  const auto model = make_model({.toml = tiny + "dropout = 0.2\n", .precision = Precision::float64});
   const auto body = model->body(0, 1);
   const Batch batch = token_batch(2, 6, 20, {6, 4});
   const ForwardContext context{&batch, 1, 4, true};

@@ -59,7 +59,7 @@ TEST(Mlp, LearnsAKnownRuleByPlainDescent) {
 
 TEST(Mlp, WorksInDoublePrecisionOnFloatInputs) {
   Given given = small();
-  given.float64 = true;
+  given.precision = Precision::float64;
   const auto model = make_model(given);
   const Batch batch = labelled(3);
   const ForwardContext context{&batch, 1, 0, true};

@@ -44,7 +44,7 @@ class Parity : public testing::TestWithParam<bool> {
     std::ifstream(INTERLOCK_GOLDEN "/roberta.json") >> golden_;
     const auto& config = golden_["config"];
     Given given;
-    given.float64 = GetParam();
+    if (GetParam()) given.precision = Precision::float64;
     for (const std::string key : {"layers", "width", "heads", "feed_forward", "vocabulary", "max_length"}) {
       given.toml += key + " = " + config[key].dump() + "\n";
     }

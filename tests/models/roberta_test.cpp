@@ -7,6 +7,7 @@
 
 #include <set>
 
+#include "models/blocks/dropout.h"
 #include "models/blocks/keyed.h"
 #include "tests/models/support.h"
 
@@ -103,7 +104,7 @@ TEST(Roberta, ADropoutMaskBelongsToTheSampleNotToTheMicrobatch) {
 }
 
 TEST(Roberta, ASampleComesOutTheSameFromAnyMicrobatch) {
-  const auto model = make_model({.toml = tiny + "dropout = 0.4\n", .float64 = true});
+  const auto model = make_model({.toml = tiny + "dropout = 0.4\n", .precision = Precision::float64});
   const auto body = model->body(0, 4);
   const Batch all = token_batch(4, 12, 40);
   Batch last = all;
@@ -145,7 +146,7 @@ TEST(Roberta, PaddingIsNeverLookedAt) {
 }
 
 TEST(Roberta, LengthsThatPadNothingChangeNothingButRounding) {
-  const auto model = make_model({.toml = tiny + "dropout = 0\n", .float64 = true});
+  const auto model = make_model({.toml = tiny + "dropout = 0\n", .precision = Precision::float64});
   const auto body = model->body(0, 4);
   const Batch plain = token_batch(2, 12, 40), full = token_batch(2, 12, 40, {12, 12});
   // The masked kernel sums in another order: 2^-53 times a few hundred operations.
@@ -156,8 +157,9 @@ TEST(Roberta, LengthsThatPadNothingChangeNothingButRounding) {
 
 TEST(Roberta, AttentionWithDropoutAgreesWithTheLibrarysWhenAlmostNothingIsDropped) {
   // At a rate of 1e-12 no element of these is dropped, and the factor 1 / (1 - rate) is 1 + 1e-12.
-  const auto dropping = make_model({.toml = tiny + "dropout = 0\nattention_dropout = 1e-12\n", .float64 = true});
-  const auto plain = make_model({.toml = tiny + "dropout = 0\n", .float64 = true});
+  const auto dropping =
+      make_model({.toml = tiny + "dropout = 0\nattention_dropout = 1e-12\n", .precision = Precision::float64});
+  const auto plain = make_model({.toml = tiny + "dropout = 0\n", .precision = Precision::float64});
   const Batch batch = token_batch(2, 12, 40, {12, 7});
   const ForwardContext context{&batch, 1, 0, true};
   EXPECT_LT(largest_difference(listed(dropping->body(0, 4)->forward(batch.inputs, context)),
@@ -185,7 +187,7 @@ TEST(Roberta, NothingPredictedGivesZeroLossAndZeroGradients) {
 }
 
 TEST(Roberta, EveryPositionPredictedIsTheSameAsChosenOneByOne) {
-  const auto model = make_model({.toml = tiny, .float64 = true});
+  const auto model = make_model({.toml = tiny, .precision = Precision::float64});
   const auto head = model->readout();
   Batch batch = token_batch(2, 12, 40);
   batch.targets = batch.inputs;
@@ -226,7 +228,6 @@ TEST(Roberta, RefusesWhatCannotWork) {
               AllOf(HasSubstr("vocabulary too small for the data"), HasSubstr("100"), HasSubstr("261")));
   EXPECT_EQ(refusal({.toml = "vocabulary = 261\n", .classes = 261}), "accepted");
   EXPECT_THAT(refusal({.toml = "max_length = 32\n", .sample_length = 64}), AllOf(HasSubstr("32"), HasSubstr("64")));
-  EXPECT_THAT(refusal({.toml = "tie_embeddings = true\n"}), HasSubstr("not available yet"));
   for (const std::string key : {"layers", "width", "heads", "feed_forward", "vocabulary", "max_length"}) {
     for (const std::string value : {"0", "-3"}) EXPECT_THAT(refusal({.toml = key + " = " + value}), HasSubstr(key));
   }

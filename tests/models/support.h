@@ -17,14 +17,14 @@ struct Given {
   std::string toml;  // lines of [model]
   uint64_t seed = 1;
   int64_t classes = 0, features = 0, sample_length = 0;
-  bool float64 = false;
+  Precision precision = Precision::float32;
   double predicted_share = 0.15;
 };
 
 inline std::unique_ptr<Model> make_model(const Given& given) {
   const Config config = Config::from_text("[model]\n" + given.toml);
-  const ModelSettings settings{config.section("model"), given.seed,    given.classes,        given.features,
-                               given.sample_length,     given.float64, given.predicted_share};
+  const ModelSettings settings{config.section("model"), given.seed,      given.classes,        given.features,
+                               given.sample_length,     given.precision, given.predicted_share};
   return Models::instance().create("model", given.name, settings);
 }
 

@@ -36,6 +36,7 @@ TEST(Action, WordsAreWhatTheyMean) {
   EXPECT_EQ(text_of({Kind::send_backward, 1, 13, 0}, flows()), "1SEND_B13@1+2");
   EXPECT_EQ(text_of({Kind::receive_backward, 2, 3, 1}, flows()), "2RECV_B3@4");
   EXPECT_EQ(text_of({Kind::reduce_gradient, 2, -1, -1}, flows()), "2REDUCE_GRAD");
+  EXPECT_EQ(text_of({Kind::reduce_tied, 2, -1, -1}, flows()), "2REDUCE_TIED");
   EXPECT_EQ(text_of({Kind::reduce_norm, 2, -1, -1}, flows()), "2REDUCE_NORM");
   EXPECT_EQ(text_of({Kind::update, 2, -1, -1}, flows()), "2U");
 }
@@ -45,7 +46,7 @@ TEST(Action, EveryWordReadsBack) {
   for (int kind = 0; kind < num_kinds; ++kind) {
     for (int stage = 0; stage < 5; ++stage) {
       const Kind k = static_cast<Kind>(kind);
-      const bool step = k == Kind::reduce_gradient || k == Kind::reduce_norm || k == Kind::update;
+      const bool step = is_closing(k);
       int streams = 0;
       if (k == Kind::receive_backward) streams = static_cast<int>(known.stages[stage].incoming.size());
       if (k == Kind::input_gradient || k == Kind::backward || k == Kind::send_backward) {

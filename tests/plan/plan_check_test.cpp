@@ -64,7 +64,7 @@ std::string moved(Plan plan, const std::string& word, const std::string& before)
 Plan by_hand(const std::string& rule_and_matrix, const std::string& ranks,
              const std::string& sizes = "microbatches 1") {
   return parse_plan("interlock plan 1\nstages 2\nranks 2\nreplicas 1\n" + sizes +
-                        "\nplacement contiguous\nschedule by hand\nheads needed\nnorm_over_model no\nevaluation no\n" +
+                        "\nplacement contiguous\nschedule by hand\nheads needed\nnorm_over_model no\ntied no\nevaluation no\n" +
                         rule_and_matrix + ranks,
                     "hand.plan");
 }

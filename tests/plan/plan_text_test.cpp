@@ -18,7 +18,7 @@ std::string small_text() {
   return "interlock plan 1\n"
          "# two stages that learn from their own losses\n"
          "stages 2\nranks 2\nreplicas 1\nmicrobatches 1\nplacement contiguous\nschedule by hand\nheads needed\n"
-         "norm_over_model no\nevaluation no\nrule local\nmatrix\n1 0\n0 1\n\n"
+         "norm_over_model no\ntied no\nevaluation no\nrule local\nmatrix\n1 0\n0 1\n\n"
          "rank 0: 0F0 0SEND_F0 0L0 0W0 0U\n"
          "rank 1: 1RECV_F0 1F0 1L0 1W0 1U # the end\n";
 }
@@ -74,7 +74,7 @@ TEST(PlanText, WrongTextNamesFileLineAndWord) {
   EXPECT_THAT(refusal(""), HasSubstr("the first line"));
   EXPECT_THAT(refusal("interlock plan 2\n"), AllOf(HasSubstr("hand.plan, line 1"), HasSubstr("interlock plan 1")));
   EXPECT_THAT(refusal(replaced(small_text(), "0L0", "0Q0")),
-              AllOf(HasSubstr("hand.plan, line 17"), HasSubstr("\"0Q0\"")));
+              AllOf(HasSubstr("hand.plan, line 18"), HasSubstr("\"0Q0\"")));
   EXPECT_THAT(refusal(replaced(small_text(), "ranks 2", "rnks 2")),
               AllOf(HasSubstr("line 4"), HasSubstr("did you mean \"ranks\"")));
   EXPECT_THAT(refusal(replaced(small_text(), "ranks 2", "ranks two")), HasSubstr("\"two\" is not a number of ranks"));

@@ -155,7 +155,7 @@ TEST(Simulate, PeakMemoryOfAPlanByHand) {
   const Plan plan = parse_plan(
       "interlock plan 1\nstages 2\nranks 2\nreplicas 1\nmicrobatches 2\nplacement contiguous\nschedule by hand\nheads "
       "needed\n"
-      "norm_over_model no\nevaluation no\nrule global\nmatrix\n0 1\n0 1\n"
+      "norm_over_model no\ntied no\nevaluation no\nrule global\nmatrix\n0 1\n0 1\n"
       "rank 0: 0RECV_B0@1 0RECV_B1@1 0F0 0SEND_F0 0F1 0SEND_F1 0W0 0W1 0U\n"
       "rank 1: 1RECV_F0 1RECV_F1 1F0 1L0 1B0@1 1SEND_B0@1 1F1 1L1 1B1@1 1SEND_B1@1 1U\n",
       "hand");

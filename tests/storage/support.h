@@ -18,8 +18,8 @@ namespace interlock {
 
 class TemporaryFolder {
  public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "interlock-test-XXXXXX").string();
+  explicit TemporaryFolder(const std::filesystem::path& where = std::filesystem::temp_directory_path()) {
+    std::string pattern = (where / "interlock-test-XXXXXX").string();
     if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("cannot make " + pattern);
     path_ = pattern;
   }
@@ -32,6 +32,11 @@ class TemporaryFolder {
  private:
   std::filesystem::path path_;
 };
+
+// For tests that write hundreds of checkpoints and do not ask the disk: in memory, where the machine has such a place.
+inline std::filesystem::path memory() {
+  return std::filesystem::is_directory("/dev/shm") ? "/dev/shm" : std::filesystem::temp_directory_path();
+}
 
 inline void put(const std::string& path, const std::string& content) {
   std::ofstream(path, std::ios::binary) << content;

@@ -72,6 +72,7 @@ class Interpreter {
     lanes_.resize(replicas * slots_);
     joined_reduction_.assign(shape_.stages, 0);
     joined_norm_.assign(replicas, 0);
+    joined_tied_.assign(replicas, 0);
     norm_.assign(replicas, {});
     for (int replica = 0; replica < replicas; ++replica) {
       for (int rank = 0; rank < shape_.ranks; ++rank) processes_.push_back({replica, rank});
@@ -175,6 +176,8 @@ class Interpreter {
                        stage.incoming[action.stream][action.microbatch]);
       case Kind::reduce_gradient:
         return reduce_gradient(process, action.stage);
+      case Kind::reduce_tied:
+        return reduce_tied(process);
       case Kind::reduce_norm:
         return reduce_norm(process);
       case Kind::update:
@@ -300,6 +303,16 @@ class Interpreter {
     });
   }
 
+  // The body number of the first stage and the head number of the last have one gradient together.
+  bool reduce_tied(Process& process) {
+    const int last = shape_.stages - 1, ranks = shape_.rank_of(0) == shape_.rank_of(last) ? 1 : 2;
+    return join(process, joined_tied_[process.replica], ranks, [&] {
+      Modular& body = memory(process.replica, 0).body_gradient;
+      Modular& head = memory(process.replica, last).head_gradient;
+      body = head = body + head;
+    });
+  }
+
   bool reduce_norm(Process& process) {
     return join(process, joined_norm_[process.replica], shape_.ranks, [&] {
       norm_[process.replica] = {};
@@ -307,6 +320,9 @@ class Interpreter {
         const StageMemory& own = memory(process.replica, stage);
         norm_[process.replica] += own.body_gradient * own.body_gradient + own.head_gradient * own.head_gradient;
       }
+      if (!plan_.tied) return;
+      const Modular twice = memory(process.replica, 0).body_gradient;
+      norm_[process.replica] = norm_[process.replica] - twice * twice;
     });
   }
 
@@ -342,7 +358,7 @@ class Interpreter {
   std::vector<int> streams_, first_slot_;  // lanes that leave each stage: forward, then its outgoing streams
   int slots_ = 0;
   std::vector<Lane> lanes_;
-  std::vector<int> joined_reduction_, joined_norm_;
+  std::vector<int> joined_reduction_, joined_norm_, joined_tied_;
   std::vector<Modular> norm_;
   std::vector<Process> processes_;
   std::vector<StepResult> results_;

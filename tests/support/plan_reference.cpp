@@ -64,6 +64,10 @@ std::vector<StepResult> interpret_directly(const Plan& plan, int steps, uint64_t
       }
     }
     Modular factor{1};
+    if (plan.tied && !plan.evaluation) {
+      sums.body.front() = sums.head.back() = sums.body.front() + sums.head.back();
+      if (plan.norm_over_model) factor = factor - sums.head.back() * sums.head.back();  // counted once
+    }
     StepResult result;
     for (int stage = 0; stage < stages; ++stage) {
       if (plan.norm_over_model) factor += sums.body[stage] * sums.body[stage] + sums.head[stage] * sums.head[stage];

@@ -57,6 +57,7 @@ PlanRequest random_request(uint64_t seed) {
   request.heads = dice.one_in(3) ? HeadPolicy::all : HeadPolicy::needed;
   request.schedule = dice.one_in(2) ? "gpipe" : "wavefront";
   request.norm_over_model = dice.one_in(3);
+  request.tied = dice.one_in(3);
 
   RuleRequest asked;
   for (int stage = 0; stage < stages; ++stage) {

@@ -14,8 +14,9 @@
 namespace interlock {
 namespace {
 
-struct Part {  // a body or a head with its gradients and moments
+struct Part {  // a body, a head or the tied table, with its gradients and moments
   std::shared_ptr<torch::nn::Module> module;
+  std::vector<at::Tensor> values{};  // what learns in it, without the table and its twin
   std::vector<at::Tensor> gradients{}, first{}, second{};
   bool trained = true;
   int64_t updates = 0;
@@ -46,7 +47,7 @@ void update(Part& part, const Section& optimizer, double rate, double clip_norm,
   const int64_t step = ++part.updates;
   const bool adam = optimizer.text("name", "adamw") == "adamw";
   const double decay = optimizer.number("weight_decay", 0.01);
-  const std::vector<at::Tensor> values = part.module->parameters();
+  const std::vector<at::Tensor>& values = part.values;
   for (size_t i = 0; i < values.size(); ++i) {
     at::Tensor g = part.gradients[i];
     if (clip > 0 && clip_norm > clip) g = g * (clip / (clip_norm + 1e-6));
@@ -76,6 +77,32 @@ void update(Part& part, const Section& optimizer, double rate, double clip_norm,
 
 }  // namespace
 
+// Puts the values of a module into the part, and gives back the one of this name, which learns elsewhere.
+at::Tensor take_values(Part& part, const std::string& tied) {
+  at::Tensor apart;
+  for (const auto& named : part.module->named_parameters()) {
+    if (named.key() == tied)
+      apart = named.value();
+    else
+      part.values.push_back(named.value());
+  }
+  return apart;
+}
+
+// d(objective) / d(part's values), and with `tied` also that of the tied tensor, which is returned.
+at::Tensor add_gradients(Part& part, const at::Tensor& objective, const at::Tensor& tied) {
+  std::vector<at::Tensor> inputs = part.values;
+  if (tied.defined()) inputs.push_back(tied);
+  std::vector<at::Tensor> found = torch::autograd::grad({objective}, inputs, {}, true);
+  at::Tensor apart;
+  if (tied.defined()) {
+    apart = found.back();
+    found.pop_back();
+  }
+  part.add(found);
+  return apart;
+}
+
 ReferenceResult train_reference(const RunSettings& settings) {
   const auto dataset = make_dataset(settings);
   dataset->open();
@@ -89,9 +116,19 @@ ReferenceResult train_reference(const RunSettings& settings) {
     bodies.push_back({model->body(begin, begin + cut[k])});
     heads.push_back({k + 1 == stages ? model->readout() : model->head(settings.head_kind, begin + cut[k])});
   }
+  const Tie tie = model->tie().value_or(Tie{});
+  at::Tensor table, twin;  // of the embeddings, and of the readout
+  for (Part& part : bodies)
+    if (const at::Tensor found = take_values(part, tie.body); found.defined()) table = found;
+  for (Part& part : heads)
+    if (const at::Tensor found = take_values(part, tie.readout); found.defined()) twin = found;
+  Part shared{nullptr, {}};
+  if (table.defined()) shared.values = {table};
+  std::vector<at::Tensor> next_readout;   // copies of the readout's parameters, by refresh
   std::vector<bool> ever(stages, false);  // heads that were trained at some step
   const Section optimizer = settings.config.section("optimizer");
-  const int64_t per_step = settings.batch_shape().samples_per_step(), size = settings.microbatch_size;
+  const int64_t size = settings.microbatch_size;
+  int64_t first_sample = 0;
   ReferenceResult result;
   for (int64_t step = 1; step <= settings.steps; ++step) {
     size_t change = 0;
@@ -105,8 +142,13 @@ ReferenceResult train_reference(const RunSettings& settings) {
       heads[k].trained = k + 1 == stages || column > 0 || all_heads;
       ever[k] = ever[k] || heads[k].trained;
     }
+    int64_t microbatches = settings.shape.microbatches;
+    for (const BatchPhase& phase : settings.phases)
+      if (phase.at_step <= step) microbatches = phase.microbatches;
+    const int64_t per_step = settings.shape.replicas * microbatches * size;
     std::vector<int64_t> everything(per_step);
-    std::iota(everything.begin(), everything.end(), (step - 1) * per_step);
+    std::iota(everything.begin(), everything.end(), first_sample);
+    first_sample += per_step;
     const double count = static_cast<double>(dataset->predicted(Split::training, everything));
     double total = 0;
     std::map<int, double> of_heads;
@@ -123,7 +165,10 @@ ReferenceResult train_reference(const RunSettings& settings) {
       for (int k = 0; k < stages; ++k)
         if (heads[k].trained) of_heads[k] += losses[k].item<double>();
       for (int k = 0; k < stages; ++k) {
-        if (heads[k].trained) heads[k].add(torch::autograd::grad({losses[k]}, heads[k].module->parameters(), {}, true));
+        if (heads[k].trained) {
+          const at::Tensor of_twin = add_gradients(heads[k], losses[k], k + 1 == stages ? twin : at::Tensor());
+          if (of_twin.defined()) shared.add({of_twin});
+        }
         if (!bodies[k].trained) continue;
         at::Tensor objective;
         for (int j = k; j < stages; ++j) {
@@ -131,14 +176,15 @@ ReferenceResult train_reference(const RunSettings& settings) {
           const at::Tensor part = losses[j] * rule.weights[k][j];
           objective = objective.defined() ? objective + part : part;
         }
-        bodies[k].add(torch::autograd::grad({objective}, bodies[k].module->parameters(), {}, true));
+        const at::Tensor of_table = add_gradients(bodies[k], objective, k == 0 ? table : at::Tensor());
+        if (of_table.defined()) shared.add({of_table});
       }
     }
     result.losses.push_back(total);
     result.head_losses.push_back(of_heads);
     const double rate = rate_at(optimizer, step, settings.steps);
     const bool of_model = request.norm_over_model;
-    double model_norm = 0;
+    double model_norm = shared.squared_norm();
     for (int k = 0; k < stages; ++k) {
       if (bodies[k].trained) model_norm += bodies[k].squared_norm();
       if (k + 1 == stages) model_norm += heads[k].squared_norm();
@@ -151,6 +197,22 @@ ReferenceResult train_reference(const RunSettings& settings) {
       const double head_norm = last ? norm : std::sqrt(heads[k].squared_norm());
       if (bodies[k].trained) update(bodies[k], optimizer, rate, norm, settings.clip);
       if (heads[k].trained) update(heads[k], optimizer, rate, head_norm, settings.clip);
+    }
+    if (table.defined()) {
+      update(shared, optimizer, rate, std::sqrt(model_norm), settings.clip);
+      c10::NoGradGuard no_graph;
+      twin.copy_(table);
+    }
+    if (step % settings.refresh_every == 0) {
+      c10::NoGradGuard no_graph;
+      std::map<std::string, at::Tensor> readout;
+      for (const auto& named : heads.back().module->named_parameters()) readout[named.key()] = named.value();
+      std::vector<at::Tensor> now;
+      for (const auto& [name, value] : readout) now.push_back(value.clone());
+      for (Part& head : heads)
+        for (auto& [name, copy] : static_cast<Head&>(*head.module).readout_copies())
+          if (!next_readout.empty()) copy.copy_(next_readout[std::distance(readout.begin(), readout.find(name))]);
+      next_readout = now;
     }
   }
   // Held-out samples one by one, so that there are no microbatches to get wrong.
@@ -172,7 +234,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
       result.parameters[named.key()] = named.value().detach();
     if (ever[k])
       for (const auto& named : heads[k].module->named_parameters())
-        result.parameters[named.key()] = named.value().detach();
+        if (named.key() != tie.readout) result.parameters[named.key()] = named.value().detach();
   }
   return result;
 }

@@ -86,7 +86,7 @@ evaluate_every = 0
   return settings;
 }
 
-TestRun run_on_loopback(const RunSettings& settings) {
+TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request) {
   static std::atomic<int> number{0};
   const std::string path = (scratch() / ("weights" + std::to_string(number++) + ".safetensors")).string();
   const auto dataset = make_dataset(settings);
@@ -95,13 +95,14 @@ TestRun run_on_loopback(const RunSettings& settings) {
   const int world = settings.shape.ranks * settings.shape.replicas;
   result.counters.resize(world);
   run_loopback(world, [&](Transport& transport) {
-    TrainerOutlets outlets{path, {}};
+    TrainerOutlets outlets{path, {}, {}};
     if (transport.rank() == 0)
       outlets.on_step = [&](const StepMetrics& metrics) {
         result.losses.push_back(metrics.loss);
         result.metrics.push_back(metrics);
       };
-    RunSummary summary = run_rank(settings, transport, dataset, outlets);
+    RunSummary summary = run_rank(settings, transport, dataset, outlets,
+                                  transport.rank() == 0 ? request : RunRequest{"", request.until, request.checkpoints});
     result.counters[transport.rank()] = transport.counters();
     if (transport.rank() == 0) result.summary = std::move(summary);
   });

@@ -23,7 +23,8 @@ struct TestRun {
 // `overrides` are applied to a small base config. The corpus and the weights file lie in a temporary folder of the
 // test.
 RunSettings settings_for_test(const std::vector<std::string>& overrides);
-TestRun run_on_loopback(const RunSettings& settings);
+// No checkpoints unless the request asks for them, into settings.folder.
+TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request = {.checkpoints = false});
 // The tensor of a file as a LibTorch tensor (a copy).
 at::Tensor tensor_of(const SafetensorsFile& file, const std::string& name);
 double largest_entry(const at::Tensor& tensor);

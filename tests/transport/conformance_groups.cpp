@@ -51,6 +51,33 @@ void check_all_reduce(Transport& transport, const std::vector<int>& members, int
   }
 }
 
+// Members advance theirs at different moments and do other collectives in between.
+TEST(Groups, ReductionsInTheBackgroundGiveTheSameBits) {
+  on_ranks([](Transport& transport) {
+    const std::vector<int> members{0, 1, 2, 3};
+    Group group(transport, members, 1, test_run());
+    for (int round = 0; round < 5; ++round) {
+      std::vector<std::vector<float>> values;
+      std::vector<std::unique_ptr<Reduction>> reductions;
+      const std::vector<size_t> counts{1001, 3, 0, 64, 30'011, 1};
+      for (const size_t count : counts) values.push_back(values_of<float>(transport.rank(), count));
+      for (size_t i = 0; i < counts.size(); ++i) {
+        reductions.push_back(group.begin_all_reduce(values[i]));
+        if (i % 2 == static_cast<size_t>(transport.rank()) % 2) reductions.front()->advance();
+        if (i == 2) {
+          EXPECT_EQ(group.all_gather(std::to_string(transport.rank()))[3], "3");
+        }
+      }
+      if (transport.rank() == 2) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      for (size_t i = 0; i < counts.size(); ++i) {
+        while (transport.rank() == 1 && !reductions[i]->advance()) std::this_thread::yield();
+        reductions[i]->finish();
+        expect_bit_equal(values[i], sum_in_order<float>(members, counts[i]));
+      }
+    }
+  });
+}
+
 TEST(Groups, AllReduceIsTheSumInGroupOrderToTheBit) {
   on_ranks([](Transport& transport) {
     check_all_reduce<float>(transport, {0, 1, 2, 3}, 1);

@@ -12,6 +12,7 @@
 
 #include "runtime/core/random.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/sample_order.h"
 #include "runtime/storage/mapped_file.h"
 
 namespace interlock {
@@ -57,8 +58,7 @@ class IdxDataset : public Dataset {
     paths_[3] = data_.text("validation_labels", "");
     features_ = data_.integer("features", 784, 1, 1 << 24);
     classes_ = data_.integer("classes", 10, 2, 256);
-    share_ = data_.number("held_out", 0.05, 0, 1);
-    if (share_ == 1) data_.refuse("held_out", "must be below 1: nothing would be left to train on");
+    share_ = read_held_out(data_);
   }
 
   void open() override {
@@ -76,8 +76,7 @@ class IdxDataset : public Dataset {
       return;
     }
     const int64_t count = images_->images.count;
-    const auto rounded = std::llround(share_ * static_cast<double>(count));
-    held_out_ = share_ == 0 || count < 2 ? 0 : std::clamp<int64_t>(rounded, 1, count - 1);
+    held_out_ = held_out_count(share_, count);
     training_ = count - held_out_;
   }
 
@@ -168,16 +167,12 @@ class IdxDataset : public Dataset {
   // Without validation files a keyed shuffle decides which images are held out; each split then has a shuffle of its
   // own.
   Found find(Split split, int64_t number) const {
-    const int64_t size = samples(split);
-    assert(number >= 0 && size > 0 && (split == Split::training || number < size));
     const bool training = split == Split::training;
-    const auto shuffled = [&](uint64_t epoch, uint64_t site, int64_t index, int64_t count) {
-      const RandomKey key = random_key(seed_, Purpose::sample_order, epoch, 0, site);
-      return static_cast<int64_t>(permuted(key, static_cast<uint64_t>(index), static_cast<uint64_t>(count)));
-    };
-    const int64_t in_split = shuffled(static_cast<uint64_t>(number / size), training ? 0 : 1, number % size, size);
+    const int64_t in_split = shuffled(seed_, split, number, samples(split)).sample;
     if (validation_) return {training ? *images_ : *validation_, in_split};
-    return {*images_, shuffled(0, 2, in_split + (training ? 0 : training_), training_ + held_out_)};
+    const RandomKey which = random_key(seed_, Purpose::sample_order, 0, 0, 2);
+    const auto place = static_cast<uint64_t>(in_split + (training ? 0 : training_));
+    return {*images_, static_cast<int64_t>(permuted(which, place, static_cast<uint64_t>(training_ + held_out_)))};
   }
   size_t label(Split split, int64_t number) const {
     const Found found = find(split, number);

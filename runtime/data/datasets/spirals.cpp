@@ -11,6 +11,7 @@
 
 #include "runtime/core/random.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/sample_order.h"
 
 namespace interlock {
 namespace {
@@ -22,15 +23,8 @@ class SpiralsDataset : public Dataset {
     classes_ = settings.data.integer("classes", 3, 2, 1000);
     const int64_t samples = settings.data.integer("samples", 3000, 2, int64_t{1} << 40);
     noise_ = settings.data.number("noise", 0.1, 0, 10);
-    const double share = settings.data.number("held_out", 0.05, 0, 1);
-    if (share == 1) settings.data.refuse("held_out", "must be below 1: nothing would be left to train on");
-    const auto rounded = std::llround(share * static_cast<double>(samples));
-    held_out_ = share == 0 ? 0 : std::clamp<int64_t>(rounded, 1, samples - 1);
+    held_out_ = held_out_count(read_held_out(settings.data), samples);
     training_ = samples - held_out_;
-    if (settings.vocabulary > 0 && settings.vocabulary < classes_) {
-      throw Error(ExitCode::config, message("vocabulary too small for the data: the model tells ", settings.vocabulary,
-                                            " classes apart, data.classes is ", classes_));
-    }
   }
 
   int64_t samples(Split split) const override { return split == Split::training ? training_ : held_out_; }
@@ -81,13 +75,8 @@ class SpiralsDataset : public Dataset {
  private:
   // Points 0 .. training - 1 are for training, the rest is held out; each split is shuffled.
   int64_t find(Split split, int64_t number) const {
-    const int64_t size = samples(split);
-    assert(number >= 0 && size > 0 && (split == Split::training || number < size));
-    const bool training = split == Split::training;
-    const RandomKey key =
-        random_key(seed_, Purpose::sample_order, static_cast<uint64_t>(number / size), 0, training ? 0 : 1);
-    const uint64_t at = permuted(key, static_cast<uint64_t>(number % size), static_cast<uint64_t>(size));
-    return static_cast<int64_t>(at) + (training ? 0 : training_);
+    const SamplePlace place = shuffled(seed_, split, number, samples(split));
+    return place.sample + (split == Split::training ? 0 : training_);
   }
 
   // Radius uniform in [0, 1], three quarters of a turn per arm, normal noise on the angle (Box and Muller).

@@ -1,0 +1,131 @@
+// `interlock import`: a RoBERTa from a Hugging Face folder, as a folder that all commands take.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <set>
+
+#include "launch/command.h"
+#include "launch/huggingface.h"
+#include "launch/load_weights.h"
+#include "launch/model_source.h"
+#include "launch/output_folder.h"
+#include "runtime/core/nearest_name.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What files hold that the model does not need: a buffer of old versions, and the pooler of the pretraining of others.
+bool is_harmless(const std::string& name) {
+  return name.ends_with("embeddings.position_ids") || name.starts_with("roberta.pooler.");
+}
+
+// A tied decoder that is stored all the same must be what it is tied to.
+bool is_repeated(const WeightsSet& weights, const TensorEntry& tensor, const RobertaShape& shape) {
+  const bool weight = tensor.name == "lm_head.decoder.weight", bias = tensor.name == "lm_head.decoder.bias";
+  if (!shape.tied || (!weight && !bias)) return false;
+  const std::string twin = weight ? "roberta.embeddings.word_embeddings.weight" : "lm_head.bias";
+  const TensorEntry* other = weights.find(twin);
+  const bool same = other != nullptr && other->dtype == tensor.dtype && other->shape == tensor.shape &&
+                    std::ranges::equal(weights.bytes(*other), weights.bytes(tensor));
+  if (!same)
+    throw Error(ExitCode::bad_input,
+                message(weights.path(), ": ", tensor.name, " differs from ", twin,
+                        ", which it is tied to (\"tie_word_embeddings\" is true or missing in config.json)"));
+  return true;
+}
+
+struct Inventory {
+  std::vector<std::pair<std::string, std::string>> taken;
+  std::vector<std::string> left_out;
+};
+
+// Error(bad_input) names what is missing, too many or of another shape.
+Inventory take_inventory(const WeightsSet& weights, const RobertaShape& shape) {
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ExitCode::bad_input, message(weights.path(), ": ", what));
+  };
+  Inventory inventory;
+  std::set<std::string> wanted;
+  std::vector<std::string> missing, unexpected;
+  for (const TensorEntry& tensor : huggingface_tensors(shape)) {
+    wanted.insert(tensor.name);
+    const TensorEntry* found = weights.find(tensor.name);
+    // Untied, older files hold the decoder's bias under one of its names.
+    const bool twin = !shape.tied && (tensor.name == "lm_head.bias" || tensor.name == "lm_head.decoder.bias");
+    if (found == nullptr && twin)
+      found = weights.find(tensor.name == "lm_head.bias" ? "lm_head.decoder.bias" : "lm_head.bias");
+    if (found == nullptr) {
+      missing.push_back(tensor.name);
+      continue;
+    }
+    if (found->shape != tensor.shape)
+      refuse(message("tensor ", tensor.name, " has shape ", shape_text(found->shape), ", by config.json it is ",
+                     shape_text(tensor.shape)));
+    if (found->dtype != "F32" && found->dtype != "F64" && found->dtype != "F16" && found->dtype != "BF16")
+      refuse(message("tensor ", tensor.name, " has type ", found->dtype, "; weights are F32, F64, F16 or BF16"));
+    inventory.taken.emplace_back(tensor.name, found->name);
+  }
+  for (const TensorEntry& tensor : weights.tensors()) {
+    if (wanted.contains(tensor.name)) continue;
+    const bool known = is_harmless(tensor.name) || is_repeated(weights, tensor, shape);
+    (known ? inventory.left_out : unexpected).push_back(tensor.name);
+  }
+  if (!missing.empty()) refuse("tensors are missing: " + some_of(missing));
+  if (!unexpected.empty()) refuse("tensors that a RobertaForMaskedLM does not have: " + some_of(unexpected));
+  return inventory;
+}
+
+class Import final : public Command {
+ public:
+  std::string summary() const override { return "take over a RoBERTa from a Hugging Face folder"; }
+  void declare(CLI::App& app) override {
+    app.add_option("folder", from_, "a folder with config.json and model.safetensors")->required();
+    app.add_option("--to", to_, "the folder to make")->required();
+    app.add_flag("--overwrite", overwrite_, "replace the folder of an earlier import");
+  }
+
+  int run() override {
+    std::error_code absent;
+    const fs::path config = fs::path(from_) / "config.json";
+    if (!fs::is_directory(from_, absent))
+      throw Error(ExitCode::bad_input, message(from_, ": no folder with config.json and model.safetensors"));
+    if (!fs::exists(config, absent)) throw Error(ExitCode::bad_input, message(from_, ": holds no config.json"));
+    const RobertaShape shape = read_huggingface_config(config.string());
+    const auto weights = open_huggingface_weights(from_);
+    const Inventory inventory = take_inventory(*weights, shape);
+    const auto tokenizer = has_tokenizer(from_) ? Tokenizer::open(from_) : nullptr;
+    if (tokenizer && tokenizer->vocabulary() != shape.vocabulary)
+      throw Error(ExitCode::bad_input,
+                  message(from_, ": a tokenizer of another vocabulary than the model: it has ", tokenizer->vocabulary(),
+                          " tokens, the model by config.json ", shape.vocabulary));
+
+    OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer"});
+    std::map<std::string, std::string> metadata = {{"interlock.config", interlock_config(shape)}};
+    if (tokenizer) metadata[tokenizer_metadata] = tokenizer->fingerprint();
+    copy_tensors(*weights, inventory.taken, folder.file("weights.safetensors"), metadata);
+    if (tokenizer) tokenizer->save(folder.file("tokenizer"));
+    folder.commit();
+
+    std::cout << "Wrote " << folder.path() << ": " << inventory.taken.size() << " tensors"
+              << (tokenizer ? ", tokenizer" : "") << "\n";
+    if (!inventory.left_out.empty())
+      std::cout << "Left out, as the model does not need them: " << join(inventory.left_out) << "\n";
+    if (!tokenizer)
+      std::cout << "The folder has no tokenizer; put one into " << (fs::path(folder.path()) / "tokenizer").string()
+                << " before fill or evaluate\n";
+    return static_cast<int>(ExitCode::done);
+  }
+
+ private:
+  std::string from_, to_;
+  bool overwrite_ = false;
+};
+
+const Registration<Command> registered("import", [] { return std::make_unique<Import>(); });
+
+}  // namespace
+}  // namespace interlock

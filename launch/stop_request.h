@@ -1,0 +1,14 @@
+#pragma once
+// A request from outside to end a run between steps, with a checkpoint: a flag that a signal sets and the ranks read.
+
+namespace interlock {
+
+// Call before MPI starts. SIGUSR1 is then a request, not an end. A process that nobody launched takes SIGTERM as one
+// too; under mpirun or srun that would be in vain, as they follow SIGTERM by SIGKILL after a second or so. SIGINT keeps
+// ending at once.
+void watch_for_stop_request();
+
+// Whether one has come, to this process. Ranks may see it at different times and must agree on what to do.
+bool stop_requested();
+
+}  // namespace interlock

@@ -1,0 +1,55 @@
+#pragma once
+// The template of tokenize.h's TokenizeInput.
+
+#include <filesystem>
+
+#include "launch/amount_progress.h"
+#include "launch/interruption.h"
+#include "launch/tokenize.h"
+#include "runtime/data/tokenizer/in_order.h"
+
+namespace interlock {
+
+template <class Result>
+TokenizeInput::Read TokenizeInput::run(const std::string& label, CutRule rule,
+                                       std::function<Result(TextBlock, int worker)> work,
+                                       std::function<void(Result)> consume) const {
+  struct Done {
+    Result result;
+    int64_t bytes;
+  };
+  const std::vector<std::string> paths = files();
+  Read read;
+  read.files = static_cast<int64_t>(paths.size());
+  int64_t total = 0;
+  for (const std::string& path : paths) total += static_cast<int64_t>(std::filesystem::file_size(path));
+
+  DocumentReader::Options options;
+  options.kind = DocumentKind::parse(document_);
+  options.on_invalid = invalid_ == "replace" ? Utf8Stream::OnInvalid::replace : Utf8Stream::OnInvalid::error;
+  DocumentReader reader(paths, options, std::move(rule));
+  AmountProgress progress(label, total, true);
+  try {
+    const Interruption interruption;
+    InOrder<TextBlock, Done> line;
+    line.produce = [&] { return reader.next(); };
+    line.work = [&](TextBlock block, int worker) {
+      const int64_t bytes = block.input_bytes;
+      return Done{work(std::move(block), worker), bytes};
+    };
+    line.consume = [&](Done done) {
+      interruption.check();
+      consume(std::move(done.result));
+      read.bytes += done.bytes;
+      progress.show(read.bytes);
+    };
+    line.run(threads());
+  } catch (...) {
+    progress.finish();
+    throw;
+  }
+  read.replaced = reader.replaced();
+  return read;
+}
+
+}  // namespace interlock

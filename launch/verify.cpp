@@ -1,0 +1,146 @@
+// `interlock verify`: proves checkpoints and weights whole, file by file.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "launch/command.h"
+#include "runtime/storage/checkpoint.h"
+#include "runtime/storage/checkpoint_verify.h"
+#include "runtime/storage/safetensors.h"
+#include "runtime/storage/weights.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+struct Examined {
+  std::string path;
+  std::vector<CheckpointFinding> files;  // of a weights file: itself
+  std::string digest;                    // of a weights file that can be read
+
+  bool whole() const {
+    return std::all_of(files.begin(), files.end(), [](const auto& file) { return file.problem.empty(); });
+  }
+};
+
+// A file name may hold control characters, which a terminal would obey.
+std::string printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  return text;
+}
+
+// A weights file carries no hash: what can be told is that it is well formed, and which weights it holds.
+Examined examine_weights(const std::string& path) {
+  Examined result{path, {{fs::path(path).filename().string(), 0, ""}}, ""};
+  std::error_code problem;
+  const uint64_t size = fs::file_size(path, problem);
+  if (!problem) result.files[0].bytes = size;
+  try {
+    result.digest = weights_digest(*SafetensorsFile::open(path));
+  } catch (const Error& error) {
+    result.files[0].problem = error.what();
+  }
+  return result;
+}
+
+void print(const Examined& examined) {
+  std::cout << examined.path << '\n';
+  size_t width = 0;
+  for (const CheckpointFinding& file : examined.files) width = std::max(width, printable(file.name).size());
+  for (const CheckpointFinding& file : examined.files) {
+    const std::string name = printable(file.name), bytes = std::to_string(file.bytes);
+    std::cout << "  " << name << std::string(width - name.size() + 15 - std::min<size_t>(bytes.size(), 13), ' ')
+              << bytes << " bytes  "
+              << (file.problem.empty() ? examined.digest.empty() ? "whole" : "well formed" : "BROKEN: ")
+              << printable(file.problem) << '\n';
+  }
+  if (!examined.digest.empty()) std::cout << "  digest " << examined.digest << '\n';
+  std::cout.flush();
+}
+
+ordered_json as_json(const Examined& examined) {
+  ordered_json result = {{"path", examined.path}, {"whole", examined.whole()}};
+  if (!examined.digest.empty()) result["digest"] = examined.digest;
+  result["files"] = ordered_json::array();
+  for (const CheckpointFinding& file : examined.files) {
+    result["files"].push_back({{"name", file.name},
+                               {"bytes", file.bytes},
+                               {"whole", file.problem.empty()},
+                               {"problem", file.problem.empty() ? ordered_json() : ordered_json(file.problem)}});
+  }
+  return result;
+}
+
+class Verify final : public Command {
+ public:
+  std::string summary() const override { return "prove a checkpoint, all checkpoints of a run, or weights whole"; }
+
+  void declare(CLI::App& app) override {
+    app.add_option("path", path_, "a checkpoint, a run folder or a weights file")->required();
+    app.add_flag("--json", json_, "print one JSON object");
+  }
+
+  int run() override {
+    std::vector<Examined> all;
+    for (const auto& [path, is_weights] : targets()) {
+      all.push_back(is_weights ? examine_weights(path) : Examined{path, examine_checkpoint(path), ""});
+      if (!json_) print(all.back());
+    }
+    const auto broken = std::count_if(all.begin(), all.end(), [](const Examined& one) { return !one.whole(); });
+    if (json_) {
+      ordered_json result = {{"path", path_}, {"whole", broken == 0}, {"examined", ordered_json::array()}};
+      for (const Examined& one : all) result["examined"].push_back(as_json(one));
+      std::cout << result.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << std::endl;
+    }
+    if (broken != 0) fail(all, broken);
+    return static_cast<int>(ExitCode::done);
+  }
+
+ private:
+  struct Target {
+    std::string path;
+    bool is_weights;
+  };
+
+  std::vector<Target> targets() const {
+    std::error_code problem;
+    const fs::file_status status = fs::status(path_, problem);
+    if (!fs::exists(status)) throw Error(ExitCode::bad_input, message("nothing to verify at ", path_));
+    if (!fs::is_directory(status)) return {{path_, true}};
+    if (is_checkpoint(path_)) return {{path_, false}};
+    std::vector<Target> found;
+    const std::string weights = (fs::path(path_) / "weights.safetensors").string();
+    if (fs::exists(fs::symlink_status(weights, problem))) found.push_back({weights, true});
+    for (const std::string& folder : list_checkpoints(path_)) found.push_back({folder, false});
+    // What was a checkpoint is told what it lacks.
+    if (found.empty() && fs::path(path_).lexically_normal().filename().string().starts_with("step-"))
+      found.push_back({path_, false});
+    if (!found.empty()) return found;
+    throw Error(ExitCode::bad_input,
+                message(path_, " is no checkpoint (it has no manifest of one) and no run folder with checkpoints or ",
+                        "weights"));
+  }
+
+  [[noreturn]] static void fail(const std::vector<Examined>& all, std::ptrdiff_t broken) {
+    const Examined& first = *std::find_if(all.begin(), all.end(), [](const Examined& one) { return !one.whole(); });
+    const CheckpointFinding& file = *std::find_if(first.files.begin(), first.files.end(),
+                                                  [](const CheckpointFinding& one) { return !one.problem.empty(); });
+    const std::string count = all.size() == 1 ? "" : message(broken, " of ", all.size(), " are broken; the first: ");
+    throw Error(ExitCode::bad_input,
+                message(count, first.path, ": ", printable(file.name), ": ", printable(file.problem)));
+  }
+
+  std::string path_;
+  bool json_ = false;
+};
+
+const Registration<Command> registered("verify", [] { return std::make_unique<Verify>(); });
+
+}  // namespace
+}  // namespace interlock

@@ -1,0 +1,143 @@
+// Owns attention. With dropout the library's composition would keep three tables of length x length per head
+// (probabilities, mask, product); here it is one: a probability is never negative, so its sign says whether it was
+// dropped. The factor 1 / (1 - rate) is applied to the small tensors around the tables.
+#include "models/blocks/attention.h"
+
+#include <ATen/ops/_softmax.h>
+#include <ATen/ops/_softmax_backward_data.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/bmm.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace interlock {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+// 0 where a key may be looked at and -infinity on padding, [samples, 1, 1, length]; none when nothing is padded.
+std::optional<at::Tensor> padding_mask(const at::Tensor& lengths, const at::Tensor& query) {
+  if (!lengths.defined()) return std::nullopt;
+  const int64_t samples = query.size(0), length = query.size(1);
+  const at::Tensor padded = at::arange(length, lengths.options()).unsqueeze(0).ge(lengths.unsqueeze(1));
+  at::Tensor mask = at::zeros({samples, length}, query.options().requires_grad(false));
+  mask.masked_fill_(padded, -infinity);
+  return mask.view({samples, 1, 1, length});
+}
+
+// [samples, heads, length, head width] of [samples, length, width], nothing copied.
+at::Tensor by_heads(const at::Tensor& x, int64_t heads) {
+  return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
+}
+
+// The numbers of some samples of a tensor by heads, [samples * heads, length, head width].
+at::Tensor part_of(const at::Tensor& x, int64_t begin, int64_t count) {
+  return x.narrow(0, begin, count).reshape({count * x.size(1), x.size(2), x.size(3)});
+}
+void put_part(const at::Tensor& x, int64_t begin, int64_t count, const at::Tensor& numbers) {
+  x.narrow(0, begin, count).copy_(numbers.view({count, x.size(1), x.size(2), x.size(3)}));
+}
+
+void hide_padding(at::Tensor& scores, const at::Tensor& lengths, int64_t begin, int64_t count) {
+  if (!lengths.defined()) return;
+  const int64_t length = scores.size(2), heads = scores.size(0) / count;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t filled = lengths[begin + i].item<int64_t>();
+    if (filled < length) scores.narrow(0, i * heads, heads).narrow(2, filled, length - filled).fill_(-infinity);
+  }
+}
+
+struct Settings {
+  int64_t heads = 1;
+  double rate = 0;
+  RandomKey key;
+  const int64_t* samples = nullptr;
+  at::Tensor lengths;
+};
+
+struct DroppedAttention : torch::autograd::Function<DroppedAttention> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
+                            const at::Tensor& value, const Settings& settings) {
+    const at::Tensor q = by_heads(query, settings.heads), k = by_heads(key, settings.heads),
+                     v = by_heads(value, settings.heads);
+    const int64_t samples = q.size(0), length = q.size(2), step = attention_chunk(settings.heads, length);
+    const double narrow = 1 / std::sqrt(static_cast<double>(q.size(3))), widen = 1 / (1 - settings.rate);
+    at::Tensor out = at::empty_like(query);
+    at::Tensor saved = at::empty({samples, settings.heads, length, length}, query.options());
+    for (int64_t begin = 0; begin < samples; begin += step) {
+      const int64_t count = std::min(step, samples - begin);
+      at::Tensor scores = at::bmm(part_of(q, begin, count).mul(narrow), part_of(k, begin, count).transpose(1, 2));
+      hide_padding(scores, settings.lengths, begin, count);
+      at::Tensor probabilities = saved.narrow(0, begin, count);
+      at::Tensor table = probabilities.view(scores.sizes());
+      at::_softmax_out(table, scores, -1, false);
+      mark_dropped(probabilities, settings.rate, settings.key, settings.samples + begin);
+      at::clamp_min_out(scores, table, 0);
+      put_part(by_heads(out, settings.heads), begin, count, at::bmm(scores, part_of(v, begin, count)).mul_(widen));
+    }
+    context->save_for_backward({query, key, value, saved});
+    context->saved_data["rate"] = settings.rate;
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto tensors = context->get_saved_variables();
+    const at::Tensor &saved = tensors[3], gradient = gradients[0].contiguous();
+    const int64_t heads = saved.size(1), samples = saved.size(0), length = saved.size(2);
+    const at::Tensor q = by_heads(tensors[0], heads), k = by_heads(tensors[1], heads), v = by_heads(tensors[2], heads);
+    const at::Tensor g = by_heads(gradient, heads);
+    const double narrow = 1 / std::sqrt(static_cast<double>(q.size(3)));
+    const double widen = 1 / (1 - context->saved_data["rate"].toDouble());
+    variable_list result(4);
+    for (size_t i = 0; i < 3; ++i) result[i] = at::empty_like(gradient);
+    const int64_t step = attention_chunk(heads, length);
+    for (int64_t begin = 0; begin < samples; begin += step) {
+      const int64_t count = std::min(step, samples - begin);
+      const auto put = [&](size_t which, const at::Tensor& numbers) {
+        put_part(by_heads(result[which], heads), begin, count, numbers);
+      };
+      const at::Tensor table = saved.narrow(0, begin, count).view({count * heads, length, length});
+      const at::Tensor wide = part_of(g, begin, count).mul(widen);
+      put(2, at::bmm(table.clamp_min(0).transpose(1, 2), wide));
+      at::Tensor slope = at::bmm(wide, part_of(v, begin, count).transpose(1, 2));
+      slope.masked_fill_(table.signbit(), 0);
+      at::Tensor of_scores = at::_softmax_backward_data(slope, table.abs(), -1, slope.scalar_type());
+      put(0, at::bmm(of_scores, part_of(k, begin, count)).mul_(narrow));
+      put(1, at::bmm(of_scores.transpose(1, 2), part_of(q, begin, count)).mul_(narrow));
+    }
+    return result;
+  }
+};
+
+}  // namespace
+
+int64_t attention_chunk(int64_t heads, int64_t length) {
+  constexpr int64_t numbers = int64_t{1} << 20;  // 4 MiB of floats: one sample from length 512 with 4 heads on
+  return std::max<int64_t>(1, numbers / (heads * length * length));
+}
+
+at::Tensor plain_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
+                           const ForwardContext& context) {
+  const at::Tensor mixed =
+      at::scaled_dot_product_attention(by_heads(query, heads), by_heads(key, heads), by_heads(value, heads),
+                                       padding_mask(context.batch->lengths, query));
+  return mixed.transpose(1, 2).reshape(query.sizes());
+}
+
+at::Tensor dropped_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
+                             double rate, uint64_t layer, const ForwardContext& context) {
+  const Settings settings{heads, rate, dropout_key(layer, Site::attention_probabilities, context),
+                          context.batch->sample_ids.data(), context.batch->lengths};
+  return DroppedAttention::apply(query, key, value, settings);
+}
+
+}  // namespace interlock

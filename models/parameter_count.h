@@ -1,0 +1,19 @@
+#pragma once
+// How many numbers a model has.
+
+#include <cstdint>
+
+#include "models/model.h"
+
+namespace interlock {
+
+// As Hugging Face's transformers counts them: body and readout, a tied tensor once; local heads are not part of the
+// model. Makes no tensor.
+inline int64_t parameter_count(const Model& model) {
+  int64_t count = model.readout_costs(1).parameters;
+  for (const Costs& block : model.block_costs(1)) count += block.parameters;
+  const auto tie = model.tie();
+  return tie ? count - tie->numbers : count;
+}
+
+}  // namespace interlock

@@ -1,0 +1,52 @@
+// Owns RoBERTa's readout and its read-only copies.
+#include "models/roberta_readout.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/zeros.h>
+
+#include "models/blocks/embeddings.h"
+#include "models/blocks/functions.h"
+#include "models/blocks/keyed.h"
+
+namespace interlock {
+
+RobertaReadout::RobertaReadout(const RobertaSettings& settings) {
+  const int64_t width = settings.block.width;
+  const at::ScalarType type = settings.block.numbers.parameters;
+  dense_ = attach_new<Linear>(*this, "lm_head.dense", width, width, type);
+  norm_ = attach_new<LayerNorm>(*this, "lm_head.layer_norm", width, type);
+  decoder_ = attach_new<Linear>(*this, "lm_head.decoder", width, settings.vocabulary, type, false);
+  bias_ = named_children()["lm_head"]->register_parameter("bias", at::zeros({settings.vocabulary}, type));
+  for (auto& entry : named_parameters()) {
+    const bool shared = settings.tied && entry.key() == decoder_weight;
+    initialize_as(entry.value(), shared ? word_table : entry.key(), settings.seed);
+  }
+  if (settings.tied) clear_padding_row(decoder_->weight);
+}
+
+at::Tensor RobertaReadout::classify(const at::Tensor& rows) const {
+  return linear(norm_->forward(at::gelu(dense_->forward(rows))), decoder_->weight, bias_);
+}
+
+SharedReadoutHead::SharedReadoutHead(const RobertaSettings& settings, int64_t blocks_below) {
+  const std::string path = "heads." + std::to_string(blocks_below) + ".block";
+  block_ = attach_new<TransformerBlock>(*this, path, settings.block, head_layer(blocks_below));
+  initialize(*this, settings.seed);
+  copy_ = std::make_shared<RobertaReadout>(settings);
+  for (at::Tensor& values : copy_->parameters()) values.set_requires_grad(false);
+}
+
+std::vector<std::pair<std::string, at::Tensor>> SharedReadoutHead::readout_copies() {
+  std::vector<std::pair<std::string, at::Tensor>> copies;
+  for (const auto& entry : copy_->named_parameters()) copies.emplace_back(entry.key(), entry.value());
+  return copies;
+}
+
+at::Tensor SharedReadoutHead::prepare(const at::Tensor& hidden, const ForwardContext& context) const {
+  return block_->forward(hidden, context);
+}
+
+at::Tensor SharedReadoutHead::classify(const at::Tensor& rows) const { return copy_->classify(rows); }
+
+}  // namespace interlock

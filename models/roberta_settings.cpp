@@ -1,0 +1,53 @@
+// Owns RoBERTa's settings and what it refuses.
+#include "models/roberta_settings.h"
+
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+double read_rate(const Section& model, const std::string& key, double fallback) {
+  const double rate = model.number(key, fallback, 0.0, 1.0);
+  if (rate == 1.0) model.refuse(key, "must be below 1: with 1 everything would be dropped");
+  return rate;
+}
+
+void check_against_data(const ModelSettings& given, const RobertaSettings& settings) {
+  if (given.classes > 0 && settings.vocabulary < given.classes) {
+    given.model.refuse("vocabulary",
+                       message("vocabulary too small for the data: the model has ", settings.vocabulary,
+                               " entries, the data set ", given.classes, "; set it to ", given.classes, " or more"));
+  }
+  if (given.sample_length > settings.max_length) {
+    given.model.refuse("max_length", message("is ", settings.max_length, ", but samples have up to ",
+                                             given.sample_length, " tokens; raise it or shorten data.sequence_length"));
+  }
+}
+
+}  // namespace
+
+RobertaSettings RobertaSettings::from(const ModelSettings& given) {
+  const Section& model = given.model;
+  RobertaSettings settings;
+  settings.layers = model.integer("layers", 8, 1);
+  settings.block.width = model.integer("width", 64, 1);
+  settings.block.heads = model.integer("heads", 4, 1);
+  settings.block.feed_forward = model.integer("feed_forward", 256, 1);
+  settings.vocabulary = model.integer("vocabulary", 261, 2);  // token 1 is padding
+  settings.max_length = model.integer("max_length", 64, 1);
+  settings.block.dropout = read_rate(model, "dropout", 0.1);
+  settings.block.attention_dropout = read_rate(model, "attention_dropout", settings.block.dropout);
+  settings.block.numbers = numbers_of(given.precision);
+  settings.tied = model.flag("tie_embeddings", false);
+  settings.length = given.sample_length > 0 ? given.sample_length : settings.max_length;
+  settings.predicted_share = given.predicted_share;
+  settings.seed = given.seed;
+  if (settings.block.width % settings.block.heads != 0) {
+    model.refuse("heads", message("the width ", settings.block.width, " cannot be divided by ", settings.block.heads,
+                                  " heads; choose a number that divides it"));
+  }
+  check_against_data(given, settings);
+  return settings;
+}
+
+}  // namespace interlock

@@ -1,0 +1,23 @@
+#pragma once
+// The keys of [model] for "roberta", checked against the data.
+
+#include "models/blocks/transformer.h"
+#include "models/model.h"
+
+namespace interlock {
+
+inline const std::string word_table = "roberta.embeddings.word_embeddings.weight";
+inline const std::string decoder_weight = "lm_head.decoder.weight";
+
+struct RobertaSettings {
+  TransformerShape block;
+  int64_t layers = 8, vocabulary = 261, max_length = 64;
+  bool tied = false;           // the decoder's weight is the word table
+  int64_t length = 64;         // tokens per sample, and
+  double predicted_share = 1;  // how many of them are predicted: for costs
+  uint64_t seed = 1;
+
+  static RobertaSettings from(const ModelSettings& given);
+};
+
+}  // namespace interlock

@@ -1,0 +1,125 @@
+#include "parallel/stored_state.h"
+
+#include <ATen/ops/empty.h>
+#include <c10/core/GradMode.h>
+
+#include <cstring>
+
+#include "parallel/weights.h"
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+std::span<std::byte> bytes_of(const at::Tensor& tensor) {
+  return {static_cast<std::byte*>(tensor.data_ptr()), static_cast<size_t>(tensor.nbytes())};
+}
+
+// The part of a whole state tensor that belongs to a piece; a count belongs to all of them.
+at::Tensor part_of(const at::Tensor& whole, const Trainable::Piece& piece) {
+  return whole.dim() == 0 ? whole : whole.view({-1}).narrow(0, piece.begin, piece.end - piece.begin);
+}
+
+// The state tensors [name] of a whole parameter, of which the replicas keep pieces. Every replica calls it for the same
+// parameters in the same order; only the first gets tensors.
+std::vector<at::Tensor> gather_state(Trainable& part, size_t parameter, Group& replicas) {
+  const Parameter& whole = part.parameters()[parameter];
+  const auto names = part.optimizer().state_names();
+  const auto kept = part.optimizer().state();
+  std::vector<at::Tensor> gathered;
+  for (size_t name = 0; name < names.size(); ++name) {
+    at::Tensor result;
+    for (size_t i = 0, here = 0; i < part.pieces().size(); ++i) {
+      const bool mine = here < part.kept().size() && part.kept()[here] == i;
+      const size_t at = here;
+      here += mine ? 1 : 0;
+      const Trainable::Piece& piece = part.pieces()[i];
+      if (piece.parameter != parameter) continue;
+      std::string bytes;
+      if (mine) {
+        const std::span<std::byte> own = bytes_of(kept[at][name]);
+        bytes.assign(reinterpret_cast<const char*>(own.data()), own.size());
+      }
+      bytes = replicas.collect(bytes, piece.keeper, 0);
+      if (replicas.position() != 0) continue;
+      const bool count = bytes.size() != static_cast<size_t>(piece.end - piece.begin) * whole.value.element_size();
+      if (!result.defined())
+        result = count ? at::empty({}, at::kFloat)
+                       : at::empty(whole.value.sizes(), whole.value.options().requires_grad(false));
+      const at::Tensor to = part_of(result, piece);
+      std::memcpy(to.data_ptr(), bytes.data(), bytes.size());
+    }
+    gathered.push_back(std::move(result));
+  }
+  return gathered;
+}
+
+}  // namespace
+
+CheckpointPart::Tensor stored_copy(const std::string& name, const at::Tensor& tensor) {
+  const auto copy = std::make_shared<at::Tensor>(tensor.detach().contiguous().clone());
+  TensorEntry entry{name, safetensors_dtype(copy->scalar_type()), copy->sizes().vec(), 0, 0};
+  const std::span<std::byte> bytes = bytes_of(*copy);
+  return {std::move(entry), copy, bytes};
+}
+
+std::vector<CheckpointPart::Tensor> copy_weights(Stage& stage) {
+  std::vector<CheckpointPart::Tensor> tensors;
+  for (Trainable* part : stage.all_parts()) {
+    if (part == stage.tied_head()) continue;  // the first stage's is the same
+    for (const Parameter& parameter : part->parameters())
+      tensors.push_back(stored_copy(parameter.name, parameter.value));
+  }
+  return tensors;
+}
+
+std::vector<CheckpointPart::Tensor> copy_optimizer_state(Stage& stage, Group& replicas) {
+  std::vector<CheckpointPart::Tensor> tensors;
+  for (Trainable* part : stage.all_parts()) {
+    if (part == stage.tied_head()) continue;
+    const auto names = part->optimizer().state_names();
+    const auto own = part->optimizer().state();
+    for (size_t i = 0; i < part->parameters().size(); ++i) {
+      const std::string& parameter = part->parameters()[i].name;
+      // Unshared, this replica's own state is the whole, and the others need not be asked.
+      const auto values = part->is_shared() ? gather_state(*part, i, replicas) : own[i];
+      for (size_t name = 0; name < names.size(); ++name)
+        if (values[name].defined()) tensors.push_back(stored_copy(parameter + "." + names[name], values[name]));
+    }
+  }
+  return tensors;
+}
+
+at::Tensor stored_tensor(const Checkpoint& checkpoint, const std::string& name) {
+  const TensorEntry* entry = checkpoint.find(name);
+  return entry == nullptr ? at::Tensor() : tensor_view(*entry, checkpoint.bytes(name), checkpoint.folder());
+}
+
+std::vector<std::string> restore_optimizer_state(Stage& stage, const Checkpoint& checkpoint) {
+  c10::NoGradGuard no_graph;
+  std::vector<std::string> fresh;
+  for (Trainable* part : stage.all_parts()) {
+    const auto names = part->optimizer().state_names();
+    const auto state = part->optimizer().state();
+    for (size_t i = 0; i < part->kept().size(); ++i) {
+      const Trainable::Piece& piece = part->pieces()[part->kept()[i]];
+      const Parameter& whole = part->parameters()[piece.parameter];
+      for (size_t name = 0; name < names.size(); ++name) {
+        const std::string key = whole.name + "." + names[name];
+        const at::Tensor stored = stored_tensor(checkpoint, key);
+        if (!stored.defined()) {
+          fresh.push_back(key);
+          continue;
+        }
+        if (stored.dim() != 0 && stored.sizes() != whole.value.sizes())
+          throw Error(ExitCode::bad_input, message(checkpoint.folder(), ": ", key, " has ", stored.numel(),
+                                                   " numbers, its parameter here ", whole.value.numel()));
+        at::Tensor to = state[i][name];
+        to.view({-1}).copy_(part_of(stored, piece).view({-1}));
+      }
+    }
+  }
+  return fresh;
+}
+
+}  // namespace interlock

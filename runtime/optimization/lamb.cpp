@@ -1,0 +1,132 @@
+// LAMB (You et al., "Large batch optimization for deep learning", ICLR 2020): the step of AdamW per tensor, scaled to
+// the tensor's own size. With w the values and u = m / (1 - beta1^t) / (sqrt(v / (1 - beta2^t)) + epsilon) +
+// weight_decay w, a step is w -= rate * (|w| / |u|) * u; the ratio is 1 where either norm is 0. Biases and norms
+// neither decay nor adapt: theirs is AdamW's step.
+//
+// A tensor's ratio needs the whole tensor, and nothing beside it: any cut of a model into stages gives the same.
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/optimization/moments.h"
+#include "runtime/optimization/optimizer.h"
+
+namespace interlock {
+namespace {
+
+// Norms are added up piece by piece in a fixed order, so that they do not depend on the number of threads.
+constexpr int64_t piece = 8192;
+
+struct Squares {
+  double value = 0, update = 0;
+};
+
+class Lamb final : public Optimizer {
+ public:
+  // `trust_clip` > 0 is the most that |w| counts in the ratio.
+  Lamb(const MomentSettings& settings, double trust_clip) : settings_(settings), trust_clip_(trust_clip) {}
+
+  void attach(std::vector<Parameter> parameters) override {
+    for (const Parameter& parameter : parameters) {
+      TORCH_INTERNAL_ASSERT(parameter.value.is_contiguous() && parameter.gradient.is_contiguous(), parameter.name);
+      TORCH_INTERNAL_ASSERT(parameter.value.sizes() == parameter.gradient.sizes(), parameter.name);
+    }
+    moments_ = zero_moments(parameters);
+    parameters_ = std::move(parameters);
+  }
+
+  void step(double learning_rate) override {
+    const at::NoGradGuard no_graph;
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      moments_[i].count.add_(1);
+      if (parameters_[i].value.scalar_type() == at::kDouble) {
+        update<double>(parameters_[i], moments_[i], learning_rate);
+      } else {
+        update<float>(parameters_[i], moments_[i], learning_rate);
+      }
+    }
+  }
+
+  std::vector<std::string> state_names() const override { return moment_names(); }
+  std::vector<std::vector<at::Tensor>> state() const override { return listed_moments(moments_); }
+  bool elementwise() const override { return false; }
+  double state_ratio() const override { return 2.0; }
+
+ private:
+  // Numbers of one update in the type of the parameter.
+  template <class T>
+  struct Factors {
+    T beta1, beta2, mean, square, epsilon, decay;  // mean and square: the bias corrections, 1 / (1 - beta^t)
+    T direction(T value, T first, T second) const {
+      return first * mean / (std::sqrt(second * square) + epsilon) + decay * value;
+    }
+  };
+
+  template <class T>
+  void update(const Parameter& parameter, const Moment& moment, double learning_rate) const {
+    const double count = moment.count.item<double>();
+    const Factors<T> factors{
+        static_cast<T>(settings_.beta1),
+        static_cast<T>(settings_.beta2),
+        static_cast<T>(1 / (1 - std::pow(settings_.beta1, count))),
+        static_cast<T>(1 / (1 - std::pow(settings_.beta2, count))),
+        static_cast<T>(settings_.epsilon),
+        static_cast<T>(parameter.decays ? settings_.weight_decay : 0.0),
+    };
+    T* value = parameter.value.mutable_data_ptr<T>();
+    T* mean = moment.mean.mutable_data_ptr<T>();
+    T* square = moment.square.mutable_data_ptr<T>();
+    const Squares squares =
+        advance(factors, value, parameter.gradient.const_data_ptr<T>(), mean, square, parameter.value.numel());
+    const T rate = static_cast<T>(learning_rate * (parameter.decays ? trust_ratio(squares) : 1.0));
+    at::parallel_for(0, parameter.value.numel(), 4 * piece, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) value[i] -= rate * factors.direction(value[i], mean[i], square[i]);
+    });
+  }
+
+  // Moments take the gradient in; the squared norms of values and of the coming direction.
+  template <class T>
+  static Squares advance(const Factors<T>& factors, const T* value, const T* gradient, T* mean, T* square,
+                         int64_t count) {
+    std::vector<Squares> pieces(static_cast<size_t>((count + piece - 1) / piece));
+    at::parallel_for(0, static_cast<int64_t>(pieces.size()), 4, [&](int64_t first, int64_t last) {
+      for (int64_t p = first; p < last; ++p) {
+        Squares sum;
+        for (int64_t i = p * piece; i < std::min(count, (p + 1) * piece); ++i) {
+          mean[i] = factors.beta1 * mean[i] + (1 - factors.beta1) * gradient[i];
+          square[i] = factors.beta2 * square[i] + (1 - factors.beta2) * gradient[i] * gradient[i];
+          const double own = value[i], direction = factors.direction(value[i], mean[i], square[i]);
+          sum.value += own * own;
+          sum.update += direction * direction;
+        }
+        pieces[static_cast<size_t>(p)] = sum;
+      }
+    });
+    Squares total;
+    for (const Squares& part : pieces) total.value += part.value, total.update += part.update;
+    return total;
+  }
+
+  double trust_ratio(const Squares& squares) const {
+    if (squares.value == 0 || squares.update == 0) return 1.0;
+    const double norm = std::sqrt(squares.value);
+    return (trust_clip_ > 0 ? std::min(norm, trust_clip_) : norm) / std::sqrt(squares.update);
+  }
+
+  MomentSettings settings_;
+  double trust_clip_;
+  std::vector<Parameter> parameters_;
+  std::vector<Moment> moments_;
+};
+
+const Registration<Optimizer, const Section&> registered("lamb", [](const Section& section) {
+  return std::make_unique<Lamb>(MomentSettings::from(section, {.epsilon = 1e-6}),
+                                section.number("trust_clip", 0.0, 0.0));
+});
+
+}  // namespace
+}  // namespace interlock

@@ -1,0 +1,82 @@
+// Reads regular files piece by piece.
+
+#include "runtime/storage/file_digest.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "runtime/core/error.h"
+#include "runtime/storage/sha256.h"
+
+namespace interlock {
+namespace {
+
+[[noreturn]] void refuse(const std::string& path, const std::string& reason) {
+  throw Error(ExitCode::bad_input, message("cannot read ", path, ": ", reason));
+}
+
+class RegularFile {
+ public:
+  // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+  explicit RegularFile(const std::string& path)
+      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW)) {
+    if (file_ < 0) refuse(path, errno == ELOOP ? "it is a symbolic link" : std::strerror(errno));
+    struct stat status;
+    const bool known = ::fstat(file_, &status) == 0;
+    if (known && S_ISREG(status.st_mode)) return;
+    const int reason = errno;
+    ::close(file_);
+    refuse(path, !known                    ? std::strerror(reason)
+                 : S_ISDIR(status.st_mode) ? "it is a folder"
+                                           : "it is not a regular file");
+  }
+  ~RegularFile() { ::close(file_); }
+  RegularFile(const RegularFile&) = delete;
+
+  void read(const std::function<void(std::span<const std::byte>)>& take) {
+    ::posix_fadvise(file_, 0, 0, POSIX_FADV_SEQUENTIAL);
+    std::vector<std::byte> buffer(size_t{1} << 20);
+    while (true) {
+      const ssize_t got = ::read(file_, buffer.data(), buffer.size());
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) refuse(path_, std::strerror(errno));
+      if (got == 0) return;
+      take(std::span(buffer).first(static_cast<size_t>(got)));
+    }
+  }
+
+ private:
+  std::string path_;
+  int file_;
+};
+
+}  // namespace
+
+FileDigest file_digest(const std::string& path) {
+  FileDigest result;
+  Sha256 digest;
+  RegularFile(path).read([&](std::span<const std::byte> piece) {
+    digest.add(piece);
+    result.bytes += piece.size();
+  });
+  result.sha256 = digest.hex();
+  return result;
+}
+
+std::string read_regular(const std::string& path, uint64_t limit) {
+  std::string content;
+  RegularFile(path).read([&](std::span<const std::byte> piece) {
+    if (piece.size() > limit - content.size()) refuse(path, message("it is longer than ", limit, " bytes"));
+    content.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+  });
+  return content;
+}
+
+}  // namespace interlock

@@ -1,0 +1,120 @@
+// Finds weights, and gathers the tensors of several files into one list.
+
+#include "runtime/storage/weights_set.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <optional>
+
+#include "runtime/core/error.h"
+#include "runtime/core/log.h"
+#include "runtime/storage/checkpoint.h"
+#include "runtime/storage/checkpoint_verify.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(const std::string& path, const std::string& what) {
+  throw Error(ExitCode::bad_input, message(path, ": ", what));
+}
+
+struct Opened {
+  std::vector<std::shared_ptr<const SafetensorsFile>> files;
+  std::map<std::string, std::string> metadata;
+};
+
+Opened open_file(const std::string& path) {
+  auto file = SafetensorsFile::open(path);
+  return {{file}, file->metadata()};
+}
+
+bool holds_weights(const CheckpointFile& file) { return file.name.starts_with("weights-"); }
+
+// `verified`: its hashes have just been looked at.
+Opened open_checkpoint(const std::string& folder, bool verified) {
+  const auto checkpoint = Checkpoint::open(folder);
+  const CheckpointManifest& manifest = checkpoint->manifest();
+  Opened opened;
+  opened.metadata["interlock.config"] = manifest.config;
+  for (size_t i = 0; i < manifest.files.size(); ++i) {
+    if (!holds_weights(manifest.files[i])) continue;
+    if (!verified) verify_file(folder, manifest, manifest.files[i]);
+    opened.files.push_back(checkpoint->files()[i]);
+  }
+  if (opened.files.empty()) refuse(folder, "the checkpoint holds no file weights-*.safetensors");
+  return opened;
+}
+
+std::string newest_checkpoint(const std::string& run) {
+  std::string reasons;
+  const auto newest = newest_whole_checkpoint(run, [&](const std::string& reason) {
+    log_warning(message("a damaged checkpoint is passed over: ", reason));
+    if (reasons.empty()) reasons = "; the newest: " + reason;
+  });
+  if (!newest) refuse(run, "it has no weights.safetensors yet, and none of its checkpoints is whole" + reasons);
+  return *newest;
+}
+
+}  // namespace
+
+std::shared_ptr<const WeightsSet> WeightsSet::open(const std::string& path) {
+  std::error_code problem;
+  const fs::file_status status = fs::status(path, problem);
+  if (!fs::exists(status)) {
+    throw Error(ExitCode::bad_input, message("no weights file, run folder or checkpoint at ", path,
+                                             fs::status_known(status) ? "" : ": " + problem.message()));
+  }
+  const auto made = [](Opened opened, const std::string& where) {
+    return std::make_shared<WeightsSet>(std::move(opened.files), where, std::move(opened.metadata));
+  };
+  if (!fs::is_directory(status)) return made(open_file(path), path);
+  if (is_checkpoint(path)) return made(open_checkpoint(path, false), path);
+  const std::string inside = (fs::path(path) / "weights.safetensors").string();
+  if (fs::exists(fs::symlink_status(inside, problem))) return made(open_file(inside), inside);
+  if (list_checkpoints(path).empty()) {
+    refuse(path,
+           "the folder holds neither weights.safetensors nor checkpoints: no run folder, or its run has not written "
+           "weights yet");
+  }
+  const std::string newest = newest_checkpoint(path);
+  const auto weights = made(open_checkpoint(newest, true), newest);
+  weights->folder_ = path;
+  return weights;
+}
+
+WeightsSet::WeightsSet(std::vector<std::shared_ptr<const SafetensorsFile>> files, std::string path,
+                       std::map<std::string, std::string> metadata)
+    : files_(std::move(files)), metadata_(std::move(metadata)), path_(std::move(path)) {
+  std::vector<std::pair<const TensorEntry*, size_t>> all;
+  for (size_t i = 0; i < files_.size(); ++i) {
+    for (const TensorEntry& tensor : files_[i]->tensors()) all.emplace_back(&tensor, i);
+  }
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first->name < b.first->name; });
+  for (const auto& [tensor, file] : all) {
+    if (!tensors_.empty() && tensors_.back().name == tensor->name) {
+      refuse(files_[file]->path(),
+             message("the tensor ", tensor->name, " stands in ", files_[file_of_.back()]->path(), " too"));
+    }
+    tensors_.push_back(*tensor);
+    file_of_.push_back(file);
+  }
+  std::error_code problem;
+  const fs::path where = path_;
+  folder_ = fs::is_directory(where, problem) ? path_ : where.has_parent_path() ? where.parent_path().string() : ".";
+}
+
+const TensorEntry* WeightsSet::find(const std::string& name) const {
+  const auto found = std::lower_bound(tensors_.begin(), tensors_.end(), name,
+                                      [](const TensorEntry& tensor, const std::string& n) { return tensor.name < n; });
+  return found != tensors_.end() && found->name == name ? &*found : nullptr;
+}
+
+std::span<const std::byte> WeightsSet::bytes(const TensorEntry& tensor) const {
+  const TensorEntry* known = find(tensor.name);
+  if (known == nullptr) refuse(path_, message("no tensor ", tensor.name));
+  return files_[file_of_[static_cast<size_t>(known - tensors_.data())]]->bytes(*known);
+}
+
+}  // namespace interlock
