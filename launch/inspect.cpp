@@ -1,4 +1,4 @@
-// `interlock inspect`: what a weights file holds, and how it differs from another one.
+// `interlock inspect`: what weights and checkpoints hold, and how they differ from others.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -8,8 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/command.h"
+#include "launch/stored_run.h"
 #include "runtime/storage/dtype.h"
-#include "runtime/storage/safetensors.h"
 #include "runtime/storage/weights.h"
 #include "runtime/storage/weights_compare.h"
 
@@ -27,9 +27,9 @@ std::string printable(std::string name) {
 
 std::string shape_text(const TensorEntry& tensor) { return ordered_json(tensor.shape).dump(); }
 
-uint64_t parameters(const SafetensorsFile& file) {
+uint64_t parameters(const WeightsSet& weights) {
   uint64_t sum = 0;
-  for (const TensorEntry& tensor : file.tensors()) {
+  for (const TensorEntry& tensor : weights.tensors()) {
     sum += (tensor.end - tensor.begin) * 8 / static_cast<uint64_t>(dtype_bits(tensor.dtype));
   }
   return sum;
@@ -40,17 +40,17 @@ ordered_json json_number(double value) { return std::isinf(value) ? std::numeric
 
 ordered_json kind(const TensorEntry& tensor) { return {{"dtype", tensor.dtype}, {"shape", tensor.shape}}; }
 
-ordered_json as_json(const SafetensorsFile& file, const WeightsDifference* difference) {
-  ordered_json result = {{"path", file.path()}, {"tensors", ordered_json::array()}};
-  for (const TensorEntry& tensor : file.tensors()) {
+ordered_json as_json(const WeightsSet& weights, const WeightsDifference* difference) {
+  ordered_json result = {{"path", weights.path()}, {"tensors", ordered_json::array()}};
+  for (const TensorEntry& tensor : weights.tensors()) {
     result["tensors"].push_back({{"name", tensor.name},
                                  {"dtype", tensor.dtype},
                                  {"shape", tensor.shape},
-                                 {"sha256", tensor_sha256(file, tensor)}});
+                                 {"sha256", tensor_sha256(weights, tensor)}});
   }
-  result["count"] = file.tensors().size();
-  result["parameters"] = parameters(file);
-  result["digest"] = weights_digest(file);
+  result["count"] = weights.tensors().size();
+  result["parameters"] = parameters(weights);
+  result["digest"] = weights_digest(weights);
   if (difference == nullptr) return result;
   const bool compared = difference->largest >= 0;
   result["max_abs_difference"] = compared ? json_number(difference->largest) : nullptr;
@@ -64,9 +64,9 @@ ordered_json as_json(const SafetensorsFile& file, const WeightsDifference* diffe
   return result;
 }
 
-void print(const SafetensorsFile& file) {
+void print(const WeightsSet& weights) {
   size_t name_width = 4, shape_width = 5;
-  for (const TensorEntry& tensor : file.tensors()) {
+  for (const TensorEntry& tensor : weights.tensors()) {
     name_width = std::max(name_width, tensor.name.size());
     shape_width = std::max(shape_width, shape_text(tensor).size());
   }
@@ -74,12 +74,12 @@ void print(const SafetensorsFile& file) {
     return text + std::string(width - std::min(width, text.size()) + 2, ' ');
   };
   std::cout << padded("name", name_width) << padded("dtype", 5) << padded("shape", shape_width) << "sha256\n";
-  for (const TensorEntry& tensor : file.tensors()) {
+  for (const TensorEntry& tensor : weights.tensors()) {
     std::cout << padded(printable(tensor.name), name_width) << padded(tensor.dtype, 5)
-              << padded(shape_text(tensor), shape_width) << tensor_sha256(file, tensor).substr(0, 12) << '\n';
+              << padded(shape_text(tensor), shape_width) << tensor_sha256(weights, tensor).substr(0, 12) << '\n';
   }
-  std::cout << file.tensors().size() << " tensors, " << parameters(file) << " parameters\ndigest "
-            << weights_digest(file) << '\n';
+  std::cout << weights.tensors().size() << " tensors, " << parameters(weights) << " parameters\ndigest "
+            << weights_digest(weights) << '\n';
 }
 
 void print(const WeightsDifference& difference, const std::string& other) {
@@ -97,27 +97,76 @@ void print(const WeightsDifference& difference, const std::string& other) {
   }
 }
 
+void print(const StoredRun& run) {
+  if (run.step) std::cout << "checkpoint of step " << *run.step << '\n';
+  if (!run.rule.empty()) std::cout << "rule " << printable(run.rule) << '\n';
+  if (!run.config_problem.empty()) std::cout << printable(run.config_problem) << '\n';
+  for (const auto& [key, value] : run.state)
+    if (value.size() <= 100) std::cout << printable(key) << ' ' << printable(value) << '\n';
+  if (run.step)
+    std::cout << run.other_tensors.size() << " tensors of the optimizer and of copies, " << run.other_bytes
+              << " bytes (not part of the digest)\n";
+}
+
+void print(const std::vector<ConfigDifference>& differences) {
+  for (const auto& [key, here, other] : differences)
+    std::cout << "  config: " << printable(key) << " is " << printable(here.value_or("not set")) << " here, "
+              << printable(other.value_or("not set")) << " there\n";
+}
+
+ordered_json as_json(const StoredRun& run) {
+  ordered_json result = ordered_json::object();
+  result["step"] = run.step ? ordered_json(*run.step) : nullptr;
+  result["rule"] = run.rule.empty() ? nullptr : ordered_json(run.rule);
+  if (!run.step) return result;
+  result["state"] = run.state;
+  result["optimizer"] = {{"tensors", ordered_json::array()}, {"bytes", run.other_bytes}};
+  for (const TensorEntry& tensor : run.other_tensors)
+    result["optimizer"]["tensors"].push_back({{"name", tensor.name}, {"dtype", tensor.dtype}, {"shape", tensor.shape}});
+  return result;
+}
+
+ordered_json as_json(const std::vector<ConfigDifference>& differences) {
+  ordered_json list = ordered_json::array();
+  const auto value = [](const std::optional<std::string>& text) { return text ? ordered_json(*text) : nullptr; };
+  for (const auto& [key, here, other] : differences)
+    list.push_back({{"key", key}, {"here", value(here)}, {"other", value(other)}});
+  return list;
+}
+
 class Inspect final : public Command {
  public:
   std::string summary() const override { return "list the tensors of weights, and compare them with others"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("path", path_, "a weights file or a run folder")->required();
-    app.add_option("--against", against_, "a weights file or a run folder to compare with");
+    app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
+    app.add_option("--against", against_, "another of these to compare with");
     app.add_flag("--json", json_, "print one JSON object");
   }
 
   int run() override {
-    const auto file = SafetensorsFile::open(weights_path(path_));
+    const auto weights = WeightsSet::open(path_);
+    const StoredRun run = read_stored_run(*weights);
     WeightsDifference difference;
-    if (!against_.empty()) difference = compare_weights(*file, *SafetensorsFile::open(weights_path(against_)));
+    std::vector<ConfigDifference> configs;
+    if (!against_.empty()) {
+      const auto other = WeightsSet::open(against_);
+      difference = compare_weights(*weights, *other);
+      configs = compare_configs(run, read_stored_run(*other));
+    }
     if (json_) {
-      const auto json = as_json(*file, against_.empty() ? nullptr : &difference);
+      ordered_json json = as_json(*weights, against_.empty() ? nullptr : &difference);
+      json.update(as_json(run));
+      if (!against_.empty()) json["config_differences"] = as_json(configs);
       std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace)
                 << std::endl;  // paths may be any bytes
     } else {
-      print(*file);
-      if (!against_.empty()) print(difference, against_);
+      print(*weights);
+      print(run);
+      if (!against_.empty()) {
+        print(difference, against_);
+        print(configs);
+      }
     }
     return static_cast<int>(ExitCode::done);
   }

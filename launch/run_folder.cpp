@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/core/error.h"
+#include "runtime/data/tokenizer.h"
 #include "runtime/storage/atomic_file.h"
 
 namespace interlock {
@@ -83,7 +84,15 @@ void RunFolder::write_start(const RunSettings& settings, const std::string& tran
   write_atomically(file("config.toml"), settings.config.resolved());
   const json manifest = {{"interlock", INTERLOCK_VERSION}, {"started", started_}, {"transport", transport}};
   write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
+  keep_tokenizer(settings);
   metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
+}
+
+// Beside the weights, so that they can be read where the config's path means nothing.
+void RunFolder::keep_tokenizer(const RunSettings& settings) const {
+  const Section tokenizer = settings.config.section("tokenizer");
+  if (!tokenizer.has("path") || fs::exists(file("tokenizer"))) return;
+  Tokenizer::open(tokenizer.text("path", ""))->save(file("tokenizer"));
 }
 
 void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs) {

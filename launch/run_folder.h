@@ -1,6 +1,7 @@
 #pragma once
 // The folder a run leaves behind: config.toml, manifest.json, metrics.jsonl, TensorBoard events, trace.json,
-// costs.json, weights.safetensors. Only rank 0 writes it.
+// costs.json, weights.safetensors, checkpoints/, tokenizer/ (of a run on tokens), lock. Only rank 0 writes
+// it, the files of checkpoints apart.
 
 #include <memory>
 #include <string>
@@ -31,6 +32,8 @@ class RunFolder {
   std::string file(const std::string& name) const;
 
  private:
+  void keep_tokenizer(const RunSettings& settings) const;
+
   std::string path_, started_, transport_;
   FolderUse use_;
   std::unique_ptr<FolderLock> lock_;

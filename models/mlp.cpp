@@ -125,6 +125,8 @@ Costs layer_costs(int64_t inputs, int64_t outputs, int64_t samples, const Number
   costs.input_gradient_flops = costs.weight_gradient_flops = costs.forward_flops;
   costs.parameters = inputs * outputs + outputs;
   costs.activation_bytes = samples * inputs * numbers.hidden_bytes();
+  costs.working_bytes =
+      costs.parameters * numbers.parameter_bytes() + samples * (inputs + outputs) * numbers.hidden_bytes();
   return costs;
 }
 

@@ -1,6 +1,8 @@
 // Owns the costs of RoBERTa's parts.
 #include "models/roberta_costs.h"
 
+#include <algorithm>
+
 #include "models/blocks/heads.h"
 
 namespace interlock {
@@ -32,6 +34,7 @@ Costs reading_costs(const RobertaSettings& settings, int64_t samples, bool train
   costs.weight_gradient_flops = 0;
   costs.copied = costs.parameters;
   costs.parameters = 0;
+  costs.working_bytes = width * settings.vocabulary * numbers.copy_bytes() + of_widths(3);
   return costs;
 }
 
@@ -44,6 +47,8 @@ Costs roberta_embedding_costs(const RobertaSettings& settings, int64_t samples) 
   Costs costs;
   costs.parameters = (settings.vocabulary + settings.max_length + 2 + 1 + 2) * width;
   costs.activation_bytes = samples * settings.length * ((width + 2) * number + mask);
+  // The tables' gradients are as large as the tables, however few rows were looked up.
+  costs.working_bytes = std::max(costs.parameters * number, 3 * samples * settings.length * width * number);
   return costs;
 }
 
@@ -55,12 +60,20 @@ Costs roberta_readout_costs(const RobertaSettings& settings, int64_t samples) {
   return reading_costs(settings, samples, true);
 }
 
+// The block is walked back after the readout above it: the readout's saved tensors are free by then, the gradients of
+// its parameters are kept to the end.
 Costs roberta_head_costs(const RobertaSettings& settings, const std::string& kind, int64_t samples) {
-  if (kind == "shared_readout")
-    return reading_costs(settings, samples, false) += roberta_block_costs(settings, samples);
-  Costs costs = linear_head_costs(settings.block.width, settings.vocabulary, predicted_rows(settings, samples),
-                                  settings.block.numbers);
-  if (kind == "block") costs += roberta_block_costs(settings, samples);
+  const Numbers& numbers = settings.block.numbers;
+  const bool shared = kind == "shared_readout";
+  Costs costs =
+      shared ? reading_costs(settings, samples, false)
+             : linear_head_costs(settings.block.width, settings.vocabulary, predicted_rows(settings, samples), numbers);
+  if (kind == "linear") return costs;
+  const Costs block = roberta_block_costs(settings, samples);
+  const int64_t at_block = block.working_bytes + costs.parameters * numbers.parameter_bytes() - costs.activation_bytes;
+  const int64_t working = std::max(costs.working_bytes, at_block);
+  costs += block;
+  costs.working_bytes = working;
   return costs;
 }
 

@@ -47,6 +47,35 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::opt
   return at::linear(x, weight, bias);
 }
 
+// rows^T x in the type of the parameters. A product in bfloat16 is rounded once, a piece at a time, so that there is
+// never a whole second copy of a large gradient.
+at::Tensor weight_gradient(const at::Tensor& rows, const at::Tensor& x, at::ScalarType type) {
+  if (rows.scalar_type() == type) return at::mm(rows.t(), x);
+  constexpr int64_t piece_numbers = int64_t{1} << 18;
+  const int64_t outputs = rows.size(1), piece = std::max<int64_t>(64, piece_numbers / x.size(1));
+  at::Tensor gradient = at::empty({outputs, x.size(1)}, x.options().dtype(type));
+  for (int64_t begin = 0; begin < outputs; begin += piece) {
+    const int64_t count = std::min(piece, outputs - begin);
+    gradient.narrow(0, begin, count).copy_(at::mm(rows.narrow(1, begin, count).t(), x));
+  }
+  return gradient;
+}
+
+// The sum of rows, in the type of the parameters. The library widens all of bfloat16 rows before it sums them; piece by
+// piece that costs no memory to speak of.
+at::Tensor bias_gradient(const at::Tensor& rows, at::ScalarType type) {
+  if (rows.scalar_type() == type) return rows.sum(0);
+  constexpr int64_t piece_numbers = int64_t{1} << 18;
+  const int64_t outputs = rows.size(1),
+                piece = std::max<int64_t>(64, piece_numbers / std::max<int64_t>(1, rows.size(0)));
+  at::Tensor gradient = at::empty({outputs}, rows.options().dtype(type));
+  for (int64_t begin = 0; begin < outputs; begin += piece) {
+    const int64_t count = std::min(piece, outputs - begin);
+    gradient.narrow(0, begin, count).copy_(rows.narrow(1, begin, count).sum(0, false, type));
+  }
+  return gradient;
+}
+
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias) {
@@ -57,8 +86,6 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     return product(x, weight.to(type), bias ? std::optional(bias->to(type)) : std::nullopt);
   }
 
-  // Gradients of parameters are made in their own type: a product in bfloat16 is rounded once, the sums over
-  // microbatches are not.
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
     const auto& [x, weight] = std::tie(saved[0], saved[1]);
@@ -68,8 +95,8 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     variable_list result(3);
     if (context->needs_input_grad(0))
       result[0] = product(gradient, weight.to(gradient.scalar_type()).t(), std::nullopt);
-    if (context->needs_input_grad(1)) result[1] = at::mm(rows.t(), x.reshape({-1, weight.size(1)})).to(type);
-    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) result[2] = rows.sum(0, false, type);
+    if (context->needs_input_grad(1)) result[1] = weight_gradient(rows, x.reshape({-1, weight.size(1)}), type);
+    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) result[2] = bias_gradient(rows, type);
     return result;
   }
 };

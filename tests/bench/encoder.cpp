@@ -137,7 +137,7 @@ int bench(const Options& options, int argc, char** argv) {
   TrainerOutlets outlets;
   outlets.on_step = [&](const StepMetrics& metrics) { steps.push_back(metrics); };
   const auto run = [&](Transport& transport) {
-    const RunSummary summary = run_rank(settings, transport, make_dataset(settings), outlets);
+    const RunSummary summary = run_rank(settings, transport, make_dataset(settings), outlets, {.checkpoints = false});
     if (transport.rank() == 0) report(options, settings, summary, steps);
   };
   if (world == 1) {

@@ -194,7 +194,8 @@ TEST_F(Tokens, WholeWordsAreMaskedWhole) {
     samples_with_a_cut += cut;
   }
   EXPECT_GT(words_of_several, samples);  // about two of each sample's nine predicted tokens' words
-  EXPECT_LT(samples_with_a_cut, samples / 20) << "words of one token fill what is left nearly always";
+  // Only line feeds are words of one token here, an eighth of the words; a word is cut where none of them comes.
+  EXPECT_LT(samples_with_a_cut, samples / 8);
 }
 
 TEST_F(Tokens, WordsOfASampleThatBeginsAndEndsInsideACharacter) {

@@ -84,6 +84,8 @@ bool walk(const TokenIndex& index, std::string_view ids, int64_t document, std::
 }
 
 void check_ranges(const TokenIndex& index, uint64_t ids_bytes) {
+  fuzz::require(index.sequences() >= 0 && index.documents() >= 0 && index.first_sequence(0) == 0,
+                "counting begins at 0");
   int64_t tokens = 0;
   for (int64_t i = 0; i < index.sequences(); ++i) {
     fuzz::require(index.length(i) >= 0 && index.offset(i) >= 0, "nothing is negative");

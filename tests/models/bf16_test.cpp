@@ -120,8 +120,10 @@ TEST(Bf16Mlp, GradientsAreThoseOfFloat32ButForTheRoundingOfProducts) {
     };
     const Pass truth = run(given), ours = run(narrow);
     for (const auto& [name, expected] : truth.gradients) {
-      // Some 15 roundings; besides a ReLU near zero may open or close, each a part of 1/64 of few rows.
-      EXPECT_LT(norm_of(ours.gradients.at(name) - expected), 0x1p-4 * norm_of(expected)) << kind << " " << name;
+      // Some 15 roundings are a small part. Where a ReLU's input lies within rounding of zero, it opens or closes: of
+      // inputs of size 1 right to some 2^-8 that are 2^-7 of each layer's, 1 in 40 over three layers, and they are
+      // wrong altogether: sqrt(1 / 40) = 2^-2.7 of the norm at most.
+      EXPECT_LT(norm_of(ours.gradients.at(name) - expected), 0x1p-3 * norm_of(expected)) << kind << " " << name;
     }
   }
 }

@@ -73,20 +73,16 @@ TEST_F(Faults, KillingRankZeroEndsTheRun) {
   expect_failure(run->wait(seconds_to_end), 70, {"rank 0", "signal 9 (SIGKILL)"});
 }
 
-TEST_F(Faults, SignalsToTheRunEndItCleanly) {
-  for (const auto& [number, name] : {std::pair{SIGINT, "SIGINT"}, {SIGTERM, "SIGTERM"}}) {
-    SCOPED_TRACE(name);
-    const auto run = start_long_run();
-    run->signal(number);
-    const CommandResult result = run->wait(seconds_to_end);
-    EXPECT_FALSE(result.timed_out);
-    EXPECT_EQ(result.code, 128 + number) << result.all;
-    EXPECT_THAT(result.all, EndsWith(std::string("interlock: stopped by ") + name + "; no rank is left running\n"));
-    EXPECT_THAT(result.all, Not(HasSubstr("interlock: error"))) << "being stopped is no error";
-    EXPECT_THAT(result.left_running, IsEmpty());
-    expect_no_half_files(path("run"));
-    std::filesystem::remove_all(path("run"));
-  }
+TEST_F(Faults, CtrlCEndsTheRunAtOnce) {
+  const auto run = start_long_run();
+  run->signal(SIGINT);
+  const CommandResult result = run->wait(seconds_to_end);
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_EQ(result.code, 128 + SIGINT) << result.all;
+  EXPECT_THAT(result.all, EndsWith("interlock: stopped by SIGINT; no rank is left running\n"));
+  EXPECT_THAT(result.all, Not(HasSubstr("interlock: error"))) << "being stopped is no error";
+  EXPECT_THAT(result.left_running, IsEmpty());
+  expect_no_half_files(path("run"));
 }
 
 // As in bad_input_cli_test: an evaluation comes before the loss diverges.

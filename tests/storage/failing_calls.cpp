@@ -2,7 +2,7 @@
 //   SPOIL_CALL  write | fsync | close | open | rename | mkdir | unlink
 //   SPOIL_AT    n, counted from 1
 //   SPOIL_HOW   an errno, or "short": a write takes only a part
-// Calls on standard input and output are not counted.
+// Says "spoilt" on standard output when it does so. Calls on standard input and output are not counted.
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -28,6 +28,7 @@ int spoilt(const char* call) {
   const char *wanted = getenv("SPOIL_CALL"), *at = getenv("SPOIL_AT"), *how = getenv("SPOIL_HOW");
   if (wanted == nullptr || at == nullptr || how == nullptr || strcmp(wanted, call) != 0) return 0;
   if (++count != atol(at)) return 0;
+  if (real<ssize_t (*)(int, const void*, size_t)>("write")(1, "spoilt\n", 7) != 7) abort();
   return strcmp(how, "short") == 0 ? -1 : atoi(how);
 }
 

@@ -90,7 +90,7 @@ TEST(FolderLock, NeverTwoAtOnce) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
-      for (int j = 0; j < 2000; ++j) {
+      for (int j = 0; j < 300; ++j) {
         error_of([&] {
           const FolderLock lock(folder.path().string(), "t");
           EXPECT_EQ(++holders, 1);

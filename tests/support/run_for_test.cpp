@@ -86,6 +86,13 @@ evaluate_every = 0
   return settings;
 }
 
+std::string new_folder() {
+  static std::atomic<int> number{0};
+  const fs::path path = scratch() / ("folder" + std::to_string(number++));
+  fs::create_directories(path);
+  return path.string();
+}
+
 TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request) {
   static std::atomic<int> number{0};
   const std::string path = (scratch() / ("weights" + std::to_string(number++) + ".safetensors")).string();

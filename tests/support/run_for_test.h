@@ -25,6 +25,8 @@ struct TestRun {
 RunSettings settings_for_test(const std::vector<std::string>& overrides);
 // No checkpoints unless the request asks for them, into settings.folder.
 TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request = {.checkpoints = false});
+// A new empty folder of this test process, removed at its end.
+std::string new_folder();
 // The tensor of a file as a LibTorch tensor (a copy).
 at::Tensor tensor_of(const SafetensorsFile& file, const std::string& name);
 double largest_entry(const at::Tensor& tensor);

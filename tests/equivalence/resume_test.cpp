@@ -1,0 +1,150 @@
+// A run that stops and goes on, once or often, here or elsewhere, ends with the same weights as one that never stopped.
+
+#include <gtest/gtest.h>
+
+#include "launch/resume.h"
+#include "tests/support/run_for_test.h"
+
+namespace interlock {
+namespace {
+
+using Overrides = std::vector<std::string>;
+
+RunSettings settings_in(const std::string& folder, Overrides overrides) {
+  overrides.insert(overrides.end(), {"run.folder='" + folder + "'", "run.steps=7", "checkpoint.every=2"});
+  return settings_for_test(overrides);
+}
+
+// The steps of this process end after `until` (0: with the run).
+TestRun go_on(const std::string& folder, const Overrides& overrides, int64_t until) {
+  RunRequest request{find_checkpoint(folder), std::nullopt, true};
+  if (until > 0) request.until = until;
+  return run_on_loopback(settings_in(folder, overrides), request);
+}
+
+std::string digest_of_one_piece(const Overrides& overrides) {
+  return run_on_loopback(settings_in(new_folder(), overrides)).digest;
+}
+
+struct Case {
+  std::string name;
+  Overrides overrides;
+};
+void PrintTo(const Case& item, std::ostream* out) { *out << item.name; }
+class Resume : public testing::TestWithParam<Case> {};
+
+TEST_P(Resume, InThreePiecesIsTheSameToTheBit) {
+  const std::string folder = new_folder();
+  const TestRun first = go_on(folder, GetParam().overrides, 3);
+  EXPECT_EQ(first.summary.ending, Ending::until);
+  EXPECT_EQ(first.summary.steps, 3);
+  const TestRun second = go_on(folder, GetParam().overrides, 4);
+  EXPECT_EQ(second.summary.first_step, 4);
+  const TestRun third = go_on(folder, GetParam().overrides, 0);
+  EXPECT_EQ(third.summary.first_step, 5);
+  EXPECT_EQ(third.summary.ending, Ending::completed);
+  EXPECT_EQ(third.digest, digest_of_one_piece(GetParam().overrides));
+}
+
+TEST_P(Resume, ElsewhereIsTheSameToTheBit) {
+  const std::string folder = new_folder();
+  Overrides here = GetParam().overrides, there = here;
+  here.insert(here.end(), {"parallel.ranks=4", "parallel.schedule=gpipe"});
+  there.insert(there.end(), {"parallel.ranks=2", "parallel.placement=interleaved", "run.recompute=block"});
+  go_on(folder, here, 3);
+  EXPECT_EQ(go_on(folder, there, 0).digest, digest_of_one_piece(here));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, Resume,
+    testing::Values(
+        Case{"local", {"learning.rule=local"}}, Case{"sum", {"learning.rule=sum"}},
+        Case{"global_tied", {"learning.rule=global", "model.tie_embeddings=true"}},
+        Case{"lamb", {"learning.rule=furthest", "optimizer.name=lamb"}},
+        Case{"sgd_momentum", {"learning.rule=sum", "optimizer.name=sgd", "optimizer.momentum=0.9"}},
+        Case{"bf16", {"learning.rule=sum", "run.precision=bf16"}},
+        Case{"shared_readout", {"learning.rule=local", "learning.head=shared_readout", "learning.refresh_every=2"}},
+        Case{"shared_readout_between_refreshes",
+             {"learning.rule=sum", "learning.head=shared_readout", "learning.refresh_every=3",
+              "model.tie_embeddings=true"}},
+        Case{"replicas", {"learning.rule=sum", "parallel.replicas=2", "parallel.microbatches=2"}},
+        Case{"replicas_share_the_state",
+             {"learning.rule=sum", "parallel.replicas=3", "parallel.microbatches=1", "parallel.shard_optimizer=true"}},
+        Case{"batch_ramp",
+             {"learning.rule=sum", "parallel.batch_change=[{at_step=1, microbatches=1}, {at_step=4, microbatches=3}]"}},
+        Case{"rule_changes", {"learning.rule=local", "learning.change=[{at_step=5, rule='global'}]"}}),
+    [](const auto& one) { return one.param.name; });
+
+// Shares of the optimizer's state are put together in the checkpoint and cut anew.
+TEST(Reshard, OtherNumbersOfSharesAreTheSameToTheBit) {
+  const Overrides two{"learning.rule=sum", "parallel.replicas=2", "parallel.microbatches=3",
+                      "parallel.shard_optimizer=true"};
+  Overrides whole = two;
+  whole.emplace_back("parallel.shard_optimizer=false");
+  const std::string folder = new_folder();
+  go_on(folder, two, 3);
+  EXPECT_EQ(go_on(folder, whole, 0).digest, digest_of_one_piece(two));
+}
+
+// Sums over replicas are added in another order: float32 keeps a few thousand roundings over seven steps of Adam, whose
+// division turns the smallest gradients' rounding into differences of the size of a step (1e-3).
+TEST(Reshard, OtherReplicasOfTheSameBatchAreNearlyTheSame) {
+  const Overrides one{"learning.rule=sum", "parallel.replicas=1", "parallel.microbatches=6", "run.precision='float64'"};
+  const Overrides three{"learning.rule=sum", "parallel.replicas=3", "parallel.microbatches=2",
+                        "run.precision='float64'"};
+  const std::string folder = new_folder();
+  go_on(folder, one, 3);
+  const TestRun resumed = go_on(folder, three, 0), straight = run_on_loopback(settings_in(new_folder(), one));
+  for (const TensorEntry& tensor : straight.weights->tensors())
+    // In float64 the same is below 1e-10.
+    EXPECT_LE(largest_entry(minus(tensor_of(*resumed.weights, tensor.name), tensor_of(*straight.weights, tensor.name))),
+              1e-10)
+        << tensor.name;
+}
+
+// The rule may change at a checkpoint: what follows is what a change of rule at that step gives.
+TEST(Reshard, AnotherRuleFromACheckpointIsAChangeOfRule) {
+  const std::string folder = new_folder();
+  go_on(folder, {"learning.rule=sum"}, 3);
+  const TestRun changed = go_on(folder, {"learning.rule=global"}, 0);
+  const TestRun planned =
+      run_on_loopback(settings_in(new_folder(), {"learning.rule=sum", "learning.change=[{at_step=4, rule='global'}]"}));
+  for (const TensorEntry& tensor : changed.weights->tensors())
+    EXPECT_EQ(largest_entry(minus(tensor_of(*changed.weights, tensor.name), tensor_of(*planned.weights, tensor.name))),
+              0.0)
+        << tensor.name;
+}
+
+TEST(Resume, AnotherNetworkIsRefusedAndOtherKeysMayChange) {
+  const std::string folder = new_folder();
+  go_on(folder, {"learning.rule=sum"}, 3);
+  const auto checkpoint = Checkpoint::open(find_checkpoint(folder));
+  const auto refusal = [&](const Overrides& overrides) -> std::string {
+    try {
+      check_changes(settings_in(folder, overrides), *checkpoint, false);
+      return "";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::config);
+      return error.what();
+    }
+  };
+  EXPECT_EQ(refusal({"learning.rule=global", "optimizer.learning_rate=1e-4", "parallel.ranks=2", "run.steps=50"}), "");
+  for (const char* other :
+       {"model.width=32", "run.seed=2", "optimizer.name='sgd'", "objective.mask_rate=0.3", "data.sequence_length=12"}) {
+    const std::string key = std::string(other).substr(0, std::string(other).find('='));
+    EXPECT_NE(refusal({"learning.rule=sum", other}).find(key), std::string::npos) << other;
+  }
+}
+
+TEST(Resume, KeepsTheNewestCheckpoints) {
+  const std::string folder = new_folder();
+  run_on_loopback(settings_in(folder, {"checkpoint.keep=2"}), {"", std::nullopt, true});
+  const auto kept = list_checkpoints(folder);
+  ASSERT_EQ(kept.size(), 2u);  // of steps 2, 4, 6 and the last
+  EXPECT_TRUE(kept[0].ends_with("step-00000007")) << kept[0];
+  EXPECT_TRUE(kept[1].ends_with("step-00000006")) << kept[1];
+  for (const std::string& checkpoint : kept) verify_checkpoint(checkpoint);
+}
+
+}  // namespace
+}  // namespace interlock

@@ -1,0 +1,162 @@
+// Runs over real processes that are killed, asked to stop, or lack a disk, and go on: nothing is lost, and the end is
+// the one of a run that nothing happened to.
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <thread>
+
+#include "tests/support/small_disk.h"
+#include "tests/support/small_project.h"
+
+namespace interlock {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const Words short_run = {"run.steps=40", "checkpoint.every=4", "run.evaluate_every=0", "run.trace_steps=0"};
+
+class Resume : public SmallProject {
+ protected:
+  Words words(const Words& overrides, const Words& options) const {
+    Words all{program()};
+    const Words train = train_words(overrides, options);
+    all.insert(all.end(), train.begin(), train.end());
+    return all;
+  }
+  std::unique_ptr<RunningCommand> start(const Words& command) const {
+    CommandOptions options;
+    options.folder = path().string();
+    return std::make_unique<RunningCommand>(command, options);
+  }
+  static Words with(Words base, const Words& more) {
+    base.insert(base.end(), more.begin(), more.end());
+    return base;
+  }
+  std::string digest_of_undisturbed(const Words& overrides) const {
+    const CommandResult result = train(with(overrides, {"run.folder='undisturbed'"}), {"--json", "--overwrite"});
+    expect_done(result);
+    return last_object(result)["digest"];
+  }
+  long steps_done() const {
+    std::ifstream file(path("run/metrics.jsonl"));
+    return std::count(std::istreambuf_iterator<char>(file), {}, '\n');
+  }
+
+  // Kills a rank, or the launcher, after times that spread over starting, training, writing and ending.
+  void survive_kills(int kills) {
+    const std::string digest = digest_of_undisturbed(short_run);
+    const unsigned seed = std::random_device{}();
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    std::mt19937 random(seed);
+    for (int done = 0; done < kills; ++done) {
+      const auto run = start(words(short_run, {"--resume"}));
+      const auto moment = std::chrono::milliseconds(200 + random() % 2500);
+      const auto end = std::chrono::steady_clock::now() + moment;
+      run->wait_until([&] { return std::chrono::steady_clock::now() >= end; });
+      const int victim = static_cast<int>(random() % 5);
+      if (victim == 4) {
+        run->signal(SIGKILL);
+      } else if (const pid_t rank = run->rank(victim); rank > 0) {
+        kill(rank, SIGKILL);
+      }
+      run->wait(10);
+    }
+    const CommandResult last = train(short_run, {"--resume", "--json"});
+    expect_done(last);
+    EXPECT_EQ(last_object(last)["digest"], digest);
+    expect_done(interlock({"verify", "run"}));
+    // Each step stands once in the metrics, whatever happened.
+    EXPECT_EQ(steps_done(), 40);
+  }
+};
+
+TEST_F(Resume, AfterKillsAtRandomMoments) {
+  const char* many = std::getenv("INTERLOCK_KILLS");
+  survive_kills(many != nullptr ? std::atoi(many) : 4);
+}
+
+TEST_F(Resume, AskedToStopItWritesACheckpointAndGoesOn) {
+  const Words long_run = with(short_run, {"run.steps=120", "checkpoint.every=0"});
+  const std::string digest = digest_of_undisturbed(long_run);
+  for (const int request : {SIGTERM, SIGUSR1}) {
+    SCOPED_TRACE(strsignal(request));
+    const long before = steps_done();
+    const auto run = start(words(long_run, {"--resume"}));
+    ASSERT_TRUE(run->wait_until([&] { return steps_done() >= before + 5; })) << run->wait(0).all;
+    run->signal(request);
+    const CommandResult result = run->wait(30);
+    EXPECT_EQ(result.code, 75) << result.all;
+    EXPECT_THAT(result.all, HasSubstr("--resume"));
+    EXPECT_THAT(result.left_running, IsEmpty());
+  }
+  const CommandResult last = train(long_run, {"--resume", "--json"});
+  expect_done(last);
+  EXPECT_EQ(last_object(last)["digest"], digest);
+}
+
+TEST_F(Resume, ABareMpirunIsAskedByAUserSignal) {
+  Words command{"mpirun"};
+  if (geteuid() == 0) command.push_back("--allow-run-as-root");
+  command.insert(command.end(), {"--oversubscribe", "-n", "4"});
+  const Words long_run = with(short_run, {"run.steps=1000000", "checkpoint.every=0"});
+  const auto run = start(with(command, words(long_run, {})));
+  ASSERT_TRUE(run->wait_until([&] { return steps_done() >= 3; })) << run->wait(0).all;
+  run->signal(SIGUSR1);
+  const CommandResult result = run->wait(30);
+  EXPECT_EQ(result.code, 75) << result.all;
+  expect_done(interlock({"verify", "run"}));
+}
+
+TEST_F(Resume, UntilAStepAndOnWithOtherRanksAndReplicas) {
+  const std::string digest = digest_of_undisturbed(short_run);
+  const CommandResult first = train(short_run, {"--until", "17"});
+  expect_done(first);
+  EXPECT_TRUE(std::filesystem::exists(path("run/checkpoints/step-00000017/manifest.json"))) << first.all;
+  const CommandResult last =
+      train(with(short_run, {"parallel.ranks=2", "parallel.schedule=gpipe"}), {"--resume", "--json"});
+  expect_done(last);
+  EXPECT_EQ(last_object(last)["digest"], digest);
+  expect_failure(train(short_run, {"--resume", "--until", "17"}), 64, {"--until 17", "step-00000040"});
+}
+
+TEST_F(Resume, TwoRunsOnOneFolderAreRefused) {
+  const auto run = start(words(with(short_run, {"run.steps=1000000"}), {}));
+  ASSERT_TRUE(run->wait_until([&] { return steps_done() >= 2; })) << run->wait(0).all;
+  expect_failure(train(short_run, {"--resume"}), 73, {"run", "process"});
+  run->signal(SIGINT);
+  run->wait(10);
+}
+
+TEST_F(Resume, AFullDiskCostsACheckpointAndNothingElse) {
+  // Weights of this network take some 200 KiB, a checkpoint three times as much: one of them fits, two do not, and the
+  // weights at the end still do.
+  expect_done(train(with(short_run, {"run.steps=4", "run.folder='size'"})));
+  size_t weights = std::filesystem::file_size(path("size/weights.safetensors")), checkpoint = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(path("size/checkpoints/step-00000004")))
+    checkpoint += entry.file_size();
+  const SmallDisk disk(path("disk"), checkpoint + 2 * weights + (64 << 10));
+  if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
+  const CommandResult result = train(with(short_run, {"run.folder='disk/run'"}));
+  expect_done(result);
+  EXPECT_THAT(result.all, HasSubstr("could not be written"));
+  EXPECT_THAT(result.all, HasSubstr("training goes on"));
+  expect_done(interlock({"verify", "disk/run"}));
+  EXPECT_TRUE(std::filesystem::exists(path("disk/run/checkpoints/step-00000004"))) << "the first one fitted";
+}
+
+TEST_F(Resume, AChangedNetworkIsRefused) {
+  expect_done(train(short_run, {"--until", "8"}));
+  expect_failure(train(with(short_run, {"run.seed=5"}), {"--resume"}), 64, {"run.seed", "step-00000008"});
+  expect_done(train(with(short_run, {"optimizer.learning_rate=1e-4", "run.steps=10"}), {"--resume"}));
+}
+
+}  // namespace
+}  // namespace interlock
