@@ -23,6 +23,8 @@ layers = 2
 width = 8
 [data]
 name = "spirals"
+[learning]
+rule = "global"
 [parallel]
 stages = 1
 microbatches = 1

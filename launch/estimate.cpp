@@ -1,6 +1,9 @@
 #include "launch/estimate.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <fstream>
 #include <numeric>
 
 #include "models/model.h"
@@ -35,6 +38,13 @@ StageParts parts_of(const RunSettings& settings, const Model& model, const std::
 }
 
 double parameter_bytes(const RunSettings& settings) { return settings.precision == Precision::float64 ? 8 : 4; }
+
+double resident_bytes() {
+  std::ifstream status("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  status >> size >> resident;
+  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
 
 double message_bytes(const RunSettings& settings, const Model& model) {
   const auto shape = model.boundary_shape();
@@ -71,6 +81,7 @@ Holdings& Holdings::operator+=(const Holdings& other) {
   readout_copies += other.readout_copies;
   checkpoint += other.checkpoint;
   activations += other.activations;
+  data += other.data;
   return *this;
 }
 
@@ -103,6 +114,17 @@ std::vector<Holdings> rank_holdings(const RunSettings& settings, const Model& mo
     ranks[rank].activations = std::max(0.0, simulation.peak_bytes[rank] - ranks[rank].fixed());
   }
   return ranks;
+}
+
+double measure_data(const RunSettings& settings) {
+  const double before = resident_bytes();
+  try {
+    const auto dataset = make_dataset(settings);
+    dataset->open();
+    return std::max(0.0, resident_bytes() - before);
+  } catch (const Error&) {
+    return 0;  // a plan can be made where the data is not
+  }
 }
 
 int64_t model_parameters(const Model& model, int64_t samples) {

@@ -15,11 +15,12 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
 // Bytes that a rank (or a stage) holds.
 struct Holdings {
   double parameters = 0, gradients = 0, optimizer = 0;
+  double data = 0;            // tokenizer, and where samples begin; measured
   double readout_copies = 0;  // of a shared readout: in use, and coming next
   double checkpoint = 0;      // the copy that is being written while training goes on
   double activations = 0;     // of microbatches in flight, messages, and what a pass needs beside; of ranks only
   double fixed() const { return parameters + gradients + optimizer + readout_copies + checkpoint; }
-  double all() const { return fixed() + activations; }
+  double all() const { return fixed() + activations + data; }
   Holdings& operator+=(const Holdings& other);
 };
 Holdings stage_holdings(const RunSettings& settings, const Model& model, const std::vector<int>& partition, int stage);
@@ -29,6 +30,9 @@ std::vector<Holdings> rank_holdings(const RunSettings& settings, const Model& mo
 
 // Numbers that learn, a tied tensor counted once; heads of the stages apart.
 int64_t model_parameters(const Model& model, int64_t samples);
+
+// What opening the data adds to this process's memory, in bytes; 0 when the data is not here.
+double measure_data(const RunSettings& settings);
 
 // Peak memory in bytes of a rank that holds nothing: this program, started, with its transport and its libraries' own
 // memory. Measured in a process of its own (`interlock doctor --rank-memory`); 0 when that fails.

@@ -128,6 +128,8 @@ class PlanCommand final : public Command {
   void tell_memory(PlanReport& report, const RunSettings& run, const Model& model) const {
     report.memory = rank_holdings(run, model, report.blocks, report.simulation);
     report.empty_rank = measure_empty_rank();
+    const double data = measure_data(run);
+    for (Holdings& rank : report.memory) rank.data = data;
     report.parameters = model_parameters(model, run.microbatch_size);
     PlanReport::Readout readout{0, 0, run.refresh_every};
     for (const Holdings& rank : report.memory) {

@@ -16,11 +16,12 @@ struct Column {
   const char* name;
   double Holdings::*value;
 };
-constexpr std::array<Column, 6> columns = {{{"parameters", &Holdings::parameters},
+constexpr std::array<Column, 7> columns = {{{"parameters", &Holdings::parameters},
                                             {"gradients", &Holdings::gradients},
                                             {"optimizer", &Holdings::optimizer},
                                             {"readout copy", &Holdings::readout_copies},
                                             {"checkpoint", &Holdings::checkpoint},
+                                            {"data", &Holdings::data},
                                             {"activations", &Holdings::activations}}};
 
 }  // namespace

@@ -58,6 +58,7 @@ json memory_json(const PlanReport& report) {
                      {"optimizer", rank.optimizer},
                      {"readout_copies", rank.readout_copies},
                      {"checkpoint", rank.checkpoint},
+                     {"data", rank.data},
                      {"activations", rank.activations},
                      {"total", rank.all() + report.empty_rank}});
   return {{"empty_rank", report.empty_rank}, {"ranks", ranks}};

@@ -119,7 +119,8 @@ class Verify final : public Command {
     if (fs::exists(fs::symlink_status(weights, problem))) found.push_back({weights, true});
     for (const std::string& folder : list_checkpoints(path_)) found.push_back({folder, false});
     // What was a checkpoint is told what it lacks.
-    if (found.empty() && (fs::path(path_) / "").lexically_normal().parent_path().filename().string().starts_with("step-"))
+    if (found.empty() &&
+        (fs::path(path_) / "").lexically_normal().parent_path().filename().string().starts_with("step-"))
       found.push_back({path_, false});
     if (!found.empty()) return found;
     throw Error(ExitCode::bad_input,

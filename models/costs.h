@@ -15,6 +15,7 @@ struct Costs {
   int64_t activation_bytes = 0;      // saved for backward, per microbatch alive
   // Alive at the peak of a pass beside all that is kept: parameters, their summed gradients, state, what is saved of
   // microbatches, and what is handed over. Not a sum but the most of any part, since parts are walked one by one.
+  // Working memory of a fixed size, below 1 MiB, is not counted.
   int64_t working_bytes = 0;
 
   Costs& operator+=(const Costs& other) {

@@ -142,9 +142,9 @@ void Trainer::conclude(Ending ending) {
   copies_.drain();
   engine_.drain();
   stop_.drain();
+  checkpointer_.finish();  // first: one that does not fit gives its space back
   const bool saved = last >= summary_.first_step && evaluates_after(last);
   if (!saved && ending != Ending::stopped) save();  // who asks a run to stop wants it to end
-  checkpointer_.finish();
   if (leader && ending != Ending::completed && !settings_.checkpoint.run_folder.empty() &&
       checkpointer_.published() != last)
     throw Error(ExitCode::cannot_write,

@@ -51,7 +51,7 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::opt
 // never a whole second copy of a large gradient.
 at::Tensor weight_gradient(const at::Tensor& rows, const at::Tensor& x, at::ScalarType type) {
   if (rows.scalar_type() == type) return at::mm(rows.t(), x);
-  constexpr int64_t piece_numbers = int64_t{1} << 18;
+  constexpr int64_t piece_numbers = int64_t{1} << 17;
   const int64_t outputs = rows.size(1), piece = std::max<int64_t>(64, piece_numbers / x.size(1));
   at::Tensor gradient = at::empty({outputs, x.size(1)}, x.options().dtype(type));
   for (int64_t begin = 0; begin < outputs; begin += piece) {
@@ -65,7 +65,7 @@ at::Tensor weight_gradient(const at::Tensor& rows, const at::Tensor& x, at::Scal
 // piece that costs no memory to speak of.
 at::Tensor bias_gradient(const at::Tensor& rows, at::ScalarType type) {
   if (rows.scalar_type() == type) return rows.sum(0);
-  constexpr int64_t piece_numbers = int64_t{1} << 18;
+  constexpr int64_t piece_numbers = int64_t{1} << 16;
   const int64_t outputs = rows.size(1),
                 piece = std::max<int64_t>(64, piece_numbers / std::max<int64_t>(1, rows.size(0)));
   at::Tensor gradient = at::empty({outputs}, rows.options().dtype(type));

@@ -55,12 +55,12 @@ int64_t transformer_working_bytes(const TransformerShape& shape, int64_t samples
   // In the feed-forward part: the gradients on both sides of GELU; or one of them and a weight's.
   const int64_t input_only = 2 * narrow_row + 2 * wide_row;
   const int64_t last_pass = 2 * narrow_row + wide_row + wide * parameter + copies;
-  // In attention that drops: four tables of the samples that are worked on at a time, and what was made before.
+  // In attention that drops: three tables of the samples that are worked on at a time, and what was made before.
   int64_t tables = 0;
   if (shape.attention_dropout > 0) {
     const int64_t at_a_time = std::min(samples, attention_chunk(shape.heads, length));
     const int64_t freed = 5 * narrow_row + 2 * wide_row;
-    tables = 4 * at_a_time * shape.heads * length * length * number + 5 * narrow_row +
+    tables = 3 * at_a_time * shape.heads * length * length * number + 5 * narrow_row +
              std::max<int64_t>(0, (2 * wide + matrix) * parameter - freed);
   }
   // At the end all weights' gradients, when little was saved.

@@ -84,6 +84,8 @@ class MappedTokenFile final : public TokenFile {
     }
   }
 
+  void release() const override { ids_file_.release(); }
+
   int64_t largest_id() const override {
     int64_t largest = -1;
     std::vector<int32_t> ids(size_t{1} << 16);

@@ -1,25 +1,27 @@
-// What batches of the dataset `tokens` cost on one core: opening a token file, a batch, and the count of its targets.
-// bench_loader TOKENIZER PREFIX [LENGTH], with the folder of a tokenizer and a token file made with it.
+// What batches of the dataset `tokens` cost in processor time: opening a token file, a batch, and the count of its
+// targets. bench_loader TOKENIZER PREFIX [LENGTH], with the folder of a tokenizer and a token file made with it.
 
-#include <chrono>
 #include <cstdio>
+#include <ctime>
 #include <numeric>
 #include <string>
 
 #include "runtime/core/config.h"
+#include "runtime/core/heap.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/token_file.h"
 
 namespace interlock {
 namespace {
 
+// Of the processor, so that other programs on a busy machine do not count. One thread runs here.
 double seconds_of(const auto& work) {
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();
   work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  return static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
 }
 
-// Batches of 16 samples, as a rank asks for them, until about a second has gone by.
+// Batches of 64 samples until about a second has gone by.
 void measure(const std::string& tokenizer, const std::string& prefix, int64_t length, const std::string& objective) {
   const Config config =
       Config::from_text("[tokenizer]\npath = '" + tokenizer + "'\n[data]\npaths = ['" + prefix +
@@ -27,7 +29,7 @@ void measure(const std::string& tokenizer, const std::string& prefix, int64_t le
   const DatasetSettings settings{config.section("data"), config.section("objective"), config.section("tokenizer"), 1};
   const auto dataset = Datasets::instance().create("dataset", "tokens", settings);
   const double open = seconds_of([&] { dataset->open(); });
-  std::vector<int64_t> numbers(16);
+  std::vector<int64_t> numbers(64);
   int64_t batches = 0, targets = 0;
   double build = 0, count = 0;
   for (; build < 1; ++batches) {
@@ -60,6 +62,7 @@ int run(int count, char** arguments) {
 }  // namespace interlock
 
 int main(int count, char** arguments) {
+  interlock::keep_freed_memory();
   try {
     return interlock::run(count, arguments);
   } catch (const std::exception& error) {

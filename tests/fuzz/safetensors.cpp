@@ -16,13 +16,13 @@ namespace {
 
 // Elements of a shape, or nothing when 64 bits do not hold them.
 std::optional<uint64_t> elements_of(const std::vector<int64_t>& shape) {
-  unsigned __int128 elements = 1;
+  uint64_t elements = 1;
   for (const int64_t size : shape) {
     fuzz::require(size >= 0, "no dimension is negative");
+    if (size > 0 && elements > UINT64_MAX / static_cast<uint64_t>(size)) return std::nullopt;
     elements *= static_cast<uint64_t>(size);
-    if (elements > UINT64_MAX) return std::nullopt;
   }
-  return static_cast<uint64_t>(elements);
+  return elements;
 }
 
 void check(const SafetensorsFile& file, std::span<const std::byte> input) {

@@ -45,7 +45,7 @@ template <class T>
 bool narrow(const char* place, int32_t& id) {
   T value;
   std::memcpy(&value, place, sizeof value);
-  id = static_cast<int32_t>(value);
+  id = static_cast<int32_t>(+value);
   return std::in_range<int32_t>(value);
 }
 

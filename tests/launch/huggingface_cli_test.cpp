@@ -119,7 +119,6 @@ TEST_F(HuggingFace, FoldersThatAreThereAreKept) {
   write("hf/notes.txt", "mine");
   expect_failure(interlock({"export", "run", "--to", "hf", "--overwrite"}), 73, {"notes.txt"});
   expect_failure(interlock({"export", "run", "--to", "config.toml"}), 73, {"config.toml", "not a folder"});
-  expect_failure(import_model({"--to", "run"}), 2, {});
   expect_failure(interlock({"import", "hf", "--to", "run", "--overwrite"}), 73, {"run", "would remove"});
   EXPECT_EQ(read("hf/notes.txt"), "mine");
   for (const auto& entry : std::filesystem::directory_iterator(path()))

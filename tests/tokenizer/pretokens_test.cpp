@@ -94,7 +94,7 @@ TEST(Pretokens, CutsAreFoundInAllScripts) {
 // and the test's time limit ends it.
 TEST(Pretokens, LongRunsAreLinear) {
   constexpr size_t long_run = 2 << 20;
-  for (const std::string& unit : {" ", "a", "é", "\u3000", "1", "!", "🙂", "'"}) {
+  for (const std::string unit : {" ", "a", "é", "\u3000", "1", "!", "🙂", "'"}) {
     std::string text;
     while (text.size() < long_run) text += unit;
     EXPECT_EQ(pretoken_ends(text).size(), 1U) << unit;

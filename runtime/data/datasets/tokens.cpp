@@ -76,9 +76,7 @@ class TokensDataset final : public MaskedDataset {
   int64_t classes() const override { return tokenizer_ ? tokenizer_->vocabulary() : 0; }
 
  protected:
-  Vocabulary vocabulary() const override {
-    return {specials_.begin, specials_.pad, specials_.end, *masking_};
-  }
+  Vocabulary vocabulary() const override { return {specials_.begin, specials_.pad, specials_.end, *masking_}; }
   std::string shown(int64_t token) const override { return tokenizer_->shown(token); }
   SamplePlace find(Split split, int64_t number) const override { return corpus().find(split, number); }
   int64_t predictable(Split split, int64_t sample) const override { return corpus().predictable(split, sample); }
