@@ -13,7 +13,6 @@
 #include "launch/command.h"
 #include "launch/failure.h"
 #include "runtime/core/error.h"
-#include "runtime/core/heap.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
 
@@ -45,7 +44,6 @@ int with_output_written(int code) {
 
 int main(int argc, char** argv) {
   using namespace interlock;
-  keep_freed_memory();
   signal(SIGXFSZ, SIG_IGN);  // a file size limit is then a write error like any other
   if (names_no_command(argc, argv))
     return say(unknown_name("command", argv[1], Commands::instance().names()) + ". `interlock --help` says more",

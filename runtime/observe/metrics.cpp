@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -23,6 +24,15 @@ std::string host_name() {
   char name[256] = "";
   ::gethostname(name, sizeof name - 1);
   return name;
+}
+
+// A run that was started twice within a second keeps both files; TensorBoard reads them in the order of their names.
+std::string fresh_events_path(const std::string& folder) {
+  const auto seconds = static_cast<int64_t>(wall_time());
+  const std::string path = folder + "/events.out.tfevents." + std::to_string(seconds) + "." + host_name();
+  std::string fresh = path;
+  for (int i = 1; std::filesystem::exists(fresh); ++i) fresh = path + "." + std::to_string(i);
+  return fresh;
 }
 
 // JSON has no NaN or infinity: nlohmann writes them as null, which readers of such files expect.
@@ -74,13 +84,13 @@ struct MetricsWriter::State {
 };
 
 MetricsWriter::MetricsWriter(const std::string& folder, int64_t done) {
-  const auto seconds = static_cast<int64_t>(wall_time());
-  const std::string events = folder + "/events.out.tfevents." + std::to_string(seconds) + "." + host_name();
+  const std::string events = fresh_events_path(folder);
   const std::string lines = folder + "/metrics.jsonl";
   const std::string kept = done > 0 ? lines_through(lines, done) : "";
   if (!kept.empty()) write_atomically(lines, kept);
   state_ = std::make_unique<State>(lines, events, kept.empty() ? OutputFile::Start::empty : OutputFile::Start::end);
   state_->events.append(tensorboard_record(tensorboard_version_event(wall_time())));
+  if (done > 0) state_->events.append(tensorboard_record(tensorboard_start_event(wall_time(), done + 1)));
 }
 
 MetricsWriter::~MetricsWriter() = default;

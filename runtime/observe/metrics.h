@@ -24,7 +24,8 @@ struct StepMetrics {
 class MetricsWriter {
  public:
   // Creates FOLDER/metrics.jsonl and FOLDER/events.out.tfevents.<time>.<host>. Each record is flushed when written.
-  // `done` > 0: the run goes on after that step; lines of metrics.jsonl up to it stay, later ones are dropped.
+  // `done` > 0: the run goes on after that step; lines of metrics.jsonl up to it stay, later ones are dropped
+  // (TensorBoard is told to forget them, in an events file beside the earlier ones).
   explicit MetricsWriter(const std::string& folder, int64_t done = 0);
   ~MetricsWriter();
   void write(const StepMetrics& metrics);  // Error(cannot_write) when the disk is full

@@ -25,6 +25,11 @@ std::string print(const char* format, Values... values) {
   return text;
 }
 
+// A diverging loss has no end of digits before the point.
+std::string loss_text(const char* name, double loss) {
+  return name + print(std::abs(loss) < 1e4 ? " %.4f" : " %.4g", loss);
+}
+
 std::string tokens_text(double rate) {
   if (rate >= 1e6) return print("%.2fM tokens/s", rate / 1e6);
   if (rate >= 1e4) return print("%.1fk tokens/s", rate / 1e3);
@@ -76,8 +81,8 @@ std::string progress_line(const std::string& label, const StepMetrics& metrics, 
   std::vector<Part> parts;
   if (!label.empty()) parts.push_back({label, 0});
   parts.push_back({"step " + std::to_string(metrics.step) + "/" + std::to_string(total), 6});
-  parts.push_back({print("loss %.4f", metrics.loss), 5});
-  if (metrics.validation_loss) parts.push_back({print("held-out %.4f", *metrics.validation_loss), 3});
+  parts.push_back({loss_text("loss", metrics.loss), 5});
+  if (metrics.validation_loss) parts.push_back({loss_text("held-out", *metrics.validation_loss), 3});
   parts.push_back({tokens_text(metrics.tokens_per_second), 2});
   parts.push_back({print("idle %.0f %%", 100 * metrics.idle_share), 1});
   if (seconds_left) parts.push_back({time_text(*seconds_left), 4});

@@ -1,7 +1,9 @@
 // TensorBoard's file format, written by hand: five fields of one message do not justify a protobuf library, which would
 // also meet the protobuf symbols inside LibTorch.
-//   Event:   wall_time = 1 (double), step = 2 (varint), file_version = 3 (text), summary = 5 (message)
+//   Event:   wall_time = 1 (double), step = 2 (varint), file_version = 3 (text), summary = 5 (message),
+//            session_log = 7 (message)
 //   Summary: value = 1 (repeated message);  Value: tag = 1 (text), simple_value = 2 (float)
+//   SessionLog: status = 1 (varint, 1: start)
 #include "runtime/observe/tensorboard.h"
 
 #include <array>
@@ -72,6 +74,11 @@ std::string tensorboard_record(const std::string& payload) {
 
 std::string tensorboard_version_event(double wall_time) {
   return key(1, Wire::fixed64) + raw(wall_time) + sized(3, "brain.Event:2");
+}
+
+std::string tensorboard_start_event(double wall_time, int64_t step) {
+  return key(1, Wire::fixed64) + raw(wall_time) + key(2, Wire::varint) + varint(static_cast<uint64_t>(step)) +
+         sized(7, key(1, Wire::varint) + varint(1));
 }
 
 std::string tensorboard_scalar_event(double wall_time, int64_t step,

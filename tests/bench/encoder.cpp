@@ -15,7 +15,6 @@
 #include "models/model.h"
 #include "parallel/transport/loopback.h"
 #include "parallel/transport/mpi.h"
-#include "runtime/core/heap.h"
 #include "runtime/core/log.h"
 
 namespace interlock {
@@ -152,7 +151,6 @@ int bench(const Options& options, int argc, char** argv) {
 }  // namespace interlock
 
 int main(int argc, char** argv) {
-  interlock::keep_freed_memory();
   interlock::Options options;
   CLI::App app("Times training steps of the engine on the benchmark encoder.");
   interlock::declare(app, options);

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "runtime/core/config.h"
-#include "runtime/core/heap.h"
 #include "runtime/data/dataset.h"
 #include "runtime/data/token_file.h"
 
@@ -62,7 +61,6 @@ int run(int count, char** arguments) {
 }  // namespace interlock
 
 int main(int count, char** arguments) {
-  interlock::keep_freed_memory();
   try {
     return interlock::run(count, arguments);
   } catch (const std::exception& error) {

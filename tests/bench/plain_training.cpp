@@ -7,13 +7,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "runtime/core/heap.h"
 #include "runtime/core/log.h"
 #include "tests/support/reference.h"
 
 int main(int argc, char** argv) {
   using namespace interlock;
-  keep_freed_memory();
   std::string config;
   std::vector<std::string> overrides;
   int threads = 1;

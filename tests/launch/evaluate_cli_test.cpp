@@ -19,6 +19,13 @@ class Evaluate : public TokenProject {
     words.insert(words.end(), more.begin(), more.end());
     return interlock(words);
   }
+  CommandResult under_mpirun(const std::string& ranks, const Words& arguments) const {
+    CommandOptions options;
+    options.folder = path().string();
+    Words words{INTERLOCK_MPIRUN, ranks, program()};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    return run_command(words, options);
+  }
   json result(const Words& more, const std::string& model = "run") const {
     const CommandResult done = evaluate(more, model);
     expect_done(done);
@@ -58,16 +65,13 @@ TEST_F(Evaluate, AnyNumberOfRanksSaysTheSame) {
   expect_done(train());
   const json one = result({"--data", "all"});
   for (const char* ranks : {"2", "3"}) {
-    const CommandResult many =
-        run_command({INTERLOCK_MPIRUN, ranks, program(), "evaluate", "run", "--json", "--data", "all"},
-                    {.folder = path().string()});
+    const CommandResult many = under_mpirun(ranks, {"evaluate", "run", "--json", "--data", "all"});
     expect_done(many);
     json object = last_object(many);
     object.erase("tokens_per_second");
     EXPECT_EQ(object, one) << ranks;
   }
-  const CommandResult wrong = run_command({INTERLOCK_MPIRUN, "2", program(), "evaluate", "run", "--data", "nothing"},
-                                          {.folder = path().string()});
+  const CommandResult wrong = under_mpirun("2", {"evaluate", "run", "--data", "nothing"});
   EXPECT_EQ(wrong.code, 65) << wrong.all;
 }
 

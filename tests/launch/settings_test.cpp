@@ -90,7 +90,7 @@ TEST(Settings, ReadsWhatTheFileSays) {
   EXPECT_EQ(run.steps, 20);
   EXPECT_EQ(run.seed, 1u);
   EXPECT_EQ(run.folder, "runs/tiny");
-  EXPECT_FALSE(run.float64);
+  EXPECT_EQ(run.precision, Precision::float32);
   const BatchShape batch = with({"parallel.replicas=3"}).batch_shape();
   EXPECT_EQ(batch.samples_per_step(), 3 * 4 * 2);
 }

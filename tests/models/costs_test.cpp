@@ -88,17 +88,33 @@ TEST_P(Readouts, KeepAfterTheLossWhatTheirCostsSay) {
 
 INSTANTIATE_TEST_SUITE_P(Types, Readouts, testing::Values(Precision::float32, Precision::bf16, Precision::float64));
 
-// The peak of a pass beside what is saved: forward with its graph, then the walk back that releases it.
-int64_t working_bytes(const std::vector<at::Tensor>& inputs, const std::function<at::Tensor()>& forward) {
+// The peak beside what is saved: of a forward pass with its graph, of a walk to the input that keeps the graph, of the
+// walk to the parameters that then releases it, and of both in one.
+int64_t working_bytes(std::vector<at::Tensor> parameters, const at::Tensor& input,
+                      const std::function<at::Tensor()>& forward) {
   CountingAllocator& counting = CountingAllocator::instance();
-  counting.start();
-  const at::Tensor out = forward();
-  const int64_t first = counting.peak() - counting.live();
-  const at::Tensor gradient = at::ones_like(out);
-  const int64_t before = counting.live();
-  counting.start();
-  const auto gradients = torch::autograd::grad({out}, inputs, {gradient});
-  return std::max(first, counting.peak() - before);
+  int64_t most = 0;
+  const auto walk = [&](const at::Tensor& out, const std::vector<at::Tensor>& to, bool keep) {
+    const at::Tensor gradient = at::ones_like(out);
+    const int64_t before = counting.live();
+    counting.start();
+    torch::autograd::grad({out}, to, {gradient}, keep);
+    most = std::max(most, counting.peak() - before);
+  };
+  const auto run = [&] {
+    counting.start();
+    const at::Tensor out = forward();
+    most = std::max(most, counting.peak() - counting.live());
+    return out;
+  };
+  if (input.defined() && input.requires_grad()) {
+    const at::Tensor out = run();
+    walk(out, {input}, true);
+    walk(out, parameters, false);
+    parameters.push_back(input);
+  }
+  walk(run(), parameters, false);
+  return most;
 }
 
 struct Size {
@@ -106,47 +122,47 @@ struct Size {
 };
 class Working : public testing::TestWithParam<std::tuple<Size, Precision, const char*>> {};
 
-// Within 10 % of what a pass holds together. Exact it cannot be: whether GELU's gradient or the weights' comes to lie
-// highest depends on the order in which autograd visits, and input-only passes are counted too.
+// Within 10 % of what a pass holds together, beside pieces of a fixed size: the order in which autograd visits decides
+// what is already free when the most is alive.
 void expect_near(int64_t measured, const Costs& costs, const std::string& what) {
   const auto together = static_cast<double>(costs.activation_bytes + costs.working_bytes);
-  EXPECT_NEAR(static_cast<double>(measured), static_cast<double>(costs.working_bytes), 0.1 * together) << what;
+  EXPECT_NEAR(static_cast<double>(measured), static_cast<double>(costs.working_bytes), 0.1 * together + (600 << 10))
+      << what;
 }
 
 TEST_P(Working, IsThePeakOfAPassBesideWhatIsSaved) {
   const auto& [size, precision, dropout] = GetParam();
   const std::string lines =
       message("layers = 2\nwidth = ", size.width, "\nheads = ", size.heads, "\nfeed_forward = ", size.feed_forward,
-              "\nvocabulary = 2000\nmax_length = ", size.length, "\n");
+              "\nvocabulary = 4000\nmax_length = ", size.length, "\n");
   const auto model = make_model({.toml = lines + dropout, .precision = precision, .predicted_share = 1.0 / 3});
-  const Batch batch = token_batch(size.samples, size.length, 2000);  // every third position predicted
+  const Batch batch = token_batch(size.samples, size.length, 4000);  // every third position predicted
   const ForwardContext context{&batch, 1, 0, true};
   const auto body = model->body(0, 2);
   const auto hidden =
       some_numbers({size.samples, size.length, size.width}, at::kFloat).to(model->boundary_type()).requires_grad_();
-  auto inputs = body->segment_parameters(1);
-  inputs.push_back(hidden);
-  expect_near(working_bytes(inputs, [&] { return body->forward_segment(1, hidden, context); }),
-              model->block_costs(size.samples)[1], "block");
-  // Block 0 counts with the embeddings: their own share is what it has more.
+  expect_near(
+      working_bytes(body->segment_parameters(1), hidden, [&] { return body->forward_segment(1, hidden, context); }),
+      model->block_costs(size.samples)[1], "block");
+  // Block 0 counts with the embeddings, whose gradients are as large as their tables.
   const int64_t embeddings =
-      working_bytes(body->segment_parameters(0), [&] { return body->forward_segment(0, batch.inputs, context); });
-  Costs first = model->block_costs(size.samples)[0];
-  EXPECT_GE(first.working_bytes, embeddings * 0.95);
+      working_bytes(body->segment_parameters(0), {}, [&] { return body->forward_segment(0, batch.inputs, context); });
+  expect_near(std::max(embeddings, model->block_costs(size.samples)[1].working_bytes),
+              model->block_costs(size.samples)[0], "block 0");
   for (const std::string kind : {"", "linear", "block", "shared_readout"}) {
     const auto head = kind.empty() ? model->readout() : model->head(kind, 1);
-    auto values = head->parameters();
-    values.push_back(hidden);
-    expect_near(working_bytes(values, [&] { return head->loss(hidden, context).sum; }),
+    std::vector<at::Tensor> values = head->parameters();
+    values.push_back(hidden);  // a loss is walked back once, to both
+    expect_near(working_bytes(values, {}, [&] { return head->loss(hidden, context).sum; }),
                 kind.empty() ? model->readout_costs(size.samples) : model->head_costs(kind, size.samples), kind);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Shapes, Working,
-    testing::Combine(testing::Values(Size{8, 64, 128, 4, 512}, Size{2, 256, 64, 8, 256}, Size{1, 32, 192, 4, 768}),
-                     testing::Values(Precision::float32, Precision::bf16),
-                     testing::Values("dropout = 0\n", "dropout = 0.1\n", "dropout = 0.1\nattention_dropout = 0\n")));
+INSTANTIATE_TEST_SUITE_P(Shapes, Working,
+                         testing::Combine(testing::Values(Size{8, 128, 192, 4, 768}, Size{2, 256, 64, 8, 256},
+                                                          Size{1, 64, 512, 4, 2048}),
+                                          testing::Values(Precision::float32, Precision::bf16),
+                                          testing::Values("dropout = 0\n", "dropout = 0.1\n")));
 
 TEST(Costs, ProductsOfABlockByHand) {
   // samples 2, length 32, width 64, feed-forward 128: 64 tokens; per token 4 * 64^2 + 2 * 64 * 128 multiplications in

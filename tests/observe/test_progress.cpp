@@ -11,6 +11,7 @@
 #include <array>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <sstream>
 
 namespace interlock {
@@ -64,6 +65,20 @@ TEST_F(ProgressTest, LineFitsEveryWidth) {
   // Step and loss are the last to go.
   EXPECT_EQ(progress_line("label", metrics, 999'999, 60, 35), "step 123456/999999  loss 2.8412");
   EXPECT_EQ(progress_line("label", metrics, 999'999, 60, 20), "step 123456/999999");
+}
+
+TEST(Progress, AHugeLossStaysShort) {
+  StepMetrics metrics = at_step(3);
+  const auto shown = [&](double loss) {
+    metrics.loss = loss;
+    const std::string line = progress_line("", metrics, 9, std::nullopt, 0);
+    return line.substr(line.find("loss "), line.find("  ", line.find("loss ")) - line.find("loss "));
+  };
+  EXPECT_EQ(shown(9999.5), "loss 9999.5000");
+  EXPECT_EQ(shown(123456.7), "loss 1.235e+05");
+  EXPECT_EQ(shown(-3e300), "loss -3e+300");
+  EXPECT_EQ(shown(std::numeric_limits<double>::infinity()), "loss inf");
+  EXPECT_EQ(shown(std::numeric_limits<double>::quiet_NaN()), "loss nan");
 }
 
 TEST_F(ProgressTest, FileGetsFirstLastAndEvaluations) {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
 #include <thread>
 #include <vector>
@@ -85,16 +86,17 @@ TEST(FolderLock, WhatStandsInTheFileDecidesNothing) {
 }
 
 TEST(FolderLock, NeverTwoAtOnce) {
-  const TemporaryFolder folder;
+  const TemporaryFolder folder(memory());
   std::atomic<int> holders = 0, taken = 0;
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
-      for (int j = 0; j < 300; ++j) {
+      for (int j = 0; j < 3000; ++j) {
         error_of([&] {
           const FolderLock lock(folder.path().string(), "t");
           EXPECT_EQ(++holders, 1);
           ++taken;
+          std::this_thread::sleep_for(std::chrono::microseconds(20));  // long enough for another to come in
           --holders;
         });
       }

@@ -1,0 +1,208 @@
+// `interlock tokenize` on the command line: text to tokens and back, and what it says about bad input.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/small_project.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class Tokenize : public SmallProject {
+ protected:
+  Tokenize() {
+    std::string text;
+    for (int line = 0; line < 400; ++line)
+      text += "line " + std::to_string(line * line) + ": the kettle isn't   on; größe 東京 🙂\n" +
+              (line % 4 == 3 ? "\n" : "");
+    text_ = text;
+    write("text/one.txt", text);
+    write("text/two.txt", "the end\n");
+  }
+  CommandResult tokenize(const Words& words, const CommandOptions& options = {}) const {
+    Words all = {"tokenize"};
+    all.insert(all.end(), words.begin(), words.end());
+    return interlock(all, options);
+  }
+  json train(const std::string& folder = "bpe", const std::string& vocabulary = "300") const {
+    const CommandResult result =
+        tokenize({"train", "--input", "text", "--vocabulary", vocabulary, "--output", folder, "--json"});
+    expect_done(result);
+    return last_object(result);
+  }
+  json encode(const Words& more, const std::string& prefix = "tokens") const {
+    Words words = {"encode", "--tokenizer", "bpe", "--output", prefix, "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const CommandResult result = tokenize(words);
+    expect_done(result);
+    return last_object(result);
+  }
+  std::string decoded(const std::string& prefix = "tokens", const Words& more = {}) const {
+    Words words = {"decode", "--tokenizer", "bpe", prefix};
+    words.insert(words.end(), more.begin(), more.end());
+    const CommandResult result = tokenize(words);
+    expect_done(result);
+    return result.output;
+  }
+  std::string text_;
+};
+
+TEST_F(Tokenize, ThereAndBack) {
+  const json trained = train();
+  EXPECT_EQ(trained["vocabulary"], 300);
+  EXPECT_EQ(trained["files"], 2);
+  EXPECT_EQ(trained["bytes"], text_.size() + 8);
+  for (const char* name : {"bpe/tokenizer.json", "bpe/vocab.json", "bpe/merges.txt"}) EXPECT_FALSE(read(name).empty());
+  const json encoded = encode({"--input", "text/two.txt", "text/one.txt"});
+  EXPECT_EQ(encoded["documents"], 2);
+  EXPECT_EQ(encoded["fingerprint"], trained["fingerprint"]);
+  EXPECT_EQ(read("tokens.bin").size(), 2 * encoded["tokens"].get<size_t>());  // uint16
+  EXPECT_EQ(decoded(), "the end\n" + text_);                                  // in the order of the command line
+  EXPECT_EQ(decoded("tokens", {"--separator", "\\n--\\n"}), "the end\n\n--\n" + text_ + "\n--\n");
+  const CommandResult file = tokenize({"decode", "--tokenizer", "bpe", "tokens", "--output", "back.txt", "--json"});
+  expect_done(file);
+  EXPECT_EQ(last_object(file)["bytes"], text_.size() + 8);
+  EXPECT_EQ(read("back.txt"), "the end\n" + text_);
+  expect_no_half_files(path());
+}
+
+TEST_F(Tokenize, ThreadsChangeNoByte) {
+  // Larger than a block, so that documents are cut.
+  std::string large;
+  while (large.size() < 3'000'000) large += text_;
+  write("large.txt", large);
+  write("wide.txt", text_);
+  const auto train_with = [&](const std::string& threads, const std::string& folder) {
+    expect_done(tokenize({"train", "--input", "large.txt", "wide.txt", "--vocabulary", "320", "--threads", threads,
+                          "--output", folder}));
+  };
+  train_with("1", "bpe");
+  train_with("3", "again");
+  for (const char* name : {"/tokenizer.json", "/vocab.json", "/merges.txt"})
+    EXPECT_EQ(read(std::string("bpe") + name), read(std::string("again") + name));
+  for (const char* kind : {"file", "line"}) {
+    encode({"--input", "large.txt", "--threads", "1", "--document", kind, "--overwrite"}, "one");
+    encode({"--input", "large.txt", "--threads", "4", "--document", kind, "--overwrite"}, "four");
+    EXPECT_EQ(read("one.bin"), read("four.bin")) << kind;
+    EXPECT_EQ(read("one.idx"), read("four.idx")) << kind;
+  }
+}
+
+TEST_F(Tokenize, DocumentsAreWhatIsAskedFor) {
+  train();
+  EXPECT_EQ(encode({"--input", "text"})["documents"], 2);
+  EXPECT_EQ(encode({"--input", "text", "--document", "line", "--overwrite"})["documents"], 401);
+  EXPECT_EQ(encode({"--input", "text", "--document", "blank_line", "--overwrite"})["documents"], 101);
+  write("lines.jsonl", "{\"body\": \"the end\"}\n{\"body\": \"größe\", \"n\": 1}\n");
+  EXPECT_EQ(encode({"--input", "lines.jsonl", "--document", "jsonl:body", "--overwrite"})["documents"], 2);
+  EXPECT_EQ(decoded("tokens", {"--separator", "\\n"}), "the end\ngröße\n");
+}
+
+TEST_F(Tokenize, InvalidUtf8IsAnErrorOrReplaced) {
+  train();
+  write("broken.txt", text_ + "caf\xE9 x");
+  const std::string place = "broken.txt: not UTF-8 at byte " + std::to_string(text_.size() + 3) + " (0xe9)";
+  for (const Words& words : {Words{"encode", "--tokenizer", "bpe", "--input", "broken.txt", "--output", "out/tokens"},
+                             Words{"train", "--vocabulary", "300", "--input", "broken.txt", "--output", "out/bpe"}})
+    expect_failure(tokenize(words), 65, {place, "--invalid-utf8 replace"});
+  EXPECT_THAT(files("out"), IsEmpty());
+  const json encoded = encode({"--input", "broken.txt", "--invalid-utf8", "replace"});
+  EXPECT_EQ(encoded["replaced"], 1);
+  EXPECT_EQ(decoded(), text_ + "caf\uFFFD x");
+}
+
+TEST_F(Tokenize, NothingIsWrittenOver) {
+  train();
+  encode({"--input", "text"});
+  const auto before = files();
+  expect_failure(tokenize({"train", "--input", "text", "--vocabulary", "270", "--output", "bpe"}), 73,
+                 {"bpe/tokenizer.json is there already", "--overwrite"});
+  expect_failure(tokenize({"encode", "--tokenizer", "bpe", "--input", "text/two.txt", "--output", "tokens"}), 73,
+                 {"tokens.bin is there already", "--overwrite"});
+  expect_failure(tokenize({"decode", "--tokenizer", "bpe", "tokens", "--output", "text/one.txt"}), 73,
+                 {"text/one.txt is there already"});
+  EXPECT_EQ(files(), before);
+  encode({"--input", "text/two.txt", "--overwrite"});
+  EXPECT_EQ(decoded(), "the end\n");
+}
+
+TEST_F(Tokenize, WhatIsMissingIsNamed) {
+  train();
+  write("empty.txt", "");
+  write("blank.txt", "\n\n");
+  const auto encode_words = [](const std::string& tokenizer, const std::string& input) {
+    return Words{"encode", "--tokenizer", tokenizer, "--input", input, "--output", "out", "--document", "line"};
+  };
+  expect_failure(tokenize(encode_words("bpe", "nowhere.txt")), 65, {"--input: nowhere.txt does not exist"});
+  expect_failure(tokenize(encode_words("bpe", "empty.txt")), 65, {"--input", "empty.txt"});
+  expect_failure(tokenize(encode_words("bpe", "blank.txt")), 65, {"no text"});
+  expect_failure(tokenize(encode_words("nowhere", "text")), 65, {"tokenizer nowhere does not exist"});
+  expect_failure(tokenize({"decode", "--tokenizer", "bpe", "nowhere"}), 65, {"nowhere"});
+  expect_no_half_files(path());
+}
+
+TEST_F(Tokenize, WrongWordsAreUsage) {
+  EXPECT_EQ(tokenize({}).code, 2);
+  EXPECT_EQ(tokenize({"encoed"}).code, 2);
+  EXPECT_EQ(tokenize({"encode", "--input", "text"}).code, 2);
+  EXPECT_EQ(tokenize({"train", "--input", "text", "--vocabulary", "300", "--output", "x", "--threads", "0"}).code, 2);
+  EXPECT_EQ(
+      tokenize({"train", "--input", "text", "--vocabulary", "300", "--output", "x", "--invalid-utf8", "ignore"}).code,
+      2);
+  expect_failure(tokenize({"train", "--input", "text", "--vocabulary", "260", "--output", "x"}), 2,
+                 {"--vocabulary 260", "261"});
+  expect_failure(tokenize({"train", "--input", "text", "--vocabulary", "300", "--output", "x", "--document", "page"}),
+                 2, {"--document page"});
+  train();
+  encode({"--input", "text"});
+  expect_failure(tokenize({"decode", "--tokenizer", "bpe", "tokens", "--json"}), 2, {"--json needs --output"});
+}
+
+TEST_F(Tokenize, TokensOfAnotherTokenizerAreNamed) {
+  train();
+  encode({"--input", "text/two.txt", "text/one.txt"});
+  train("smaller", "262");
+  expect_failure(tokenize({"decode", "--tokenizer", "smaller", "tokens"}), 65,
+                 {"tokens.bin: document ", ", token ", "has the id ", "vocabulary of smaller has 262"});
+}
+
+TEST_F(Tokenize, ASmallerVocabularyThanAskedForIsSaid) {
+  write("few.txt", "ab ab");
+  const CommandResult result = tokenize({"train", "--input", "few.txt", "--vocabulary", "300", "--output", "few"});
+  expect_done(result);
+  EXPECT_THAT(result.output, HasSubstr("smaller than the 300 asked for"));
+}
+
+TEST_F(Tokenize, AFullDiskLeavesNothing) {
+  train();
+  CommandOptions options;
+  options.largest_file = 4096;
+  expect_failure(tokenize({"encode", "--tokenizer", "bpe", "--input", "text", "--output", "out/tokens"}, options), 73,
+                 {"out/tokens"});
+  EXPECT_THAT(files("out"), IsEmpty());
+  expect_failure(tokenize({"train", "--input", "text", "--vocabulary", "300", "--output", "other"}, options), 73,
+                 {"other/"});
+  expect_no_half_files(path("other"));
+}
+
+TEST_F(Tokenize, CtrlCLeavesNothing) {
+  train();
+  std::string large;
+  while (large.size() < 40'000'000) large += text_;  // seconds of work
+  write("large.txt", large);
+  RunningCommand running({program(), "tokenize", "encode", "--tokenizer", path("bpe"), "--input", path("large.txt"),
+                          "--threads", "1", "--output", path("out/tokens")});
+  ASSERT_TRUE(running.wait_until([&] { return std::filesystem::exists(path("out")) && !files("out").empty(); }));
+  running.signal(SIGINT);
+  const CommandResult result = running.wait();
+  EXPECT_EQ(result.code, 128 + SIGINT) << result.all;
+  EXPECT_THAT(files("out"), IsEmpty());
+}
+
+}  // namespace
+}  // namespace interlock

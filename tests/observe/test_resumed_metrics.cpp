@@ -1,0 +1,107 @@
+// The metrics of a run that goes on after a step: what came before stays, what is done again stands there once.
+
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "runtime/observe/metrics.h"
+#include "tests/observe/temporary_folder.h"
+#include "tests/observe/tensorboard_reader.h"
+
+namespace interlock {
+namespace {
+
+StepMetrics at_step(int64_t step, double loss) {
+  StepMetrics metrics;
+  metrics.step = step;
+  metrics.loss = loss;
+  return metrics;
+}
+
+void write_steps(const TemporaryFolder& folder, int64_t done, int64_t last, double loss) {
+  MetricsWriter writer(folder.path(), done);
+  for (int64_t step = done + 1; step <= last; ++step) writer.write(at_step(step, loss));
+}
+
+// "step:loss" of each line, in order.
+std::string lines(const TemporaryFolder& folder) {
+  std::istringstream in(content(folder / "metrics.jsonl"));
+  std::string all;
+  for (std::string line; std::getline(in, line);) {
+    const auto object = nlohmann::json::parse(line);
+    all += (all.empty() ? "" : " ") + object["step"].dump() + ":" + object["loss"].dump();
+  }
+  return all;
+}
+
+void append(const std::string& path, const std::string& text) { std::ofstream(path, std::ios::app) << text; }
+
+TEST(ResumedMetrics, LaterStepsAreReplaced) {
+  TemporaryFolder folder;
+  write_steps(folder, 0, 4, 1.5);
+  EXPECT_EQ(lines(folder), "1:1.5 2:1.5 3:1.5 4:1.5");
+  write_steps(folder, 2, 3, 2.5);
+  EXPECT_EQ(lines(folder), "1:1.5 2:1.5 3:2.5");
+  write_steps(folder, 3, 5, 3.5);
+  EXPECT_EQ(lines(folder), "1:1.5 2:1.5 3:2.5 4:3.5 5:3.5");
+}
+
+TEST(ResumedMetrics, TheLinesThatStayAreTheSameBytes) {
+  TemporaryFolder folder;
+  write_steps(folder, 0, 3, 0.1);  // 0.1 has no exact form: parsing and printing again could change it
+  const std::string before = content(folder / "metrics.jsonl");
+  { MetricsWriter writer(folder.path(), 3); }
+  EXPECT_EQ(content(folder / "metrics.jsonl"), before);
+}
+
+TEST(ResumedMetrics, HalfALineIsDropped) {
+  TemporaryFolder folder;
+  write_steps(folder, 0, 2, 1.5);
+  append(folder / "metrics.jsonl", R"({"step":3,"loss":)");
+  write_steps(folder, 3, 4, 2.5);  // the checkpoint of step 3 was whole, its line was not
+  EXPECT_EQ(lines(folder), "1:1.5 2:1.5 4:2.5");
+}
+
+TEST(ResumedMetrics, AMissingFileOrOneWithoutOurLinesIsBegun) {
+  TemporaryFolder folder;
+  write_steps(folder, 2, 3, 1.5);
+  EXPECT_EQ(lines(folder), "3:1.5");
+  append(folder / "metrics.jsonl", "[]\n{\"step\":\"x\"}\nnonsense\n");
+  write_steps(folder, 3, 4, 2.5);
+  EXPECT_EQ(lines(folder), "3:1.5 4:2.5");
+}
+
+TEST(ResumedMetrics, AFreshRunReplacesAll) {
+  TemporaryFolder folder;
+  write_steps(folder, 0, 4, 1.5);
+  write_steps(folder, 0, 1, 2.5);
+  EXPECT_EQ(lines(folder), "1:2.5");
+}
+
+// What TensorBoard shows: files by name; a start event of step n makes it forget n and everything later.
+TEST(ResumedMetrics, TensorBoardForgetsWhatIsDoneAgain) {
+  TemporaryFolder folder;
+  write_steps(folder, 0, 4, 1.5);
+  write_steps(folder, 2, 3, 2.5);  // mostly within the same second as the first
+  std::set<std::string> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    if (entry.path().filename().string().starts_with("events.out.tfevents.")) paths.insert(entry.path().string());
+  }
+  ASSERT_EQ(paths.size(), 2u);
+  std::map<uint64_t, double> shown;
+  for (const std::string& path : paths) {
+    for (const std::string& payload : tensorboard_reader::records(content(path))) {
+      const auto event = tensorboard_reader::parse(payload);
+      if (event.contains(7)) {
+        const auto session = tensorboard_reader::parse(event.find(7)->second.bytes);
+        EXPECT_EQ(session.find(1)->second.number, 1u);  // SessionLog.START
+        shown.erase(shown.lower_bound(event.find(2)->second.number), shown.end());
+      }
+      if (event.contains(5)) shown[event.find(2)->second.number] = tensorboard_reader::scalars(event).at("loss");
+    }
+  }
+  EXPECT_EQ(shown, (std::map<uint64_t, double>{{1, 1.5}, {2, 1.5}, {3, 2.5}}));
+}
+
+}  // namespace
+}  // namespace interlock
