@@ -54,7 +54,7 @@ void check_settings(const RunSettings& settings) {
   if (std::find(kinds.begin(), kinds.end(), settings.head_kind) == kinds.end())
     settings.config.section("learning")
         .refuse("head", unknown_name("head of model " + settings.model_name, settings.head_kind, kinds));
-  if (settings.tied && !model->tie())
+  if (settings.tied() && !model->tie())
     settings.config.section("model").refuse("tie_embeddings", "this model has no tensors that could be tied");
   make_partition(settings, *model);
   const Section optimizer = settings.config.section("optimizer");
@@ -94,7 +94,7 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
   }
   if (weights != nullptr) {
     load_weights(*parts.body, *weights);
-    if (last) load_weights(*parts.head, *weights, parts.tie);
+    if (last) load_weights(*parts.head, *weights, parts.tie, model.aliases());
     if (!last && parts.head) {
       load_local_head(*parts.head, *weights, index);
       load_copies(*parts.head, *weights, parts.tie);

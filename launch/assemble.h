@@ -46,7 +46,6 @@ struct RunSettings {
   uint64_t seed = 1;
   std::string folder;
   std::string weights;  // start from these weights (file, run folder or checkpoint); empty: from keyed start values
-  bool tied = false;    // model.tie_embeddings
   Precision precision = Precision::float32;
   Recompute recompute = Recompute::none;
   bool shard_optimizer = false;    // ZeRO-1: each replica keeps a share of the optimizer's state
@@ -55,6 +54,7 @@ struct RunSettings {
   int64_t checkpoint_keep = 3;
 
   BatchShape batch_shape() const;
+  bool tied() const;  // model.tie_embeddings
 };
 
 RunSettings read_settings(Config config);

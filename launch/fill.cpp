@@ -80,6 +80,12 @@ Batch sample_of(const std::string& text, const TextModel& source) {
   return batch;
 }
 
+// A model may have rows that its tokenizer has no token for.
+std::string shown(const TextModel& source, int64_t id) {
+  if (source.reads_bytes()) return byte_tokens::shown(id);
+  return id < source.tokenizer->vocabulary() ? source.tokenizer->shown(id) : message("<", id, ">");
+}
+
 class Fill final : public Command {
  public:
   std::string summary() const override { return "guess the masked places of a text with a trained model"; }
@@ -124,7 +130,7 @@ int Fill::run() {
     json list = json::array();
     if (!json_) std::cout << "mask " << mask + 1 << ":";
     for (const Guess& guess : result[mask]) {
-      const std::string token = source.reads_bytes() ? byte_tokens::shown(guess.id) : source.tokenizer->shown(guess.id);
+      const std::string token = shown(source, guess.id);
       list.push_back({{"token", token}, {"id", guess.id}, {"probability", guess.probability}});
       if (!json_) std::cout << "  " << token << " " << std::fixed << std::setprecision(3) << guess.probability;
     }

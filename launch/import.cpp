@@ -98,7 +98,7 @@ class Import final : public Command {
     const auto weights = open_huggingface_weights(from_);
     const Inventory inventory = take_inventory(*weights, shape);
     const auto tokenizer = has_tokenizer(from_) ? Tokenizer::open(from_) : nullptr;
-    if (tokenizer && tokenizer->vocabulary() != shape.vocabulary)
+    if (tokenizer && tokenizer->vocabulary() > shape.vocabulary)
       throw Error(ExitCode::bad_input,
                   message(from_, ": a tokenizer of another vocabulary than the model: it has ", tokenizer->vocabulary(),
                           " tokens, the model by config.json ", shape.vocabulary));
@@ -114,6 +114,9 @@ class Import final : public Command {
               << (tokenizer ? ", tokenizer" : "") << "\n";
     if (!inventory.left_out.empty())
       std::cout << "Left out, as the model does not need them: " << join(inventory.left_out) << "\n";
+    if (tokenizer && tokenizer->vocabulary() < shape.vocabulary)
+      std::cout << "The tokenizer has " << tokenizer->vocabulary() << " tokens, the model " << shape.vocabulary
+                << ": the last ids stand for no token\n";
     if (!tokenizer)
       std::cout << "The folder has no tokenizer; put one into " << (fs::path(folder.path()) / "tokenizer").string()
                 << " before fill or evaluate\n";

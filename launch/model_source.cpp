@@ -38,13 +38,15 @@ std::string find_tokenizer(const WeightsSet& weights, const RunSettings& setting
 
 void check_tokenizer(const TextModel& source) {
   const int64_t tokens = source.tokenizer->vocabulary();
-  if (tokens != source.vocabulary)
+  const auto& metadata = source.weights->metadata();
+  const auto trained_with = metadata.find(tokenizer_metadata);
+  const bool known = trained_with != metadata.end() && trained_with->second == source.tokenizer->fingerprint();
+  // A model may have more rows than its tokenizer has tokens; of another tokenizer nobody knows that.
+  if (known ? tokens > source.vocabulary : tokens != source.vocabulary)
     throw Error(ExitCode::bad_input,
                 message(source.tokenizer_path, ": a tokenizer of another vocabulary than the model: it has ", tokens,
                         " tokens, the model of ", source.weights->path(), " has ", source.vocabulary));
-  const auto& metadata = source.weights->metadata();
-  const auto trained_with = metadata.find(tokenizer_metadata);
-  if (trained_with != metadata.end() && trained_with->second != source.tokenizer->fingerprint())
+  if (!known && trained_with != metadata.end())
     throw Error(ExitCode::bad_input, message(source.tokenizer_path, ": not the tokenizer that ", source.weights->path(),
                                              " was trained with: its tokens or merges differ (fingerprint ",
                                              source.tokenizer->fingerprint().substr(0, 12), ", the weights say ",

@@ -32,7 +32,8 @@ struct TextModel {
 
 // Opens everything but the tensors. `command` stands in messages. The tokenizer is <folder>/tokenizer of the weights,
 // for a checkpoint that of its run, else tokenizer.path of the settings. Error(config) for a model of no text,
-// Error(bad_input) for what is missing, and for a tokenizer of another vocabulary than the model (with both numbers).
+// Error(bad_input) for what is missing, and for a tokenizer of another vocabulary than the model (with both numbers) or
+// other than the one the weights name.
 TextModel open_text_model(const std::string& path, const std::string& command);
 
 struct LoadedModel {

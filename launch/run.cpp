@@ -8,6 +8,7 @@
 #include <set>
 
 #include "launch/failure.h"
+#include "launch/model_source.h"
 #include "launch/resume.h"
 #include "models/model.h"
 #include "parallel/stage.h"
@@ -36,6 +37,12 @@ Agreement agree(Transport& transport, const std::string& resume) {
   agreement.resume.resize(length);
   world.broadcast(std::as_writable_bytes(std::span(agreement.resume)), 0);
   return agreement;
+}
+
+// Which tokenizer the ids of a run's data come from; "" for data without one.
+std::string tokenizer_fingerprint(const RunSettings& settings) {
+  if (settings.dataset_name != "tokens") return "";
+  return Tokenizer::open(settings.config.section("tokenizer").text("path", ""))->fingerprint();
 }
 
 }  // namespace
@@ -74,6 +81,8 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
   trainer.run = agreement.run;
   trainer.aliases = model->aliases();
   trainer.metadata = {{"interlock.config", settings.config.resolved()}};
+  const std::string tokenizer = tokenizer_fingerprint(settings);
+  if (!tokenizer.empty()) trainer.metadata[tokenizer_metadata] = tokenizer;
   trainer.refresh_every = settings.refresh_every;
   trainer.until = request.until;
   if (request.checkpoints)
@@ -82,6 +91,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
                           settings.checkpoint_keep,
                           settings.config.resolved(),
                           {{"rule", settings.rules.front().request.rule}}};
+  if (!tokenizer.empty()) trainer.checkpoint.state[tokenizer_metadata] = tokenizer;
 
   std::shared_ptr<const WeightsSet> weights;
   DataPosition start;
@@ -104,7 +114,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
                       .dtype = model->boundary_type(),
                       .run = trainer.run,
                       .trace_steps = settings.trace_steps,
-                      .tied = settings.tied};
+                      .tied = settings.tied()};
   std::optional<Engine> engine;
   try {
     for (const int index : topology.stages()) {

@@ -197,9 +197,6 @@ RunSettings read_settings(Config config) {
       learning.one_of("heads", "needed", {"needed", "all"}) == "all" ? HeadPolicy::all : HeadPolicy::needed;
   settings.head_kind = learning.text("head", "linear");
   settings.refresh_every = learning.integer("refresh_every", 10, 1);
-  // Asked for here only where it stands: a model that cannot tie must not seem to know the key.
-  const Section model = config.section("model");
-  settings.tied = model.has("tie_embeddings") && model.flag("tie_embeddings", false);
   read_parallel(settings);
   settings.clip = optimizer.number("clip", preset_number(optimizer, "clip", 1.0), 0.0);
   settings.clip_scope = optimizer.one_of("clip_scope", "auto", {"auto", "stage", "model"});
@@ -210,6 +207,12 @@ RunSettings read_settings(Config config) {
 
 BatchShape RunSettings::batch_shape() const { return {shape.replicas, shape.microbatches, microbatch_size}; }
 
+// Asked for here only where it stands: a model that cannot tie must not seem to know the key.
+bool RunSettings::tied() const {
+  const Section model = config.section("model");
+  return model.has("tie_embeddings") && model.flag("tie_embeddings", false);
+}
+
 PlanRequest plan_request(const RunSettings& settings, size_t change) {
   assert(change < settings.rules.size());
   PlanRequest request;
@@ -219,14 +222,14 @@ PlanRequest plan_request(const RunSettings& settings, size_t change) {
                              [&] { return make_rule(settings.rules[change].request, settings.shape.stages); });
   request.heads = settings.heads;
   request.schedule = settings.schedule;
-  request.tied = settings.tied;
-  if (settings.tied && settings.clip > 0 && settings.clip_scope == "stage")
+  request.tied = settings.tied();
+  if (request.tied && settings.clip > 0 && settings.clip_scope == "stage")
     settings.config.section("optimizer")
         .refuse("clip_scope",
                 "cannot be \"stage\" with tied embeddings: first and last stage would clip the tensor they "
                 "share by different norms; use \"auto\" or \"model\"");
   // Tied embeddings make every step flush, so a norm over the model costs no further waiting.
-  const bool together = settings.tied || couples_all_stages(request.rule);
+  const bool together = request.tied || couples_all_stages(request.rule);
   request.norm_over_model =
       settings.clip > 0 && (settings.clip_scope == "model" || (settings.clip_scope == "auto" && together));
   return request;

@@ -8,6 +8,10 @@ namespace interlock {
 // ending at once.
 void watch_for_stop_request();
 
+// For a launcher that has started nothing yet: SIGTERM and SIGUSR1 end it at once with the exit code of a stop, as
+// nothing is lost. What is called later (the above, or supervise()) takes over.
+void end_on_stop_request();
+
 // Whether one has come, to this process. Ranks may see it at different times and must agree on what to do.
 bool stop_requested();
 

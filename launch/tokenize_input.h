@@ -21,7 +21,7 @@ TokenizeInput::Read TokenizeInput::run(const std::string& label, CutRule rule,
   const std::vector<std::string> paths = files();
   Read read;
   read.files = static_cast<int64_t>(paths.size());
-  int64_t total = 0;
+  int64_t total = 0, shown = 0;
   for (const std::string& path : paths) total += static_cast<int64_t>(std::filesystem::file_size(path));
 
   DocumentReader::Options options;
@@ -40,14 +40,15 @@ TokenizeInput::Read TokenizeInput::run(const std::string& label, CutRule rule,
     line.consume = [&](Done done) {
       interruption.check();
       consume(std::move(done.result));
-      read.bytes += done.bytes;
-      progress.show(read.bytes);
+      shown += done.bytes;
+      progress.show(shown);
     };
     line.run(threads());
   } catch (...) {
     progress.finish();
     throw;
   }
+  read.bytes = reader.bytes();
   read.replaced = reader.replaced();
   return read;
 }

@@ -86,6 +86,7 @@ std::string weights_file(const RunSettings& settings) {
 int Train::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
+  place.launched ? watch_for_stop_request() : end_on_stop_request();
   try {
     const RunSettings settings = load();
     const int world = settings.shape.ranks * settings.shape.replicas;
@@ -101,7 +102,7 @@ int Train::run() {
                   message("transport loopback runs all ranks in one process, but ", place.size, " were started"));
     // What can be refused is refused before any rank starts: the data, the folder, the plans.
     const bool starts_ranks = !place.launched && !threads;
-    if (!starts_ranks) watch_for_stop_request();
+    if (threads) watch_for_stop_request();
     if (place.rank == 0) check_folders(settings);
     check_until(settings);
     if (starts_ranks) {

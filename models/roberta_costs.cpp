@@ -70,7 +70,8 @@ Costs roberta_head_costs(const RobertaSettings& settings, const std::string& kin
              : linear_head_costs(settings.block.width, settings.vocabulary, predicted_rows(settings, samples), numbers);
   if (kind == "linear") return costs;
   const Costs block = roberta_block_costs(settings, samples);
-  const int64_t at_block = block.working_bytes + costs.parameters * numbers.parameter_bytes() - costs.activation_bytes;
+  const int64_t at_block = transformer_last_pass_bytes(settings.block, samples, settings.length) +
+                           costs.parameters * numbers.parameter_bytes() - costs.activation_bytes;
   const int64_t working = std::max(costs.working_bytes, at_block);
   costs += block;
   costs.working_bytes = working;

@@ -45,32 +45,24 @@ const std::vector<std::string>& transformer_linear_names() {
 
 namespace {
 
-// The most that a pass needs beside what is saved, at the places where it can be. While a last pass walks back it gives
-// free what was saved, so the later places count what is still there.
-int64_t transformer_working_bytes(const TransformerShape& shape, int64_t samples, int64_t length, const Costs& costs) {
-  const int64_t number = shape.numbers.hidden_bytes(), parameter = shape.numbers.parameter_bytes();
-  const int64_t tokens = samples * length, matrix = shape.width * shape.width, wide = shape.width * shape.feed_forward;
-  const int64_t narrow_row = tokens * shape.width * number, wide_row = tokens * shape.feed_forward * number;
-  const int64_t copies = 2 * wide * shape.numbers.copy_bytes();  // of a weight, and of a piece of its gradient
-  // In the feed-forward part: the gradients on both sides of GELU; or one of them and a weight's.
-  const int64_t input_only = 2 * narrow_row + 2 * wide_row;
-  const int64_t last_pass = 2 * narrow_row + wide_row + wide * parameter + copies;
-  // In attention that drops: three tables of the samples that are worked on at a time, and what was made before.
-  int64_t tables = 0;
+// Bytes that the working memory of a pass is made of.
+struct Pieces {
+  int64_t row, wide_row;  // a tensor of one width per token, and of the feed-forward width
+  int64_t tables;         // of attention that drops: three, of the samples that are worked on at a time
+};
+
+Pieces pieces_of(const TransformerShape& shape, int64_t samples, int64_t length) {
+  const int64_t number = shape.numbers.hidden_bytes(), tokens = samples * length;
+  Pieces pieces{tokens * shape.width * number, tokens * shape.feed_forward * number, 0};
   if (shape.attention_dropout > 0) {
     const int64_t at_a_time = std::min(samples, attention_chunk(shape.heads, length));
-    const int64_t freed = 5 * narrow_row + 2 * wide_row;
-    tables = 3 * at_a_time * shape.heads * length * length * number + 5 * narrow_row +
-             std::max<int64_t>(0, (2 * wide + matrix) * parameter - freed);
+    pieces.tables = 3 * at_a_time * shape.heads * length * length * number;
   }
-  // At the end all weights' gradients, when little was saved.
-  const int64_t end = std::max<int64_t>(0, costs.parameters * parameter - costs.activation_bytes) + 4 * narrow_row;
-  return std::max({input_only, last_pass, tables, end});
+  return pieces;
 }
 
-}  // namespace
-
-Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length) {
+// But for the working memory.
+Costs transformer_totals(const TransformerShape& shape, int64_t samples, int64_t length) {
   const auto width = static_cast<double>(shape.width), wide = static_cast<double>(shape.feed_forward);
   const double tokens = static_cast<double>(samples * length);
   const double linear = 2 * tokens * (4 * width * width + 2 * width * wide);
@@ -89,7 +81,31 @@ Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t 
   const int64_t per_token =
       (8 * shape.width + 2 * shape.feed_forward) * stored + 4 * statistic + masks + shape.heads * of_attention;
   costs.activation_bytes = samples * length * per_token;
-  costs.working_bytes = transformer_working_bytes(shape, samples, length, costs);
+  return costs;
+}
+
+}  // namespace
+
+int64_t transformer_last_pass_bytes(const TransformerShape& shape, int64_t samples, int64_t length) {
+  const auto [row, wide_row, tables] = pieces_of(shape, samples, length);
+  const int64_t parameter = shape.numbers.parameter_bytes();
+  const int64_t wide = shape.width * shape.feed_forward, matrix = shape.width * shape.width;
+  const int64_t copies = 2 * wide * shape.numbers.copy_bytes();  // of a weight, and of a piece of its gradient
+  const int64_t at_output = 2 * row + wide_row + wide * parameter + copies;
+  // From here on what was saved above is free again: five rows, which as many gradients of rows make up for, and both
+  // wide ones; and the gradients of the weights there are made.
+  const int64_t at_attention = tables + (2 * wide + matrix) * parameter - 2 * wide_row;
+  const Costs costs = transformer_totals(shape, samples, length);
+  const int64_t at_end = costs.parameters * parameter - costs.activation_bytes + 4 * row;
+  return std::max({at_output, tables > 0 ? at_attention : 0, at_end});
+}
+
+Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length) {
+  Costs costs = transformer_totals(shape, samples, length);
+  // A pass to the input alone frees nothing: the gradients on both sides of GELU, or attention's tables.
+  const auto [row, wide_row, tables] = pieces_of(shape, samples, length);
+  const int64_t input_only = std::max(2 * row + 2 * wide_row, tables > 0 ? tables + 5 * row : 0);
+  costs.working_bytes = std::max(input_only, transformer_last_pass_bytes(shape, samples, length));
   return costs;
 }
 

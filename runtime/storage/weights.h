@@ -18,7 +18,5 @@ std::string weights_digest(const SafetensorsFile& file);
 // The same of a set that may lie in several files: how it is spread changes nothing.
 std::string tensor_sha256(const WeightsSet& weights, const TensorEntry& tensor);
 std::string weights_digest(const WeightsSet& weights);
-// PATH may be a weights file or a run folder (its weights.safetensors). Error(bad_input) when neither.
-std::string weights_path(const std::string& path);
 
 }  // namespace interlock

@@ -38,6 +38,8 @@ Opened open_checkpoint(const std::string& folder, bool verified) {
   const CheckpointManifest& manifest = checkpoint->manifest();
   Opened opened;
   opened.metadata["interlock.config"] = manifest.config;
+  for (const auto& [key, value] : manifest.state)
+    if (key.starts_with("interlock.")) opened.metadata[key] = value;  // as a weights file of the run has it
   for (size_t i = 0; i < manifest.files.size(); ++i) {
     if (!holds_weights(manifest.files[i])) continue;
     if (!verified) verify_file(folder, manifest, manifest.files[i]);

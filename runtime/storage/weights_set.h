@@ -23,7 +23,7 @@ class WeightsSet {
   const TensorEntry* find(const std::string& name) const;               // nullptr when absent
   std::span<const std::byte> bytes(const TensorEntry& tensor) const;    // of an entry of this set
   const std::vector<TensorEntry>& tensors() const { return tensors_; }  // by name, ascending
-  // Of the file; of a checkpoint "interlock.config" from its manifest.
+  // Of the file; of a checkpoint "interlock.config" and what else in its manifest is named so.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }      // as messages name it
   const std::string& folder() const { return folder_; }  // of the run, checkpoint or model: where a tokenizer may lie

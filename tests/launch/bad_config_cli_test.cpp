@@ -80,7 +80,13 @@ TEST_F(BadConfig, SequenceLongerThanTheModelReads) {
 
 TEST_F(BadConfig, WidthThatTheHeadsDoNotDivide) { expect_refused({"model.heads=3"}, {"model", "heads", "16"}); }
 
-TEST_F(BadConfig, TiedEmbeddings) { expect_refused({"model.tie_embeddings=true"}, {"model.tie_embeddings"}); }
+TEST_F(BadConfig, TiedEmbeddingsClippedPerStage) {
+  expect_refused({"model.tie_embeddings=true", "optimizer.clip_scope=stage"}, {"optimizer.clip_scope", "tied"});
+}
+
+TEST_F(BadConfig, TiedEmbeddingsOfAModelWithoutAny) {
+  expect_refused({"model.name=mlp", "data.name=spirals", "model.tie_embeddings=true"}, {"model.tie_embeddings"});
+}
 
 TEST_F(BadConfig, MatrixThatIsNotUpperTriangular) {
   expect_refused({"learning.rule=matrix", "learning.matrix=[[1,0,0,0],[0,1,0,0],[1,0,1,0],[0,0,0,1]]"},

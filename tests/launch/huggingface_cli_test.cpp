@@ -50,7 +50,7 @@ TEST_F(HuggingFace, AnExportHoldsWhatTransformersRead) {
   const json config = json::parse(all.at("hf/config.json"));
   const json expected = {{"architectures", {"RobertaForMaskedLM"}},
                          {"model_type", "roberta"},
-                         {"vocab_size", 300},
+                         {"vocab_size", 280},
                          {"hidden_size", 16},
                          {"num_hidden_layers", 4},
                          {"num_attention_heads", 2},
@@ -183,7 +183,7 @@ TEST_F(HuggingFace, ConfigsOfOthersAreRefusedByName) {
   refused([](json& c) { c["num_hidden_layers"] = 5; }, {"missing", "roberta.encoder.layer.4."});
   refused([](json& c) { c["num_hidden_layers"] = 3; }, {"does not have", "roberta.encoder.layer.3."});
   refused([](json& c) { c["intermediate_size"] = 64; }, {"intermediate.dense.weight", "[32, 16]", "[64, 16]"});
-  refused([](json& c) { c["vocab_size"] = 301; }, {"word_embeddings.weight", "[300, 16]", "[301, 16]"});
+  refused([](json& c) { c["vocab_size"] = 281; }, {"word_embeddings.weight", "[280, 16]", "[281, 16]"});
   write("hf/config.json", good.substr(0, 40));
   expect_failure(import_model(), 65, {"config.json"});
 }
@@ -246,10 +246,10 @@ TEST_F(HuggingFace, PicklesAndOtherFoldersAreRefusedWithAReason) {
 TEST_F(HuggingFace, ATokenizerOfAnotherVocabularyIsRefused) {
   train_model();
   export_model();
-  expect_done(interlock({"tokenize", "train", "--input", "corpus", "--vocabulary", "280", "--output", "other"}));
+  expect_done(interlock({"tokenize", "train", "--input", "corpus", "--vocabulary", "290", "--output", "other"}));
   std::filesystem::copy(path("other/tokenizer.json"), path("hf/tokenizer.json"),
                         std::filesystem::copy_options::overwrite_existing);
-  expect_failure(import_model(), 65, {"another vocabulary", "280", "300"});
+  expect_failure(import_model(), 65, {"another vocabulary", "290", "280"});
 }
 
 }  // namespace

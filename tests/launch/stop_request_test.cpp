@@ -150,6 +150,16 @@ TEST(StopRequest, ALoneProcessTakesSigtermAndSigusr1) {
   }
 }
 
+TEST(StopRequest, ALauncherThatHasStartedNothingJustEnds) {
+  for (const int number : {SIGTERM, SIGUSR1}) {
+    Launch process(0, {"prepare"});
+    ASSERT_TRUE(printed(process, "ready\n", 1)) << process.errors;
+    kill(process.pid, number);
+    EXPECT_EQ(process.end(), 75);
+    EXPECT_EQ(process.errors, "interlock: stopped on request, before anything ran\n");
+  }
+}
+
 TEST(StopRequest, ALoneProcessEndsAtOnceOnCtrlC) {
   Launch process(0, {"train", "0", "0"});
   ASSERT_TRUE(printed(process, "ready\n", 1)) << process.errors;

@@ -73,6 +73,11 @@ int be_rank(const std::string& mode, const std::vector<std::string>& arguments) 
     return 64;
   }
   if (mode == "train") return train(rank, number(0), number(1));
+  if (mode == "prepare") {  // as a launcher does before it starts anything
+    interlock::end_on_stop_request();
+    say("ready");
+    hang();
+  }
   if (mode == "deaf") {
     interlock::watch_for_stop_request();
     hang();

@@ -40,7 +40,7 @@ TEST_F(TokenModel, FillGivesEveryTokenItsProbability) {
       ids.insert(guess["id"].get<int>());
       EXPECT_FALSE(guess["token"].get<std::string>().empty());
     }
-    EXPECT_NEAR(sum, 1, 1e-12);  // 300 roundings of numbers below one, in double precision
+    EXPECT_NEAR(sum, 1, 1e-12);  // 280 roundings of numbers below one, in double precision
     EXPECT_EQ(ids.size(), size_t{vocabulary});
   }
 }
@@ -72,15 +72,32 @@ TEST_F(TokenModel, TheTokenizerMustBeTheModels) {
   std::filesystem::copy(path("run/weights.safetensors"), path("elsewhere/weights.safetensors"));
   EXPECT_EQ(predictions("elsewhere", "<mask>"), predictions("run", "<mask>"));
   expect_done(
-      interlock({"tokenize", "train", "--input", "corpus", "--vocabulary", "290", "--output", "elsewhere/tokenizer"}));
+      interlock({"tokenize", "train", "--input", "corpus", "--vocabulary", "270", "--output", "elsewhere/tokenizer"}));
   expect_failure(interlock({"fill", "elsewhere", "<mask>"}), 65,
-                 {"elsewhere/tokenizer", "another vocabulary", "290", "300"});
-  expect_failure(interlock({"evaluate", "elsewhere", "--data", "corpus"}), 65, {"290", "300"});
-  expect_failure(interlock({"export", "elsewhere", "--to", "hf"}), 65, {"290", "300"});
+                 {"elsewhere/tokenizer", "another vocabulary", "270", "280"});
+  expect_failure(interlock({"evaluate", "elsewhere", "--data", "corpus"}), 65, {"270", "280"});
+  expect_failure(interlock({"export", "elsewhere", "--to", "hf"}), 65, {"270", "280"});
   std::filesystem::remove_all(path("elsewhere/tokenizer"));
   std::filesystem::remove_all(path("tokenizer"));
   expect_failure(interlock({"fill", "elsewhere", "<mask>"}), 65,
                  {"elsewhere/weights.safetensors", "tokenizer", "not found"});
+}
+
+TEST_F(TokenModel, RowsWithoutATokenAreFineWithTheRunsOwnTokenizer) {
+  expect_done(train({"model.vocabulary=288", "run.folder=more"}));
+  EXPECT_EQ(predictions("more", "<mask>", "1000")[0].size(), 288U);
+  EXPECT_EQ(predictions("more/checkpoints/step-00000002", "<mask>"), predictions("more", "<mask>"));
+  expect_done(interlock({"export", "more", "--to", "hf"}));
+  expect_done(interlock({"import", "hf", "--to", "in"}));
+  EXPECT_EQ(predictions("in", "<mask>"), predictions("more", "<mask>"));
+}
+
+TEST_F(TokenModel, AnotherTokenizerOfTheSameSizeIsRefused) {
+  write("text.txt", "other words make other merges, other merges make other words");
+  expect_done(interlock(
+      {"tokenize", "train", "--input", "text.txt", "--vocabulary", "280", "--output", "run/tokenizer", "--overwrite"}));
+  expect_failure(interlock({"fill", "run", "<mask>"}), 65, {"run/tokenizer", "not the tokenizer", "fingerprint"});
+  expect_failure(interlock({"fill", "run/checkpoints/step-00000002", "<mask>"}), 65, {"not the tokenizer"});
 }
 
 TEST_F(TokenModel, TensorsTooManyTooFewOrOfAnotherShapeAreNamed) {
@@ -94,10 +111,10 @@ TEST_F(TokenModel, TensorsTooManyTooFewOrOfAnotherShapeAreNamed) {
   refused([](StoredFile& f) { f.tensors["roberta.more"] = f.tensors["lm_head.bias"]; }, {"roberta.more"});
   refused(
       [](StoredFile& f) {
-        f.tensors["lm_head.bias"].entry.shape = {150, 2};
+        f.tensors["lm_head.bias"].entry.shape = {140, 2};
         f.tensors.erase("lm_head.decoder.bias");
       },
-      {"lm_head.bias", "[150, 2]", "[300]"});
+      {"lm_head.bias", "[140, 2]", "[280]"});
 }
 
 TEST_F(TokenModel, InspectTellsOfACheckpoint) {

@@ -14,7 +14,7 @@ namespace interlock {
 
 class TokenProject : public SmallProject {
  protected:
-  static constexpr int vocabulary = 300;
+  static constexpr int vocabulary = 280;
 
   void SetUp() override {
     expect_done(interlock({"tokenize", "train", "--input", "corpus", "--vocabulary", std::to_string(vocabulary),
@@ -25,7 +25,7 @@ layers = 4
 width = 16
 heads = 2
 feed_forward = 32
-vocabulary = 300
+vocabulary = 280
 max_length = 32
 
 [tokenizer]

@@ -2,7 +2,6 @@
 // it.
 #include "runtime/observe/progress.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <pty.h>
 #include <sys/ioctl.h>
@@ -132,12 +131,15 @@ std::string on_terminal(unsigned short columns, Body body) {
   body();
   ::dup2(old, 2);
   ::close(old);
-  ::fcntl(master, F_SETFL, O_NONBLOCK);
-  std::array<char, 4096> buffer{};
-  const ssize_t count = ::read(master, buffer.data(), buffer.size());
   ::close(terminal);
+  // The kernel hands it over piece by piece; when the last writer is gone and all is read, reading fails.
+  std::string text;
+  std::array<char, 4096> buffer{};
+  for (ssize_t count; (count = ::read(master, buffer.data(), buffer.size())) > 0;) {
+    text.append(buffer.data(), static_cast<size_t>(count));
+  }
   ::close(master);
-  return count > 0 ? std::string(buffer.data(), static_cast<size_t>(count)) : "";
+  return text;
 }
 
 TEST_F(ProgressTest, TerminalWidthIsAskedFor) {

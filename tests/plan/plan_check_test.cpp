@@ -63,10 +63,11 @@ std::string moved(Plan plan, const std::string& word, const std::string& before)
 
 Plan by_hand(const std::string& rule_and_matrix, const std::string& ranks,
              const std::string& sizes = "microbatches 1") {
-  return parse_plan("interlock plan 1\nstages 2\nranks 2\nreplicas 1\n" + sizes +
-                        "\nplacement contiguous\nschedule by hand\nheads needed\nnorm_over_model no\ntied no\nevaluation no\n" +
-                        rule_and_matrix + ranks,
-                    "hand.plan");
+  return parse_plan(
+      "interlock plan 1\nstages 2\nranks 2\nreplicas 1\n" + sizes +
+          "\nplacement contiguous\nschedule by hand\nheads needed\nnorm_over_model no\ntied no\nevaluation no\n" +
+          rule_and_matrix + ranks,
+      "hand.plan");
 }
 const std::string global_rule = "rule global\nmatrix\n0 1\n0 1\n";
 const std::string local_rule = "rule local\nmatrix\n1 0\n0 1\n";

@@ -121,7 +121,7 @@ TEST(PlanText, DamagedTextIsReadOrRefused) {
   int read = 0, refused = 0;
   for (int round = 0; round < 4000; ++round) {
     std::string text = good;
-    for (int edits = 1 + static_cast<int>(random() % 3); edits > 0; --edits) {
+    for (int edits = 1 + static_cast<int>(random() % 3); edits > 0 && !text.empty(); --edits) {
       const size_t at = random() % text.size();
       switch (random() % 4) {
         case 0:

@@ -124,19 +124,5 @@ TEST_F(Weights, ComparisonNamesTheLargestAndWhatIsApart) {
   EXPECT_LT(compare_weights(*here, *file({})).largest, 0);
 }
 
-TEST_F(Weights, PathIsAFileOrARunFolder) {
-  const std::string run = folder_.file("run");
-  std::filesystem::create_directory(run);
-  for (const std::string& path : {run, folder_.file("absent")}) {
-    const auto error = error_of([&] { weights_path(path); });
-    ASSERT_TRUE(error);
-    EXPECT_EQ(error->code(), ExitCode::bad_input);
-    EXPECT_NE(std::string(error->what()).find(path), std::string::npos);
-  }
-  put(run + "/weights.safetensors", "x");
-  EXPECT_EQ(weights_path(run), run + "/weights.safetensors");
-  EXPECT_EQ(weights_path(run + "/weights.safetensors"), run + "/weights.safetensors");
-}
-
 }  // namespace
 }  // namespace interlock

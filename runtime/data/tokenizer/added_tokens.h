@@ -14,6 +14,7 @@ namespace interlock {
 class AddedTokens {
  public:
   explicit AddedTokens(std::vector<AddedToken> tokens);
+  AddedTokens(const AddedTokens&) = delete;  // the passes point into tokens_
 
   struct Piece {
     size_t begin = 0, end = 0;

@@ -84,6 +84,7 @@ void DocumentReader::read_piece() {
   if (file_.bad()) throw Error(ExitCode::bad_input, message("cannot read ", path, ": ", std::strerror(errno)));
   const auto bytes = static_cast<size_t>(file_.gcount());
   const bool last = file_.eof();
+  bytes_ += static_cast<int64_t>(bytes);
   unreported_ += static_cast<int64_t>(bytes);
   text_.clear();
   utf8_->add(std::string_view(buffer_).substr(0, bytes), text_);

@@ -35,7 +35,7 @@ struct TextBlock {
   };
   std::string text;  // UTF-8
   std::vector<Part> parts;
-  int64_t input_bytes = 0;  // read from files for it
+  int64_t input_bytes = 0;  // read from files since the block before, for progress
 };
 
 // Where a document may be cut, as Pretokens and ByteLevelTokenizer have it: `reach` bytes on both sides of a place must
@@ -82,6 +82,7 @@ class DocumentReader {
 
   // The next block; nothing at the end. Error(bad_input) names the file, with the byte or line.
   std::optional<TextBlock> next();
+  int64_t bytes() const { return bytes_; }        // read so far
   int64_t replaced() const { return replaced_; }  // characters U+FFFD put in for bytes that are not UTF-8
 
  private:
@@ -100,7 +101,7 @@ class DocumentReader {
   std::ifstream file_;
   std::optional<Utf8Stream> utf8_;
   std::string buffer_, text_;
-  int64_t line_ = 1, unreported_ = 0, replaced_ = 0;
+  int64_t line_ = 1, bytes_ = 0, unreported_ = 0, replaced_ = 0;
   bool done_ = false;
   bool blank_ = true;  // the line so far, for blank_line
   std::string held_;  // blank_line: the line's end and blanks that only count when text follows; jsonl: the line so far
