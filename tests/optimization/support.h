@@ -1,6 +1,7 @@
 #pragma once
 // What the tests of optimizers share: a problem of odd shapes, and an optimizer's way through it.
 
+#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros_like.h>
@@ -16,6 +17,9 @@
 #include "runtime/optimization/optimizer.h"
 
 namespace interlock::tests {
+
+// Threads that wait for each other cost seconds on a busy machine; the one test that wants two asks for them.
+inline const bool on_one_thread = (at::set_num_threads(1), true);
 
 constexpr double kRate = 0.01, kDecay = 0.1;
 constexpr int kSteps = 6;
