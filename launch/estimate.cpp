@@ -131,13 +131,6 @@ double measure_data(const RunSettings& settings) {
   }
 }
 
-int64_t model_parameters(const Model& model, int64_t samples) {
-  int64_t count = model.readout_costs(samples).parameters;
-  for (const Costs& block : model.block_costs(samples)) count += block.parameters;
-  if (const auto tie = model.tie()) count -= tie->numbers;
-  return count;
-}
-
 SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
                                double gflops, double gigabytes_per_second) {
   const double rate = gflops * 1e9 * settings.threads;

@@ -28,9 +28,6 @@ Holdings stage_holdings(const RunSettings& settings, const Model& model, const s
 std::vector<Holdings> rank_holdings(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
                                     const Simulation& simulation);
 
-// Numbers that learn, a tied tensor counted once; heads of the stages apart.
-int64_t model_parameters(const Model& model, int64_t samples);
-
 // What opening the data adds to this process's memory, in bytes; 0 when the data is not here.
 double measure_data(const RunSettings& settings);
 

@@ -13,6 +13,7 @@
 #include "launch/estimate.h"
 #include "launch/plan_costs.h"
 #include "launch/plan_report.h"
+#include "models/parameter_count.h"
 #include "parallel/plan/plan_check.h"
 #include "runtime/core/log.h"
 #include "runtime/storage/atomic_file.h"
@@ -130,7 +131,7 @@ class PlanCommand final : public Command {
     report.empty_rank = measure_empty_rank();
     const double data = measure_data(run);
     for (Holdings& rank : report.memory) rank.data = data;
-    report.parameters = model_parameters(model, run.microbatch_size);
+    report.parameters = parameter_count(model);
     PlanReport::Readout readout{0, 0, run.refresh_every};
     for (const Holdings& rank : report.memory) {
       readout.ranks += rank.readout_copies > 0;

@@ -16,7 +16,7 @@ class TokenModel : public TokenProject {
  protected:
   void SetUp() override {
     TokenProject::SetUp();
-    expect_done(train());
+    train_once();
   }
   json predictions(const std::string& from, const std::string& text, const std::string& top = "5") const {
     const CommandResult result = interlock({"fill", from, text, "--top", top, "--json"});
@@ -93,7 +93,8 @@ TEST_F(TokenModel, RowsWithoutATokenAreFineWithTheRunsOwnTokenizer) {
 }
 
 TEST_F(TokenModel, AnotherTokenizerOfTheSameSizeIsRefused) {
-  write("text.txt", "other words make other merges, other merges make other words");
+  write("text.txt",
+        "other words make other merges, other merges make other words: nobody knows which of them come first");
   expect_done(interlock(
       {"tokenize", "train", "--input", "text.txt", "--vocabulary", "280", "--output", "run/tokenizer", "--overwrite"}));
   expect_failure(interlock({"fill", "run", "<mask>"}), 65, {"run/tokenizer", "not the tokenizer", "fingerprint"});

@@ -17,9 +17,12 @@ class TokenProject : public SmallProject {
   static constexpr int vocabulary = 280;
 
   void SetUp() override {
-    expect_done(interlock({"tokenize", "train", "--input", "corpus", "--vocabulary", std::to_string(vocabulary),
-                           "--output", "tokenizer"}));
-    expect_done(interlock({"tokenize", "encode", "--tokenizer", "tokenizer", "--input", "corpus", "--output", "all"}));
+    once("tokenizer and tokens", [&] {
+      expect_done(interlock({"tokenize", "train", "--input", "corpus", "--vocabulary", std::to_string(vocabulary),
+                             "--output", "tokenizer"}));
+      expect_done(
+          interlock({"tokenize", "encode", "--tokenizer", "tokenizer", "--input", "corpus", "--output", "all"}));
+    });
     write("config.toml", R"([model]
 layers = 4
 width = 16
@@ -53,6 +56,24 @@ steps = 2
 folder = "run"
 evaluate_every = 0
 )");
+  }
+  // The run of config.toml as it is.
+  void train_once() const {
+    once("run", [&] { expect_done(train()); });
+  }
+
+ private:
+  // Does `make` for the first test of the program; the others get copies of the files that it left.
+  void once(const std::string& what, const std::function<void()>& make) const {
+    static std::map<std::string, std::map<std::string, std::string>> made;
+    if (!made.contains(what)) {
+      const auto before = files();
+      make();
+      for (auto& [name, content] : files())
+        if (!before.contains(name)) made[what][name] = content;
+    } else {
+      for (const auto& [name, content] : made[what]) write(name, content);
+    }
   }
 };
 
