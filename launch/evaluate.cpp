@@ -12,9 +12,11 @@
 #include <optional>
 #include <thread>
 
+#include "launch/amount_progress.h"
 #include "launch/command.h"
 #include "launch/evaluation.h"
 #include "launch/failure.h"
+#include "launch/interruption.h"
 #include "parallel/transport/group.h"
 #include "parallel/transport/mpi.h"
 #include "runtime/core/log.h"
@@ -51,6 +53,7 @@ class Evaluate final : public Command {
 
  private:
   void measure(const LaunchPlace& place);
+  std::shared_ptr<const Dataset> prepare(const TextModel& source) const;
   std::vector<BatchResult> share(const LaunchPlace& place, const LoadedModel& model, const Dataset& dataset) const;
   void tell(const std::vector<BatchResult>& results, double seconds) const;
 
@@ -77,7 +80,7 @@ int Evaluate::run() {
 
 void Evaluate::measure(const LaunchPlace& place) {
   const TextModel source = open_text_model(path_, "evaluate");
-  const auto dataset = evaluation_data(source, data_, static_cast<uint64_t>(seed_));
+  const auto dataset = prepare(source);
   const LoadedModel model = load_model(source);
   count_ = std::min(dataset->samples(Split::held_out), sequences_.value_or(std::numeric_limits<int64_t>::max()));
   const auto start = std::chrono::steady_clock::now();
@@ -86,14 +89,31 @@ void Evaluate::measure(const LaunchPlace& place) {
   if (place.rank == 0) tell(results, seconds.count());
 }
 
+// Encoding a text writes temporary files, which Ctrl-C must not leave behind.
+std::shared_ptr<const Dataset> Evaluate::prepare(const TextModel& source) const {
+  const Interruption interruption;
+  try {
+    return evaluation_data(source, data_, static_cast<uint64_t>(seed_), [&] { interruption.check(); });
+  } catch (const Interrupted& interrupted) {
+    end_by(interrupted);
+  }
+}
+
 std::vector<BatchResult> Evaluate::share(const LaunchPlace& place, const LoadedModel& model,
                                          const Dataset& dataset) const {
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   const int threads = std::max(1, cores / place.local_size);
-  if (!place.launched || place.size == 1) return evaluate_batches(model, dataset, count_, 0, 1, threads);
+  const int64_t size = evaluation_batch(dataset.sample_length()), batches = (count_ + size - 1) / size;
+  std::optional<AmountProgress> bar;
+  if (place.rank == 0) bar.emplace("evaluate", (batches + place.size - 1) / place.size, false);
+  const auto progress = [&](int64_t done) {
+    if (bar) bar->show(done);
+  };
+  if (!place.launched || place.size == 1) return evaluate_batches(model, dataset, count_, 0, 1, threads, progress);
   const auto transport = make_mpi();
   try {
-    return gather(*transport, evaluate_batches(model, dataset, count_, transport->rank(), transport->size(), threads));
+    return gather(*transport,
+                  evaluate_batches(model, dataset, count_, transport->rank(), transport->size(), threads, progress));
   } catch (...) {
     const Error error = as_error();
     say_error(message("rank ", place.rank, ": ", error.what()));

@@ -43,7 +43,8 @@ class TemporaryFolder {
 };
 
 // Each file is one document.
-void encode_files(const Tokenizer& tokenizer, const std::vector<std::string>& files, const std::string& prefix) {
+void encode_files(const Tokenizer& tokenizer, const std::vector<std::string>& files, const std::string& prefix,
+                  const std::function<void()>& between_files) {
   TokenFileWriter writer(prefix, tokenizer.vocabulary());
   std::vector<int32_t> ids;
   for (const CorpusFile& file : find_corpus_files(files, "--data")) {
@@ -57,6 +58,7 @@ void encode_files(const Tokenizer& tokenizer, const std::vector<std::string>& fi
     ids.clear();
     tokenizer.encode(text, ids);
     writer.add(ids);
+    between_files();
   }
   writer.commit();
 }
@@ -119,7 +121,7 @@ BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch) {
 }  // namespace
 
 std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const std::vector<std::string>& files,
-                                               uint64_t seed) {
+                                               uint64_t seed, const std::function<void()>& between_files) {
   const bool encoded = std::all_of(files.begin(), files.end(), is_token_file);
   if (encoded && source.reads_bytes())
     throw Error(ExitCode::bad_input, message("--data: ", files.front(), " is a token file, but the model of ",
@@ -136,7 +138,7 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
     return open_dataset(source, overrides, seed);
   }
   const TemporaryFolder folder;
-  encode_files(*source.tokenizer, files, folder.file("text"));
+  encode_files(*source.tokenizer, files, folder.file("text"), between_files);
   overrides.push_back("data.validation_paths=" + list_text({folder.file("text")}));
   return open_dataset(source, overrides, seed);
 }
@@ -146,12 +148,14 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
 int64_t evaluation_batch(int64_t sample_length) { return std::max<int64_t>(1, 1024 / sample_length); }
 
 std::vector<BatchResult> evaluate_batches(const LoadedModel& model, const Dataset& dataset, int64_t count,
-                                          int64_t first, int64_t stride, int threads) {
+                                          int64_t first, int64_t stride, int threads,
+                                          const std::function<void(int64_t)>& progress) {
   const int64_t size = evaluation_batch(dataset.sample_length()), batches = (count + size - 1) / size;
   std::vector<BatchResult> results(static_cast<size_t>(first < batches ? (batches - first + stride - 1) / stride : 0));
   std::atomic<size_t> next = 0;
   std::mutex failing;
   std::exception_ptr failure;
+  const std::thread::id caller = std::this_thread::get_id();
   const auto work = [&] {
     c10::NoGradGuard no_graph;
     at::set_num_threads(1);
@@ -161,6 +165,7 @@ std::vector<BatchResult> evaluate_batches(const LoadedModel& model, const Datase
         std::vector<int64_t> numbers(static_cast<size_t>(std::min(size, count - begin)));
         std::iota(numbers.begin(), numbers.end(), begin);
         results[i] = evaluate_batch(model, dataset.batch(Split::held_out, numbers));
+        if (std::this_thread::get_id() == caller) progress(static_cast<int64_t>(std::min(next.load(), results.size())));
       }
     } catch (...) {
       const std::lock_guard lock(failing);

@@ -4,6 +4,7 @@
 // results are added in the order of the samples.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,8 +16,9 @@ namespace interlock {
 
 // The held-out split of the dataset that `source` was trained on, with other files: texts, or prefixes of token files.
 // Texts for a model of tokens are encoded. Masks and the order of samples follow from `seed`. It is open.
+// `between_files` may throw; nothing temporary is left then.
 std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const std::vector<std::string>& files,
-                                               uint64_t seed);
+                                               uint64_t seed, const std::function<void()>& between_files);
 
 struct BatchResult {
   double loss = 0;  // the sum over targets
@@ -26,8 +28,10 @@ struct BatchResult {
 
 // Samples 0 .. count - 1 in batches of evaluation_batch(length) samples.
 int64_t evaluation_batch(int64_t sample_length);
-// The results of batches first, first + stride, ... on `threads` threads.
+// The results of batches first, first + stride, ... on `threads` threads; `progress` is told now and then,
+// on the calling thread, how many of them are done.
 std::vector<BatchResult> evaluate_batches(const LoadedModel& model, const Dataset& dataset, int64_t count,
-                                          int64_t first, int64_t stride, int threads);
+                                          int64_t first, int64_t stride, int threads,
+                                          const std::function<void(int64_t)>& progress);
 
 }  // namespace interlock

@@ -5,6 +5,7 @@
 
 #include "launch/command.h"
 #include "launch/huggingface.h"
+#include "launch/interruption.h"
 #include "launch/load_weights.h"
 #include "launch/model_source.h"
 #include "launch/output_folder.h"
@@ -71,24 +72,36 @@ class Export final : public Command {
     const RobertaShape shape = shape_of(source.settings);
     const auto tensors = sources_of(source, shape);
     const size_t heads = count_local_heads(source, tensors);
-    OutputFolder folder(to_, overwrite_, exported_files);
-    copy_tensors(*source.weights, tensors, folder.file("model.safetensors"), {});
-    const std::string dtype = source.weights->find("roberta.embeddings.word_embeddings.weight")->dtype;
-    write_atomically(folder.file("config.json"), huggingface_config(shape, dtype));
-    if (source.tokenizer) write_huggingface_tokenizer(*source.tokenizer, shape.max_length, folder.file(""));
-    folder.commit();
+    const std::string made = write(source, shape, tensors);
 
-    std::cout << "Wrote " << folder.path() << ": " << tensors.size() << " tensors"
-              << (source.tokenizer ? ", tokenizer" : "") << "\n";
+    std::cout << "Wrote " << made << ": " << tensors.size() << " tensors" << (source.tokenizer ? ", tokenizer" : "")
+              << "\n";
     if (heads > 0) std::cout << "Left out: " << heads << " tensors of local heads, which only training reads\n";
     if (!source.tokenizer)
       std::cout << "No tokenizer: this model reads bytes (<s> 0, <pad> 1, </s> 2, <unk> 3, <mask> 4, byte b as 5 + "
                    "b)\n";
-    std::cout << "Open it with RobertaForMaskedLM.from_pretrained(\"" << folder.path() << "\")\n";
+    std::cout << "Open it with RobertaForMaskedLM.from_pretrained(\"" << made << "\")\n";
     return static_cast<int>(ExitCode::done);
   }
 
  private:
+  // Returns the folder's path.
+  std::string write(const TextModel& source, const RobertaShape& shape,
+                    const std::vector<std::pair<std::string, std::string>>& tensors) const {
+    const Interruption interruption;
+    try {
+      OutputFolder folder(to_, overwrite_, exported_files);
+      copy_tensors(*source.weights, tensors, folder.file("model.safetensors"), {}, [&] { interruption.check(); });
+      const std::string dtype = source.weights->find("roberta.embeddings.word_embeddings.weight")->dtype;
+      write_atomically(folder.file("config.json"), huggingface_config(shape, dtype));
+      if (source.tokenizer) write_huggingface_tokenizer(*source.tokenizer, shape.max_length, folder.file(""));
+      folder.commit();
+      return folder.path();
+    } catch (const Interrupted& interrupted) {
+      end_by(interrupted);
+    }
+  }
+
   std::string path_, to_;
   bool overwrite_ = false;
 };

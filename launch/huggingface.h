@@ -4,6 +4,7 @@
 // alone, so that no model is built to copy one.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,9 +40,11 @@ std::vector<TensorEntry> huggingface_tensors(const RobertaShape& shape);
 // The tensors of a Hugging Face folder: model.safetensors, or the parts that model.safetensors.index.json lists.
 // Error(bad_input) for neither, and for a pytorch_model.bin, with the reason.
 std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& folder);
-// Writes `tensors` of `weights` (the second of each pair is the name there) to one file.
+// Writes `tensors` of `weights` (the second of each pair is the name there) to one file. `between_tensors` may throw:
+// then there is no file.
 void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
-                  const std::string& path, const std::map<std::string, std::string>& metadata);
+                  const std::string& path, const std::map<std::string, std::string>& metadata,
+                  const std::function<void()>& between_tensors);
 
 // tokenizer.json, vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json.
 void write_huggingface_tokenizer(const Tokenizer& tokenizer, int64_t max_length, const std::string& folder);

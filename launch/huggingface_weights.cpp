@@ -108,7 +108,8 @@ std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& fo
 }
 
 void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
-                  const std::string& path, const std::map<std::string, std::string>& metadata) {
+                  const std::string& path, const std::map<std::string, std::string>& metadata,
+                  const std::function<void()>& between_tensors) {
   std::vector<TensorEntry> entries;
   std::map<std::string, const TensorEntry*> source;
   for (const auto& [name, stored] : tensors) {
@@ -117,7 +118,10 @@ void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::st
     entries.back().name = name;
   }
   SafetensorsWriter writer(path, entries, metadata);
-  for (const TensorEntry& entry : writer.order()) writer.write(entry.name, weights.bytes(*source.at(entry.name)));
+  for (const TensorEntry& entry : writer.order()) {
+    writer.write(entry.name, weights.bytes(*source.at(entry.name)));
+    between_tensors();
+  }
   writer.commit();
 }
 

@@ -8,6 +8,7 @@
 
 #include "launch/command.h"
 #include "launch/huggingface.h"
+#include "launch/interruption.h"
 #include "launch/load_weights.h"
 #include "launch/model_source.h"
 #include "launch/output_folder.h"
@@ -79,6 +80,19 @@ Inventory take_inventory(const WeightsSet& weights, const RobertaShape& shape) {
   return inventory;
 }
 
+// GPT-2's vocabulary is smaller than RoBERTa's and has other ids: taken for it, every word would be another one.
+void check_tokenizer(const Tokenizer& tokenizer, const RobertaShape& shape, const std::string& folder) {
+  const auto refuse = [&](const std::string& what) { throw Error(ExitCode::bad_input, message(folder, ": ", what)); };
+  if (tokenizer.vocabulary() > shape.vocabulary)
+    refuse(message("a tokenizer of another vocabulary than the model: it has ", tokenizer.vocabulary(),
+                   " tokens, the model by config.json ", shape.vocabulary));
+  const Tokenizer::Specials specials = tokenizer.specials();
+  if (specials.begin != 0 || specials.pad != 1 || specials.end != 2 || specials.mask < 0)
+    refuse(message("no tokenizer of a RoBERTa: <s>, <pad>, </s> and <mask> are its tokens ", specials.begin, ", ",
+                   specials.pad, ", ", specials.end, " and ", specials.mask,
+                   " (-1: none), where the first three must be 0, 1 and 2"));
+}
+
 class Import final : public Command {
  public:
   std::string summary() const override { return "take over a RoBERTa from a Hugging Face folder"; }
@@ -98,32 +112,41 @@ class Import final : public Command {
     const auto weights = open_huggingface_weights(from_);
     const Inventory inventory = take_inventory(*weights, shape);
     const auto tokenizer = has_tokenizer(from_) ? Tokenizer::open(from_) : nullptr;
-    if (tokenizer && tokenizer->vocabulary() > shape.vocabulary)
-      throw Error(ExitCode::bad_input,
-                  message(from_, ": a tokenizer of another vocabulary than the model: it has ", tokenizer->vocabulary(),
-                          " tokens, the model by config.json ", shape.vocabulary));
+    if (tokenizer) check_tokenizer(*tokenizer, shape, from_);
+    const std::string made = write(*weights, inventory, shape, tokenizer.get());
 
-    OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer"});
-    std::map<std::string, std::string> metadata = {{"interlock.config", interlock_config(shape)}};
-    if (tokenizer) metadata[tokenizer_metadata] = tokenizer->fingerprint();
-    copy_tensors(*weights, inventory.taken, folder.file("weights.safetensors"), metadata);
-    if (tokenizer) tokenizer->save(folder.file("tokenizer"));
-    folder.commit();
-
-    std::cout << "Wrote " << folder.path() << ": " << inventory.taken.size() << " tensors"
-              << (tokenizer ? ", tokenizer" : "") << "\n";
+    std::cout << "Wrote " << made << ": " << inventory.taken.size() << " tensors" << (tokenizer ? ", tokenizer" : "")
+              << "\n";
     if (!inventory.left_out.empty())
       std::cout << "Left out, as the model does not need them: " << join(inventory.left_out) << "\n";
     if (tokenizer && tokenizer->vocabulary() < shape.vocabulary)
       std::cout << "The tokenizer has " << tokenizer->vocabulary() << " tokens, the model " << shape.vocabulary
                 << ": the last ids stand for no token\n";
     if (!tokenizer)
-      std::cout << "The folder has no tokenizer; put one into " << (fs::path(folder.path()) / "tokenizer").string()
+      std::cout << "The folder has no tokenizer; put one into " << (fs::path(made) / "tokenizer").string()
                 << " before fill or evaluate\n";
     return static_cast<int>(ExitCode::done);
   }
 
  private:
+  // Returns the folder's path.
+  std::string write(const WeightsSet& weights, const Inventory& inventory, const RobertaShape& shape,
+                    const Tokenizer* tokenizer) const {
+    std::map<std::string, std::string> metadata = {{"interlock.config", interlock_config(shape)}};
+    if (tokenizer != nullptr) metadata[tokenizer_metadata] = tokenizer->fingerprint();
+    const Interruption interruption;
+    try {
+      OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer"});
+      copy_tensors(weights, inventory.taken, folder.file("weights.safetensors"), metadata,
+                   [&] { interruption.check(); });
+      if (tokenizer != nullptr) tokenizer->save(folder.file("tokenizer"));
+      folder.commit();
+      return folder.path();
+    } catch (const Interrupted& interrupted) {
+      end_by(interrupted);
+    }
+  }
+
   std::string from_, to_;
   bool overwrite_ = false;
 };

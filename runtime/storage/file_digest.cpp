@@ -6,11 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <functional>
+#include <memory>
 #include <span>
-#include <vector>
 
 #include "runtime/core/error.h"
 #include "runtime/storage/sha256.h"
@@ -30,6 +31,7 @@ class RegularFile {
     if (file_ < 0) refuse(path, errno == ELOOP ? "it is a symbolic link" : std::strerror(errno));
     struct stat status;
     const bool known = ::fstat(file_, &status) == 0;
+    size_ = known ? static_cast<uint64_t>(status.st_size) : 0;
     if (known && S_ISREG(status.st_mode)) return;
     const int reason = errno;
     ::close(file_);
@@ -42,19 +44,22 @@ class RegularFile {
 
   void read(const std::function<void(std::span<const std::byte>)>& take) {
     ::posix_fadvise(file_, 0, 0, POSIX_FADV_SEQUENTIAL);
-    std::vector<std::byte> buffer(size_t{1} << 20);
+    // What is hashed next is then still in the cache; and a manifest takes no more than its size, and the end.
+    const size_t room = std::min<uint64_t>(size_ + 1, uint64_t{256} << 10);
+    const auto buffer = std::make_unique_for_overwrite<std::byte[]>(room);
     while (true) {
-      const ssize_t got = ::read(file_, buffer.data(), buffer.size());
+      const ssize_t got = ::read(file_, buffer.get(), room);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) refuse(path_, std::strerror(errno));
       if (got == 0) return;
-      take(std::span(buffer).first(static_cast<size_t>(got)));
+      take({buffer.get(), static_cast<size_t>(got)});
     }
   }
 
  private:
   std::string path_;
   int file_;
+  uint64_t size_ = 0;
 };
 
 }  // namespace

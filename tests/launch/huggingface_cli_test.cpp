@@ -218,6 +218,16 @@ TEST_F(HuggingFace, WeightsThatDoNotFitAreRefusedByName) {
   EXPECT_EQ(inspect("in")["digest"], inspect("run")["digest"]);
 }
 
+TEST_F(HuggingFace, TrainingStartsFromWhatWasImported) {
+  for (const std::string tied : {"false", "true"}) {
+    train_model({"model.tie_embeddings=" + tied, "run.folder=run-" + tied});
+    export_model("run-" + tied, "hf-" + tied);
+    expect_done(interlock({"import", "hf-" + tied, "--to", "in-" + tied}));
+    train_model({"model.tie_embeddings=" + tied, "run.folder=next-" + tied, "run.weights=in-" + tied, "run.steps=0"});
+    EXPECT_EQ(inspect("next-" + tied)["digest"], inspect("run-" + tied)["digest"]);
+  }
+}
+
 TEST_F(HuggingFace, ATiedDecoderMustEqualTheTable) {
   train_model({"model.tie_embeddings=true"});
   export_model();
@@ -256,6 +266,15 @@ TEST_F(HuggingFace, ATokenizerOfAnotherVocabularyIsRefused) {
   std::filesystem::copy(path("other/tokenizer.json"), path("hf/tokenizer.json"),
                         std::filesystem::copy_options::overwrite_existing);
   expect_failure(import_model(), 65, {"another vocabulary", "290", "280"});
+  // One without special tokens, as GPT-2's: fewer tokens, and other ids.
+  std::filesystem::remove(path("hf/tokenizer.json"));
+  json words = json::object();
+  const json known = json::parse(read("tokenizer/vocab.json"));
+  for (const auto& [word, id] : known.items())
+    if (id >= 4 && id < 260) words[word] = id.get<int>() - 4;
+  write("hf/vocab.json", words.dump());
+  write("hf/merges.txt", "#version: 0.2\n");
+  expect_failure(import_model(), 65, {"no tokenizer of a RoBERTa", "<mask>"});
 }
 
 }  // namespace

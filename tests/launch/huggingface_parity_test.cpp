@@ -182,6 +182,43 @@ TEST_P(LiveParity, RandomModels) {
   EXPECT_EQ(opened.code, 0) << opened.all;
 }
 
+class OwnModel : public TokenProject, public testing::WithParamInterface<bool> {
+ protected:
+  void SetUp() override {
+    if (python_with_transformers().empty())
+      GTEST_SKIP() << "no Python with torch, transformers and tokenizers (INTERLOCK_PYTHON names one)";
+    TokenProject::SetUp();
+  }
+};
+
+// Tokenizer and weights both ours: transformers find the same ids, or these log-probabilities would not come out.
+TEST_P(OwnModel, OpensThere) {
+  expect_done(train({GetParam() ? "model.tie_embeddings=true" : "model.tie_embeddings=false", "run.steps=20",
+                     "optimizer.learning_rate=0.01"}));
+  expect_done(interlock({"export", "run", "--to", "hf"}));
+  json expected = {{"fills", json::array()}};
+  for (const std::string text :
+       {"alpha <mask> gamma", "beta<mask>, caf\u00e9 \U0001f600 <mask>", "zeta's 12  eta\n<mask>"}) {
+    const CommandResult result = interlock({"fill", "run", text, "--top", "1000", "--json"});
+    expect_done(result);
+    json scores = json::array();
+    const json predictions = last_object(result)["predictions"];
+    for (const json& guesses : predictions) {
+      scores.push_back(json::array());
+      for (size_t i = 0; i < guesses.size(); ++i) scores.back().push_back(0.0);
+      for (const json& guess : guesses)
+        scores.back()[guess["id"].get<size_t>()] = std::log(guess["probability"].get<double>());
+    }
+    expected["fills"].push_back({{"text", text}, {"log_probabilities", scores}});
+  }
+  write("expected.json", expected.dump());
+  const CommandResult opened = run_command({python_with_transformers(), INTERLOCK_GOLDEN "/huggingface/open.py",
+                                            path("hf").string(), path("expected.json").string()},
+                                           patient());
+  EXPECT_EQ(opened.code, 0) << opened.all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Tied, OwnModel, testing::Bool());
 INSTANTIATE_TEST_SUITE_P(Sizes, LiveParity, testing::Values(0, 1, 2));
 
 }  // namespace
