@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "launch/command.h"
+#include "launch/interruption.h"
 #include "runtime/data/tokenizer/documents.h"
 
 namespace interlock {
@@ -24,10 +25,10 @@ class TokenizeInput {
     int64_t bytes = 0, files = 0, replaced = 0;
   };
   // `work` gets each block on one of threads() threads, `consume` the results in the order of the text, on this thread.
-  // Shows progress, and ends on Ctrl-C with everything unwound.
+  // Shows progress. The caller holds `interruption` for as long as it has anything to unwind after Ctrl-C.
   template <class Result>
   Read run(const std::string& label, CutRule rule, std::function<Result(TextBlock, int worker)> work,
-           std::function<void(Result)> consume) const;
+           std::function<void(Result)> consume, const Interruption& interruption) const;
   int threads() const;
 
  private:

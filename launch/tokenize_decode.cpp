@@ -58,12 +58,13 @@ class TokenizeDecode final : public Command {
     if (!output_.empty()) refuse_existing({output_}, overwrite_);
     const auto tokenizer = Tokenizer::open(tokenizer_);
     const auto tokens = TokenFile::open(prefix_);
+    const Interruption interruption;  // from before there is a temporary file
     int64_t bytes = 0;
     if (output_.empty()) {
-      decode(*tokenizer, *tokens, [&](const std::string& text) { std::cout << text; });
+      decode(*tokenizer, *tokens, interruption, [&](const std::string& text) { std::cout << text; });
     } else {
       OutputFile file(output_);
-      decode(*tokenizer, *tokens, [&](const std::string& text) {
+      decode(*tokenizer, *tokens, interruption, [&](const std::string& text) {
         file.write(text);
         bytes += static_cast<int64_t>(text.size());
       });
@@ -81,9 +82,9 @@ class TokenizeDecode final : public Command {
 
  private:
   template <class Write>
-  void decode(const Tokenizer& tokenizer, const TokenFile& tokens, Write write) const {
+  void decode(const Tokenizer& tokenizer, const TokenFile& tokens, const Interruption& interruption,
+              Write write) const {
     constexpr int64_t most_at_once = 1 << 16;
-    const Interruption interruption;
     const std::string separator = unescaped(separator_);
     std::vector<int32_t> ids;
     for (int64_t document = 0; document < tokens.documents(); ++document) {

@@ -50,6 +50,7 @@ class TokenizeEncode final : public Command {
     refuse_existing({prefix_ + ".bin", prefix_ + ".idx"}, overwrite_);
     const auto tokenizer = ByteLevelTokenizer::open(tokenizer_);
     make_folder();
+    const Interruption interruption;  // from before there is a temporary file
     const auto start = std::chrono::steady_clock::now();
     TokenFileWriter writer(prefix_, tokenizer->vocabulary());
     int64_t documents = 0, tokens = 0;
@@ -66,8 +67,10 @@ class TokenizeEncode final : public Command {
             begin = end.at;
           }
           tokens += static_cast<int64_t>(encoded.ids.size());
-        });
+        },
+        interruption);
     if (documents == 0) throw Error(ExitCode::bad_input, "--input: there is no text in these files");
+    interruption.check();
     writer.commit();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     report(*tokenizer, read, documents, tokens, seconds);

@@ -13,7 +13,7 @@ namespace interlock {
 template <class Result>
 TokenizeInput::Read TokenizeInput::run(const std::string& label, CutRule rule,
                                        std::function<Result(TextBlock, int worker)> work,
-                                       std::function<void(Result)> consume) const {
+                                       std::function<void(Result)> consume, const Interruption& interruption) const {
   struct Done {
     Result result;
     int64_t bytes;
@@ -30,7 +30,6 @@ TokenizeInput::Read TokenizeInput::run(const std::string& label, CutRule rule,
   DocumentReader reader(paths, options, std::move(rule));
   AmountProgress progress(label, total, true);
   try {
-    const Interruption interruption;
     InOrder<TextBlock, Done> line;
     line.produce = [&] { return reader.next(); };
     line.work = [&](TextBlock block, int worker) {

@@ -38,6 +38,7 @@ class TokenizeTrain final : public Command {
     refuse_existing({folder / "tokenizer.json", folder / "vocab.json", folder / "merges.txt"}, overwrite_);
     const auto start = std::chrono::steady_clock::now();
 
+    const Interruption interruption;
     WordCounts words(input_.threads());
     int64_t documents = 0;
     const TokenizeInput::Read read = input_.run<int64_t>(
@@ -50,9 +51,9 @@ class TokenizeTrain final : public Command {
           }
           return ended;
         },
-        [&](int64_t ended) { documents += ended; });
+        [&](int64_t ended) { documents += ended; }, interruption);
     words.finish();
-    const ByteLevelTokenizer tokenizer(learn(words, options));
+    const ByteLevelTokenizer tokenizer(learn(words, options, interruption));
     tokenizer.save(output_);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     report(tokenizer, words, read, documents, seconds);
@@ -60,8 +61,7 @@ class TokenizeTrain final : public Command {
   }
 
  private:
-  TokenizerContent learn(const WordCounts& words, TrainOptions& options) const {
-    const Interruption interruption;
+  TokenizerContent learn(const WordCounts& words, TrainOptions& options, const Interruption& interruption) const {
     AmountProgress progress("merging", options.vocabulary, false);
     options.progress = [&](int64_t tokens) {
       interruption.check();
