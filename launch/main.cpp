@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "launch/command.h"
-#include "launch/failure.h"
+#include "launch/run/failure.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"

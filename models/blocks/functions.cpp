@@ -108,7 +108,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 at::Tensor logits_to_gradient(at::Tensor& logits, const at::Tensor& targets) {
   const bool narrow = logits.scalar_type() == at::kBFloat16;
   const at::ScalarType type = narrow ? at::kFloat : logits.scalar_type();
-  const int64_t rows = logits.size(0), row_bytes = logits.size(1) * static_cast<int64_t>(c10::elementSize(type));
+  const int64_t rows = targets.size(0), row_bytes = logits.size(1) * static_cast<int64_t>(c10::elementSize(type));
   const int64_t block = std::max<int64_t>(1, (512 * 1024) / row_bytes);
   const at::Tensor columns = targets.unsqueeze(1);
   at::Tensor losses = at::empty({rows, 1}, logits.options().dtype(type));
@@ -123,6 +123,7 @@ at::Tensor logits_to_gradient(at::Tensor& logits, const at::Tensor& targets) {
     part.scatter_add_(1, target, at::full({count, 1}, -1.0, part.options()));
     if (narrow) given.copy_(part);
   }
+  logits.narrow(0, rows, logits.size(0) - rows).zero_();
   return losses.sum();
 }
 
@@ -151,8 +152,9 @@ at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tenso
 
 at::Tensor cross_entropy_sum(at::Tensor logits, const at::Tensor& targets) {
   if (at::GradMode::is_enabled() && logits.requires_grad()) return CrossEntropySum::apply(logits, targets);
+  const at::Tensor with_target = logits.narrow(0, 0, targets.size(0));
   const bool narrow = logits.scalar_type() == at::kBFloat16;
-  return at::cross_entropy_loss(narrow ? logits.to(at::kFloat) : logits, targets, {}, at::Reduction::Sum);
+  return at::cross_entropy_loss(narrow ? with_target.to(at::kFloat) : with_target, targets, {}, at::Reduction::Sum);
 }
 
 }  // namespace interlock

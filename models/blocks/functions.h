@@ -11,9 +11,9 @@ namespace interlock {
 // bias are of their own type.
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);
 
-// The sum over rows of -log softmax(logits[row])[targets[row]]. Uses `logits` as its working memory: the gradient is
-// written over it, so that one [rows, classes] buffer is alive where log_softmax and nll_loss keep three. Of bfloat16
-// logits the sum is float.
+// The sum over rows of -log softmax(logits[row])[targets[row]]; rows behind the last target have no loss and a gradient
+// of 0. Uses `logits` as its working memory: the gradient is written over it, so that one [rows, classes] buffer is
+// alive where log_softmax and nll_loss keep three. Of bfloat16 logits the sum is float.
 at::Tensor cross_entropy_sum(at::Tensor logits, const at::Tensor& targets);
 
 }  // namespace interlock

@@ -24,7 +24,7 @@ class RowHead : public Head {
 
  private:
   struct Chosen {
-    at::Tensor scores;   // [predicted, classes]
+    at::Tensor scores;   // [predicted or more, classes]: rows without a target may follow
     at::Tensor targets;  // [predicted]
   };
   Chosen chosen(const at::Tensor& hidden, const ForwardContext& context) const;

@@ -9,9 +9,9 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "launch/estimate.h"
-#include "launch/run.h"
-#include "launch/supervisor.h"
+#include "launch/run/estimate.h"
+#include "launch/run/run.h"
+#include "launch/supervisor/supervisor.h"
 #include "models/model.h"
 #include "parallel/transport/loopback.h"
 #include "parallel/transport/mpi.h"

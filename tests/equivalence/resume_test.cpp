@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "launch/resume.h"
+#include "launch/run/resume.h"
 #include "tests/support/run_for_test.h"
 
 namespace interlock {

@@ -8,7 +8,7 @@
 #include <map>
 #include <string>
 
-#include "launch/assemble.h"
+#include "launch/run/assemble.h"
 
 namespace interlock {
 

@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include "launch/run.h"
+#include "launch/run/run.h"
 #include "parallel/transport/loopback.h"
 #include "runtime/storage/safetensors.h"
 #include "runtime/storage/weights.h"

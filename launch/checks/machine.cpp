@@ -1,0 +1,173 @@
+// Cores, memory, disks and GPUs, as Linux tells them.
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iomanip>
+#include <optional>
+#include <sstream>
+
+#include "launch/checks/checks.h"
+#include "launch/supervisor/mpirun_command.h"
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+constexpr double gib = 1024.0 * 1024 * 1024;
+
+std::string size_text(double bytes) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(1);
+  if (bytes >= gib) {
+    out << bytes / gib << " GiB";
+  } else {
+    out << bytes / (1024 * 1024) << " MiB";
+  }
+  return out.str();
+}
+
+std::optional<double> number_in(const std::string& file) {
+  std::ifstream stream(file);
+  double value = 0;
+  return stream >> value ? std::optional(value) : std::nullopt;
+}
+
+// kB lines of /proc/meminfo.
+double memory_info(const std::string& key) {
+  std::ifstream file("/proc/meminfo");
+  for (std::string word; file >> word;) {
+    double kib = 0;
+    if (word == key + ":" && file >> kib) return kib * 1024;
+  }
+  return 0;
+}
+
+}  // namespace
+
+const char* name_of(Check::Status status) {
+  switch (status) {
+    case Check::Status::ok:
+      return "ok";
+    case Check::Status::warn:
+      return "warn";
+    case Check::Status::fail:
+      return "fail";
+  }
+  return "fail";
+}
+
+// A container may be given less processor time than it sees cores.
+Check check_cores() {
+  Check check{"cores", Check::Status::ok, message(physical_cores(), " cores"), ""};
+  std::ifstream limit("/sys/fs/cgroup/cpu.max");
+  double quota = 0, period = 0;
+  if (limit >> quota >> period && period > 0) {
+    check.found += message(", limited to the time of ", quota / period);
+    if (quota / period < physical_cores()) {
+      check.status = Check::Status::warn;
+      check.advice = "the container's processor limit is below its cores; set parallel.threads by hand";
+    }
+  }
+  return check;
+}
+
+Check check_memory() {
+  const double total = memory_info("MemTotal");
+  double available = memory_info("MemAvailable");
+  Check check{"memory", Check::Status::ok, "", ""};
+  const auto limit = number_in("/sys/fs/cgroup/memory.max"), used = number_in("/sys/fs/cgroup/memory.current");
+  std::string container;
+  if (limit && used) {
+    available = std::min(available, std::max(0.0, *limit - *used));
+    container = message(", container limit ", size_text(*limit));
+  }
+  check.found = message(size_text(available), " available of ", size_text(total), container);
+  // A rank of LibTorch alone takes 125 MB, a small model with its optimizer a few hundred.
+  if (available < 0.5 * gib) {
+    check.status = Check::Status::fail;
+    check.advice = "too little for two ranks; end other programs or take a larger machine";
+  } else if (available < 2 * gib) {
+    check.status = Check::Status::warn;
+    check.advice = "enough for small models with few ranks only";
+  }
+  return check;
+}
+
+Check check_disk(const std::string& name, const std::string& folder) {
+  Check check{name, Check::Status::ok, "", ""};
+  struct statvfs disk {};
+  if (statvfs(folder.c_str(), &disk) != 0 || access(folder.c_str(), W_OK | X_OK) != 0) {
+    check.status = Check::Status::fail;
+    check.found = message(folder, " cannot be written");
+    check.advice = "choose another folder, or mend its permissions";
+    return check;
+  }
+  const double free = static_cast<double>(disk.f_bavail) * static_cast<double>(disk.f_frsize);
+  check.found = message(size_text(free), " free in ", folder);
+  if (free < 0.1 * gib) {
+    check.status = Check::Status::fail;
+    check.advice = "weights, metrics and traces will not fit; free some space";
+  } else if (free < 2 * gib) {
+    check.status = Check::Status::warn;
+    check.advice = "enough for small runs only";
+  }
+  return check;
+}
+
+// Open MPI's ranks on one machine exchange messages through files in here. Containers often get 64 MiB.
+Check check_shared_memory() {
+  Check check{"shared memory", Check::Status::ok, "", ""};
+  struct statvfs memory {};
+  if (statvfs("/dev/shm", &memory) != 0) {
+    check.status = Check::Status::warn;
+    check.found = "no /dev/shm";
+    check.advice = "MPI falls back to files in the temporary folder; mount a tmpfs on /dev/shm";
+    return check;
+  }
+  const double size = static_cast<double>(memory.f_blocks) * static_cast<double>(memory.f_frsize);
+  check.found = message("/dev/shm has ", size_text(size));
+  if (size < 0.125 * gib) {
+    check.status = Check::Status::warn;
+    check.advice = "little for more than a few ranks; give the container more (docker run --shm-size=1g)";
+  }
+  return check;
+}
+
+Check check_gpu() {
+  Check check{"gpu", Check::Status::ok, "", ""};
+  std::error_code absent;
+  int driver_gpus = 0, devices = 0;
+  for ([[maybe_unused]] const auto& gpu : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", absent)) {
+    ++driver_gpus;
+  }
+  while (std::filesystem::exists(message("/dev/nvidia", devices), absent)) ++devices;
+  const int gpus = std::max(driver_gpus, devices);
+  check.found = gpus ? message(gpus, " NVIDIA GPU", gpus > 1 ? "s" : "") : "none; runs use the CPU";
+  if (driver_gpus > 0 && devices == 0) {
+    check.status = Check::Status::warn;
+    check.advice = "the driver knows GPUs but /dev/nvidia0 is missing; start the container with GPU access";
+  }
+  return check;
+}
+
+Check check_cuda_module(bool has_gpu) {
+  Check check{"cuda module", Check::Status::ok, "", ""};
+  std::error_code problem;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", problem);
+  const auto module = program.parent_path() / "interlock_cuda.so";
+  if (std::filesystem::exists(module, problem)) {
+    check.found = module.string();
+  } else if (has_gpu) {
+    check.status = Check::Status::warn;
+    check.found = "no interlock_cuda.so beside the program";
+    check.advice = "this build trains on the CPU; the GPU stays unused";
+  } else {
+    check.found = "none, and none needed without a GPU";
+  }
+  return check;
+}
+
+}  // namespace interlock

@@ -1,0 +1,123 @@
+// `interlock doctor`: can this machine train, and if not, what to do. Needs no compiler and no config.
+
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/matmul.h>
+#include <torch/version.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <filesystem>
+#include <iomanip>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "launch/checks/checks.h"
+#include "launch/command.h"
+#include "launch/run/estimate.h"
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+// [0 1 2; 3 4 5] times its transpose is [5 14; 14 50].
+Check check_libtorch() {
+  Check check{"libtorch", Check::Status::ok, message(TORCH_VERSION, ", ", at::get_cpu_capability()), ""};
+  try {
+    const at::Tensor rows = at::arange(6, at::kFloat).view({2, 3});
+    const at::Tensor product = at::matmul(rows, rows.t()).contiguous();
+    const float* values = product.const_data_ptr<float>();
+    if (!std::equal(values, values + 4, std::array{5.0f, 14.0f, 14.0f, 50.0f}.begin())) {
+      throw std::runtime_error("a 2x3 product has wrong values");
+    }
+    check.found += ", computes";
+  } catch (const std::exception& problem) {
+    check.status = Check::Status::fail;
+    check.found += message(", but: ", problem.what());
+    check.advice = "fetch LibTorch again with launch/setup";
+  }
+  return check;
+}
+
+class Doctor final : public Command {
+ public:
+  std::string summary() const override { return "check what a run needs from this machine"; }
+  void declare(CLI::App& app) override {
+    app.add_flag("--json", json_, "one JSON object on stdout");
+    app.add_flag("--rank-memory", rank_memory_, "only print the peak memory in bytes of a rank that holds nothing");
+    app.add_option("--hostfile", hostfile_, "check the host names in this file too")->type_name("FILE");
+  }
+  int run() override;
+
+ private:
+  std::vector<Check> examine() const;
+  static void print(const std::vector<Check>& checks);
+  static void print_json(const std::vector<Check>& checks, bool ok);
+
+  bool json_ = false, rank_memory_ = false;
+  std::string hostfile_;
+};
+
+// Child processes first: they are forked, and LibTorch starts threads when it computes.
+std::vector<Check> Doctor::examine() const {
+  const auto hosts = hostfile_.empty() ? std::vector<Check>() : check_hostfile(hostfile_);
+  std::vector<Check> checks{check_mpi(), check_mpirun()};
+  Check own = check_host(own_host_name());
+  own.name = "host name";
+  own.found = own_host_name() + " is " + own.found;
+  if (own.status == Check::Status::fail) own.status = Check::Status::warn;  // one machine alone does without
+  checks.insert(checks.begin(), check_libtorch());
+  checks.push_back(check_cores());
+  checks.push_back(check_memory());
+  std::error_code problem;
+  checks.push_back(check_disk("disk", std::filesystem::current_path(problem).string()));
+  checks.push_back(check_disk("temporary folder", std::filesystem::temp_directory_path(problem).string()));
+  checks.push_back(check_shared_memory());
+  checks.push_back(check_gpu());
+  checks.push_back(check_cuda_module(!checks.back().found.starts_with("none")));
+  checks.push_back(own);
+  checks.insert(checks.end(), hosts.begin(), hosts.end());
+  return checks;
+}
+
+int Doctor::run() {
+  if (rank_memory_) {
+    std::cout << static_cast<int64_t>(empty_rank_bytes()) << std::endl;
+    return 0;
+  }
+  const std::vector<Check> checks = examine();
+  const bool ok = std::none_of(checks.begin(), checks.end(),
+                               [](const Check& check) { return check.status == Check::Status::fail; });
+  if (json_) {
+    print_json(checks, ok);
+  } else {
+    print(checks);
+  }
+  return static_cast<int>(ok ? ExitCode::done : ExitCode::gave_up);
+}
+
+void Doctor::print(const std::vector<Check>& checks) {
+  size_t width = 0;
+  for (const Check& check : checks) width = std::max(width, check.name.size());
+  for (const Check& check : checks) {
+    std::cout << std::left << std::setw(6) << name_of(check.status) << std::setw(static_cast<int>(width) + 2)
+              << check.name << check.found << (check.advice.empty() ? "" : "  ->  " + check.advice) << "\n";
+  }
+  std::cout << std::flush;
+}
+
+void Doctor::print_json(const std::vector<Check>& checks, bool ok) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const Check& check : checks) {
+    list.push_back(
+        {{"name", check.name}, {"status", name_of(check.status)}, {"found", check.found}, {"advice", check.advice}});
+  }
+  std::cout << nlohmann::json{{"checks", list}, {"ok", ok}}.dump() << std::endl;
+}
+
+const Registration<Command> registered("doctor", [] { return std::make_unique<Doctor>(); });
+
+}  // namespace
+}  // namespace interlock

@@ -1,0 +1,112 @@
+// `interlock export`: a trained RoBERTa as a folder that Hugging Face's transformers open.
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "launch/command.h"
+#include "launch/huggingface/huggingface.h"
+#include "launch/huggingface/output_folder.h"
+#include "launch/run/load_weights.h"
+#include "launch/stored_model/model_source.h"
+#include "launch/terminal/interruption.h"
+#include "runtime/storage/atomic_file.h"
+
+namespace interlock {
+namespace {
+
+const std::vector<std::string> exported_files = {
+    "config.json", "model.safetensors",     "tokenizer.json",         "vocab.json",
+    "merges.txt",  "tokenizer_config.json", "special_tokens_map.json"};
+
+// Where each tensor of the file lies in the weights. A checkpoint holds the decoder's bias under one name only.
+std::vector<std::pair<std::string, std::string>> sources_of(const TextModel& source, const RobertaShape& shape) {
+  std::vector<std::pair<std::string, std::string>> tensors;
+  const auto aliases = source.model->aliases();
+  for (const TensorEntry& wanted : huggingface_tensors(shape)) {
+    const TensorEntry* found = source.weights->find(wanted.name);
+    for (const auto& [alias, name] : aliases) {
+      if (found == nullptr && wanted.name == alias) found = source.weights->find(name);
+      if (found == nullptr && wanted.name == name) found = source.weights->find(alias);
+    }
+    if (found == nullptr)
+      throw Error(ExitCode::bad_input, message(source.weights->path(), ": has no tensor ", wanted.name));
+    if (found->shape != wanted.shape)
+      throw Error(ExitCode::bad_input,
+                  message(source.weights->path(), ": tensor ", wanted.name, " has shape ", shape_text(found->shape),
+                          ", the model needs ", shape_text(wanted.shape)));
+    tensors.emplace_back(wanted.name, found->name);
+  }
+  return tensors;
+}
+
+// Tensors that the model itself does not have: local heads, which stay behind, and what nobody knows.
+size_t count_local_heads(const TextModel& source, const std::vector<std::pair<std::string, std::string>>& tensors) {
+  std::vector<std::string> unknown;
+  size_t heads = 0;
+  for (const TensorEntry& tensor : source.weights->tensors()) {
+    const bool taken =
+        std::any_of(tensors.begin(), tensors.end(), [&](const auto& pair) { return pair.first == tensor.name; });
+    if (tensor.name.starts_with("heads.")) {
+      ++heads;
+    } else if (!taken) {
+      unknown.push_back(tensor.name);
+    }
+  }
+  if (!unknown.empty())
+    throw Error(ExitCode::bad_input, message(source.weights->path(), ": tensors that the model of its config does not ",
+                                             "have: ", some_of(unknown)));
+  return heads;
+}
+
+class Export final : public Command {
+ public:
+  std::string summary() const override { return "write a trained model for Hugging Face's transformers"; }
+  void declare(CLI::App& app) override {
+    app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
+    app.add_option("--to", to_, "the folder to make")->required();
+    app.add_flag("--overwrite", overwrite_, "replace the folder of an earlier export");
+  }
+
+  int run() override {
+    const TextModel source = open_text_model(path_, "export");
+    const RobertaShape shape = shape_of(source.settings);
+    const auto tensors = sources_of(source, shape);
+    const size_t heads = count_local_heads(source, tensors);
+    const std::string made = write(source, shape, tensors);
+
+    std::cout << "Wrote " << made << ": " << tensors.size() << " tensors" << (source.tokenizer ? ", tokenizer" : "")
+              << "\n";
+    if (heads > 0) std::cout << "Left out: " << heads << " tensors of local heads, which only training reads\n";
+    if (!source.tokenizer)
+      std::cout << "No tokenizer: this model reads bytes (<s> 0, <pad> 1, </s> 2, <unk> 3, <mask> 4, byte b as 5 + "
+                   "b)\n";
+    std::cout << "Open it with RobertaForMaskedLM.from_pretrained(\"" << made << "\")\n";
+    return static_cast<int>(ExitCode::done);
+  }
+
+ private:
+  // Returns the folder's path.
+  std::string write(const TextModel& source, const RobertaShape& shape,
+                    const std::vector<std::pair<std::string, std::string>>& tensors) const {
+    const Interruption interruption;
+    try {
+      OutputFolder folder(to_, overwrite_, exported_files);
+      copy_tensors(*source.weights, tensors, folder.file("model.safetensors"), {}, [&] { interruption.check(); });
+      const std::string dtype = source.weights->find("roberta.embeddings.word_embeddings.weight")->dtype;
+      write_atomically(folder.file("config.json"), huggingface_config(shape, dtype));
+      if (source.tokenizer) write_huggingface_tokenizer(*source.tokenizer, shape.max_length, folder.file(""));
+      folder.commit();
+      return folder.path();
+    } catch (const Interrupted& interrupted) {
+      end_by(interrupted);
+    }
+  }
+
+  std::string path_, to_;
+  bool overwrite_ = false;
+};
+
+const Registration<Command> registered("export", [] { return std::make_unique<Export>(); });
+
+}  // namespace
+}  // namespace interlock

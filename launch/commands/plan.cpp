@@ -1,0 +1,223 @@
+// `interlock plan`: what a run would do and cost, before it runs; and the proof of a plan written by hand.
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "launch/command.h"
+#include "launch/plan_report/plan_costs.h"
+#include "launch/plan_report/plan_report.h"
+#include "launch/run/assemble.h"
+#include "launch/run/estimate.h"
+#include "models/parameter_count.h"
+#include "parallel/plan/plan_check.h"
+#include "runtime/core/log.h"
+#include "runtime/storage/atomic_file.h"
+
+namespace interlock {
+namespace {
+
+// Of the terminal; 100 where there is none.
+int columns_of_stdout() {
+  winsize size{};
+  if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) return size.ws_col;
+  return 100;
+}
+
+// Pictures of short steps show two, so that the way from one to the next is seen.
+int steps_shown(const PlanShape& shape) { return shape.microbatches * shape.stages / shape.ranks <= 6 ? 2 : 1; }
+
+// The same run under one rule from the start.
+RunSettings under(RunSettings settings, const RuleRequest& rule) {
+  settings.rules = {{1, rule}};
+  return settings;
+}
+
+RuleRequest global_rule(const RuleRequest& asked) {
+  RuleRequest request;
+  request.rule = "global";
+  request.frozen = asked.frozen;
+  return request;
+}
+
+class PlanCommand final : public Command {
+ public:
+  std::string summary() const override {
+    return "show what a run would do, wait and cost, or prove a plan written by hand";
+  }
+  void declare(CLI::App& app) override {
+    auto* config = app.add_option("config", config_, "the run as a TOML file");
+    app.add_option("--set", overrides_, "override a key: section.key=value")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false);
+    app.add_flag("--json", json_, "end with one JSON object on stdout");
+    app.add_option("--svg", svg_, "draw the timeline into this file")->type_name("FILE");
+    app.add_option("--text", text_, "write the plan's actions into this file")->type_name("FILE");
+    auto* check =
+        app.add_option("--check", check_, "prove the plan in this file instead of making one")->type_name("FILE");
+    auto* unit = app.add_flag("--unit-costs", unit_costs_,
+                              "count forward, input gradient and weight gradient of every stage 1 each, all else 0");
+    app.add_option("--costs", costs_, "costs that a run measured (costs.json of its folder)")
+        ->type_name("FILE")
+        ->excludes(unit);
+    app.add_option("--gflops", gflops_, "speed of one thread for estimated costs, in 10^9 operations per second")
+        ->check(CLI::PositiveNumber)
+        ->excludes(unit);
+    app.add_option("--bandwidth", bandwidth_, "between ranks for estimated costs, in 10^9 bytes per second")
+        ->check(CLI::PositiveNumber)
+        ->excludes(unit);
+    app.callback([config, check] {
+      if (config->empty() && check->empty()) throw CLI::RequiredError("config (or --check FILE)");
+    });
+  }
+
+  int run() override {
+    PlanReport report = check_.empty() ? of_config() : of_file();
+    if (!svg_.empty()) {
+      const std::string title =
+          message(report.plan.rule.name, ", ", report.plan.schedule, ", ", report.plan.shape.stages, " stages on ",
+                  report.plan.shape.ranks, " ranks, ", report.plan.shape.microbatches, " microbatches");
+      write_atomically(svg_, timeline_svg(report.plan, report.picture, report.unit, title));
+      log_info("wrote " + svg_);
+    }
+    if (!text_.empty()) {
+      write_atomically(text_, print_plan(report.plan));
+      log_info("wrote " + text_);
+    }
+    if (json_) {
+      std::cout << report_json(report).dump() << "\n";
+    } else {
+      std::cout << report_text(report, columns_of_stdout());
+    }
+    return 0;
+  }
+
+ private:
+  RunSettings settings() const {
+    RunSettings read = read_settings(Config::from_file(config_, overrides_));
+    check_settings(read);
+    return read;
+  }
+
+  SimulationCosts costs_of(const RunSettings& settings, const Model& model, const std::vector<int>& partition) const {
+    if (!costs_.empty()) return read_costs(costs_, settings.shape.stages);
+    SimulationCosts costs = estimate_costs(settings, model, partition, gflops_, bandwidth_);
+    return unit_costs_ ? with_unit_times(costs) : costs;
+  }
+
+  std::string costs_sentence(int threads) const {
+    if (unit_costs_)
+      return "unit costs: forward, input gradient and weight gradient of every stage 1 each, heads, updates and "
+             "messages 0";
+    if (!costs_.empty()) return "measured, from " + costs_;
+    return message("estimated from the model's operation counts at ", gflops_, " Gflop/s per thread (", threads,
+                   " per rank) and ", bandwidth_, " GB/s between ranks; --costs FILE takes what a run measured");
+  }
+
+  void simulate_into(PlanReport& report, const SimulationCosts& costs) const {
+    report.simulation = simulate(report.plan, costs);
+    report.picture_steps = steps_shown(report.plan.shape);
+    report.picture = simulate(report.plan, costs, report.picture_steps, true);
+    const bool timed = !unit_costs_ && !(config_.empty() && costs_.empty());
+    if (timed) report.unit = TimeUnit::of_seconds(report.simulation.step);
+  }
+
+  void tell_memory(PlanReport& report, const RunSettings& run, const Model& model) const {
+    report.memory = rank_holdings(run, model, report.blocks, report.simulation);
+    report.empty_rank = measure_empty_rank();
+    const double data = measure_data(run);
+    for (Holdings& rank : report.memory) rank.data = data;
+    report.parameters = parameter_count(model);
+    PlanReport::Readout readout{0, 0, run.refresh_every};
+    for (const Holdings& rank : report.memory) {
+      readout.ranks += rank.readout_copies > 0;
+      readout.bytes = std::max(readout.bytes, rank.readout_copies / 2);
+    }
+    if (readout.ranks > 0) report.readout = readout;
+  }
+
+  PlanReport of_config() const {
+    const RunSettings run = settings();
+    const auto dataset = make_dataset(run);
+    const auto model = make_model(run, *dataset);
+    PlanReport report;
+    report.blocks = make_partition(run, *model);
+    const SimulationCosts costs = costs_of(run, *model, report.blocks);
+    report.costs = costs_sentence(run.threads);
+    const PlanRequest request = plan_request(run);
+    report.plan = make_plan(request);
+    simulate_into(report, costs);
+    tell_memory(report, run, *model);
+
+    const RunSettings global = under(run, global_rule(run.rules.front().request));
+    const PlanRequest global_request = plan_request(global);
+    if (global_request.rule.weights != request.rule.weights) {
+      report.global = simulate(make_plan(global_request), costs_of(global, *model, report.blocks));
+      // A search simulates plans of up to so many microbatches; beyond a million of stages x microbatches it takes
+      // minutes.
+      report.most_tried = std::clamp((1 << 19) / run.shape.stages, 1, 4096);
+      const RuleRequest& asked = run.rules.front().request;
+      const bool banded = asked.rule == "furthest" || asked.rule == "sum" || asked.rule == "local";
+      report.break_even_by_formula = banded && asked.frozen.empty();
+      report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
+    }
+    for (size_t i = 1; i < run.rules.size(); ++i) {
+      const RunSettings changed = under(run, run.rules[i].request);
+      Plan plan = make_plan(plan_request(run, i));
+      Simulation simulation = simulate(plan, costs_of(changed, *model, report.blocks));
+      report.changes.push_back({run.rules[i].at_step, std::move(plan), std::move(simulation)});
+    }
+    return report;
+  }
+
+  // A plan by hand: proved, then reported. A config beside it gives the costs, when it has as many stages.
+  PlanReport of_file() const {
+    PlanReport report;
+    report.plan = parse_plan(read_whole(check_), check_);
+    try {
+      plan_check(report.plan);
+    } catch (const Error& error) {
+      throw Error(error.code(), check_ + ": " + error.what());
+    }
+    SimulationCosts costs = SimulationCosts::unit(report.plan.shape.stages);
+    report.costs = "unit costs, since no config says what the stages hold";
+    if (!config_.empty()) {
+      const RunSettings run = settings();
+      if (run.shape.stages != report.plan.shape.stages)
+        throw Error(ExitCode::config, message(check_, " has ", report.plan.shape.stages, " stages, ", config_, " has ",
+                                              run.shape.stages));
+      const auto model = make_model(run, *make_dataset(run));
+      report.blocks = make_partition(run, *model);
+      costs = costs_of(run, *model, report.blocks);
+      report.costs = costs_sentence(run.threads);
+    } else if (!costs_.empty()) {
+      costs = read_costs(costs_, report.plan.shape.stages);
+      report.costs = costs_sentence(0);
+    }
+    simulate_into(report, costs);
+    const std::string proof = message(
+        check_,
+        ": proved. Every value is made before it is used, every receive has its send in order, nothing "
+        "deadlocks even when\nsends wait for their receives, and each stage is taught exactly once per microbatch.");
+    if (json_) {
+      log_info(proof);
+    } else {
+      std::cout << proof << "\n\n";
+    }
+    return report;
+  }
+
+  std::string config_, svg_, text_, check_, costs_;
+  std::vector<std::string> overrides_;
+  double gflops_ = 50, bandwidth_ = 5;
+  bool json_ = false, unit_costs_ = false;
+};
+
+const Registration<Command> registered("plan", [] { return std::make_unique<PlanCommand>(); });
+
+}  // namespace
+}  // namespace interlock

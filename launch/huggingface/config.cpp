@@ -1,0 +1,177 @@
+// config.json, both ways. Keys as transformers' RobertaConfig has them.
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "launch/huggingface/huggingface.h"
+#include "runtime/core/config.h"
+#include "runtime/core/error.h"
+#include "runtime/data/tokenizer/strict_json.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* architecture = "RobertaForMaskedLM";
+constexpr double norm_epsilon = 1e-5;   // of our blocks
+constexpr int64_t position_offset = 2;  // positions count from the padding token's id + 1
+constexpr int64_t most = int64_t{1} << 31;
+
+class Reader {
+ public:
+  explicit Reader(const std::string& path) : path_(path), values_(read_strict_json(path)) {
+    if (!values_.is_object()) refuse("is no JSON object");
+  }
+  [[noreturn]] void refuse(const std::string& what) const {
+    throw Error(ExitCode::bad_input, message(path_, ": ", what));
+  }
+  const json* find(const std::string& key) const {
+    const auto found = values_.find(key);
+    return found == values_.end() || found->is_null() ? nullptr : &*found;
+  }
+  int64_t size(const std::string& key, int64_t least = 1) const {
+    const json* value = find(key);
+    if (value == nullptr) refuse(message("has no \"", key, "\""));
+    if (!value->is_number_integer() || *value < least || *value > most)
+      refuse(message("\"", key, "\" is ", value->dump(), "; an integer from ", least, " to ", most, " is expected"));
+    return value->get<int64_t>();
+  }
+  double rate(const std::string& key) const {
+    const json* value = find(key);
+    if (value == nullptr) return 0.1;  // transformers' default
+    if (!value->is_number() || *value < 0.0 || *value >= 1.0)
+      refuse(message("\"", key, "\" is ", value->dump(), "; a number from 0 to below 1 is expected"));
+    return value->get<double>();
+  }
+  bool flag(const std::string& key, bool fallback) const {
+    const json* value = find(key);
+    if (value == nullptr) return fallback;
+    if (!value->is_boolean()) refuse(message("\"", key, "\" is ", value->dump(), "; true or false is expected"));
+    return value->get<bool>();
+  }
+  // `fallback` is what transformers take for a key that is not there.
+  void require(const std::string& key, const json& wanted, const json& fallback, const std::string& why) const {
+    const json* found = find(key);
+    const json& value = found == nullptr ? fallback : *found;
+    if (value != wanted)
+      refuse(message("\"", key, "\" is ", value.dump(), found == nullptr ? " (the default)" : "", "; only ",
+                     wanted.dump(), " is supported: ", why));
+  }
+
+ private:
+  std::string path_;
+  json values_;
+};
+
+void check_architecture(const Reader& reader) {
+  const json* type = reader.find("model_type");
+  if (type == nullptr || *type != "roberta")
+    reader.refuse(message("unknown architecture: \"model_type\" is ", type == nullptr ? "missing" : type->dump(),
+                          "; \"roberta\" can be imported"));
+  const json* names = reader.find("architectures");
+  if (names == nullptr) return;
+  if (!names->is_array() || std::find(names->begin(), names->end(), json(architecture)) == names->end())
+    reader.refuse(message("unknown architecture: \"architectures\" is ", names->dump(), "; [\"", architecture,
+                          "\"] can be imported"));
+}
+
+void check_details(const Reader& reader) {
+  reader.require("hidden_act", "gelu", "gelu", "blocks use the exact GELU");
+  reader.require("type_vocab_size", 1, 2, "there is one type of token");
+  reader.require("position_embedding_type", "absolute", "absolute", "positions are a table");
+  reader.require("pad_token_id", 1, 1, "positions count from the padding token's id");
+  reader.require("is_decoder", false, false, "the encoder sees both sides");
+  reader.require("add_cross_attention", false, false, "the encoder stands alone");
+  const json* epsilon = reader.find("layer_norm_eps");
+  const double value = epsilon == nullptr ? 1e-12 : epsilon->is_number() ? epsilon->get<double>() : std::nan("");
+  if (value != norm_epsilon)
+    reader.refuse(message("\"layer_norm_eps\" is ", epsilon == nullptr ? "missing (1e-12 by default)" : epsilon->dump(),
+                          "; only 1e-05, RoBERTa's own, is supported"));
+}
+
+std::string dtype_name(const std::string& dtype) {
+  if (dtype == "F64") return "float64";
+  if (dtype == "F16") return "float16";
+  return dtype == "BF16" ? "bfloat16" : "float32";
+}
+
+}  // namespace
+
+RobertaShape shape_of(const RunSettings& settings) {
+  if (settings.model_name != "roberta")
+    throw Error(ExitCode::config, message("the model is \"", settings.model_name,
+                                          "\"; Hugging Face's format is there for \"roberta\" only"));
+  const Section model = settings.config.section("model");
+  RobertaShape shape;
+  shape.layers = model.integer("layers", 8, 1);
+  shape.width = model.integer("width", 64, 1);
+  shape.heads = model.integer("heads", 4, 1);
+  shape.feed_forward = model.integer("feed_forward", 256, 1);
+  shape.vocabulary = model.integer("vocabulary", 261, 2);
+  shape.max_length = model.integer("max_length", 64, 1);
+  shape.dropout = model.number("dropout", 0.1, 0.0, 1.0);
+  shape.attention_dropout = model.number("attention_dropout", shape.dropout, 0.0, 1.0);
+  shape.tied = model.flag("tie_embeddings", false);
+  return shape;
+}
+
+std::string interlock_config(const RobertaShape& shape) {
+  const auto number = [](double value) { return json(value).dump(); };  // shortest that reads back to the same bits
+  return message("[model]\nname = \"roberta\"\nlayers = ", shape.layers, "\nwidth = ", shape.width,
+                 "\nheads = ", shape.heads, "\nfeed_forward = ", shape.feed_forward,
+                 "\nvocabulary = ", shape.vocabulary, "\nmax_length = ", shape.max_length,
+                 "\ndropout = ", number(shape.dropout), "\nattention_dropout = ", number(shape.attention_dropout),
+                 "\ntie_embeddings = ", shape.tied ? "true" : "false",
+                 "\n\n[data]\nname = \"tokens\"\nsequence_length = ", shape.max_length, "\n");
+}
+
+std::string huggingface_config(const RobertaShape& shape, const std::string& dtype) {
+  nlohmann::ordered_json config = {{"architectures", {architecture}},
+                                   {"attention_probs_dropout_prob", shape.attention_dropout},
+                                   {"bos_token_id", 0},
+                                   {"classifier_dropout", nullptr},
+                                   {"dtype", dtype_name(dtype)},
+                                   {"eos_token_id", 2},
+                                   {"hidden_act", "gelu"},
+                                   {"hidden_dropout_prob", shape.dropout},
+                                   {"hidden_size", shape.width},
+                                   {"initializer_range", 0.02},
+                                   {"intermediate_size", shape.feed_forward},
+                                   {"layer_norm_eps", norm_epsilon},
+                                   {"max_position_embeddings", shape.max_length + position_offset},
+                                   {"model_type", "roberta"},
+                                   {"num_attention_heads", shape.heads},
+                                   {"num_hidden_layers", shape.layers},
+                                   {"pad_token_id", 1},
+                                   {"position_embedding_type", "absolute"},
+                                   {"tie_word_embeddings", shape.tied},
+                                   {"torch_dtype", dtype_name(dtype)},  // what "dtype" was called before 2025
+                                   {"type_vocab_size", 1},
+                                   {"use_cache", true},
+                                   {"vocab_size", shape.vocabulary}};
+  return config.dump(2) + "\n";
+}
+
+RobertaShape read_huggingface_config(const std::string& path) {
+  const Reader reader(path);
+  check_architecture(reader);
+  check_details(reader);
+  RobertaShape shape;
+  shape.layers = reader.size("num_hidden_layers");
+  shape.width = reader.size("hidden_size");
+  shape.heads = reader.size("num_attention_heads");
+  shape.feed_forward = reader.size("intermediate_size");
+  shape.vocabulary = reader.size("vocab_size", 2);
+  shape.max_length = reader.size("max_position_embeddings", position_offset + 1) - position_offset;
+  shape.dropout = reader.rate("hidden_dropout_prob");
+  shape.attention_dropout = reader.rate("attention_probs_dropout_prob");
+  shape.tied = reader.flag("tie_word_embeddings", true);
+  if (shape.width % shape.heads != 0)
+    reader.refuse(
+        message("\"hidden_size\" ", shape.width, " cannot be divided by \"num_attention_heads\" ", shape.heads));
+  return shape;
+}
+
+}  // namespace interlock

@@ -1,0 +1,54 @@
+#pragma once
+// The folder of a RoBERTa for masked language modelling as Hugging Face's transformers write and read it: config.json,
+// model.safetensors, tokenizer files. Reads and writes its parts; which tensors a model has is known from its shape
+// alone, so that no model is built to copy one.
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "launch/run/assemble.h"
+#include "runtime/data/tokenizer.h"
+#include "runtime/storage/safetensors.h"
+#include "runtime/storage/weights_set.h"
+
+namespace interlock {
+
+// What both sides say about a RoBERTa.
+struct RobertaShape {
+  int64_t layers = 0, width = 0, heads = 0, feed_forward = 0, vocabulary = 0, max_length = 0;
+  double dropout = 0, attention_dropout = 0;
+  bool tied = true;
+};
+
+RobertaShape shape_of(const RunSettings& settings);  // of a model "roberta"
+// Its [model] and [data], as TOML that read_settings takes.
+std::string interlock_config(const RobertaShape& shape);
+
+// config.json. `dtype` is that of the tensors, as safetensors call it.
+std::string huggingface_config(const RobertaShape& shape, const std::string& dtype);
+// Error(bad_input) names the file, the key, what was found, and what is supported.
+RobertaShape read_huggingface_config(const std::string& path);
+
+// Names and shapes of all tensors of a file (no types, no offsets): tied, the decoder has none of its own.
+std::vector<TensorEntry> huggingface_tensors(const RobertaShape& shape);
+
+// The tensors of a Hugging Face folder: model.safetensors, or the parts that model.safetensors.index.json lists.
+// Error(bad_input) for neither, and for a pytorch_model.bin, with the reason.
+std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& folder);
+// Writes `tensors` of `weights` (the second of each pair is the name there) to one file. `between_tensors` may throw:
+// then there is no file.
+void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
+                  const std::string& path, const std::map<std::string, std::string>& metadata,
+                  const std::function<void()>& between_tensors);
+
+// tokenizer.json, vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json.
+void write_huggingface_tokenizer(const Tokenizer& tokenizer, int64_t max_length, const std::string& folder);
+// Whether a folder holds the files of a tokenizer that we read.
+bool has_tokenizer(const std::string& folder);
+
+}  // namespace interlock

@@ -1,0 +1,60 @@
+// The files beside tokenizer.json that tell transformers which class reads it and what its special tokens are.
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "launch/huggingface/huggingface.h"
+#include "runtime/storage/atomic_file.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+// Roles as transformers name them.
+ordered_json special_tokens(const Tokenizer& tokenizer) {
+  const Tokenizer::Specials specials = tokenizer.specials();
+  ordered_json tokens = ordered_json::object();
+  const auto add = [&](const char* role, int64_t id) {
+    if (id >= 0) tokens[role] = std::string(tokenizer.bytes_of(id));
+  };
+  add("bos_token", specials.begin);
+  add("cls_token", specials.begin);
+  add("eos_token", specials.end);
+  add("sep_token", specials.end);
+  add("pad_token", specials.pad);
+  add("unk_token", specials.unknown);
+  if (specials.mask >= 0) {
+    tokens["mask_token"] = {{"content", std::string(tokenizer.bytes_of(specials.mask))},
+                            {"lstrip", true},
+                            {"normalized", false},
+                            {"rstrip", false},
+                            {"single_word", false}};
+  }
+  return tokens;
+}
+
+}  // namespace
+
+void write_huggingface_tokenizer(const Tokenizer& tokenizer, int64_t max_length, const std::string& folder) {
+  tokenizer.save(folder);
+  const ordered_json specials = special_tokens(tokenizer);
+  write_atomically((fs::path(folder) / "special_tokens_map.json").string(), specials.dump(2) + "\n");
+  ordered_json config = {{"add_prefix_space", false},
+                         {"errors", "replace"},
+                         {"model_max_length", max_length},
+                         {"tokenizer_class", "RobertaTokenizer"},
+                         {"trim_offsets", true}};
+  config.update(specials);
+  if (config.contains("mask_token")) config["mask_token"]["__type"] = "AddedToken";
+  write_atomically((fs::path(folder) / "tokenizer_config.json").string(), config.dump(2) + "\n");
+}
+
+bool has_tokenizer(const std::string& folder) {
+  std::error_code absent;
+  const auto has = [&](const char* name) { return fs::exists(fs::path(folder) / name, absent); };
+  return has("tokenizer.json") || has("vocab.json") || has("encoder.json");
+}
+
+}  // namespace interlock

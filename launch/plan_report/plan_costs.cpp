@@ -1,0 +1,93 @@
+// Reads and checks a costs file.
+
+#include "launch/plan_report/plan_costs.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "runtime/core/error.h"
+#include "runtime/storage/atomic_file.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+
+class CostsFile {
+ public:
+  explicit CostsFile(std::string path) : path_(std::move(path)) {}
+
+  SimulationCosts read(int stages) const {
+    const json all = json::parse(read_whole(path_), nullptr, false);
+    if (!all.is_object()) refuse("is not a JSON object; a run writes costs.json into its folder");
+    const auto list = all.find("stages");
+    if (list == all.end() || !list->is_array()) refuse("has no list \"stages\"");
+    if (list->size() != static_cast<size_t>(stages))
+      refuse(message("has costs of ", list->size(), " stages, the plan has ", stages,
+                     "; measure a run with the same stages"));
+    SimulationCosts costs;
+    costs.seconds_per_byte = cost(all, "seconds_per_byte", "", 0);
+    costs.latency = cost(all, "latency", "", 0);
+    costs.tied_bytes = cost(all, "tied_bytes", "", 0);
+    for (size_t i = 0; i < list->size(); ++i)
+      costs.stages.push_back(read_stage((*list)[i], message("stages[", i, "].")));
+    return costs;
+  }
+
+ private:
+  static constexpr double needed = -1;  // for fields without a default
+
+  StageCosts read_stage(const json& entry, const std::string& where) const {
+    if (!entry.is_object()) refuse(where.substr(0, where.size() - 1) + " is not an object");
+    StageCosts stage;
+    stage.forward = cost(entry, "forward", where, needed);
+    stage.input_gradient = cost(entry, "input_gradient", where, needed);
+    stage.weight_gradient = cost(entry, "weight_gradient", where, needed);
+    stage.loss = cost(entry, "loss", where, 0);
+    stage.update = cost(entry, "update", where, 0);
+    stage.message_bytes = cost(entry, "message_bytes", where, 0);
+    stage.activation_bytes = cost(entry, "activation_bytes", where, 0);
+    stage.fixed_bytes = cost(entry, "fixed_bytes", where, 0);
+    stage.working_bytes = cost(entry, "working_bytes", where, 0);
+    stage.loss_working_bytes = cost(entry, "loss_working_bytes", where, 0);
+    return stage;
+  }
+
+  double cost(const json& object, const std::string& key, const std::string& where, double fallback) const {
+    const auto found = object.find(key);
+    if (found == object.end()) {
+      if (fallback == needed) refuse("has no " + where + key);
+      return fallback;
+    }
+    if (!found->is_number()) refuse(message(where, key, " is not a number: ", found->dump()));
+    const double value = found->get<double>();
+    if (!std::isfinite(value) || value < 0)
+      refuse(message(where, key, " is ", value, "; a cost is a number from 0 on"));
+    return value;
+  }
+
+  [[noreturn]] void refuse(const std::string& what) const { throw Error(ExitCode::bad_input, path_ + ": " + what); }
+
+  std::string path_;
+};
+
+}  // namespace
+
+SimulationCosts read_costs(const std::string& path, int stages) { return CostsFile(path).read(stages); }
+
+SimulationCosts with_unit_times(SimulationCosts costs) {
+  const StageCosts unit;
+  for (StageCosts& stage : costs.stages) {
+    stage.forward = unit.forward;
+    stage.input_gradient = unit.input_gradient;
+    stage.weight_gradient = unit.weight_gradient;
+    stage.loss = 0;
+    stage.update = 0;
+  }
+  costs.seconds_per_byte = 0;
+  costs.latency = 0;
+  costs.tied_bytes = 0;
+  return costs;
+}
+
+}  // namespace interlock

@@ -1,0 +1,54 @@
+// The part of a plan's report that says what every rank will hold.
+
+#include <algorithm>
+#include <array>
+#include <iomanip>
+#include <sstream>
+
+#include "launch/plan_report/plan_report.h"
+
+namespace interlock {
+namespace {
+
+constexpr size_t most_rank_rows = 16;  // --json has all
+
+struct Column {
+  const char* name;
+  double Holdings::*value;
+};
+constexpr std::array<Column, 7> columns = {{{"parameters", &Holdings::parameters},
+                                            {"gradients", &Holdings::gradients},
+                                            {"optimizer", &Holdings::optimizer},
+                                            {"readout copy", &Holdings::readout_copies},
+                                            {"checkpoint", &Holdings::checkpoint},
+                                            {"data", &Holdings::data},
+                                            {"activations", &Holdings::activations}}};
+
+}  // namespace
+
+std::string memory_text(const PlanReport& report) {
+  if (report.memory.empty()) return "";
+  std::ostringstream out;
+  out << "\nMemory per rank at its peak";
+  if (report.empty_rank > 0)
+    out << ", on top of the " << size_text(report.empty_rank) << " that an empty one takes here (measured)";
+  out << "\n";
+  // A column that is nothing on every rank is left out.
+  std::vector<Column> shown;
+  for (const Column& column : columns)
+    if (std::any_of(report.memory.begin(), report.memory.end(), [&](const Holdings& h) { return h.*column.value > 0; }))
+      shown.push_back(column);
+  out << std::string(10, ' ');
+  for (const Column& column : shown) out << std::setw(14) << column.name;
+  out << std::setw(14) << "total"
+      << "\n";
+  for (size_t rank = 0; rank < std::min(report.memory.size(), most_rank_rows); ++rank) {
+    out << "  rank " << std::left << std::setw(3) << rank << std::right;
+    for (const Column& column : shown) out << std::setw(14) << size_text(report.memory[rank].*column.value);
+    out << std::setw(14) << size_text(report.memory[rank].all() + report.empty_rank) << "\n";
+  }
+  if (report.memory.size() > most_rank_rows) out << "  (--json has the other ranks)\n";
+  return out.str();
+}
+
+}  // namespace interlock

@@ -1,0 +1,62 @@
+#pragma once
+// What `interlock plan` tells about one plan: for people as text, for programs as JSON.
+
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launch/plan_report/timeline.h"
+#include "launch/run/estimate.h"
+#include "parallel/plan/plan.h"
+#include "parallel/plan/simulate.h"
+
+namespace interlock {
+
+struct PlanReport {
+  Plan plan;
+  Simulation simulation;  // of a steady step
+  Simulation picture;     // from a standing start, with its timeline
+  int picture_steps = 0;
+  std::optional<Simulation> global;  // the same under `global`; absent for the global rule itself and plans by hand
+  std::optional<double> break_even;  // as break_even_microbatches; present with `global`
+  bool break_even_by_formula = false;
+  int most_tried = 0;  // microbatches up to which a break-even was searched
+  TimeUnit unit;
+  std::string costs;        // a sentence: where the costs come from
+  std::vector<int> blocks;  // per stage; empty when no model is known
+
+  // Of a known model: what each rank will hold, on top of `empty_rank` bytes (0: not measured), and how many numbers
+  // learn.
+  std::vector<Holdings> memory;
+  double empty_rank = 0;
+  int64_t parameters = 0;
+  // Copies of the readout that local heads read through: on how many ranks, how large, and how often they are sent.
+  struct Readout {
+    int ranks = 0;
+    double bytes = 0;
+    int64_t refresh_every = 0;
+  };
+  std::optional<Readout> readout;
+
+  // A later rule of the run, and its plan.
+  struct Change {
+    int64_t at_step = 2;
+    Plan plan;
+    Simulation simulation;
+  };
+  std::vector<Change> changes;
+};
+
+// `columns` bounds the width of the timeline.
+std::string report_text(const PlanReport& report, int columns);
+nlohmann::json report_json(const PlanReport& report);
+
+// Parts of it, for report_text.
+std::string memory_text(const PlanReport& report);
+std::string size_text(double bytes);
+std::string comparison_text(const PlanReport& report);
+std::string break_even_text(const PlanReport& report);
+std::string percent_text(double share);
+
+}  // namespace interlock

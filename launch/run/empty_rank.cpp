@@ -1,0 +1,67 @@
+// The memory of a rank that holds nothing, measured in a process of its own: what libraries and threads take is not
+// worth a formula.
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+
+#include "launch/run/estimate.h"
+#include "launch/run/run.h"
+#include "parallel/transport/mpi.h"
+
+namespace interlock {
+namespace {
+
+// A network of a few hundred numbers on points that need no file: one step touches every library a rank uses.
+constexpr const char* smallest_run = R"(
+[model]
+name = "mlp"
+layers = 2
+width = 8
+[data]
+name = "spirals"
+[learning]
+rule = "global"
+[parallel]
+stages = 1
+microbatches = 1
+[run]
+steps = 2
+evaluate_every = 0
+trace_steps = 0
+)";
+
+}  // namespace
+
+double empty_rank_bytes() {
+  const RunSettings settings = read_settings(Config::from_text(smallest_run));
+  const auto dataset = make_dataset(settings);
+  dataset->open();
+  const auto transport = make_mpi();
+  run_rank(settings, *transport, dataset, {}, {.checkpoints = false});
+  return peak_rss_mib() * 1024 * 1024;
+}
+
+double measure_empty_rank() {
+  const std::string program = "/proc/self/exe";
+  char path[4096];
+  const ssize_t length = readlink(program.c_str(), path, sizeof path - 1);
+  if (length <= 0) return 0;
+  path[length] = '\0';
+  // Whatever launched this process must not take the child for one of its ranks.
+  const std::string command =
+      "env -i PATH=\"$PATH\" HOME=\"$HOME\" OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 "
+      "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 '" +
+      std::string(path) + "' doctor --rank-memory 2>/dev/null";
+  FILE* answer = popen(command.c_str(), "r");
+  if (answer == nullptr) return 0;
+  double bytes = 0;
+  const int found = fscanf(answer, "%lf", &bytes);
+  const int status = pclose(answer);
+  return found == 1 && status == 0 ? bytes : 0;
+}
+
+}  // namespace interlock

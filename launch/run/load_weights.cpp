@@ -1,0 +1,58 @@
+#include "launch/run/load_weights.h"
+
+#include <c10/core/GradMode.h>
+
+#include "parallel/weights.h"
+#include "runtime/core/error.h"
+#include "runtime/core/nearest_name.h"
+
+namespace interlock {
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+  std::vector<std::string> sizes;
+  for (const int64_t size : shape) sizes.push_back(std::to_string(size));
+  return "[" + join(sizes) + "]";
+}
+
+std::string some_of(std::vector<std::string> names) {
+  const size_t shown = std::min<size_t>(names.size(), 5), rest = names.size() - shown;
+  names.resize(shown);
+  return join(names) + (rest > 0 ? message(" and ", rest, " more") : "");
+}
+
+const TensorEntry* stored_weight(const std::string& parameter, const WeightsSet& weights, const std::optional<Tie>& tie,
+                                 const std::vector<std::pair<std::string, std::string>>& aliases) {
+  if (tie && parameter == tie->readout) return weights.find(tie->body);
+  for (const auto& [alias, name] : aliases)
+    if (name == parameter)
+      if (const TensorEntry* entry = weights.find(alias)) return entry;
+  return weights.find(parameter);
+}
+
+void load_weights(torch::nn::Module& module, const WeightsSet& weights, const std::optional<Tie>& tie,
+                  const std::vector<std::pair<std::string, std::string>>& aliases) {
+  c10::NoGradGuard no_graph;
+  for (const auto& named : module.named_parameters()) {
+    const TensorEntry* entry = stored_weight(named.key(), weights, tie, aliases);
+    if (entry == nullptr) {
+      const bool tied = tie && named.key() == tie->readout;
+      throw Error(ExitCode::bad_input, message(weights.path(), ": has no tensor ", tied ? tie->body : named.key(),
+                                               tied ? ", which " + named.key() + " is tied to" : ""));
+    }
+    const std::vector<int64_t> wanted = named.value().sizes().vec();
+    if (entry->shape != wanted)
+      throw Error(ExitCode::bad_input, message(weights.path(), ": tensor ", entry->name, " has shape ",
+                                               shape_text(entry->shape), ", the model needs ", shape_text(wanted)));
+    named.value().copy_(tensor_view(*entry, weights.bytes(*entry), weights.path()));
+  }
+}
+
+std::vector<std::string> missing_weights(const torch::nn::Module& module, const WeightsSet& weights,
+                                         const std::optional<Tie>& tie) {
+  std::vector<std::string> missing;
+  for (const auto& named : module.named_parameters())
+    if (stored_weight(named.key(), weights, tie) == nullptr) missing.push_back(named.key());
+  return missing;
+}
+
+}  // namespace interlock

@@ -1,0 +1,77 @@
+#include "launch/run/resume.h"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+
+#include "runtime/core/log.h"
+#include "runtime/core/nearest_name.h"
+
+namespace interlock {
+namespace {
+
+// Another value makes another network, another order of samples, or state that does not fit.
+bool must_stay(const std::string& key) {
+  static const std::set<std::string> free_to_change = {"model.dropout", "model.attention_dropout", "data.paths",
+                                                       "data.validation_paths", "tokenizer.path"};
+  if (free_to_change.contains(key)) return false;
+  if (key == "run.seed" || key == "optimizer.name") return true;
+  const std::string section = key.substr(0, key.find('.'));
+  return section == "model" || section == "data" || section == "objective" || section == "tokenizer";
+}
+
+std::string value_or_none(const std::map<std::string, std::string>& values, const std::string& key) {
+  const auto found = values.find(key);
+  return found == values.end() ? "not set" : found->second;
+}
+
+}  // namespace
+
+std::string find_checkpoint(const std::string& run_folder) {
+  return newest_whole_checkpoint(
+             run_folder, [](const std::string& reason) { log_warning("a checkpoint is passed over: " + reason); })
+      .value_or("");
+}
+
+void check_changes(const RunSettings& settings, const Checkpoint& checkpoint, bool tell) {
+  std::map<std::string, std::string> before;
+  try {
+    RunSettings old = read_settings(Config::from_text(checkpoint.manifest().config));
+    check_settings(old);
+    before = old.config.resolved_values();
+  } catch (const Error& error) {
+    throw Error(ExitCode::bad_input,
+                message(checkpoint.folder(), "/manifest.json: the config of the run in it: ", error.what()));
+  }
+  const std::map<std::string, std::string> now = settings.config.resolved_values();
+  std::set<std::string> keys;
+  for (const std::map<std::string, std::string>* values : {&std::as_const(before), &now})
+    for (const auto& [key, value] : *values) keys.insert(key);
+  std::vector<std::string> refused, changed;
+  for (const std::string& key : keys) {
+    const std::string old_value = value_or_none(before, key), new_value = value_or_none(now, key);
+    if (old_value == new_value) continue;
+    (must_stay(key) ? refused : changed).push_back(message(key, " (", old_value, " -> ", new_value, ")"));
+  }
+  if (!refused.empty())
+    throw Error(
+        ExitCode::config,
+        message(settings.config.file(), ": cannot go on from ", checkpoint.folder(), " with another ", join(refused),
+                ": it would be another network or another order of samples. Set the old value, or start anew in "
+                "another run.folder (run.weights takes over the weights)"));
+  if (tell && !changed.empty()) log_info("changed since the checkpoint: " + join(changed));
+}
+
+DataPosition data_position(const Checkpoint& checkpoint) {
+  const CheckpointManifest& manifest = checkpoint.manifest();
+  const auto found = manifest.state.find("samples");
+  int64_t samples = -1;
+  if (found != manifest.state.end())
+    std::from_chars(found->second.data(), found->second.data() + found->second.size(), samples);
+  if (samples < 0)
+    throw Error(ExitCode::bad_input,
+                message(checkpoint.folder(), "/manifest.json: does not say how many samples were seen"));
+  return {manifest.step, samples};
+}
+
+}  // namespace interlock

@@ -1,0 +1,35 @@
+#pragma once
+// One training run: what every rank does from settings to the last file, over any transport.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launch/run/assemble.h"
+#include "parallel/plan/simulate.h"
+#include "parallel/trainer.h"
+
+namespace interlock {
+
+// The metadata of weights that tells the tokenizer they were trained with (Tokenizer::fingerprint).
+inline constexpr const char* tokenizer_metadata = "interlock.tokenizer";
+
+// What a run is asked beside its config.
+struct RunRequest {
+  std::string resume = {};            // on rank 0: the checkpoint to go on from; "": from the beginning
+  std::optional<int64_t> until = {};  // stop after this step, with a checkpoint
+  bool checkpoints = true;            // false: none are written, not even when asked to stop
+};
+
+// Ranks and threads of one run. Every rank calls it; the summary is filled on rank 0. `outlets.weights_path` must be
+// the same on all ranks. `dataset` may be shared by ranks of one process; it is open.
+RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+                    TrainerOutlets outlets, const RunRequest& request = {});
+
+// Proved plans of a run: one for every step at which its rule or its number of microbatches changes.
+std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings);
+
+// Measured seconds per stage and action in the form that `simulate` takes; sizes come from the estimate.
+SimulationCosts measured_costs(const RunSummary& summary, const SimulationCosts& estimate);
+
+}  // namespace interlock

@@ -1,0 +1,185 @@
+#include "launch/stored_model/evaluation.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/gather.h>
+#include <ATen/ops/logsumexp.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <filesystem>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <thread>
+
+#include "runtime/data/corpus_files.h"
+#include "runtime/data/token_file.h"
+#include "runtime/data/tokenizer/utf8.h"
+#include "runtime/storage/mapped_file.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A folder for the token file of the texts. Its files may go as soon as they are mapped.
+class TemporaryFolder {
+ public:
+  TemporaryFolder() : path_((fs::temp_directory_path() / "interlock-evaluate-XXXXXX").string()) {
+    if (mkdtemp(path_.data()) == nullptr)
+      throw Error(ExitCode::cannot_write, message("cannot make a folder like ", path_, " for the encoded text"));
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  std::string file(const std::string& name) const { return (fs::path(path_) / name).string(); }
+
+ private:
+  std::string path_;
+};
+
+// Each file is one document.
+void encode_files(const Tokenizer& tokenizer, const std::vector<std::string>& files, const std::string& prefix,
+                  const std::function<void()>& between_files) {
+  TokenFileWriter writer(prefix, tokenizer.vocabulary());
+  std::vector<int32_t> ids;
+  for (const CorpusFile& file : find_corpus_files(files, "--data")) {
+    const MappedFile mapped(file.path);
+    const std::string_view text(reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size());
+    try {
+      require_utf8(text);
+    } catch (const Error& error) {
+      throw Error(error.code(), message(file.path, ": ", error.what()));
+    }
+    ids.clear();
+    tokenizer.encode(text, ids);
+    writer.add(ids);
+    between_files();
+  }
+  writer.commit();
+}
+
+bool is_token_file(const std::string& path) {
+  std::error_code absent;
+  return fs::exists(path + ".idx", absent) && !fs::exists(path, absent);
+}
+
+std::string list_text(const std::vector<std::string>& texts) {
+  try {
+    return nlohmann::json(texts).dump();  // escapes as TOML's
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ExitCode::usage, "--data: a file name is not UTF-8");
+  }
+}
+
+std::shared_ptr<const Dataset> open_dataset(const TextModel& source, const std::vector<std::string>& overrides,
+                                            uint64_t seed) {
+  const Config config = Config::from_text(source.weights->metadata().at("interlock.config"), overrides);
+  const DatasetSettings settings{.data = config.section("data"),
+                                 .objective = config.section("objective"),
+                                 .tokenizer = config.section("tokenizer"),
+                                 .seed = seed,
+                                 .training = false};
+  std::shared_ptr<Dataset> dataset = Datasets::instance().create("dataset", source.settings.dataset_name, settings);
+  dataset->open();
+  if (dataset->sample_length() > source.max_length)
+    throw Error(ExitCode::bad_input,
+                message(source.weights->path(), ": data.sequence_length is ", dataset->sample_length(),
+                        ", the model reads at most ", source.max_length, " tokens"));
+  return dataset;
+}
+
+int64_t tokens_in(const Batch& batch) {
+  if (!batch.lengths.defined()) return batch.inputs.numel();
+  const int64_t* lengths = batch.lengths.const_data_ptr<int64_t>();
+  return std::accumulate(lengths, lengths + batch.lengths.numel(), int64_t{0});
+}
+
+BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch) {
+  const ForwardContext context{.batch = &batch, .training = false};
+  BatchResult result;
+  result.tokens = tokens_in(batch);
+  if (batch.predicted == 0) return result;
+  const at::Tensor scores = model.readout->scores(model.body->forward(batch.inputs, context), context);
+  const at::Tensor numbers = scores.scalar_type() == at::kBFloat16 ? scores.to(at::kFloat) : scores;
+  const at::Tensor all = batch.targets.reshape({-1});
+  const at::Tensor targets = all.index({all.ne(ignored_target)});
+  const at::Tensor own = numbers.gather(1, targets.unsqueeze(1)).squeeze(1);
+  // Float64 for the sums over a vocabulary and over targets; the scores themselves are as the model makes them.
+  const at::Tensor losses = numbers.logsumexp(1).to(at::kDouble) - own.to(at::kDouble);
+  const double* values = losses.const_data_ptr<double>();
+  result.loss = std::accumulate(values, values + losses.numel(), 0.0);
+  result.targets = targets.numel();
+  result.right = numbers.argmax(1).eq(targets).sum().item<int64_t>();
+  return result;
+}
+
+}  // namespace
+
+std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const std::vector<std::string>& files,
+                                               uint64_t seed, const std::function<void()>& between_files) {
+  const bool encoded = std::all_of(files.begin(), files.end(), is_token_file);
+  if (encoded && source.reads_bytes())
+    throw Error(ExitCode::bad_input, message("--data: ", files.front(), " is a token file, but the model of ",
+                                             source.weights->path(), " reads bytes; give it text"));
+  std::vector<std::string> overrides{"data.paths=[]"};
+  if (source.reads_bytes()) {
+    overrides.push_back("data.validation_paths=" + list_text(files));
+    return open_dataset(source, overrides, seed);
+  }
+  overrides.push_back("data.weights=[]");
+  overrides.push_back("tokenizer.path=" + nlohmann::json(source.tokenizer_path).dump());
+  if (encoded) {
+    overrides.push_back("data.validation_paths=" + list_text(files));
+    return open_dataset(source, overrides, seed);
+  }
+  const TemporaryFolder folder;
+  encode_files(*source.tokenizer, files, folder.file("text"), between_files);
+  overrides.push_back("data.validation_paths=" + list_text({folder.file("text")}));
+  return open_dataset(source, overrides, seed);
+}
+
+// About a thousand tokens: enough rows for a product to be fast, and the scores of 15 % of them over a vocabulary of
+// 50,000 take 30 MiB per thread.
+int64_t evaluation_batch(int64_t sample_length) { return std::max<int64_t>(1, 1024 / sample_length); }
+
+std::vector<BatchResult> evaluate_batches(const LoadedModel& model, const Dataset& dataset, int64_t count,
+                                          int64_t first, int64_t stride, int threads,
+                                          const std::function<void(int64_t)>& progress) {
+  const int64_t size = evaluation_batch(dataset.sample_length()), batches = (count + size - 1) / size;
+  std::vector<BatchResult> results(static_cast<size_t>(first < batches ? (batches - first + stride - 1) / stride : 0));
+  std::atomic<size_t> next = 0;
+  std::mutex failing;
+  std::exception_ptr failure;
+  const std::thread::id caller = std::this_thread::get_id();
+  const auto work = [&] {
+    c10::NoGradGuard no_graph;
+    at::set_num_threads(1);
+    try {
+      for (size_t i = next++; i < results.size(); i = next++) {
+        const int64_t begin = (first + static_cast<int64_t>(i) * stride) * size;
+        std::vector<int64_t> numbers(static_cast<size_t>(std::min(size, count - begin)));
+        std::iota(numbers.begin(), numbers.end(), begin);
+        results[i] = evaluate_batch(model, dataset.batch(Split::held_out, numbers));
+        if (std::this_thread::get_id() == caller) progress(static_cast<int64_t>(std::min(next.load(), results.size())));
+      }
+    } catch (...) {
+      const std::lock_guard lock(failing);
+      failure = std::current_exception();
+      next = results.size();
+    }
+  };
+  {
+    std::vector<std::jthread> workers;
+    for (int i = 1; i < threads; ++i) workers.emplace_back(work);
+    work();
+  }
+  if (failure) std::rethrow_exception(failure);
+  return results;
+}
+
+}  // namespace interlock

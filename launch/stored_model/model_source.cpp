@@ -1,0 +1,126 @@
+#include "launch/stored_model/model_source.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+#include <vector>
+
+#include "launch/run/load_weights.h"
+#include "launch/run/run.h"
+#include "runtime/core/nearest_name.h"
+#include "runtime/storage/checkpoint.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Where a tokenizer of these weights may lie, the likeliest first.
+std::vector<std::string> tokenizer_places(const WeightsSet& weights, const RunSettings& settings) {
+  const fs::path folder = weights.folder();
+  std::vector<std::string> places{(folder / "tokenizer").string()};
+  if (is_checkpoint(folder.string())) places.push_back((folder / "../../tokenizer").string());  // of its run
+  const std::string named = settings.config.section("tokenizer").text("path", "");
+  if (!named.empty()) places.push_back(named);
+  return places;
+}
+
+std::string find_tokenizer(const WeightsSet& weights, const RunSettings& settings) {
+  const std::vector<std::string> places = tokenizer_places(weights, settings);
+  std::error_code absent;
+  const auto found =
+      std::find_if(places.begin(), places.end(), [&](const std::string& place) { return fs::exists(place, absent); });
+  if (found == places.end())
+    throw Error(ExitCode::bad_input,
+                message(weights.path(), ": the model reads tokens, but its tokenizer is not found; looked for ",
+                        join(places), ". Put a copy of its folder into the first of these"));
+  return *found;
+}
+
+void check_tokenizer(const TextModel& source) {
+  const int64_t tokens = source.tokenizer->vocabulary();
+  const auto& metadata = source.weights->metadata();
+  const auto trained_with = metadata.find(tokenizer_metadata);
+  const bool known = trained_with != metadata.end() && trained_with->second == source.tokenizer->fingerprint();
+  // A model may have more rows than its tokenizer has tokens; of another tokenizer nobody knows that.
+  if (known ? tokens > source.vocabulary : tokens != source.vocabulary)
+    throw Error(ExitCode::bad_input,
+                message(source.tokenizer_path, ": a tokenizer of another vocabulary than the model: it has ", tokens,
+                        " tokens, the model of ", source.weights->path(), " has ", source.vocabulary));
+  if (!known && trained_with != metadata.end())
+    throw Error(ExitCode::bad_input, message(source.tokenizer_path, ": not the tokenizer that ", source.weights->path(),
+                                             " was trained with: its tokens or merges differ (fingerprint ",
+                                             source.tokenizer->fingerprint().substr(0, 12), ", the weights say ",
+                                             trained_with->second.substr(0, 12), ")"));
+}
+
+// Names in the weights that no part of the model asks for.
+void check_unexpected(const TextModel& source, const std::set<std::string>& parameters) {
+  std::set<std::string> known = parameters;
+  for (const auto& [alias, name] : source.model->aliases()) known.insert(alias);
+  std::vector<std::string> unexpected;
+  for (const TensorEntry& tensor : source.weights->tensors())
+    if (!known.contains(tensor.name) && !tensor.name.starts_with("heads.")) unexpected.push_back(tensor.name);
+  if (unexpected.empty()) return;
+  throw Error(
+      ExitCode::bad_input,
+      message(source.weights->path(), ": tensors that the model of its config does not have: ", some_of(unexpected)));
+}
+
+}  // namespace
+
+RunSettings stored_settings(const WeightsSet& weights) {
+  const auto config = weights.metadata().find("interlock.config");
+  if (config == weights.metadata().end())
+    throw Error(ExitCode::bad_input, message(weights.path(),
+                                             ": does not say which model it belongs to (no interlock.config in its "
+                                             "metadata); weights written by `interlock train` do, and those of "
+                                             "`interlock import`"));
+  try {
+    return read_settings(Config::from_text(config->second));
+  } catch (const Error& error) {
+    throw Error(ExitCode::bad_input, message(weights.path(), ": the interlock.config in its metadata: ", error.what()));
+  }
+}
+
+TextModel open_text_model(const std::string& path, const std::string& command) {
+  const auto weights = WeightsSet::open(path);
+  TextModel source{.weights = weights,
+                   .settings = stored_settings(*weights),
+                   .tokenizer = nullptr,
+                   .tokenizer_path = "",
+                   .model = nullptr};
+  const RunSettings& settings = source.settings;
+  if (settings.dataset_name != "text" && settings.dataset_name != "tokens")
+    throw Error(ExitCode::config, message(command, " needs a model of text, these weights were trained on data \"",
+                                          settings.dataset_name, "\""));
+  const Section model = settings.config.section("model");
+  try {
+    const ModelSettings parts{.model = model, .seed = settings.seed, .precision = settings.precision};
+    source.model = Models::instance().create("model", settings.model_name, parts);
+    source.vocabulary = model.integer("vocabulary", 261, 2);
+    source.max_length = model.integer("max_length", 64, 1);
+  } catch (const Error& error) {
+    throw Error(ExitCode::bad_input,
+                message(weights->path(), ": the interlock.config in its metadata: ", error.what()));
+  }
+  if (settings.dataset_name == "text") return source;
+  source.tokenizer_path = find_tokenizer(*weights, settings);
+  source.tokenizer = Tokenizer::open(source.tokenizer_path);
+  check_tokenizer(source);
+  return source;
+}
+
+LoadedModel load_model(const TextModel& source) {
+  LoadedModel loaded{source.model->body(0, source.model->blocks()), source.model->readout()};
+  std::set<std::string> parameters;
+  for (torch::nn::Module* part :
+       {static_cast<torch::nn::Module*>(loaded.body.get()), static_cast<torch::nn::Module*>(loaded.readout.get())}) {
+    load_weights(*part, *source.weights, source.model->tie(), source.model->aliases());
+    for (const auto& named : part->named_parameters()) parameters.insert(named.key());
+  }
+  check_unexpected(source, parameters);
+  return loaded;
+}
+
+}  // namespace interlock

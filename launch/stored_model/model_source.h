@@ -1,0 +1,45 @@
+#pragma once
+// From a path that a user names (weights file, run folder, checkpoint, imported model) to a model that reads text: its
+// settings, its tokenizer, its weights.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "launch/run/assemble.h"
+#include "models/model.h"
+#include "runtime/data/tokenizer.h"
+#include "runtime/storage/weights_set.h"
+
+namespace interlock {
+
+// The settings that weights carry. What is wrong with them is wrong with the file: Error(bad_input) names it.
+RunSettings stored_settings(const WeightsSet& weights);
+
+struct TextModel {
+  std::shared_ptr<const WeightsSet> weights;
+  RunSettings settings;
+  std::shared_ptr<const Tokenizer> tokenizer;  // null: the model reads bytes
+  std::string tokenizer_path;
+  std::shared_ptr<const Model> model;
+  int64_t vocabulary = 0, max_length = 0;
+
+  bool reads_bytes() const { return tokenizer == nullptr; }
+};
+
+// Opens everything but the tensors. `command` stands in messages. The tokenizer is <folder>/tokenizer of the weights,
+// for a checkpoint that of its run, else tokenizer.path of the settings. Error(config) for a model of no text,
+// Error(bad_input) for what is missing, and for a tokenizer of another vocabulary than the model (with both numbers) or
+// other than the one the weights name.
+TextModel open_text_model(const std::string& path, const std::string& command);
+
+struct LoadedModel {
+  std::shared_ptr<Body> body;  // all blocks
+  std::shared_ptr<Head> readout;
+};
+
+// The whole model with its weights. Error(bad_input) names what is missing, has another shape, or belongs to no part of
+// the model; local heads (heads.*) are passed over.
+LoadedModel load_model(const TextModel& source);
+
+}  // namespace interlock

@@ -1,0 +1,104 @@
+#include "launch/stored_model/stored_run.h"
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <set>
+#include <sstream>
+
+#include "runtime/core/error.h"
+#include "runtime/storage/checkpoint.h"
+
+namespace interlock {
+namespace {
+
+using Values = std::map<std::string, std::string>;
+
+// Every value of a config under its path, also those of sections that no part of this program knows.
+void flatten(const toml::table& table, const std::string& path, Values& values) {
+  for (const auto& [key, node] : table) {
+    const std::string name = path.empty() ? std::string(key.str()) : path + "." + std::string(key.str());
+    const auto* array = node.as_array();
+    if (const auto* inner = node.as_table()) {
+      flatten(*inner, name, values);
+    } else if (array != nullptr && !array->empty() && array->is_homogeneous<toml::table>()) {
+      for (size_t i = 0; i < array->size(); ++i) flatten(*(*array)[i].as_table(), message(name, "[", i, "]"), values);
+    } else {
+      std::ostringstream text;
+      text << toml::toml_formatter(node);
+      values[name] = text.str();
+    }
+  }
+}
+
+std::string word(const toml::node_view<const toml::node>& node, const std::string& fallback) {
+  return node.value_or(fallback);
+}
+
+// A key that a change leaves out keeps the value it had before.
+std::string rule_at(const toml::table& config, int64_t step) {
+  const toml::table* learning = config["learning"].as_table();
+  if (learning == nullptr) return "";
+  std::string rule = word((*learning)["rule"], "");
+  std::optional<int64_t> horizon = (*learning)["horizon"].value<int64_t>();
+  if (const auto* changes = (*learning)["change"].as_array())
+    for (const toml::node& node : *changes) {
+      const toml::table* change = node.as_table();
+      if (change == nullptr || (*change)["at_step"].value_or(int64_t{0}) > step) continue;
+      rule = word((*change)["rule"], rule);
+      if (const auto other = (*change)["horizon"].value<int64_t>()) horizon = other;
+    }
+  const bool has_horizon = rule == "furthest" || rule == "sum" || rule == "chunked";
+  return has_horizon && horizon ? message(rule, ", horizon ", *horizon) : rule;
+}
+
+void read_config(const std::string& text, StoredRun& run) {
+  try {
+    const toml::table config = toml::parse(text);
+    flatten(config, "", run.config);
+    const int64_t last = config["run"]["steps"].value_or(int64_t{0});
+    run.rule = rule_at(config, std::max<int64_t>(1, run.step.value_or(last)));
+  } catch (const toml::parse_error& problem) {
+    run.config_problem = message("the stored config is no TOML: ", problem.description());
+  }
+}
+
+}  // namespace
+
+StoredRun read_stored_run(const WeightsSet& weights) {
+  StoredRun run;
+  if (is_checkpoint(weights.path())) {
+    const auto checkpoint = Checkpoint::open(weights.path());
+    run.step = checkpoint->manifest().step;
+    run.state = checkpoint->manifest().state;
+    for (const auto& file : checkpoint->files())
+      for (const TensorEntry& tensor : file->tensors()) {
+        if (weights.find(tensor.name) != nullptr) continue;
+        run.other_tensors.push_back(tensor);
+        run.other_bytes += tensor.end - tensor.begin;
+      }
+    std::sort(run.other_tensors.begin(), run.other_tensors.end(),
+              [](const TensorEntry& a, const TensorEntry& b) { return a.name < b.name; });
+  }
+  if (const auto config = weights.metadata().find("interlock.config"); config != weights.metadata().end())
+    read_config(config->second, run);
+  return run;
+}
+
+std::vector<ConfigDifference> compare_configs(const StoredRun& run, const StoredRun& other) {
+  const auto value_of = [](const Values& values, const std::string& key) {
+    const auto found = values.find(key);
+    return found == values.end() ? std::nullopt : std::optional(found->second);
+  };
+  std::set<std::string> keys;
+  for (const StoredRun* side : {&run, &other})
+    for (const auto& [key, value] : side->config) keys.insert(key);
+  std::vector<ConfigDifference> differences;
+  for (const std::string& key : keys) {
+    const auto here = value_of(run.config, key), there = value_of(other.config, key);
+    if (here != there) differences.push_back({key, here, there});
+  }
+  return differences;
+}
+
+}  // namespace interlock

@@ -1,0 +1,149 @@
+// Plain fork and exec, and a walk over /proc.
+#include "launch/supervisor/child_tree.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <thread>
+
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+[[noreturn]] void become(std::vector<char*>& arguments, int errors, pid_t parent) {
+  setpgid(0, 0);
+  prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != parent) _exit(70);  // it died before the line above
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  const int nothing = open("/dev/null", O_RDONLY);
+  dup2(nothing, STDIN_FILENO);
+  dup2(errors, STDERR_FILENO);
+  execv(arguments[0], arguments.data());
+  const char* text = std::strerror(errno);
+  for (const char* part :
+       {"interlock: error: cannot start ", static_cast<const char*>(arguments[0]), ": ", text, "\n"}) {
+    [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, part, std::strlen(part));
+  }
+  _exit(70);
+}
+
+// "pid (name) state parent ...": the name may hold spaces and parentheses, so its end is the last one.
+pid_t parent_of(const std::filesystem::path& process) {
+  std::ifstream file(process / "stat");
+  std::string line;
+  std::getline(file, line);
+  const size_t name_end = line.rfind(')');
+  if (name_end == std::string::npos || name_end + 4 >= line.size()) return -1;
+  return line[name_end + 2] == 'Z' ? -1 : static_cast<pid_t>(std::atol(line.c_str() + name_end + 4));
+}
+
+std::filesystem::path folder_of(pid_t pid) { return std::filesystem::path("/proc") / std::to_string(pid); }
+
+bool has_handler(pid_t pid, int number) {
+  std::ifstream file(folder_of(pid) / "status");
+  const std::string field = "SigCgt:";
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(field)) return std::strtoull(line.c_str() + field.size(), nullptr, 16) >> (number - 1) & 1;
+  }
+  return false;
+}
+
+std::vector<pid_t> descendants_of(pid_t root) {
+  std::multimap<pid_t, pid_t> children;
+  std::error_code gone;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", gone)) {
+    const pid_t pid = static_cast<pid_t>(std::atol(entry.path().filename().c_str()));
+    if (pid > 0) children.emplace(parent_of(entry.path()), pid);
+  }
+  std::vector<pid_t> found{root};
+  for (size_t i = 0; i < found.size(); ++i) {
+    const auto [begin, end] = children.equal_range(found[i]);
+    for (auto child = begin; child != end; ++child) found.push_back(child->second);
+  }
+  found.erase(found.begin());
+  return found;
+}
+
+}  // namespace
+
+ChildTree::ChildTree(const std::vector<std::string>& command) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) throw Error(ExitCode::gave_up, message("no pipe: ", std::strerror(errno)));
+  prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper_);
+  prctl(PR_SET_CHILD_SUBREAPER, 1L);
+  std::vector<std::string> words = command;
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  const pid_t parent = getpid();
+  child_ = fork();
+  if (child_ == 0) become(arguments, ends[1], parent);
+  close(ends[1]);
+  error_output_ = ends[0];
+  fcntl(error_output_, F_SETFL, O_NONBLOCK);
+  if (child_ < 0) {
+    close(error_output_);
+    throw Error(ExitCode::gave_up, message("cannot start ", command[0], ": ", std::strerror(errno)));
+  }
+  setpgid(child_, child_);  // here too, so that a signal that comes at once finds the group
+}
+
+ChildTree::~ChildTree() {
+  // A process may fork while its siblings are being killed, so once more until nobody is left.
+  for (int round = 0; round < 100; ++round) {
+    kill_all();
+    while (waitpid(-1, nullptr, WNOHANG) > 0) {
+    }
+    if (descendants_of(getpid()).empty()) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  while (waitpid(-1, nullptr, WNOHANG) > 0) {
+  }
+  close(error_output_);
+  prctl(PR_SET_CHILD_SUBREAPER, static_cast<long>(was_subreaper_));
+}
+
+void ChildTree::signal(int number) const {
+  if (!ended_) kill(-child_, number);
+}
+
+void ChildTree::kill_all() {
+  signal(SIGKILL);
+  for (const pid_t pid : descendants_of(getpid())) kill(pid, SIGKILL);
+}
+
+int ChildTree::watching(int number) const {
+  std::error_code gone;
+  const auto own = std::filesystem::read_symlink(folder_of(child_) / "exe", gone);
+  int count = 0;
+  for (const pid_t pid : descendants_of(getpid())) {
+    // A copy of the child that has not yet become a rank still has the child's handlers.
+    const auto program = std::filesystem::read_symlink(folder_of(pid) / "exe", gone);
+    if (!gone && program != own && has_handler(pid, number)) ++count;
+  }
+  return count;
+}
+
+bool ChildTree::has_ended() {
+  int status = 0;
+  for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+    if (pid != child_) continue;
+    ended_ = true;
+    status_ = status;
+  }
+  return ended_;
+}
+
+}  // namespace interlock

@@ -1,0 +1,79 @@
+// How many cores there are, where mpirun is, and what it is told.
+#include "launch/supervisor/mpirun_command.h"
+
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+void pass(std::vector<std::string>& command, const std::string& variable, const std::string& value) {
+  command.insert(command.end(), {"-x", variable + "=" + value});
+}
+
+}  // namespace
+
+// Open MPI counts cores, not hardware threads, as places for processes.
+int physical_cores() {
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  sched_getaffinity(0, sizeof allowed, &allowed);
+  std::set<std::string> different;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &allowed)) continue;
+    std::ifstream file(message("/sys/devices/system/cpu/cpu", cpu, "/topology/thread_siblings_list"));
+    std::string siblings = message("cpu ", cpu);
+    std::getline(file, siblings);
+    different.insert(siblings);
+  }
+  return static_cast<int>(different.size());
+}
+
+std::string find_program(const std::string& name) {
+  const char* path = std::getenv("PATH");
+  std::istringstream folders(path ? path : "/usr/local/bin:/usr/bin:/bin");
+  for (std::string folder; std::getline(folders, folder, ':');) {
+    const std::string file = (folder.empty() ? "." : folder) + "/" + name;
+    struct stat status {};
+    if (stat(file.c_str(), &status) == 0 && S_ISREG(status.st_mode) && access(file.c_str(), X_OK) == 0) return file;
+  }
+  return "";
+}
+
+std::vector<std::string> mpirun_command(const SupervisorRequest& request) {
+  const std::string mpirun = find_program("mpirun");
+  if (mpirun.empty()) {
+    throw Error(ExitCode::config,
+                message("no mpirun on PATH to start ", request.processes,
+                        " ranks: install Open MPI (Debian: apt install openmpi-bin), start under srun, "
+                        "or set parallel.transport=\"loopback\" for ranks as threads of one process"));
+  }
+  std::vector<std::string> command{mpirun, "-np", std::to_string(request.processes), "--bind-to", "none"};
+  if (geteuid() == 0) command.push_back("--allow-run-as-root");
+  if (request.processes > physical_cores()) command.push_back("--oversubscribe");
+  const std::string threads = std::to_string(request.threads_per_rank);
+  pass(command, "OMP_NUM_THREADS", threads);
+  pass(command, "MKL_NUM_THREADS", threads);
+  pass(command, "INTERLOCK_SUPERVISED", "1");
+  if (isatty(STDERR_FILENO)) {
+    pass(command, "INTERLOCK_TERMINAL", "1");
+    winsize size{};
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+      pass(command, "COLUMNS", std::to_string(size.ws_col));
+    }
+  }
+  command.push_back(request.executable);
+  command.insert(command.end(), request.arguments.begin(), request.arguments.end());
+  return command;
+}
+
+}  // namespace interlock

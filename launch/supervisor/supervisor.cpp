@@ -1,0 +1,232 @@
+// Watches one mpirun: its stderr, our signals, and the deadlines by which a run that has failed must be over.
+#include "launch/supervisor/supervisor.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+
+#include "launch/supervisor/child_tree.h"
+#include "launch/supervisor/launcher_output.h"
+#include "launch/supervisor/mpirun_command.h"
+#include "launch/supervisor/signal_source.h"
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+// mpirun itself needs 1 to 2 s to end its ranks; after this it is not trusted any more.
+constexpr auto patience = std::chrono::seconds(5);
+// How often we look whether all ranks are ready to be asked.
+constexpr auto look_again = std::chrono::milliseconds(50);
+
+void write_error(std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = write(STDERR_FILENO, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return;  // nobody reads; the exit code still tells
+    text.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
+// The operator of a machine knows best how long it waits; the config comes second.
+std::chrono::seconds stop_time(const SupervisorRequest& request) {
+  const char* name = "INTERLOCK_STOP_SECONDS";
+  const char* text = std::getenv(name);
+  if (!text || !*text) return std::chrono::seconds(request.stop_seconds);
+  int seconds = 0;
+  const auto [end, problem] = std::from_chars(text, text + std::strlen(text), seconds);
+  if (problem != std::errc() || *end || seconds < 1)
+    throw Error(ExitCode::config, message(name, "=", text, " in the environment is no number of seconds from 1 up"));
+  return std::chrono::seconds(seconds);
+}
+
+class Supervision {
+ public:
+  explicit Supervision(const SupervisorRequest& request)
+      : ranks_(request.processes), stop_time_(stop_time(request)), tree_(mpirun_command(request)) {}
+  int run();
+
+ private:
+  void wait_for_news();
+  void take_signals();
+  void take_stop_request(int number);
+  void pass_on_stop_request();
+  void keep_deadlines();
+  void end_at_once();
+  void take_output();
+  void drain();
+  int exit_code() const;
+  void say_why(int code);
+
+  const int ranks_;
+  const std::chrono::seconds stop_time_;
+  SignalSource signals_{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD};  // before the child: its end must not be missed
+  ChildTree tree_;
+  LauncherOutput output_{write_error};
+  bool output_open_ = true;
+  int ended_by_ = 0;             // the signal that ended us at once
+  int stop_asked_by_ = 0;        // the signal that asked for a stop
+  bool stop_passed_on_ = false;  // the ranks know of it
+  bool asked_again_ = false, overdue_ = false;
+  std::optional<Clock::time_point> stop_deadline_, deadline_;
+};
+
+int Supervision::run() {
+  while (!tree_.has_ended()) {
+    wait_for_news();
+    take_signals();
+    take_output();
+    pass_on_stop_request();
+    keep_deadlines();
+  }
+  tree_.kill_all();  // ranks that mpirun left behind
+  drain();
+  output_.finish();
+  const int code = exit_code();
+  say_why(code);
+  return code;
+}
+
+void Supervision::wait_for_news() {
+  pollfd watched[] = {{signals_.descriptor(), POLLIN, 0}, {output_open_ ? tree_.error_output() : -1, POLLIN, 0}};
+  std::optional<Clock::time_point> next = deadline_;
+  const auto earlier = [&](Clock::time_point time) { next = next ? std::min(*next, time) : time; };
+  if (stop_deadline_) earlier(*stop_deadline_);
+  if (stop_asked_by_ != 0 && !stop_passed_on_) earlier(Clock::now() + look_again);
+  int timeout = -1;
+  if (next) {
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*next - Clock::now()).count();
+    timeout = static_cast<int>(std::max<int64_t>(left, 0)) + 1;
+  }
+  poll(watched, 2, timeout);
+}
+
+void Supervision::take_signals() {
+  for (int number; (number = signals_.next()) != 0;) {
+    if (number == SIGCHLD) continue;
+    if (ended_by_ != 0) {
+      end_at_once();  // asked twice
+    } else if (number == SIGTERM || number == SIGUSR1) {
+      take_stop_request(number);
+    } else {
+      ended_by_ = number;
+      tree_.signal(SIGTERM);  // mpirun ends its ranks, kindly for a second
+      deadline_ = Clock::now() + patience;
+    }
+  }
+}
+
+void Supervision::take_stop_request(int number) {
+  if (stop_asked_by_ == 0) {
+    stop_asked_by_ = number;
+    stop_deadline_ = Clock::now() + stop_time_;
+    output_.insert(message("interlock: stopping: asked by ", signal_name(number),
+                           "; the ranks finish a step, write a checkpoint and end (at most ", stop_time_.count(),
+                           " s)\n"));
+  } else if (!asked_again_) {
+    asked_again_ = true;
+    output_.insert(message("interlock: ", signal_name(number),
+                           " again: the ranks are stopping already; SIGINT (Ctrl-C) ends them at once\n"));
+  }
+}
+
+// A rank that does not watch yet would die of it, and so would mpirun before it has started them.
+void Supervision::pass_on_stop_request() {
+  if (stop_asked_by_ == 0 || stop_passed_on_ || tree_.watching(SIGUSR1) < ranks_) return;
+  tree_.signal(SIGUSR1);  // mpirun forwards it and waits for as long as it takes
+  stop_passed_on_ = true;
+}
+
+void Supervision::keep_deadlines() {
+  const auto now = Clock::now();
+  if (output_.failed() && !deadline_) deadline_ = now + patience;
+  if (stop_deadline_ && now >= *stop_deadline_) {
+    overdue_ = ended_by_ == 0;
+    stop_deadline_.reset();
+    end_at_once();
+  }
+  if (deadline_ && now >= *deadline_) end_at_once();
+}
+
+void Supervision::end_at_once() {
+  tree_.kill_all();
+  deadline_ = Clock::now() + patience;  // then once more
+}
+
+void Supervision::take_output() {
+  char part[1 << 16];
+  while (output_open_) {
+    const ssize_t count = read(tree_.error_output(), part, sizeof part);
+    if (count > 0) {
+      output_.feed({part, static_cast<size_t>(count)});
+    } else if (count == 0) {
+      output_open_ = false;
+    } else if (errno != EINTR) {
+      return;
+    }
+  }
+}
+
+// Everybody who could write is dead or about to be; a second is plenty.
+void Supervision::drain() {
+  const auto end = Clock::now() + std::chrono::seconds(1);
+  while (output_open_ && Clock::now() < end) {
+    pollfd watched{tree_.error_output(), POLLIN, 0};
+    poll(&watched, 1, 50);
+    take_output();
+  }
+}
+
+int Supervision::exit_code() const {
+  if (ended_by_ != 0) return 128 + ended_by_;
+  if (overdue_) return static_cast<int>(ExitCode::gave_up);
+  const int status = tree_.status();
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(ExitCode::gave_up);
+  if (output_.killed_by_signal()) return static_cast<int>(ExitCode::gave_up);
+  for (const ExitCode ours : {ExitCode::done, ExitCode::usage, ExitCode::config, ExitCode::bad_input, ExitCode::gave_up,
+                              ExitCode::cannot_write, ExitCode::stopped}) {
+    if (code == static_cast<int>(ours)) return code;
+  }
+  return static_cast<int>(ExitCode::gave_up);
+}
+
+void Supervision::say_why(int code) {
+  const bool rank_said_why = output_.rank_said_why();
+  // A banner would only tell of our own signal, or of the exit code of a stop.
+  std::string text = rank_said_why ? output_.reason() + "\n" : "";
+  if (ended_by_ != 0) {
+    text += message("interlock: stopped by ", signal_name(ended_by_), "; no rank is left running\n");
+  } else if (overdue_) {
+    text += message(
+        "interlock: error: the ranks were not done ", stop_time_.count(), " s after ", signal_name(stop_asked_by_),
+        " asked them to stop, so they were ended; the last whole checkpoint is what --resume goes on from\n");
+  } else if (code == static_cast<int>(ExitCode::stopped) && !rank_said_why) {
+    text += message("interlock: stopped on request",
+                    stop_asked_by_ != 0 ? message(" (", signal_name(stop_asked_by_), ")") : "",
+                    "; --resume goes on from the last checkpoint\n");
+  } else if (!rank_said_why && !output_.reason().empty()) {
+    text += output_.reason() + "\n";
+  } else if (!rank_said_why && code != 0) {
+    text += output_.remarks();
+    text += message("interlock: error: mpirun ended with ",
+                    WIFEXITED(tree_.status()) ? message("exit code ", WEXITSTATUS(tree_.status()))
+                                              : message("signal ", WTERMSIG(tree_.status())),
+                    " and no rank said why; `interlock doctor` checks whether ranks can be started here\n");
+  }
+  if (!text.empty()) output_.insert(text);
+}
+
+}  // namespace
+
+int supervise(const SupervisorRequest& request) { return Supervision(request).run(); }
+
+}  // namespace interlock

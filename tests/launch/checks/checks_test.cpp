@@ -1,0 +1,113 @@
+// What doctor finds out, where the truth is known.
+#include "launch/checks/checks.h"
+
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using Status = Check::Status;
+
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(const std::string& text) {
+    char name[] = "/tmp/interlock-checks-XXXXXX";
+    close(mkstemp(name));
+    path = name;
+    std::ofstream(path) << text;
+  }
+  ~TemporaryFile() { std::filesystem::remove(path); }
+  std::string path;
+};
+
+TEST(Checks, AChildThatHangsIsEndedWithItsOwnChildren) {
+  const ChildEnd end = run_in_child(
+      [] {
+        [[maybe_unused]] const ssize_t written = write(STDOUT_FILENO, "begun", 5);
+        fork();
+        for (;;) pause();
+      },
+      seconds(1));
+  EXPECT_FALSE(end.in_time);
+  EXPECT_EQ(end.output, "begun");
+  EXPECT_EQ(end.code, 128 + SIGKILL);
+}
+
+TEST(Checks, AChildsEndIsSeen) {
+  const ChildEnd code = run_in_child([] { _exit(7); }, seconds(10));
+  EXPECT_TRUE(code.in_time);
+  EXPECT_EQ(code.code, 7);
+  const ChildEnd signal = run_in_child([] { abort(); }, seconds(10));
+  EXPECT_TRUE(signal.in_time);
+  EXPECT_EQ(signal.code, 128 + SIGABRT);
+  const ChildEnd thrown = run_in_child([] { throw Error(ExitCode::config, "why"); }, seconds(10));
+  EXPECT_THAT(thrown.output, HasSubstr("failed: why"));
+}
+
+TEST(Checks, MpiAndMpirunAreFound) {
+  const Check mpi = check_mpi();
+  EXPECT_EQ(mpi.status, Status::ok) << mpi.found;
+  EXPECT_THAT(mpi.found, HasSubstr("MPI_THREAD_"));
+  const Check mpirun = check_mpirun();
+  EXPECT_EQ(mpirun.status, Status::ok) << mpirun.found;
+  EXPECT_THAT(mpirun.found, HasSubstr("starts processes"));
+}
+
+TEST(Checks, WithoutMpirunTheAdviceNamesThePackage) {
+  const std::string path = std::getenv("PATH");
+  setenv("PATH", "/nowhere", 1);
+  const Check check = check_mpirun();
+  setenv("PATH", path.c_str(), 1);
+  EXPECT_EQ(check.status, Status::fail);
+  EXPECT_THAT(check.advice, HasSubstr("openmpi-bin"));
+}
+
+TEST(Checks, AFolderThatCannotBeWrittenFails) {
+  EXPECT_EQ(check_disk("disk", "/no/such/folder").status, Status::fail);
+  EXPECT_EQ(check_disk("disk", "/proc").status, Status::fail);
+  EXPECT_NE(check_disk("disk", "/tmp").found.find("free in /tmp"), std::string::npos);
+}
+
+TEST(Checks, HostNamesAreResolved) {
+  const Check here = check_host("127.0.0.1");
+  EXPECT_EQ(here.status, Status::ok);
+  EXPECT_EQ(here.found, "127.0.0.1");
+  const Check nowhere = check_host("no host has blanks");  // refused without asking a name server
+  EXPECT_EQ(nowhere.status, Status::fail);
+  EXPECT_THAT(nowhere.found, HasSubstr("failed"));
+}
+
+TEST(Checks, AHostfileGivesItsNames) {
+  const TemporaryFile file("# two nodes\nnode1 slots=4\n\n  127.0.0.1   # here\n");
+  EXPECT_THAT(hosts_in(file.path), ElementsAre("node1", "127.0.0.1"));
+  const TemporaryFile one("127.0.0.1 slots=2\n");
+  const auto checks = check_hostfile(one.path);
+  ASSERT_EQ(checks.size(), 1u);
+  EXPECT_EQ(checks[0].status, Status::ok);
+  const TemporaryFile empty("# nothing\n");
+  EXPECT_EQ(check_hostfile(empty.path).at(0).status, Status::fail);
+  try {
+    hosts_in("/no/such/file");
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::bad_input);
+  }
+}
+
+TEST(Checks, TheExampleHostfileOfTheTemplatesIsRead) {
+  EXPECT_THAT(hosts_in(INTERLOCK_SOURCE "/launch/cluster/hostfile.example"), ElementsAre("node1", "node2"));
+}
+
+}  // namespace
+}  // namespace interlock

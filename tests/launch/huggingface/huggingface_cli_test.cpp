@@ -1,0 +1,281 @@
+// `export` and `import`: what a person gets, round trips, and what is refused.
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/launch/commands/token_project.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::IsSupersetOf;
+using testing::Key;
+using testing::Not;
+
+class HuggingFace : public TokenProject {
+ protected:
+  void train_model(const Words& overrides = {}) const {
+    if (overrides.empty()) {
+      train_once();
+    } else {
+      expect_done(train(overrides));
+    }
+  }
+  void export_model(const std::string& from = "run", const std::string& to = "hf") const {
+    expect_done(interlock({"export", from, "--to", to}));
+  }
+  json inspect(const std::string& what) const {
+    const CommandResult result = interlock({"inspect", what, "--json"});
+    expect_done(result);
+    return last_object(result);
+  }
+  // Exports, and changes config.json.
+  void change_config(const std::function<void(json&)>& change) const {
+    json config = json::parse(read("hf/config.json"));
+    change(config);
+    write("hf/config.json", config.dump());
+  }
+  CommandResult import_model(const Words& options = {}) const {
+    Words words{"import", "hf", "--to", "in"};
+    words.insert(words.end(), options.begin(), options.end());
+    return interlock(words);
+  }
+};
+
+TEST_F(HuggingFace, AnExportHoldsWhatTransformersRead) {
+  train_model();
+  export_model();
+  const auto all = files("hf");
+  for (const char* name : {"hf/config.json", "hf/model.safetensors", "hf/tokenizer.json", "hf/vocab.json",
+                           "hf/merges.txt", "hf/tokenizer_config.json", "hf/special_tokens_map.json"})
+    EXPECT_THAT(all, Contains(Key(name)));
+  EXPECT_EQ(all.size(), 7U);
+  const json config = json::parse(all.at("hf/config.json"));
+  const json expected = {{"architectures", {"RobertaForMaskedLM"}},
+                         {"model_type", "roberta"},
+                         {"vocab_size", 280},
+                         {"hidden_size", 16},
+                         {"num_hidden_layers", 4},
+                         {"num_attention_heads", 2},
+                         {"intermediate_size", 32},
+                         {"hidden_act", "gelu"},
+                         {"max_position_embeddings", 34},
+                         {"type_vocab_size", 1},
+                         {"layer_norm_eps", 1e-5},
+                         {"tie_word_embeddings", false},
+                         {"torch_dtype", "float32"},
+                         {"dtype", "float32"},
+                         {"pad_token_id", 1},
+                         {"bos_token_id", 0},
+                         {"eos_token_id", 2}};
+  for (const auto& [key, value] : expected.items()) EXPECT_EQ(config[key], value) << key;
+  const StoredFile weights = read_stored(path("hf/model.safetensors"));
+  EXPECT_EQ(weights.metadata.at("format"), "pt");
+  EXPECT_EQ(weights.tensors.size(), 5U + 4U * 16U + 7U);
+  EXPECT_EQ(weights.tensors.at("lm_head.decoder.bias").bytes, weights.tensors.at("lm_head.bias").bytes);
+  EXPECT_EQ(weights.tensors.at("roberta.embeddings.position_embeddings.weight").entry.shape,
+            (std::vector<int64_t>{34, 16}));
+}
+
+TEST_F(HuggingFace, ThereAndBackNothingChanges) {
+  for (const std::string tied : {"false", "true"}) {
+    train_model({"model.tie_embeddings=" + tied, "run.folder=run-" + tied});
+    export_model("run-" + tied, "hf-" + tied);
+    expect_done(interlock({"import", "hf-" + tied, "--to", "in-" + tied}));
+    EXPECT_EQ(inspect("in-" + tied)["digest"], inspect("run-" + tied)["digest"]) << tied;
+    export_model("in-" + tied, "again-" + tied);
+    for (const auto& [name, content] : files("hf-" + tied))
+      EXPECT_TRUE(read("again" + name.substr(2)) == content) << name;
+    const StoredFile weights = read_stored(path("hf-" + tied + "/model.safetensors"));
+    EXPECT_EQ(weights.tensors.contains("lm_head.decoder.weight"), tied == "false");
+    const Words text{"alpha <mask> gamma", "--json"};
+    EXPECT_EQ(last_object(interlock({"fill", "run-" + tied, text[0], text[1]})),
+              last_object(interlock({"fill", "in-" + tied, text[0], text[1]})));
+  }
+}
+
+TEST_F(HuggingFace, OnlyTheModelItselfIsExported) {
+  train_model({"learning.rule=local", "learning.head=block"});
+  const CommandResult result = interlock({"export", "run", "--to", "hf"});
+  expect_done(result);
+  EXPECT_THAT(result.output, HasSubstr("Left out"));
+  EXPECT_THAT(result.output, HasSubstr("local heads"));
+  for (const auto& [name, tensor] : read_stored(path("hf/model.safetensors")).tensors)
+    EXPECT_FALSE(name.starts_with("heads.")) << name;
+}
+
+TEST_F(HuggingFace, ACheckpointExportsAsItsRunDoes) {
+  train_model();
+  export_model();
+  export_model("run/checkpoints/step-00000002", "hf2");
+  EXPECT_EQ(files("hf").size(), files("hf2").size());
+  for (const auto& [name, content] : files("hf")) EXPECT_TRUE(read("hf2" + name.substr(2)) == content) << name;
+}
+
+TEST_F(HuggingFace, FoldersThatAreThereAreKept) {
+  train_model();
+  export_model();
+  const auto before = files("hf");
+  expect_failure(interlock({"export", "run", "--to", "hf"}), 73, {"hf", "exists already", "--overwrite"});
+  expect_done(interlock({"export", "run", "--to", "hf/", "--overwrite"}));
+  EXPECT_EQ(files("hf"), before);
+  write("hf/notes.txt", "mine");
+  expect_failure(interlock({"export", "run", "--to", "hf", "--overwrite"}), 73, {"notes.txt"});
+  expect_failure(interlock({"export", "run", "--to", "config.toml"}), 73, {"config.toml", "not a folder"});
+  expect_failure(interlock({"import", "hf", "--to", "run", "--overwrite"}), 73, {"run", "would remove"});
+  EXPECT_EQ(read("hf/notes.txt"), "mine");
+  for (const auto& entry : std::filesystem::directory_iterator(path()))
+    EXPECT_THAT(entry.path().filename().string(), Not(HasSubstr(".tmp")));
+}
+
+TEST_F(HuggingFace, ShardsAreOneModel) {
+  train_model();
+  export_model();
+  StoredFile whole = read_stored(path("hf/model.safetensors"));
+  StoredFile parts[2];
+  json map = json::object();
+  size_t number = 0;
+  for (const auto& [name, tensor] : whole.tensors) {
+    const size_t part = number++ % 2;
+    parts[part].tensors[name] = tensor;
+    map[name] = "model-0000" + std::to_string(part + 1) + "-of-00002.safetensors";
+  }
+  std::filesystem::remove(path("hf/model.safetensors"));
+  for (size_t part = 0; part < 2; ++part)
+    write_stored(path("hf/model-0000" + std::to_string(part + 1) + "-of-00002.safetensors"), parts[part]);
+  const auto write_index = [&] {
+    write("hf/model.safetensors.index.json", json{{"metadata", {{"total_size", 1}}}, {"weight_map", map}}.dump());
+  };
+  write_index();
+  expect_done(import_model());
+  EXPECT_EQ(inspect("in")["digest"], inspect("run")["digest"]);
+
+  const std::string moved = map["lm_head.bias"];
+  map["lm_head.bias"] = moved == "model-00001-of-00002.safetensors" ? "model-00002-of-00002.safetensors"
+                                                                    : "model-00001-of-00002.safetensors";
+  write_index();
+  expect_failure(interlock({"import", "hf", "--to", "in2"}), 65, {"lm_head.bias", "is not in"});
+  map["lm_head.bias"] = "../run/weights.safetensors";
+  write_index();
+  expect_failure(interlock({"import", "hf", "--to", "in2"}), 65, {"../run/weights.safetensors", "without folders"});
+  write("hf/model.safetensors.index.json", R"({"weight_map": []})");
+  expect_failure(interlock({"import", "hf", "--to", "in2"}), 65, {"weight_map"});
+}
+
+TEST_F(HuggingFace, ConfigsOfOthersAreRefusedByName) {
+  train_model();
+  export_model();
+  const std::string good = read("hf/config.json");
+  const auto refused = [&](const std::function<void(json&)>& change, const Words& words) {
+    write("hf/config.json", good);
+    change_config(change);
+    expect_failure(import_model(), 65, words);
+    EXPECT_FALSE(std::filesystem::exists(path("in")));
+  };
+  refused([](json& c) { c["model_type"] = "bert"; }, {"config.json", "unknown architecture", "bert", "roberta"});
+  refused([](json& c) { c["architectures"] = {"RobertaForSequenceClassification"}; },
+          {"unknown architecture", "RobertaForSequenceClassification", "RobertaForMaskedLM"});
+  refused([](json& c) { c["hidden_act"] = "gelu_new"; }, {"hidden_act", "gelu_new", "\"gelu\""});
+  refused([](json& c) { c["type_vocab_size"] = 2; }, {"type_vocab_size", "2", "1"});
+  refused([](json& c) { c["position_embedding_type"] = "relative_key"; }, {"position_embedding_type", "absolute"});
+  refused([](json& c) { c["layer_norm_eps"] = 1e-12; }, {"layer_norm_eps", "1e-12", "1e-05"});
+  refused([](json& c) { c["pad_token_id"] = 0; }, {"pad_token_id"});
+  refused([](json& c) { c.erase("hidden_size"); }, {"has no \"hidden_size\""});
+  refused([](json& c) { c["num_hidden_layers"] = "four"; }, {"num_hidden_layers", "four"});
+  refused([](json& c) { c["num_attention_heads"] = 3; }, {"hidden_size", "num_attention_heads"});
+  refused([](json& c) { c["num_hidden_layers"] = 5; }, {"missing", "roberta.encoder.layer.4."});
+  refused([](json& c) { c["num_hidden_layers"] = 3; }, {"does not have", "roberta.encoder.layer.3."});
+  refused([](json& c) { c["intermediate_size"] = 64; }, {"intermediate.dense.weight", "[32, 16]", "[64, 16]"});
+  refused([](json& c) { c["vocab_size"] = 281; }, {"word_embeddings.weight", "[280, 16]", "[281, 16]"});
+  write("hf/config.json", good.substr(0, 40));
+  expect_failure(import_model(), 65, {"config.json"});
+}
+
+TEST_F(HuggingFace, WeightsThatDoNotFitAreRefusedByName) {
+  train_model();
+  export_model();
+  const std::string file = path("hf/model.safetensors"), good = read("hf/model.safetensors");
+  const auto refused = [&](const std::function<void(StoredFile&)>& change, const Words& words) {
+    change_stored(file, change);
+    expect_failure(import_model(), 65, words);
+    write("hf/model.safetensors", good);
+  };
+  refused([](StoredFile& f) { f.tensors.erase("lm_head.dense.weight"); }, {"missing", "lm_head.dense.weight"});
+  refused([](StoredFile& f) { f.tensors["classifier.weight"] = f.tensors["lm_head.bias"]; },
+          {"does not have", "classifier.weight"});
+  refused([](StoredFile& f) { f.tensors["lm_head.bias"].entry.dtype = "I32"; }, {"lm_head.bias", "I32", "F32"});
+  // What old files hold besides.
+  change_stored(file, [](StoredFile& f) {
+    f.tensors["roberta.embeddings.position_ids"] = {{"", "I64", {1, 1}, 0, 0}, std::string(8, '\0')};
+    f.tensors["roberta.pooler.dense.bias"] = f.tensors["lm_head.dense.bias"];
+  });
+  const CommandResult result = import_model();
+  expect_done(result);
+  EXPECT_THAT(result.output, HasSubstr("position_ids"));
+  EXPECT_EQ(inspect("in")["digest"], inspect("run")["digest"]);
+}
+
+TEST_F(HuggingFace, TrainingStartsFromWhatWasImported) {
+  for (const std::string tied : {"false", "true"}) {
+    train_model({"model.tie_embeddings=" + tied, "run.folder=run-" + tied});
+    export_model("run-" + tied, "hf-" + tied);
+    expect_done(interlock({"import", "hf-" + tied, "--to", "in-" + tied}));
+    train_model({"model.tie_embeddings=" + tied, "run.folder=next-" + tied, "run.weights=in-" + tied, "run.steps=0"});
+    EXPECT_EQ(inspect("next-" + tied)["digest"], inspect("run-" + tied)["digest"]);
+  }
+}
+
+TEST_F(HuggingFace, ATiedDecoderMustEqualTheTable) {
+  train_model({"model.tie_embeddings=true"});
+  export_model();
+  const std::string file = path("hf/model.safetensors");
+  change_stored(file, [](StoredFile& f) {
+    f.tensors["lm_head.decoder.weight"] = f.tensors["roberta.embeddings.word_embeddings.weight"];
+  });
+  expect_done(import_model());
+  EXPECT_EQ(inspect("in")["digest"], inspect("run")["digest"]);
+  change_stored(file, [](StoredFile& f) { f.tensors["lm_head.decoder.weight"].bytes[0] ^= 1; });
+  expect_failure(import_model({"--overwrite"}), 65, {"lm_head.decoder.weight", "word_embeddings", "tie"});
+}
+
+TEST_F(HuggingFace, PicklesAndOtherFoldersAreRefusedWithAReason) {
+  train_model();
+  export_model();
+  std::filesystem::rename(path("hf/model.safetensors"), path("hf/pytorch_model.bin"));
+  expect_failure(import_model(), 65, {"pytorch_model.bin", "pickle", "save_pretrained"});
+  std::filesystem::remove(path("hf/pytorch_model.bin"));
+  expect_failure(import_model(), 65, {"hf", "holds no model.safetensors"});
+  std::filesystem::remove(path("hf/config.json"));
+  expect_failure(import_model(), 65, {"hf", "holds no config.json"});
+  expect_failure(interlock({"import", "nowhere", "--to", "in"}), 65, {"nowhere"});
+  expect_failure(interlock({"export", "nowhere", "--to", "out"}), 65, {"nowhere"});
+  write("mlp.toml",
+        "[model]\nname = \"mlp\"\nlayers = 4\n[data]\nname = \"spirals\"\n[learning]\nrule = \"local\"\n"
+        "[parallel]\ntransport = \"loopback\"\n[run]\nsteps = 1\nfolder = \"mlp\"\n");
+  expect_done(interlock({"train", "mlp.toml"}));
+  expect_failure(interlock({"export", "mlp", "--to", "out"}), 64, {"export", "spirals"});
+}
+
+TEST_F(HuggingFace, ATokenizerOfAnotherVocabularyIsRefused) {
+  train_model();
+  export_model();
+  expect_done(interlock({"tokenize", "train", "--input", "corpus", "--vocabulary", "290", "--output", "other"}));
+  std::filesystem::copy(path("other/tokenizer.json"), path("hf/tokenizer.json"),
+                        std::filesystem::copy_options::overwrite_existing);
+  expect_failure(import_model(), 65, {"another vocabulary", "290", "280"});
+  // One without special tokens, as GPT-2's: fewer tokens, and other ids.
+  std::filesystem::remove(path("hf/tokenizer.json"));
+  json words = json::object();
+  const json known = json::parse(read("tokenizer/vocab.json"));
+  for (const auto& [word, id] : known.items())
+    if (id >= 4 && id < 260) words[word] = id.get<int>() - 4;
+  write("hf/vocab.json", words.dump());
+  write("hf/merges.txt", "#version: 0.2\n");
+  expect_failure(import_model(), 65, {"no tokenizer of a RoBERTa", "<mask>"});
+}
+
+}  // namespace
+}  // namespace interlock

@@ -1,0 +1,225 @@
+// Our commands against transformers' RobertaForMaskedLM: log-probabilities of masked places through `import` and
+// `fill`, the masked loss of padded samples through `evaluate`. Always on numbers that tests/golden/huggingface/make.py
+// stored; and where a Python with transformers is found (INTERLOCK_PYTHON, else python3), on random models of several
+// sizes, and the other way round on what `export` writes.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "tests/launch/commands/token_project.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+
+// Scores of float32 models with weights of 0.1 and inner products of up to 256 of them: transformers and we sum in
+// other orders, which is worth some 1e-6 of scores below 10. The bound is the one that users are promised.
+constexpr double bound = 1e-4;
+
+// The formula of the script: FNV-1a of the name, a Weyl step per element, murmur3's finalizer.
+float formula(const std::string& name, uint32_t i) {
+  uint32_t hash = 2166136261u;
+  for (const unsigned char byte : name) hash = (hash ^ byte) * 16777619u;
+  uint32_t x = hash + i * 0x9E3779B9u;
+  x = (x ^ (x >> 16)) * 0x85EBCA6Bu;
+  x = (x ^ (x >> 13)) * 0xC2B2AE35u;
+  x ^= x >> 16;
+  return static_cast<float>(((x >> 8) * 0x1p-24 - 0.5) * 0.5);
+}
+
+StoredTensor by_formula(const std::string& name, const std::vector<int64_t>& shape) {
+  int64_t count = 1;
+  for (const int64_t size : shape) count *= size;
+  const std::string source = name == "lm_head.decoder.bias" ? "lm_head.bias" : name;
+  const float offset = shape.size() == 1 && name.ends_with("weight") ? 1.0F : 0.0F;
+  std::string bytes;
+  for (int64_t i = 0; i < count; ++i) {
+    const float value = offset + formula(source, static_cast<uint32_t>(i));
+    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+  }
+  return {{name, "F32", shape, 0, 0}, bytes};
+}
+
+class Parity : public SmallProject {
+ protected:
+  // Every place but <s> and </s> is masked, and no sample holds two documents.
+  void compare(const std::string& model, const json& expected) const {
+    expect_done(interlock({"import", model, "--to", "in"}));
+    size_t masks = 0;
+    for (const json& fill : expected["fills"]) {
+      const CommandResult result =
+          interlock({"fill", "in", fill["text"].get<std::string>(), "--top", "1000000", "--json"});
+      expect_done(result);
+      const json ours = last_object(result)["predictions"], &theirs = fill["log_probabilities"];
+      ASSERT_EQ(ours.size(), theirs.size()) << fill["text"];
+      for (size_t mask = 0; mask < ours.size(); ++mask, ++masks) {
+        ASSERT_EQ(ours[mask].size(), theirs[mask].size());
+        for (const json& guess : ours[mask])
+          ASSERT_NEAR(std::log(guess["probability"].get<double>()),
+                      theirs[mask][guess["id"].get<size_t>()].get<double>(), bound)
+              << fill["text"] << " id " << guess["id"];
+      }
+    }
+    EXPECT_EQ(masks, 7U);
+    change_stored(path("in/weights.safetensors"), [](StoredFile& file) {
+      file.metadata["interlock.config"] +=
+          "packing = \"doc_sentences\"\n[objective]\nmask_rate = 1.0\nmask_share = 1.0\nrandom_share = 0.0\n";
+    });
+    Words words{"evaluate", "in", "--json", "--data"};
+    size_t number = 0;
+    for (const json& document : expected["documents"]) {
+      const std::string file = "document" + std::to_string(++number) + ".txt";
+      write(file, document.get<std::string>());
+      words.push_back(file);
+    }
+    const CommandResult result = interlock(words);
+    expect_done(result);
+    const json ours = last_object(result);
+    EXPECT_NEAR(ours["loss"].get<double>(), expected["loss"].get<double>(), bound);
+    EXPECT_NEAR(ours["accuracy"].get<double>(), expected["accuracy"].get<double>(), 1e-8);  // stored with nine digits
+    EXPECT_EQ(ours["targets"], expected["targets"]);
+    EXPECT_EQ(ours["tokens"], expected["tokens"]);
+  }
+};
+
+TEST_F(Parity, GoldenNumbers) {
+  const std::filesystem::path golden = INTERLOCK_GOLDEN "/huggingface";
+  std::filesystem::create_directory(path("hf"));
+  for (const char* name : {"config.json", "tokenizer.json"})
+    std::filesystem::copy(golden / name, path(std::string("hf/") + name));
+  json expected, config;
+  std::ifstream(golden / "expected.json") >> expected;
+  std::ifstream(golden / "config.json") >> config;
+  ASSERT_FALSE(config["tie_word_embeddings"].get<bool>());
+  // Names and shapes written down here once more, from the published layout.
+  const int64_t width = config["hidden_size"], wide = config["intermediate_size"], words = config["vocab_size"];
+  StoredFile file{{}, {}};
+  const auto add = [&](const std::string& name, const std::vector<int64_t>& shape) {
+    file.tensors[name] = by_formula(name, shape);
+  };
+  const auto linear = [&](const std::string& name, int64_t in, int64_t out) {
+    add(name + ".weight", {out, in});
+    add(name + ".bias", {out});
+  };
+  const auto norm = [&](const std::string& name) {
+    add(name + ".weight", {width});
+    add(name + ".bias", {width});
+  };
+  const std::string embeddings = "roberta.embeddings.";
+  add(embeddings + "word_embeddings.weight", {words, width});
+  add(embeddings + "position_embeddings.weight", {config["max_position_embeddings"], width});
+  add(embeddings + "token_type_embeddings.weight", {1, width});
+  norm(embeddings + "LayerNorm");
+  for (int layer = 0; layer < config["num_hidden_layers"]; ++layer) {
+    const std::string block = "roberta.encoder.layer." + std::to_string(layer) + ".";
+    for (const char* part : {"query", "key", "value"}) linear(block + "attention.self." + part, width, width);
+    linear(block + "attention.output.dense", width, width);
+    norm(block + "attention.output.LayerNorm");
+    linear(block + "intermediate.dense", width, wide);
+    linear(block + "output.dense", wide, width);
+    norm(block + "output.LayerNorm");
+  }
+  linear("lm_head.dense", width, width);
+  norm("lm_head.layer_norm");
+  linear("lm_head.decoder", width, words);
+  add("lm_head.bias", {words});
+  write_stored(path("hf/model.safetensors"), file);
+  compare("hf", expected);
+}
+
+// A Python that imports torch takes its time on a busy machine.
+CommandOptions patient() {
+  CommandOptions options;
+  options.seconds = 120;
+  return options;
+}
+
+// "" when there is none that can import transformers.
+const std::string& python_with_transformers() {
+  static const std::string found = [] {
+    const char* given = std::getenv("INTERLOCK_PYTHON");
+    const std::string python = given == nullptr ? "python3" : given;
+    const CommandResult result = run_command({python, "-c", "import torch, transformers, tokenizers"}, patient());
+    return result.code == 0 ? python : std::string();
+  }();
+  return found;
+}
+
+class LiveParity : public Parity, public testing::WithParamInterface<int> {
+ protected:
+  void SetUp() override {
+    if (python_with_transformers().empty())
+      GTEST_SKIP() << "no Python with torch, transformers and tokenizers (INTERLOCK_PYTHON names one)";
+  }
+};
+
+// Even: tied.
+TEST_P(LiveParity, RandomModels) {
+  const std::string script = INTERLOCK_GOLDEN "/huggingface/make.py", seed = std::to_string(GetParam());
+  const CommandResult made =
+      run_command({python_with_transformers(), script, "random", path("hf").string(), seed, seed}, patient());
+  ASSERT_EQ(made.code, 0) << made.all;
+  compare("hf", json::parse(read("hf/expected.json")));
+  // And back: bit for bit, and open in transformers without a word about weights.
+  expect_done(interlock({"import", "hf", "--to", "again"}));
+  expect_done(interlock({"export", "again", "--to", "out"}));
+  const StoredFile theirs = read_stored(path("hf/model.safetensors")),
+                   ours = read_stored(path("out/model.safetensors"));
+  ASSERT_EQ(theirs.tensors.size(), ours.tensors.size());
+  for (const auto& [name, tensor] : theirs.tensors) {
+    ASSERT_TRUE(ours.tensors.contains(name)) << name;
+    EXPECT_TRUE(ours.tensors.at(name).bytes == tensor.bytes) << name;
+    EXPECT_EQ(ours.tensors.at(name).entry.shape, tensor.entry.shape) << name;
+  }
+  const CommandResult opened = run_command({python_with_transformers(), INTERLOCK_GOLDEN "/huggingface/open.py",
+                                            path("out").string(), path("hf/expected.json").string()},
+                                           patient());
+  EXPECT_EQ(opened.code, 0) << opened.all;
+}
+
+class OwnModel : public TokenProject, public testing::WithParamInterface<bool> {
+ protected:
+  void SetUp() override {
+    if (python_with_transformers().empty())
+      GTEST_SKIP() << "no Python with torch, transformers and tokenizers (INTERLOCK_PYTHON names one)";
+    TokenProject::SetUp();
+  }
+};
+
+// Tokenizer and weights both ours: transformers find the same ids, or these log-probabilities would not come out.
+TEST_P(OwnModel, OpensThere) {
+  expect_done(train({GetParam() ? "model.tie_embeddings=true" : "model.tie_embeddings=false", "run.steps=20",
+                     "optimizer.learning_rate=0.01"}));
+  expect_done(interlock({"export", "run", "--to", "hf"}));
+  json expected = {{"fills", json::array()}};
+  for (const std::string text :
+       {"alpha <mask> gamma", "beta<mask>, caf\u00e9 \U0001f600 <mask>", "zeta's 12  eta\n<mask>"}) {
+    const CommandResult result = interlock({"fill", "run", text, "--top", "1000", "--json"});
+    expect_done(result);
+    json scores = json::array();
+    const json predictions = last_object(result)["predictions"];
+    for (const json& guesses : predictions) {
+      scores.push_back(json::array());
+      for (size_t i = 0; i < guesses.size(); ++i) scores.back().push_back(0.0);
+      for (const json& guess : guesses)
+        scores.back()[guess["id"].get<size_t>()] = std::log(guess["probability"].get<double>());
+    }
+    expected["fills"].push_back({{"text", text}, {"log_probabilities", scores}});
+  }
+  write("expected.json", expected.dump());
+  const CommandResult opened = run_command({python_with_transformers(), INTERLOCK_GOLDEN "/huggingface/open.py",
+                                            path("hf").string(), path("expected.json").string()},
+                                           patient());
+  EXPECT_EQ(opened.code, 0) << opened.all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Tied, OwnModel, testing::Bool());
+INSTANTIATE_TEST_SUITE_P(Sizes, LiveParity, testing::Values(0, 1, 2));
+
+}  // namespace
+}  // namespace interlock

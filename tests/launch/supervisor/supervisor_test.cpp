@@ -1,0 +1,142 @@
+// The supervisor as a process, over real mpirun: exit codes, the reason printed once and last, and nothing left
+// running.
+#include "launch/supervisor/supervisor.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/launch/supervisor/supervised_launch.h"
+
+namespace interlock::test {
+namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(Supervisor, ARunThatEndsWellPassesThroughUntouched) {
+  Launch run(2, {"environment"});
+  EXPECT_EQ(run.end(), 0) << run.errors;
+  EXPECT_EQ(run.output, "INTERLOCK_SUPERVISED=1\nINTERLOCK_TERMINAL=\nOMP_NUM_THREADS=3\nMKL_NUM_THREADS=3\n");
+  EXPECT_EQ(run.errors, "a line on stderr\nand half a line");
+}
+
+TEST(Supervisor, RanksLearnOfATerminal) {
+  Launch run(1, {"environment"}, {}, true);
+  EXPECT_EQ(run.end(), 0) << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("INTERLOCK_TERMINAL=1\n"));
+}
+
+TEST(Supervisor, TheCodeOfTheFailingRankComesBack) {
+  for (const int code : {2, 65, 73}) {
+    Launch run(4, {"exit", "2", std::to_string(code)});
+    EXPECT_EQ(run.end(), code) << run.errors;
+    EXPECT_THAT(run.errors, EndsWith("interlock: error: rank 2 ended with exit code " + std::to_string(code) +
+                                     " and no word why\n"));
+    EXPECT_EQ(occurrences(run.errors, "rank 2"), 1u) << run.errors;
+    EXPECT_TRUE(all_gone(run.tag));
+  }
+}
+
+TEST(Supervisor, AnyOtherCodeIsGaveUp) {
+  Launch run(2, {"exit", "1", "1"});
+  EXPECT_EQ(run.end(), 70) << run.errors;
+  EXPECT_THAT(run.errors, EndsWith("rank 1 ended with exit code 1 and no word why\n"));
+}
+
+TEST(Supervisor, AKilledRankIsNamedWithItsSignal) {
+  for (const auto& [number, name] : {std::pair{SIGKILL, "SIGKILL"}, {SIGSEGV, "SIGSEGV"}, {SIGABRT, "SIGABRT"}}) {
+    Launch run(4, {"signal", "2", std::to_string(number)});
+    EXPECT_EQ(run.end(), 70) << run.errors;
+    const size_t last_line = run.errors.rfind('\n', run.errors.size() - 2);
+    const std::string reason = run.errors.substr(last_line == std::string::npos ? 0 : last_line + 1);
+    EXPECT_THAT(reason, HasSubstr("interlock: error: rank 2"));
+    EXPECT_THAT(reason, HasSubstr("signal " + std::to_string(number) + " (" + name + ")"));
+    EXPECT_THAT(run.errors, Not(HasSubstr("-----"))) << "mpirun's banners are kept back";
+    EXPECT_TRUE(all_gone(run.tag));
+  }
+}
+
+TEST(Supervisor, ARanksReasonIsPrintedOnceAndLast) {
+  Launch run(4, {"error", "2", "73"});
+  EXPECT_EQ(run.end(), 73) << run.errors;
+  EXPECT_THAT(run.errors, EndsWith("interlock: error: rank 2: the disk is full\n  31 bytes were written\n"));
+  EXPECT_THAT(run.errors, testing::StartsWith("ordinary line\n"));
+  EXPECT_EQ(occurrences(run.errors, "the disk is full"), 1u) << run.errors;
+  EXPECT_TRUE(all_gone(run.tag));
+}
+
+TEST(Supervisor, OfManyReasonsOneIsPrinted) {
+  Launch run(4, {"all fail"});
+  EXPECT_EQ(run.end(), 64) << run.errors;
+  EXPECT_EQ(occurrences(run.errors, "unknown key"), 1u) << run.errors;
+  EXPECT_THAT(run.errors, EndsWith(": unknown key\n  did you mean x?\n"));
+}
+
+TEST(Supervisor, AStatusLineIsForwardedBeforeItEndsAndAnErrorBehindItIsFound) {
+  Launch run(2, {"status"});
+  EXPECT_TRUE(run.read_until([&] { return run.errors == "\rstep 7 of 9"; })) << run.errors;
+  EXPECT_EQ(run.end(), 65) << run.errors;
+  EXPECT_EQ(run.errors, "\rstep 7 of 9\ninterlock: error: rank 1: no more data\n");
+}
+
+TEST(Supervisor, ARankThatSaysWhyButDoesNotEndIsEnded) {
+  Launch run(3, {"stuck", "1"});
+  EXPECT_EQ(run.end(), 70) << run.errors;
+  EXPECT_THAT(run.errors, EndsWith("interlock: error: rank 1: the disk is full\n  31 bytes were written\n"));
+  EXPECT_TRUE(all_gone(run.tag));
+}
+
+TEST(Supervisor, SignalsEndEverythingAtOnce) {
+  for (const auto& [number, name] : {std::pair{SIGINT, "SIGINT"}, {SIGHUP, "SIGHUP"}}) {
+    Launch run(4, {"hang", "9"});
+    ASSERT_TRUE(wait_for_ranks(run, 4));
+    kill(run.pid, number);
+    EXPECT_EQ(run.end(), 128 + number) << run.errors;
+    EXPECT_THAT(run.errors, EndsWith(std::string("interlock: stopped by ") + name + "; no rank is left running\n"));
+    EXPECT_TRUE(processes_with(run.tag).empty()) << "left behind by " << name;
+  }
+}
+
+TEST(Supervisor, StubbornRanksEndToo) {
+  Launch run(4, {"stubborn", "9"});
+  ASSERT_TRUE(wait_for_ranks(run, 4));
+  kill(run.pid, SIGINT);
+  EXPECT_EQ(run.end(), 130) << run.errors;
+  EXPECT_TRUE(processes_with(run.tag).empty());
+}
+
+TEST(Supervisor, AStoppedMpirunDoesNotKeepUsFromEnding) {
+  Launch run(2, {"hang", "9"});
+  ASSERT_TRUE(wait_for_ranks(run, 2));
+  kill(run.mpirun(), SIGSTOP);
+  kill(run.pid, SIGINT);
+  EXPECT_EQ(run.end(), 130) << run.errors;
+  EXPECT_TRUE(processes_with(run.tag).empty());
+}
+
+TEST(Supervisor, NoRankOutlivesASupervisorThatIsKilled) {
+  Launch run(4, {"hang", "9"});
+  ASSERT_TRUE(wait_for_ranks(run, 4));
+  kill(run.pid, SIGKILL);
+  run.end();
+  EXPECT_TRUE(all_gone(run.tag));
+}
+
+TEST(Supervisor, NoRankOutlivesAnMpirunThatIsKilled) {
+  Launch run(4, {"stubborn", "9"});
+  ASSERT_TRUE(wait_for_ranks(run, 4));
+  kill(run.mpirun(), SIGKILL);
+  EXPECT_EQ(run.end(), 70) << run.errors;
+  EXPECT_THAT(run.errors, HasSubstr("mpirun ended with signal 9 and no rank said why"));
+  EXPECT_TRUE(processes_with(run.tag).empty());
+}
+
+TEST(Supervisor, WithoutMpirunTheAdviceIsToInstallIt) {
+  Launch run(2, {"environment"}, {{"PATH", "/nowhere"}});
+  EXPECT_EQ(run.end(), 64);
+  EXPECT_THAT(run.errors, HasSubstr("no mpirun on PATH"));
+  EXPECT_THAT(run.errors, HasSubstr("apt install openmpi-bin"));
+}
+
+}  // namespace
+}  // namespace interlock::test
