@@ -36,8 +36,10 @@ std::string hexadecimal(uint64_t number) {
 Checkpointer::Checkpointer(Engine& engine, ReadoutCopies& copies, CheckpointSettings settings)
     : engine_(engine), copies_(copies), settings_(std::move(settings)), nonce_(hexadecimal(engine.run_number())) {}
 
-// A run that ends by an error may leave while a file is written: the thread ends first, its checkpoint has no name.
+// A run that ends by an error may leave while a file is written: the thread ends first, its checkpoint has no name. It
+// is not waited for longer than one tensor takes: the other ranks wait for this one's word that the run has failed.
 Checkpointer::~Checkpointer() {
+  ending_ = true;
   if (writing_.valid()) writing_.wait();
   if (publishing_.valid()) publishing_.wait();
 }
@@ -61,7 +63,7 @@ std::vector<CheckpointPart> Checkpointer::copy_everything() {
     CheckpointPart state{
         numbered("optimizer", stage->index()), copy_optimizer_state(*stage, engine_.same_stages_group()), {}};
     if (!writes()) continue;
-    parts.push_back({numbered("weights", stage->index()), copy_weights(*stage), {}});
+    parts.push_back({numbered("weights", stage->index()), copy_weights(*stage, settings_.aliases), {}});
     parts.push_back(std::move(state));
   }
   if (!writes()) return parts;
@@ -82,9 +84,9 @@ void Checkpointer::begin(int64_t step, int64_t samples) {
   auto parts = std::make_shared<std::vector<CheckpointPart>>(copy_everything());
   if (writes()) {
     staging_ = staging_folder(settings_.run_folder, step, nonce_);
-    writing_ = std::async(std::launch::async, [staging = staging_, parts]() -> Written {
+    writing_ = std::async(std::launch::async, [staging = staging_, parts, ending = &ending_]() -> Written {
       try {
-        return {"", write_checkpoint_files(staging, *parts)};
+        return {"", write_checkpoint_files(staging, *parts, ending)};
       } catch (const std::exception& problem) {
         return {problem.what(), {}};
       }
@@ -154,22 +156,29 @@ void Checkpointer::collect(bool wait) {
   }
   publishing_ = std::async(std::launch::async,
                            [this, folder = settings_.run_folder, staging = staging_, manifest = manifest_,
-                            keep = settings_.keep]() -> std::string {
+                            keep = settings_.keep]() -> Published {
                              try {
                                publish_checkpoint(folder, staging, manifest);
-                               retain_checkpoints(folder, keep, nonce_);
-                               return "";
                              } catch (const std::exception& failure) {
                                discard_staging(staging);
-                               return failure.what();
+                               return {failure.what(), ""};
+                             }
+                             try {
+                               retain_checkpoints(folder, keep, nonce_, manifest.step);
+                               return {};
+                             } catch (const std::exception& failure) {
+                               return {"", failure.what()};
                              }
                            });
 }
 
 void Checkpointer::conclude(bool wait) {
   if (!publishing_.valid() || (!wait && !is_ready(publishing_))) return;
-  const std::string problem = publishing_.get();
-  if (!problem.empty()) return fail(problem);
+  const Published published = publishing_.get();
+  if (!published.problem.empty()) return fail(published.problem);
+  if (!published.retained.empty())
+    log_warning(message("the checkpoint of step ", manifest_.step,
+                        " is written, but older ones could not be removed: ", published.retained));
   published_ = manifest_.step;
   failures_ = 0;
 }

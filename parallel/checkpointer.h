@@ -8,6 +8,7 @@
 // "shared_readout.current.<name>" and "shared_readout.next.<name>". Any cut, placement or number of replicas can read
 // them.
 
+#include <atomic>
 #include <functional>
 #include <future>
 #include <map>
@@ -26,8 +27,9 @@ struct CheckpointSettings {
   std::string run_folder;  // empty: nothing is ever written
   int64_t every = 0;       // steps; 0: only when asked
   int64_t keep = 3;
-  std::string config;                        // resolved
-  std::map<std::string, std::string> state;  // of the manifest, the same in every checkpoint
+  std::string config;                                        // resolved
+  std::map<std::string, std::string> state;                  // of the manifest, the same in every checkpoint
+  std::vector<std::pair<std::string, std::string>> aliases;  // Model::aliases: a checkpoint has what a weights file has
 };
 
 class Checkpointer {
@@ -53,6 +55,10 @@ class Checkpointer {
     std::string problem;
     std::vector<CheckpointFile> files;
   };
+  struct Published {
+    std::string problem;   // why the checkpoint does not stand; "": it does
+    std::string retained;  // why others could not be removed
+  };
   struct Incoming {
     MessageHeader header;
     Buffer payload;
@@ -71,11 +77,12 @@ class Checkpointer {
   ReadoutCopies& copies_;
   CheckpointSettings settings_;
   std::string nonce_, staging_;
-  CheckpointManifest manifest_;          // of the one under way
-  std::future<Written> writing_;         // here
-  std::optional<Written> own_;           // rank 0: its own part
-  std::map<int, Incoming> incoming_;     // rank 0: the others'
-  std::future<std::string> publishing_;  // rank 0: "" or the problem
+  CheckpointManifest manifest_;        // of the one under way
+  std::future<Written> writing_;       // here
+  std::optional<Written> own_;         // rank 0: its own part
+  std::map<int, Incoming> incoming_;   // rank 0: the others'
+  std::future<Published> publishing_;  // rank 0
+  std::atomic<bool> ending_{false};    // an error ends the run: what is being written is given up
   std::unique_ptr<Handle> sending_;
   std::optional<int64_t> published_;
   int failures_ = 0;

@@ -41,7 +41,9 @@ StepReport Engine::train(const Plan& plan, const StepOptions& options) {
   for (auto& stage : parts_.stages) stage->follow(plan.flows.stages[stage->index()]);
   if (++steps_ == 2) measured_.clear();
   Step step(plan, options);
+  const double begin = TraceRecorder::now();
   step.targets = static_cast<double>(parts_.loader->training_targets(options.step));
+  step.loading = TraceRecorder::now() - begin;
   for (const Action& action : plan.ranks[parts_.topology.pipeline_rank()]) perform(step, action);
   assert(step.inputs.empty() && step.outputs.empty() && step.incoming.empty() && step.outgoing.empty());
 
@@ -51,6 +53,7 @@ StepReport Engine::train(const Plan& plan, const StepOptions& options) {
   const double now = TraceRecorder::now();
   report.seconds = now - last_end_;
   report.waited = step.waited;
+  report.loading = step.loading;
   report.norm_squared_of_model = step.norm_squared_of_model;
   last_end_ = now;
   return report;
@@ -127,9 +130,11 @@ void Engine::perform(Step& step, const Action& action) {
 std::shared_ptr<const Batch> Engine::batch(Step& step, int microbatch) {
   auto found = step.batches.find(microbatch);
   if (found == step.batches.end()) {
+    const double begin = TraceRecorder::now();
     const Batch made = step.evaluation
                            ? parts_.loader->held_out(step.evaluation->limit, step.evaluation->indices[microbatch])
                            : parts_.loader->training(step.options.step, parts_.topology.replica(), microbatch);
+    step.loading += TraceRecorder::now() - begin;
     const int uses = static_cast<int>(parts_.stages.size());
     found = step.batches.emplace(microbatch, std::pair(std::make_shared<const Batch>(made), uses)).first;
   }

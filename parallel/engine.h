@@ -44,6 +44,7 @@ struct StepReport {
   std::vector<StageReport> stages;    // of this rank
   double seconds = 0;                 // from the end of this rank's step before
   double waited = 0;                  // of these, for messages, barriers and reductions
+  double loading = 0;                 // of these, to make batches and count their targets
   double norm_squared_of_model = -1;  // when the norm was taken over the model
 };
 

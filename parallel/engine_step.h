@@ -20,6 +20,7 @@ struct Engine::Step {
   const EvaluationShare* evaluation = nullptr;
   double targets = 0;  // predicted in the whole step, over replicas
   double waited = 0;
+  double loading = 0;
   double norm_squared_of_model = -1;
   // By (stage, microbatch): inputs that arrived, outputs to send, gradients that came for a stage or go out of it.
   std::map<std::pair<int, int>, Arrival> inputs;

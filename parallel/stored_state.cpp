@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "parallel/weights.h"
@@ -63,12 +64,21 @@ CheckpointPart::Tensor stored_copy(const std::string& name, const at::Tensor& te
   return {std::move(entry), copy, bytes};
 }
 
-std::vector<CheckpointPart::Tensor> copy_weights(Stage& stage) {
+std::vector<CheckpointPart::Tensor> copy_weights(Stage& stage,
+                                                 const std::vector<std::pair<std::string, std::string>>& aliases) {
   std::vector<CheckpointPart::Tensor> tensors;
   for (Trainable* part : stage.all_parts()) {
     if (part == stage.tied_head()) continue;  // the first stage's is the same
     for (const Parameter& parameter : part->parameters())
       tensors.push_back(stored_copy(parameter.name, parameter.value));
+  }
+  for (const auto& [alias, name] : aliases) {
+    const auto found =
+        std::find_if(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.entry.name == name; });
+    if (found == tensors.end()) continue;
+    CheckpointPart::Tensor same = *found;  // the same copy in memory
+    same.entry.name = alias;
+    tensors.push_back(std::move(same));
   }
   return tensors;
 }

@@ -2,6 +2,7 @@
 // The tensors of a stage as a checkpoint holds them, both ways.
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "parallel/readout_copies.h"
@@ -14,9 +15,11 @@ namespace interlock {
 // A copy of `tensor` with the bytes of a file entry of this name.
 CheckpointPart::Tensor stored_copy(const std::string& name, const at::Tensor& tensor);
 
-// The weights of a stage, and its optimizers' state. Where the state is shared out over `replicas`, all of them call
+// The weights of a stage, those with a second name under both (`aliases`: Model::aliases), and its optimizers' state.
+// Where the state is shared out over `replicas`, all of them call
 // this and the first gets the whole; elsewhere the list is empty.
-std::vector<CheckpointPart::Tensor> copy_weights(Stage& stage);
+std::vector<CheckpointPart::Tensor> copy_weights(Stage& stage,
+                                                 const std::vector<std::pair<std::string, std::string>>& aliases);
 std::vector<CheckpointPart::Tensor> copy_optimizer_state(Stage& stage, Group& replicas);
 
 // Fills what this replica keeps of the state; returns the parameters of which the checkpoint has none. Error(bad_input)

@@ -27,6 +27,7 @@ std::string serialize(const RankSummary& summary, const TraceRecorder& trace) {
                      {"seconds", summary.seconds},
                      {"waited", summary.waited},
                      {"peak_rss_mib", summary.peak_rss_mib},
+                     {"loader_seconds", summary.loader_seconds},
                      {"checkpoint_seconds", summary.checkpoint_seconds},
                      {"forward", summary.counters.forward},
                      {"backward", summary.counters.backward},
@@ -47,6 +48,7 @@ RankSummary deserialize(const std::string& bytes) {
   summary.seconds = head["seconds"];
   summary.waited = head["waited"];
   summary.peak_rss_mib = head["peak_rss_mib"];
+  summary.loader_seconds = head["loader_seconds"];
   summary.checkpoint_seconds = head["checkpoint_seconds"];
   summary.counters = {head["forward"], head["backward"], head["messages"], head["bytes"]};
   for (const auto& [stage, row] : head["costs"].items()) {

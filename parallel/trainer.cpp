@@ -13,6 +13,7 @@
 #include "parallel/summary.h"
 #include "parallel/weights.h"
 #include "runtime/core/log.h"
+#include "runtime/storage/weights_set.h"
 
 namespace interlock {
 namespace {
@@ -56,6 +57,7 @@ Trainer::Trainer(Engine& engine, std::shared_ptr<const Loader> loader, TrainerSe
     log_warning(message(settings_.resume->folder(), " holds no optimizer state ", fresh.front(),
                         fresh.size() > 1 ? message(" nor ", fresh.size() - 1, " others") : std::string(),
                         ": what was not trained before begins anew"));
+  settings_.resume.reset();
 }
 
 const Plan& Trainer::plan_at(int64_t step) const {
@@ -99,6 +101,7 @@ void Trainer::after_step(int64_t step, const StepReport& report) {
   summary_.steps = step;
   seconds_ += report.seconds;
   waited_ += report.waited;
+  loading_ += report.loading;
   tokens_ += static_cast<double>(loader_->samples_per_step(step) * loader_->dataset().sample_length());
   reports_.add(report);
   copies_.after_step(step);
@@ -117,7 +120,7 @@ void Trainer::after_step(int64_t step, const StepReport& report) {
     publish(reports_.complete(), std::nullopt);
   }
   const bool last = step == settings_.steps && settings_.checkpoint.every > 0;
-  const bool asked = summary_.ending != Ending::completed || last;
+  const bool asked = summary_.ending != Ending::completed || step == settings_.until || last;
   if (!settings_.checkpoint.run_folder.empty() && (asked || checkpointer_.due_after(step))) {
     check_finite();
     checkpointer_.begin(step, loader_->first_sample(step + 1));
@@ -143,10 +146,10 @@ void Trainer::conclude(Ending ending) {
   engine_.drain();
   stop_.drain();
   checkpointer_.finish();  // first: one that does not fit gives its space back
-  const bool saved = last >= summary_.first_step && evaluates_after(last);
-  if (!saved && ending != Ending::stopped) save();  // who asks a run to stop wants it to end
-  if (leader && ending != Ending::completed && !settings_.checkpoint.run_folder.empty() &&
-      checkpointer_.published() != last)
+  // Who asks a run to stop wants it to end. Else an evaluation has written the weights, unless the disk was full then.
+  if (ending != Ending::stopped && !weights_stand(last)) save(last);
+  const bool asked = ending != Ending::completed || last == settings_.until;
+  if (leader && asked && !settings_.checkpoint.run_folder.empty() && checkpointer_.published() != last)
     throw Error(ExitCode::cannot_write,
                 message("the run stopped after step ", last, ", but its checkpoint could not be written"));
   summary_.ranks = gather_summaries();
@@ -197,17 +200,27 @@ double Trainer::evaluate(int64_t step) {
   return count > 0 ? sum / static_cast<double>(count) : 0.0;
 }
 
-void Trainer::save() {
+void Trainer::save(int64_t step) {
   // The path is the same on all ranks; rank 0 writes.
   if (outlets_.weights_path.empty() || engine_.topology().replica() != 0) return;
   check_finite();
-  write_weights(engine_, outlets_.weights_path, settings_.aliases, settings_.metadata);
+  auto metadata = settings_.metadata;
+  metadata[step_metadata] = std::to_string(step);
+  write_weights(engine_, outlets_.weights_path, settings_.aliases, metadata);
+  weights_step_ = step;
+}
+
+// Rank 0 knows, and tells the others: all of them write, or none.
+bool Trainer::weights_stand(int64_t step) {
+  std::byte stand{weights_step_ == step};
+  world_.broadcast({&stand, 1}, 0);
+  return stand != std::byte{0};
 }
 
 // Weights of an evaluation that cannot be written are told of: only at the end of a run are they its result.
 void Trainer::save_now_and_then(int64_t step) {
   try {
-    save();
+    save(step);
   } catch (const Error& error) {
     if (error.code() != ExitCode::cannot_write || step == settings_.steps) throw;
     log_warning(message("the weights of step ", step, " could not be written: ", error.what(), "; training goes on"));
@@ -216,13 +229,12 @@ void Trainer::save_now_and_then(int64_t step) {
 
 void Trainer::check_finite() {
   for (auto& stage : engine_.stages())
-    for (Trainable* part : {&stage->body(), stage->head()})
-      if (part != nullptr)
-        for (const Parameter& parameter : part->parameters())
-          if (!at::isfinite(at::sum(parameter.value)).item().toBool())
-            throw Error(ExitCode::gave_up, message(parameter.name, " of stage ", stage->index(),
-                                                   " is not finite after the last update; "
-                                                   "weights of an earlier evaluation, if there was one, are kept"));
+    for (Trainable* part : stage->all_parts())
+      for (const Parameter& parameter : part->parameters())
+        if (!at::isfinite(at::sum(parameter.value)).item().toBool())
+          throw Error(ExitCode::gave_up, message(parameter.name, " of stage ", stage->index(),
+                                                 " is not finite after the last update; "
+                                                 "weights of an earlier evaluation, if there was one, are kept"));
 }
 
 std::vector<RankSummary> Trainer::gather_summaries() {
@@ -231,6 +243,7 @@ std::vector<RankSummary> Trainer::gather_summaries() {
   mine.host = host_name();
   mine.seconds = seconds_;
   mine.waited = waited_;
+  mine.loader_seconds = loading_;
   mine.peak_rss_mib = peak_rss_mib();
   mine.checkpoint_seconds = checkpointer_.seconds();
   mine.counters = engine_.counters();

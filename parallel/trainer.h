@@ -34,9 +34,11 @@ struct TrainerSettings {
   int64_t refresh_every = 10;    // steps between copies of the readout
   std::optional<int64_t> until;  // stop after this step, with a checkpoint
   CheckpointSettings checkpoint;
-  std::shared_ptr<const Checkpoint> resume;                  // go on from here; its weights are in the stages already
+  // Go on from here; its weights are in the stages already. Let go when the rest is restored: a mapped file keeps its
+  // place on the disk after it is removed.
+  std::shared_ptr<const Checkpoint> resume;
   std::vector<std::pair<std::string, std::string>> aliases;  // Model::aliases
-  std::map<std::string, std::string> metadata;               // into the weights file
+  std::map<std::string, std::string> metadata;               // into the weights file, beside its step
 };
 
 // Where results go; all may be empty. The path is the same on every rank, steps are told on rank 0.
@@ -50,6 +52,7 @@ struct RankSummary {
   int rank = 0;
   std::string host;
   double seconds = 0, waited = 0, peak_rss_mib = 0;  // seconds: in training steps, evaluation and checkpoints apart
+  double loader_seconds = 0;                         // of these, to make batches
   double checkpoint_seconds = 0;                     // that training stood still for checkpoints
   EngineCounters counters;
   std::map<int, std::array<MeasuredCost, num_kinds>> costs;  // per stage
@@ -83,8 +86,9 @@ class Trainer {
   void conclude(Ending ending);
   void publish(std::vector<std::vector<StepReport>> complete, std::optional<double> validation_loss);
   double evaluate(int64_t step);
-  void save();
+  void save(int64_t step);
   void save_now_and_then(int64_t step);
+  bool weights_stand(int64_t step);
   void check_finite();
   std::vector<RankSummary> gather_summaries();
 
@@ -98,8 +102,9 @@ class Trainer {
   Checkpointer checkpointer_;
   StopAgreement stop_;
   RunSummary summary_;
+  std::optional<int64_t> weights_step_;  // rank 0: of the weights file that this run has written
   double tokens_ = 0;
-  double seconds_ = 0, waited_ = 0, clock_offset_ = 0, clock_error_ = 0;
+  double seconds_ = 0, waited_ = 0, loading_ = 0, clock_offset_ = 0, clock_error_ = 0;
 };
 
 // Highest resident memory of this process so far, MiB.

@@ -44,7 +44,8 @@ class Evaluate final : public Command {
   std::string summary() const override { return "measure how well a trained model predicts masked text"; }
   void declare(CLI::App& app) override {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
-    app.add_option("--data", data_, "text files, or the PREFIX of a token file (PREFIX.idx)")->required();
+    app.add_option("--data", data_, "texts (files, folders, globs), or token files (PREFIX, PREFIX.bin or PREFIX.idx)")
+        ->required();
     app.add_option("--sequences", sequences_, "evaluate so many sequences; all by default")->check(CLI::PositiveNumber);
     app.add_option("--seed", seed_, "of masks, and of which sequences come first")->check(CLI::NonNegativeNumber);
     app.add_flag("--json", json_, "end with one JSON object on stdout");

@@ -5,8 +5,8 @@
 
 #include "launch/command.h"
 #include "launch/huggingface/huggingface.h"
-#include "launch/huggingface/output_folder.h"
 #include "launch/run/load_weights.h"
+#include "launch/run/output_folder.h"
 #include "launch/stored_model/model_source.h"
 #include "launch/terminal/interruption.h"
 #include "runtime/storage/atomic_file.h"

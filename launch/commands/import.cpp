@@ -8,8 +8,8 @@
 
 #include "launch/command.h"
 #include "launch/huggingface/huggingface.h"
-#include "launch/huggingface/output_folder.h"
 #include "launch/run/load_weights.h"
+#include "launch/run/output_folder.h"
 #include "launch/run/run.h"
 #include "launch/stored_model/model_source.h"
 #include "launch/terminal/interruption.h"

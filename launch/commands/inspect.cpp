@@ -98,12 +98,12 @@ void print(const WeightsDifference& difference, const std::string& other) {
 }
 
 void print(const StoredRun& run) {
-  if (run.step) std::cout << "checkpoint of step " << *run.step << '\n';
+  if (run.step) std::cout << (run.is_checkpoint ? "checkpoint" : "weights") << " of step " << *run.step << '\n';
   if (!run.rule.empty()) std::cout << "rule " << printable(run.rule) << '\n';
   if (!run.config_problem.empty()) std::cout << printable(run.config_problem) << '\n';
   for (const auto& [key, value] : run.state)
     if (value.size() <= 100) std::cout << printable(key) << ' ' << printable(value) << '\n';
-  if (run.step)
+  if (run.is_checkpoint)
     std::cout << run.other_tensors.size() << " tensors of the optimizer and of copies, " << run.other_bytes
               << " bytes (not part of the digest)\n";
 }
@@ -118,7 +118,7 @@ ordered_json as_json(const StoredRun& run) {
   ordered_json result = ordered_json::object();
   result["step"] = run.step ? ordered_json(*run.step) : nullptr;
   result["rule"] = run.rule.empty() ? nullptr : ordered_json(run.rule);
-  if (!run.step) return result;
+  if (!run.is_checkpoint) return result;
   result["state"] = run.state;
   result["optimizer"] = {{"tensors", ordered_json::array()}, {"bytes", run.other_bytes}};
   for (const TensorEntry& tensor : run.other_tensors)

@@ -103,9 +103,11 @@ class PlanCommand final : public Command {
     return read;
   }
 
-  SimulationCosts costs_of(const RunSettings& settings, const Model& model, const std::vector<int>& partition) const {
+  // For a plan of this rule, among those of the run.
+  SimulationCosts costs_of(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
+                           const Flows& flows) const {
     if (!costs_.empty()) return read_costs(costs_, settings.shape.stages);
-    SimulationCosts costs = estimate_costs(settings, model, partition, gflops_, bandwidth_);
+    SimulationCosts costs = estimate_costs(settings, model, partition, flows, gflops_, bandwidth_);
     return unit_costs_ ? with_unit_times(costs) : costs;
   }
 
@@ -127,16 +129,15 @@ class PlanCommand final : public Command {
   }
 
   void tell_memory(PlanReport& report, const RunSettings& run, const Model& model) const {
-    report.memory = rank_holdings(run, model, report.blocks, report.simulation);
+    report.memory = rank_holdings(run, model, report.blocks);
     report.empty_rank = measure_empty_rank();
     const double data = measure_data(run);
     for (Holdings& rank : report.memory) rank.data = data;
     report.parameters = parameter_count(model);
     PlanReport::Readout readout{0, 0, run.refresh_every};
-    for (const Holdings& rank : report.memory) {
-      readout.ranks += rank.readout_copies > 0;
-      readout.bytes = std::max(readout.bytes, rank.readout_copies / 2);
-    }
+    for (const Holdings& rank : report.memory) readout.ranks += rank.readout_copies > 0;
+    for (int stage = 0; stage < run.shape.stages; ++stage)
+      readout.bytes = std::max(readout.bytes, stage_holdings(run, model, report.blocks, stage).readout_copies);
     if (readout.ranks > 0) report.readout = readout;
   }
 
@@ -146,17 +147,18 @@ class PlanCommand final : public Command {
     const auto model = make_model(run, *dataset);
     PlanReport report;
     report.blocks = make_partition(run, *model);
-    const SimulationCosts costs = costs_of(run, *model, report.blocks);
     report.costs = costs_sentence(run.threads);
     const PlanRequest request = plan_request(run);
     report.plan = make_plan(request);
+    const SimulationCosts costs = costs_of(run, *model, report.blocks, report.plan.flows);
     simulate_into(report, costs);
     tell_memory(report, run, *model);
 
     const RunSettings global = under(run, global_rule(run.rules.front().request));
     const PlanRequest global_request = plan_request(global);
     if (global_request.rule.weights != request.rule.weights) {
-      report.global = simulate(make_plan(global_request), costs_of(global, *model, report.blocks));
+      const Plan plan = make_plan(global_request);
+      report.global = simulate(plan, costs_of(global, *model, report.blocks, plan.flows));
       // A search simulates plans of up to so many microbatches; beyond a million of stages x microbatches it takes
       // minutes.
       report.most_tried = std::clamp((1 << 19) / run.shape.stages, 1, 4096);
@@ -166,9 +168,8 @@ class PlanCommand final : public Command {
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
     }
     for (size_t i = 1; i < run.rules.size(); ++i) {
-      const RunSettings changed = under(run, run.rules[i].request);
       Plan plan = make_plan(plan_request(run, i));
-      Simulation simulation = simulate(plan, costs_of(changed, *model, report.blocks));
+      Simulation simulation = simulate(plan, costs_of(run, *model, report.blocks, plan.flows));
       report.changes.push_back({run.rules[i].at_step, std::move(plan), std::move(simulation)});
     }
     return report;
@@ -192,7 +193,7 @@ class PlanCommand final : public Command {
                                               run.shape.stages));
       const auto model = make_model(run, *make_dataset(run));
       report.blocks = make_partition(run, *model);
-      costs = costs_of(run, *model, report.blocks);
+      costs = costs_of(run, *model, report.blocks, report.plan.flows);
       report.costs = costs_sentence(run.threads);
     } else if (!costs_.empty()) {
       costs = read_costs(costs_, report.plan.shape.stages);

@@ -2,6 +2,7 @@
 // ranks.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <iostream>
@@ -122,15 +123,25 @@ int Train::run() {
   }
 }
 
+// Whatever a run starts from must not be among the files that --overwrite removes.
+void refuse_inside(const std::string& folder, const std::string& key, const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code absent;
+  const fs::path outer = fs::weakly_canonical(folder, absent), inner = fs::weakly_canonical(path, absent);
+  if (std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first != outer.end()) return;
+  throw Error(ExitCode::config, message(key, " = ", path,
+                                        " lies in run.folder, whose files --overwrite replaces; choose another "
+                                        "run.folder"));
+}
+
 void Train::check_folders(const RunSettings& settings) const {
   RunFolder::check(settings.folder, folder_use());
-  if (settings.weights.empty() || resume_) return;
-  const std::string start = WeightsSet::open(settings.weights)->folder();
-  std::error_code absent;
-  if (std::filesystem::equivalent(start, settings.folder, absent))
-    throw Error(ExitCode::config, message("run.weights = ", start,
-                                          " lies in run.folder, whose files --overwrite replaces; choose "
-                                          "another run.folder"));
+  if (resume_) return;
+  if (const Section tokenizer = settings.config.section("tokenizer"); tokenizer.has("path"))
+    refuse_inside(settings.folder, "tokenizer.path", tokenizer.text("path", ""));
+  if (settings.weights.empty()) return;
+  refuse_inside(settings.folder, "run.weights", settings.weights);
+  check_start_tokenizer(settings, *WeightsSet::open(settings.weights));
 }
 
 void Train::check_until(const RunSettings& settings) const {
@@ -150,6 +161,7 @@ int Train::start_ranks(const RunSettings& settings) const {
   request.executable = std::filesystem::read_symlink("/proc/self/exe").string();
   request.processes = settings.shape.ranks * settings.shape.replicas;
   request.threads_per_rank = settings.threads;
+  request.stop_seconds = static_cast<int>(settings.stop_seconds);
   return supervise(request);
 }
 
@@ -183,14 +195,20 @@ int Train::run_process(const RunSettings& settings, std::shared_ptr<const Datase
   }
 }
 
+// Before anything in the folder changes: a config that is refused leaves it as it is.
+int64_t steps_done(const RunSettings& settings, const Dataset& dataset, const std::string& checkpoint) {
+  const auto opened = Checkpoint::open(checkpoint);
+  const std::vector<std::string> changed = check_changes(settings, dataset, *opened);
+  log_info("going on from " + checkpoint);
+  if (!changed.empty()) log_info("changed since the checkpoint: " + join(changed));
+  return opened->manifest().step;
+}
+
 Ending Train::lead(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset) const {
   RunFolder folder(settings.folder, folder_use());
   const std::string checkpoint = resume_ ? find_checkpoint(settings.folder) : "";
-  int64_t done = 0;
-  if (!checkpoint.empty()) done = Checkpoint::open(checkpoint)->manifest().step;
-  if (resume_)
-    log_info(checkpoint.empty() ? "no checkpoint in " + settings.folder + ": starting from the beginning"
-                                : "going on from " + checkpoint);
+  const int64_t done = checkpoint.empty() ? 0 : steps_done(settings, *dataset, checkpoint);
+  if (resume_ && checkpoint.empty()) log_info("no checkpoint in " + settings.folder + ": starting from the beginning");
   if (until_ && *until_ <= done)
     throw Error(ExitCode::config, message("--until ", *until_, ", but ", checkpoint, " is beyond that step already"));
   folder.write_start(settings, transport.description(), done);
@@ -205,7 +223,8 @@ Ending Train::lead(const RunSettings& settings, Transport& transport, std::share
   progress.finish();
   const auto model = make_model(settings, *dataset);
   folder.write_end(settings, summary,
-                   measured_costs(summary, estimate_costs(settings, *model, make_partition(settings, *model))));
+                   measured_costs(summary, estimate_costs(settings, *model, make_partition(settings, *model),
+                                                          make_plans(settings).front().plan.flows)));
   tell(settings, summary, *dataset);
   return summary.ending;
 }
@@ -218,7 +237,7 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
   std::vector<uint64_t> forward(std::max(0, settings.shape.stages - 1)), backward(forward.size());
   uint64_t messages = 0, bytes = 0;
   json rss = json::array();
-  double checkpoint_seconds = 0;
+  double checkpoint_seconds = 0, loader_seconds = 0;
   for (const RankSummary& rank : summary.ranks) {
     for (size_t k = 0; k < forward.size(); ++k) {
       forward[k] += rank.counters.forward[k];
@@ -228,6 +247,7 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
     bytes += rank.counters.bytes;
     rss.push_back(rank.peak_rss_mib);
     checkpoint_seconds = std::max(checkpoint_seconds, rank.checkpoint_seconds);
+    loader_seconds = std::max(loader_seconds, rank.loader_seconds);
   }
   const bool evaluated = summary.validation_loss.has_value();
   const double baseline = evaluated ? dataset.unigram_baseline(settings.evaluate_sequences) : 0.0;
@@ -260,7 +280,7 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
   const json result = {{"run", settings.folder},
                        {"steps", summary.steps},
                        {"stopped", stopped},
-                       {"loss", summary.steps > 0 ? json(summary.loss) : json()},
+                       {"loss", steps > 0 ? json(summary.loss) : json()},
                        {"validation_loss", evaluated ? json(*summary.validation_loss) : json()},
                        {"unigram_baseline", evaluated ? json(baseline) : json()},
                        {"tokens_per_second", summary.tokens_per_second},
@@ -271,6 +291,7 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
                        {"messages_per_boundary", boundaries},
                        {"bytes_sent", bytes},
                        {"checkpoint_seconds", checkpoint_seconds},
+                       {"loader_seconds", loader_seconds},
                        {"digest", stopped ? json() : json(digest)}};
   std::cout << result.dump() << std::endl;
 }

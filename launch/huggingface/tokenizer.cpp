@@ -4,16 +4,19 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/huggingface/huggingface.h"
+#include "runtime/data/tokenizer/strict_json.h"
 #include "runtime/storage/atomic_file.h"
 
 namespace interlock {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::json;
 using nlohmann::ordered_json;
 
-// Roles as transformers name them.
-ordered_json special_tokens(const Tokenizer& tokenizer) {
+// Roles as transformers name them. What else is to be said of a token stands in tokenizer.json, and transformers lay
+// these entries over that file's: so they repeat it.
+ordered_json special_tokens(const Tokenizer& tokenizer, const json& file) {
   const Tokenizer::Specials specials = tokenizer.specials();
   ordered_json tokens = ordered_json::object();
   const auto add = [&](const char* role, int64_t id) {
@@ -25,12 +28,10 @@ ordered_json special_tokens(const Tokenizer& tokenizer) {
   add("sep_token", specials.end);
   add("pad_token", specials.pad);
   add("unk_token", specials.unknown);
-  if (specials.mask >= 0) {
-    tokens["mask_token"] = {{"content", std::string(tokenizer.bytes_of(specials.mask))},
-                            {"lstrip", true},
-                            {"normalized", false},
-                            {"rstrip", false},
-                            {"single_word", false}};
+  for (const json& token : file.at("added_tokens")) {
+    if (token.at("id") != specials.mask) continue;
+    for (const char* key : {"content", "lstrip", "normalized", "rstrip", "single_word"})
+      tokens["mask_token"][key] = token.at(key);
   }
   return tokens;
 }
@@ -39,9 +40,10 @@ ordered_json special_tokens(const Tokenizer& tokenizer) {
 
 void write_huggingface_tokenizer(const Tokenizer& tokenizer, int64_t max_length, const std::string& folder) {
   tokenizer.save(folder);
-  const ordered_json specials = special_tokens(tokenizer);
+  const json file = read_strict_json((fs::path(folder) / "tokenizer.json").string());
+  const ordered_json specials = special_tokens(tokenizer, file);
   write_atomically((fs::path(folder) / "special_tokens_map.json").string(), specials.dump(2) + "\n");
-  ordered_json config = {{"add_prefix_space", false},
+  ordered_json config = {{"add_prefix_space", file.at("pre_tokenizer").at("add_prefix_space")},
                          {"errors", "replace"},
                          {"model_max_length", max_length},
                          {"tokenizer_class", "RobertaTokenizer"},

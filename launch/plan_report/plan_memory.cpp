@@ -16,13 +16,14 @@ struct Column {
   const char* name;
   double Holdings::*value;
 };
-constexpr std::array<Column, 7> columns = {{{"parameters", &Holdings::parameters},
+constexpr std::array<Column, 8> columns = {{{"parameters", &Holdings::parameters},
                                             {"gradients", &Holdings::gradients},
                                             {"optimizer", &Holdings::optimizer},
                                             {"readout copy", &Holdings::readout_copies},
                                             {"checkpoint", &Holdings::checkpoint},
                                             {"data", &Holdings::data},
-                                            {"activations", &Holdings::activations}}};
+                                            {"activations", &Holdings::activations},
+                                            {"sums", &Holdings::sums}}};
 
 }  // namespace
 

@@ -57,6 +57,7 @@ json memory_json(const PlanReport& report) {
                      {"gradients", rank.gradients},
                      {"optimizer", rank.optimizer},
                      {"readout_copies", rank.readout_copies},
+                     {"sums", rank.sums},
                      {"checkpoint", rank.checkpoint},
                      {"data", rank.data},
                      {"activations", rank.activations},

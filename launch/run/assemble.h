@@ -52,6 +52,7 @@ struct RunSettings {
   int64_t refresh_every = 10;      // learning.refresh_every: steps between copies of the readout (shared_readout)
   int64_t checkpoint_every = 100;  // steps; 0: only where a run is asked to stop
   int64_t checkpoint_keep = 3;
+  int64_t stop_seconds = 60;  // that ranks have for a step and a checkpoint when they are asked to stop
 
   BatchShape batch_shape() const;
   bool tied() const;  // model.tie_embeddings

@@ -4,13 +4,15 @@
 #include <charconv>
 #include <set>
 
+#include "launch/run/data_identity.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
 
 namespace interlock {
 namespace {
 
-// Another value makes another network, another order of samples, or state that does not fit.
+// Another value makes another network, another order of samples, or state that does not fit. Where the data lies may
+// change; that it is the same data is looked at.
 bool must_stay(const std::string& key) {
   static const std::set<std::string> free_to_change = {"model.dropout", "model.attention_dropout", "data.paths",
                                                        "data.validation_paths", "tokenizer.path"};
@@ -33,7 +35,8 @@ std::string find_checkpoint(const std::string& run_folder) {
       .value_or("");
 }
 
-void check_changes(const RunSettings& settings, const Checkpoint& checkpoint, bool tell) {
+std::vector<std::string> check_changes(const RunSettings& settings, const Dataset& dataset,
+                                       const Checkpoint& checkpoint) {
   std::map<std::string, std::string> before;
   try {
     RunSettings old = read_settings(Config::from_text(checkpoint.manifest().config));
@@ -59,7 +62,8 @@ void check_changes(const RunSettings& settings, const Checkpoint& checkpoint, bo
         message(settings.config.file(), ": cannot go on from ", checkpoint.folder(), " with another ", join(refused),
                 ": it would be another network or another order of samples. Set the old value, or start anew in "
                 "another run.folder (run.weights takes over the weights)"));
-  if (tell && !changed.empty()) log_info("changed since the checkpoint: " + join(changed));
+  check_same_data(settings, dataset, checkpoint);
+  return changed;
 }
 
 DataPosition data_position(const Checkpoint& checkpoint) {

@@ -7,11 +7,12 @@
 #include <optional>
 #include <set>
 
+#include "launch/run/data_identity.h"
+#include "launch/run/estimate.h"
 #include "launch/run/failure.h"
 #include "launch/run/resume.h"
 #include "models/model.h"
 #include "parallel/stage.h"
-#include "runtime/data/tokenizer.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
@@ -39,13 +40,19 @@ Agreement agree(Transport& transport, const std::string& resume) {
   return agreement;
 }
 
-// Which tokenizer the ids of a run's data come from; "" for data without one.
-std::string tokenizer_fingerprint(const RunSettings& settings) {
-  if (settings.dataset_name != "tokens") return "";
-  return Tokenizer::open(settings.config.section("tokenizer").text("path", ""))->fingerprint();
-}
-
 }  // namespace
+
+void check_start_tokenizer(const RunSettings& settings, const WeightsSet& weights) {
+  const auto theirs = weights.metadata().find(tokenizer_metadata);
+  const std::string path = settings.config.section("tokenizer").text("path", "");
+  if (theirs == weights.metadata().end() || path.empty()) return;  // the dataset says that the key is needed
+  const std::string ours = tokenizer_fingerprint(settings);
+  if (ours.empty() || ours == theirs->second) return;
+  throw Error(ExitCode::config, message("run.weights: ", weights.path(),
+                                        " was trained with another tokenizer than tokenizer.path = ", path,
+                                        " (fingerprint ", theirs->second.substr(0, 12), ", here ", ours.substr(0, 12),
+                                        "); start from other weights, or encode the data with the tokenizer of these"));
+}
 
 std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings) {
   std::set<int64_t> changes{1};
@@ -86,18 +93,16 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
   trainer.refresh_every = settings.refresh_every;
   trainer.until = request.until;
   if (request.checkpoints)
-    trainer.checkpoint = {settings.folder,
-                          settings.checkpoint_every,
-                          settings.checkpoint_keep,
-                          settings.config.resolved(),
-                          {{"rule", settings.rules.front().request.rule}}};
-  if (!tokenizer.empty()) trainer.checkpoint.state[tokenizer_metadata] = tokenizer;
+    trainer.checkpoint = {
+        settings.folder, settings.checkpoint_every, settings.checkpoint_keep, settings.config.resolved(), {},
+        trainer.aliases};
+  trainer.checkpoint.state = data_identity(settings, *dataset);
 
   std::shared_ptr<const WeightsSet> weights;
   DataPosition start;
   if (!agreement.resume.empty()) {
     trainer.resume = Checkpoint::open(agreement.resume);
-    check_changes(settings, *trainer.resume, transport.rank() == 0);
+    check_changes(settings, *dataset, *trainer.resume);
     start = data_position(*trainer.resume);
     weights = WeightsSet::open(agreement.resume);
   } else if (!settings.weights.empty()) {
@@ -113,18 +118,16 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
                       .boundary_shape = model->boundary_shape(),
                       .dtype = model->boundary_type(),
                       .run = trainer.run,
-                      .trace_steps = settings.trace_steps,
+                      .trace_steps = start.step + settings.trace_steps,
                       .tied = settings.tied()};
+  const std::vector<bool> with_heads = stages_with_heads(settings);
   std::optional<Engine> engine;
   try {
     for (const int index : topology.stages()) {
-      // A head is built when a rule of this run's steps needs it; a change that comes after the last step builds none.
-      const bool with_head = std::any_of(trainer.plans.begin(), trainer.plans.end(), [&](const auto& rule) {
-        return rule.at_step <= std::max<int64_t>(1, settings.steps) && rule.plan.flows.stages[index].has_loss;
-      });
       parts.stages.push_back(
-          make_stage(settings, *model, partition, index, with_head, weights.get(), topology.replica()));
+          make_stage(settings, *model, partition, index, with_heads[index], weights.get(), topology.replica()));
     }
+    weights.reset();  // copied; a mapped file keeps its place on the disk after it is removed
     engine.emplace(std::move(parts));
     return Trainer(*engine, loader, std::move(trainer), std::move(outlets)).run();
   } catch (...) {

@@ -8,6 +8,7 @@
 #include "launch/run/assemble.h"
 #include "parallel/plan/simulate.h"
 #include "parallel/trainer.h"
+#include "runtime/storage/weights_set.h"
 
 namespace interlock {
 
@@ -25,6 +26,10 @@ struct RunRequest {
 // the same on all ranks. `dataset` may be shared by ranks of one process; it is open.
 RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
                     TrainerOutlets outlets, const RunRequest& request = {});
+
+// Error(config) when the weights that run.weights names were trained with another tokenizer than the run reads its data
+// with: their rows would stand for other tokens. Weights that say nothing of a tokenizer pass.
+void check_start_tokenizer(const RunSettings& settings, const WeightsSet& weights);
 
 // Proved plans of a run: one for every step at which its rule or its number of microbatches changes.
 std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings);

@@ -3,14 +3,17 @@
 #include <torch/version.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "launch/run/output_folder.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/storage/atomic_file.h"
+#include "runtime/storage/checkpoint.h"
 
 namespace interlock {
 namespace {
@@ -27,15 +30,31 @@ std::string now_utc() {
   return text;
 }
 
-// Files of a run, and what a run that was killed left of them: a temporary file beside its target.
-bool of_a_run(const fs::path& file) {
-  const std::string name = file.filename().string();
-  for (const std::string known : {"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json",
-                                  "weights.safetensors", "checkpoints", "tokenizer"}) {
-    if (name == known || name == known + ".partial") return true;
-    if (name.starts_with(known + ".") && name.ends_with(".tmp")) return true;
-  }
-  return name.starts_with("events.out.tfevents.");
+const std::vector<std::string>& names_of_a_run() {
+  static const std::vector<std::string> names = {"config.toml", "manifest.json",       "metrics.jsonl", "trace.json",
+                                                 "costs.json",  "weights.safetensors", "checkpoints",   "tokenizer"};
+  return names;
+}
+
+// What a run that was killed left: a temporary file or folder beside its target.
+bool is_left_over(const std::string& name) {
+  const auto left_of = [&](const std::string& known) {
+    return name == known + ".partial" || (name.starts_with(known + ".") && name.ends_with(".tmp"));
+  };
+  return std::ranges::any_of(names_of_a_run(), left_of) || name.starts_with(OutputFolder::temporary_name("tokenizer"));
+}
+
+bool is_of_a_run(const std::string& name) {
+  return std::ranges::find(names_of_a_run(), name) != names_of_a_run().end() || is_left_over(name) ||
+         name.starts_with("events.out.tfevents.");
+}
+
+void remove_entries(const std::string& folder, bool (*wanted)(const std::string& name)) {
+  std::error_code problem;
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder, problem))
+    if (wanted(entry.path().filename().string())) found.push_back(entry.path());
+  for (const fs::path& path : found) fs::remove_all(path, problem);
 }
 
 // The nearest of its parents that exists decides whether a folder can be made.
@@ -72,9 +91,13 @@ RunFolder::RunFolder(const std::string& path, FolderUse use) : path_(path), star
   if (problem)
     throw Error(ExitCode::cannot_write, message("run.folder: cannot create ", path, ": ", problem.message()));
   lock_ = std::make_unique<FolderLock>(path, started_);
-  if (use == FolderUse::resume) return;
-  for (const auto& entry : fs::directory_iterator(path, problem))
-    if (of_a_run(entry.path())) fs::remove_all(entry.path(), problem);
+  if (use != FolderUse::resume) {
+    remove_entries(path, is_of_a_run);
+  } else if (lock_->holds()) {
+    // Before anything is written: each kill may leave a model's size, and a disk that is nearly full needs it back.
+    remove_entries(path, is_left_over);
+    remove_leftovers(path);
+  }
 }
 
 std::string RunFolder::file(const std::string& name) const { return (fs::path(path_) / name).string(); }
@@ -92,7 +115,11 @@ void RunFolder::write_start(const RunSettings& settings, const std::string& tran
 void RunFolder::keep_tokenizer(const RunSettings& settings) const {
   const Section tokenizer = settings.config.section("tokenizer");
   if (!tokenizer.has("path") || fs::exists(file("tokenizer"))) return;
-  Tokenizer::open(tokenizer.text("path", ""))->save(file("tokenizer"));
+  OutputFolder::remove_leftovers(file("tokenizer"));
+  // Whole or absent: a half one would be taken for it by every later --resume.
+  OutputFolder folder(file("tokenizer"), false, {});
+  Tokenizer::open(tokenizer.text("path", ""))->save(folder.file(""));
+  folder.commit();
 }
 
 void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs) {
@@ -108,8 +135,11 @@ void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary
                      {"clock_offset", rank.trace.clock_offset},
                      {"clock_error", rank.trace.clock_error}});
   }
-  write_chrome_trace(file("trace.json"), traces);
-  write_atomically(file("costs.json"), costs_json(costs));
+  // A run that was finished already has done nothing new that these could tell of.
+  if (summary.steps >= summary.first_step) {
+    write_chrome_trace(file("trace.json"), traces);
+    write_atomically(file("costs.json"), costs_json(costs));
+  }
   const json manifest = {{"interlock", INTERLOCK_VERSION},
                          {"libtorch", TORCH_VERSION},
                          {"transport", transport_},

@@ -145,6 +145,7 @@ void read_checkpoint(RunSettings& settings) {
   const Section checkpoint = settings.config.section("checkpoint");
   settings.checkpoint_every = checkpoint.integer("every", 100, 0);
   settings.checkpoint_keep = checkpoint.integer("keep", 3, 1);
+  settings.stop_seconds = checkpoint.integer("stop_seconds", 60, 1, 1 << 30);
 }
 
 Precision read_precision(const Section& run) {

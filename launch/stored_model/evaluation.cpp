@@ -63,9 +63,34 @@ void encode_files(const Tokenizer& tokenizer, const std::vector<std::string>& fi
   writer.commit();
 }
 
-bool is_token_file(const std::string& path) {
+// The prefix of a token file that `path` names, by itself or by one of its two files; "" for anything else.
+std::string token_file_prefix(const std::string& path) {
   std::error_code absent;
-  return fs::exists(path + ".idx", absent) && !fs::exists(path, absent);
+  const auto is_pair = [&](const std::string& prefix) {
+    return fs::exists(prefix + ".idx", absent) && fs::exists(prefix + ".bin", absent);
+  };
+  for (const std::string_view ending : {".idx", ".bin"}) {
+    const std::string prefix = path.ends_with(ending) ? path.substr(0, path.size() - ending.size()) : "";
+    if (!prefix.empty() && is_pair(prefix)) return prefix;
+  }
+  return fs::exists(path + ".idx", absent) && !fs::exists(path, absent) ? path : "";
+}
+
+// Each once, though a glob of the shell names both files of a pair. Nothing unless all are token files.
+std::vector<std::string> token_file_prefixes(const std::vector<std::string>& files) {
+  std::vector<std::string> prefixes, texts;
+  for (const std::string& file : files) {
+    const std::string prefix = token_file_prefix(file);
+    if (prefix.empty()) {
+      texts.push_back(file);
+    } else if (std::ranges::find(prefixes, prefix) == prefixes.end()) {
+      prefixes.push_back(prefix);
+    }
+  }
+  if (!prefixes.empty() && !texts.empty())
+    throw Error(ExitCode::usage, message("--data: ", prefixes.front(), " is a token file, ", texts.front(),
+                                         " is none; evaluate texts and token files apart"));
+  return prefixes;
 }
 
 std::string list_text(const std::vector<std::string>& texts) {
@@ -122,9 +147,10 @@ BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch) {
 
 std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const std::vector<std::string>& files,
                                                uint64_t seed, const std::function<void()>& between_files) {
-  const bool encoded = std::all_of(files.begin(), files.end(), is_token_file);
+  const std::vector<std::string> prefixes = token_file_prefixes(files);
+  const bool encoded = !prefixes.empty();
   if (encoded && source.reads_bytes())
-    throw Error(ExitCode::bad_input, message("--data: ", files.front(), " is a token file, but the model of ",
+    throw Error(ExitCode::bad_input, message("--data: ", prefixes.front(), " is a token file, but the model of ",
                                              source.weights->path(), " reads bytes; give it text"));
   std::vector<std::string> overrides{"data.paths=[]"};
   if (source.reads_bytes()) {
@@ -134,7 +160,7 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
   overrides.push_back("data.weights=[]");
   overrides.push_back("tokenizer.path=" + nlohmann::json(source.tokenizer_path).dump());
   if (encoded) {
-    overrides.push_back("data.validation_paths=" + list_text(files));
+    overrides.push_back("data.validation_paths=" + list_text(prefixes));
     return open_dataset(source, overrides, seed);
   }
   const TemporaryFolder folder;

@@ -67,9 +67,10 @@ void read_config(const std::string& text, StoredRun& run) {
 
 StoredRun read_stored_run(const WeightsSet& weights) {
   StoredRun run;
-  if (is_checkpoint(weights.path())) {
+  run.step = stored_step(weights.metadata());
+  run.is_checkpoint = is_checkpoint(weights.path());
+  if (run.is_checkpoint) {
     const auto checkpoint = Checkpoint::open(weights.path());
-    run.step = checkpoint->manifest().step;
     run.state = checkpoint->manifest().state;
     for (const auto& file : checkpoint->files())
       for (const TensorEntry& tensor : file->tensors()) {

@@ -13,7 +13,8 @@
 namespace interlock {
 
 struct StoredRun {
-  std::optional<int64_t> step;                // of a checkpoint
+  bool is_checkpoint = false;
+  std::optional<int64_t> step;                // after which the weights were written; weights files may not tell
   std::string rule;                           // in force at that step, or at the end: `furthest, horizon 2`; "" unknown
   std::map<std::string, std::string> config;  // "section.key" to the value as TOML; empty: none stored
   std::string config_problem;                 // why the stored config cannot be read

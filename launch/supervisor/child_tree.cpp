@@ -124,16 +124,15 @@ void ChildTree::kill_all() {
   for (const pid_t pid : descendants_of(getpid())) kill(pid, SIGKILL);
 }
 
-int ChildTree::watching(int number) const {
-  std::error_code gone;
-  const auto own = std::filesystem::read_symlink(folder_of(child_) / "exe", gone);
-  int count = 0;
+ChildTree::Running ChildTree::running(const std::string& program, int number) const {
+  Running found;
   for (const pid_t pid : descendants_of(getpid())) {
-    // A copy of the child that has not yet become a rank still has the child's handlers.
-    const auto program = std::filesystem::read_symlink(folder_of(pid) / "exe", gone);
-    if (!gone && program != own && has_handler(pid, number)) ++count;
+    std::error_code gone;
+    if (std::filesystem::read_symlink(folder_of(pid) / "exe", gone) != program) continue;
+    ++found.processes;
+    found.watching += has_handler(pid, number);
   }
-  return count;
+  return found;
 }
 
 bool ChildTree::has_ended() {

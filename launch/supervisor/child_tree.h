@@ -22,8 +22,11 @@ class ChildTree {
   int error_output() const { return error_output_; }
   void signal(int number) const;  // to the child's group
   void kill_all();                // SIGKILL to the child and all descendants
-  // How many descendants, other programs than the child's own, have a handler for this signal.
-  int watching(int number) const;
+  struct Running {
+    int processes = 0, watching = 0;
+  };
+  // How many descendants run this program (an absolute path), and how many of those have a handler for this signal.
+  Running running(const std::string& program, int number) const;
   // Collects what has ended. True once the child itself has; status() is then what waitpid said.
   bool has_ended();
   int status() const { return status_; }

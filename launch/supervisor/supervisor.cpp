@@ -26,6 +26,7 @@ using Clock = std::chrono::steady_clock;
 // mpirun itself needs 1 to 2 s to end its ranks; after this it is not trusted any more.
 constexpr auto patience = std::chrono::seconds(5);
 // How often we look whether all ranks are ready to be asked.
+constexpr auto elsewhere = std::chrono::seconds(15);
 constexpr auto look_again = std::chrono::milliseconds(50);
 
 void write_error(std::string_view text) {
@@ -52,7 +53,10 @@ std::chrono::seconds stop_time(const SupervisorRequest& request) {
 class Supervision {
  public:
   explicit Supervision(const SupervisorRequest& request)
-      : ranks_(request.processes), stop_time_(stop_time(request)), tree_(mpirun_command(request)) {}
+      : ranks_(request.processes),
+        program_(request.executable),
+        stop_time_(stop_time(request)),
+        tree_(mpirun_command(request)) {}
   int run();
 
  private:
@@ -68,6 +72,7 @@ class Supervision {
   void say_why(int code);
 
   const int ranks_;
+  const std::string program_;
   const std::chrono::seconds stop_time_;
   SignalSource signals_{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD};  // before the child: its end must not be missed
   ChildTree tree_;
@@ -77,6 +82,7 @@ class Supervision {
   int stop_asked_by_ = 0;        // the signal that asked for a stop
   bool stop_passed_on_ = false;  // the ranks know of it
   bool asked_again_ = false, overdue_ = false;
+  Clock::time_point stop_asked_at_;
   std::optional<Clock::time_point> stop_deadline_, deadline_;
 };
 
@@ -128,7 +134,8 @@ void Supervision::take_signals() {
 void Supervision::take_stop_request(int number) {
   if (stop_asked_by_ == 0) {
     stop_asked_by_ = number;
-    stop_deadline_ = Clock::now() + stop_time_;
+    stop_asked_at_ = Clock::now();
+    stop_deadline_ = stop_asked_at_ + stop_time_;
     output_.insert(message("interlock: stopping: asked by ", signal_name(number),
                            "; the ranks finish a step, write a checkpoint and end (at most ", stop_time_.count(),
                            " s)\n"));
@@ -139,9 +146,13 @@ void Supervision::take_stop_request(int number) {
   }
 }
 
-// A rank that does not watch yet would die of it, and so would mpirun before it has started them.
+// A rank that does not watch yet would die of it, and so would mpirun before it has started them. Ranks on other hosts
+// cannot be looked at: they are given the time in which those that are here have long begun to watch.
 void Supervision::pass_on_stop_request() {
-  if (stop_asked_by_ == 0 || stop_passed_on_ || tree_.watching(SIGUSR1) < ranks_) return;
+  if (stop_asked_by_ == 0 || stop_passed_on_) return;
+  const ChildTree::Running here = tree_.running(program_, SIGUSR1);
+  const bool others_had_time = Clock::now() >= stop_asked_at_ + std::min<Clock::duration>(elsewhere, stop_time_ / 4);
+  if (here.watching < here.processes || (here.processes < ranks_ && !others_had_time)) return;
   tree_.signal(SIGUSR1);  // mpirun forwards it and waits for as long as it takes
   stop_passed_on_ = true;
 }

@@ -35,9 +35,7 @@ std::vector<std::string> TokenizeInput::files() const {
   std::vector<std::string> ordered;
   std::set<std::string> seen;
   for (const std::string& path : paths_) {
-    std::error_code ignored;
-    if (fs::is_regular_file(path, ignored) && fs::file_size(path, ignored) == 0) continue;
-    for (const CorpusFile& file : find_corpus_files({path}, "--input")) {
+    for (const CorpusFile& file : find_files_of(path, "--input")) {
       if (seen.insert(file.path).second) ordered.push_back(file.path);
     }
   }

@@ -110,4 +110,10 @@ std::vector<CorpusFile> find_corpus_files(const std::vector<std::string>& paths,
   return files;
 }
 
+std::vector<CorpusFile> find_files_of(const std::string& path, const std::string& key) {
+  Walk walk(key);
+  walk.add(path);
+  return walk.files();
+}
+
 }  // namespace interlock

@@ -17,5 +17,7 @@ struct CorpusFile {
 // like). Error(bad_input) for a path that does not exist, a glob without a match, what cannot be read, and when no byte
 // is found; `key` is the config key the paths come from.
 std::vector<CorpusFile> find_corpus_files(const std::vector<std::string>& paths, const std::string& key);
+// The files of one of them, and none where it has no bytes.
+std::vector<CorpusFile> find_files_of(const std::string& path, const std::string& key);
 
 }  // namespace interlock

@@ -26,6 +26,7 @@ class Tokenizer {
   // The bytes that the tokens stand for; of a special token its text.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
   virtual std::string_view bytes_of(int64_t id) const = 0;
+  // Flagged so by the files, or one of specials(). Counts of what can be predicted rest on it, so there is no other.
   virtual bool is_special(int64_t id) const = 0;
   // For people: printable characters as they are, others escaped (\n, \t, \xNN); specials as they are written.
   virtual std::string shown(int64_t id) const = 0;

@@ -6,6 +6,7 @@
 //
 //   <run>/checkpoints/step-00000100/manifest.json, weights-00000.safetensors, optimizer-00000.safetensors, ...
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -28,7 +29,7 @@ struct CheckpointFile {
 struct CheckpointManifest {
   int64_t step = 0;
   std::string config;                        // the run's resolved TOML
-  std::map<std::string, std::string> state;  // what else a run needs, as text: samples seen, rule, digest ...
+  std::map<std::string, std::string> state;  // what else a run needs, as text: samples seen, tokenizer ...
   std::vector<CheckpointFile> files;         // by name
 };
 
@@ -52,14 +53,19 @@ std::string staging_folder(const std::string& run_folder, int64_t step, const st
 
 // Writes, fsyncs and hashes the parts into the staging folder (made when absent; several processes may do so at once).
 // Error(cannot_write) names the file and the reason.
-std::vector<CheckpointFile> write_checkpoint_files(const std::string& staging,
-                                                   const std::vector<CheckpointPart>& parts);
+// `cancelled`, when given, is asked before every tensor; writing then ends by an error and leaves no half file.
+std::vector<CheckpointFile> write_checkpoint_files(const std::string& staging, const std::vector<CheckpointPart>& parts,
+                                                   const std::atomic<bool>* cancelled = nullptr);
 // Checks that the listed files are there with their sizes, writes the manifest, makes all durable and gives the folder
 // its name. A checkpoint of that step that is there already is replaced.
 void publish_checkpoint(const std::string& run_folder, const std::string& staging, const CheckpointManifest& manifest);
-// Keeps the newest `keep` (at least 1) and removes the others: they lose their name first. Leftovers of writers that
-// are no more (staging folders of other nonces, half-removed checkpoints) go too.
-void retain_checkpoints(const std::string& run_folder, int64_t keep, const std::string& nonce);
+// Keeps the one of step `published`, and the newest below it until there are `keep` (at least 1), and removes the
+// others below: they lose their name first. Those of later steps stay and do not count: the run has passed them over.
+// Leftovers of writers that are no more (staging folders of other nonces, half-removed checkpoints) go too.
+void retain_checkpoints(const std::string& run_folder, int64_t keep, const std::string& nonce, int64_t published);
+// Removes what writers that were killed have left: every staging folder, every half-removed checkpoint. For who holds
+// the folder's lock, before anybody writes.
+void remove_leftovers(const std::string& run_folder) noexcept;
 // Removes a staging folder whose writing failed; says nothing when it is not there.
 void discard_staging(const std::string& staging) noexcept;
 
@@ -81,8 +87,10 @@ class Checkpoint {
 void verify_checkpoint(const std::string& folder, const std::function<void(const CheckpointFile&)>& progress = {});
 bool is_checkpoint(const std::string& folder);                             // has a manifest of ours
 std::vector<std::string> list_checkpoints(const std::string& run_folder);  // folders, newest step first
-// The newest that verifies; `broken` is told of each newer one that does not. nullopt when there is none.
+// The newest that verifies, of those beyond step `above`; `broken` is told of each newer one that does not. nullopt
+// when there is none.
 std::optional<std::string> newest_whole_checkpoint(const std::string& run_folder,
-                                                   const std::function<void(const std::string& reason)>& broken);
+                                                   const std::function<void(const std::string& reason)>& broken,
+                                                   int64_t above = -1);
 
 }  // namespace interlock

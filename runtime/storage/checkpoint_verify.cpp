@@ -160,13 +160,15 @@ bool is_checkpoint(const std::string& folder) {
 }
 
 std::optional<std::string> newest_whole_checkpoint(const std::string& run_folder,
-                                                   const std::function<void(const std::string& reason)>& broken) {
+                                                   const std::function<void(const std::string& reason)>& broken,
+                                                   int64_t above) {
   // A run that goes on meanwhile may remove what was listed; then its newer ones are looked for.
   constexpr int attempts = 10;
   std::set<std::string> told;
   for (int attempt = 0; attempt < attempts; ++attempt) {
     bool vanished = false;
     for (const std::string& folder : list_checkpoints(run_folder)) {
+      if (step_of_name(own_name(folder)).value_or(above) <= above) break;
       try {
         verify_checkpoint(folder);
         return folder;

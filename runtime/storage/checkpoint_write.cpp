@@ -27,7 +27,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-CheckpointFile write_part(const std::string& staging, const CheckpointPart& part) {
+void stop_if(const std::atomic<bool>* cancelled, const std::string& path) {
+  if (cancelled != nullptr && cancelled->load())
+    throw Error(ExitCode::cannot_write, message("cannot write ", path, ": the run ends"));
+}
+
+CheckpointFile write_part(const std::string& staging, const CheckpointPart& part, const std::atomic<bool>* cancelled) {
   std::vector<TensorEntry> entries;
   std::map<std::string, std::span<const std::byte>> bytes;
   for (const CheckpointPart::Tensor& tensor : part.tensors) {
@@ -37,7 +42,11 @@ CheckpointFile write_part(const std::string& staging, const CheckpointPart& part
   const std::string path = (fs::path(staging) / part.name).string();
   Sha256 digest;
   SafetensorsWriter writer(path, std::move(entries), part.metadata, &digest);
-  for (const TensorEntry& tensor : writer.order()) writer.write(tensor.name, bytes.at(tensor.name));
+  for (const TensorEntry& tensor : writer.order()) {
+    stop_if(cancelled, path);
+    writer.write(tensor.name, bytes.at(tensor.name));
+  }
+  stop_if(cancelled, path);
   writer.commit();
   struct stat status;
   if (::stat(path.c_str(), &status) != 0) fail_to_write(path, errno);
@@ -99,26 +108,27 @@ void remove_quietly(const std::string& path) noexcept {
   fs::remove_all(path, ignored);
 }
 
-std::vector<std::string> leftovers(const std::string& folder, const std::string& nonce) {
+// Staging folders of others than `nonce` (nullopt: of all), and half-removed checkpoints.
+std::vector<std::string> leftovers(const std::string& folder, const std::optional<std::string>& nonce) {
   std::vector<std::string> found;
   std::error_code problem;
   for (const auto& entry : fs::directory_iterator(folder, problem)) {
     const std::string name = entry.path().filename().string();
     const auto other = nonce_of_staging(name);
-    if (name.starts_with(trash_prefix) || (other && *other != nonce)) found.push_back(entry.path().string());
+    if (name.starts_with(trash_prefix) || (other && other != nonce)) found.push_back(entry.path().string());
   }
   return found;
 }
 
 }  // namespace
 
-std::vector<CheckpointFile> write_checkpoint_files(const std::string& staging,
-                                                   const std::vector<CheckpointPart>& parts) {
+std::vector<CheckpointFile> write_checkpoint_files(const std::string& staging, const std::vector<CheckpointPart>& parts,
+                                                   const std::atomic<bool>* cancelled) {
   std::error_code problem;
   fs::create_directories(staging, problem);  // no error when another process was faster
   if (problem) fail_to_write(staging, problem.value());
   std::vector<CheckpointFile> files;
-  for (const CheckpointPart& part : parts) files.push_back(write_part(staging, part));
+  for (const CheckpointPart& part : parts) files.push_back(write_part(staging, part, cancelled));
   return files;
 }
 
@@ -137,15 +147,16 @@ void publish_checkpoint(const std::string& run_folder, const std::string& stagin
   if (!old.empty()) remove_quietly(old);
 }
 
-void retain_checkpoints(const std::string& run_folder, int64_t keep, const std::string& nonce) {
+void retain_checkpoints(const std::string& run_folder, int64_t keep, const std::string& nonce, int64_t published) {
   assert(keep >= 1);
   const std::string folder = checkpoints_folder(run_folder);
   std::vector<std::string> out = leftovers(folder, nonce);
-  int64_t kept = 0;
+  int64_t kept = 1;  // the one just published: its bytes were right a moment ago
   bool renamed = false;
   for (const std::string& checkpoint : list_checkpoints(run_folder)) {
+    if (step_of_name(own_name(checkpoint)).value_or(published) >= published) continue;
     if (kept < keep) {
-      // A damaged one does not stand in the place of a good one.
+      // A damaged one does not stand in the place of a good one, as far as that can be told without reading it all.
       kept += layout_problem(checkpoint).empty();
       continue;
     }
@@ -155,6 +166,14 @@ void retain_checkpoints(const std::string& run_folder, int64_t keep, const std::
   }
   if (renamed) sync_folder(folder);
   for (const std::string& path : out) remove_quietly(path);
+}
+
+void remove_leftovers(const std::string& run_folder) noexcept {
+  try {
+    for (const std::string& path : leftovers(checkpoints_folder(run_folder), std::nullopt)) remove_quietly(path);
+  } catch (const std::exception&) {
+    // A folder that cannot be read now: what is left in it is met again by the next retain_checkpoints.
+  }
 }
 
 void discard_staging(const std::string& staging) noexcept { remove_quietly(staging); }

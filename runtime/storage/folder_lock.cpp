@@ -65,7 +65,8 @@ FolderLock::FolderLock(const std::string& folder, const std::string& run_id)
     file_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (file_ < 0) fail_to_write(path_, errno);
     const int problem = lock(file_);
-    if (problem == 0 && is_at(file_, path_)) break;
+    holds_ = problem == 0 && is_at(file_, path_);
+    if (holds_) break;
     const std::string owner = problem == EWOULDBLOCK ? read_owner(file_) : "";
     if (problem == ENOSYS || problem == ENOLCK || problem == EOPNOTSUPP) {
       log_warning(message(folder, " lies on a file system without locks: take care that no other run writes into it"));

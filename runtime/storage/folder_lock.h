@@ -13,12 +13,15 @@ class FolderLock {
   FolderLock(const std::string& folder, const std::string& run_id);
   ~FolderLock();  // removes the file and lets go
   FolderLock(const FolderLock&) = delete;
+  // Nobody else writes here: false on a file system without locks, where that is not known.
+  bool holds() const { return holds_; }
 
   static constexpr const char* file_name = "lock";
 
  private:
   std::string path_;
   int file_ = -1;
+  bool holds_ = false;
 };
 
 }  // namespace interlock

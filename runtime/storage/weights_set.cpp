@@ -3,6 +3,7 @@
 #include "runtime/storage/weights_set.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <optional>
 
@@ -38,6 +39,7 @@ Opened open_checkpoint(const std::string& folder, bool verified) {
   const CheckpointManifest& manifest = checkpoint->manifest();
   Opened opened;
   opened.metadata["interlock.config"] = manifest.config;
+  opened.metadata[step_metadata] = std::to_string(manifest.step);
   for (const auto& [key, value] : manifest.state)
     if (key.starts_with("interlock.")) opened.metadata[key] = value;  // as a weights file of the run has it
   for (size_t i = 0; i < manifest.files.size(); ++i) {
@@ -49,14 +51,23 @@ Opened open_checkpoint(const std::string& folder, bool verified) {
   return opened;
 }
 
-std::string newest_checkpoint(const std::string& run) {
-  std::string reasons;
-  const auto newest = newest_whole_checkpoint(run, [&](const std::string& reason) {
-    log_warning(message("a damaged checkpoint is passed over: ", reason));
-    if (reasons.empty()) reasons = "; the newest: " + reason;
-  });
-  if (!newest) refuse(run, "it has no weights.safetensors yet, and none of its checkpoints is whole" + reasons);
-  return *newest;
+// The newest whole checkpoint beyond step `above`; `reason`: why the newest was passed over, if it was.
+std::optional<std::string> newest_checkpoint(const std::string& run, int64_t above, std::string& reason) {
+  return newest_whole_checkpoint(
+      run,
+      [&](const std::string& problem) {
+        log_warning(message("a damaged checkpoint is passed over: ", problem));
+        if (reason.empty()) reason = "; the newest: " + problem;
+      },
+      above);
+}
+
+// A run writes weights.safetensors at its evaluations and at its end, and may have been stopped or killed with a later
+// checkpoint. A file that tells no step is taken for the end. "" when it is to be used.
+std::string checkpoint_after(const std::string& run, const Opened& file) {
+  const auto step = stored_step(file.metadata);
+  std::string reason;
+  return step ? newest_checkpoint(run, *step, reason).value_or("") : "";
 }
 
 }  // namespace
@@ -74,16 +85,41 @@ std::shared_ptr<const WeightsSet> WeightsSet::open(const std::string& path) {
   if (!fs::is_directory(status)) return made(open_file(path), path);
   if (is_checkpoint(path)) return made(open_checkpoint(path, false), path);
   const std::string inside = (fs::path(path) / "weights.safetensors").string();
-  if (fs::exists(fs::symlink_status(inside, problem))) return made(open_file(inside), inside);
+  const auto from_checkpoint = [&](const std::string& checkpoint) {
+    const auto weights = made(open_checkpoint(checkpoint, true), checkpoint);
+    weights->folder_ = path;
+    return weights;
+  };
+  if (fs::exists(fs::symlink_status(inside, problem))) {
+    Opened file = open_file(inside);
+    const std::string later = checkpoint_after(path, file);
+    if (later.empty()) {
+      if (!list_checkpoints(path).empty()) log_info("reading " + inside);
+      return made(std::move(file), inside);
+    }
+    log_info(
+        message("reading ", later, ", which is later than ", inside, " (step ", file.metadata.at(step_metadata), ")"));
+    return from_checkpoint(later);
+  }
   if (list_checkpoints(path).empty()) {
     refuse(path,
            "the folder holds neither weights.safetensors nor checkpoints: no run folder, or its run has not written "
            "weights yet");
   }
-  const std::string newest = newest_checkpoint(path);
-  const auto weights = made(open_checkpoint(newest, true), newest);
-  weights->folder_ = path;
-  return weights;
+  std::string reason;
+  const auto newest = newest_checkpoint(path, -1, reason);
+  if (!newest) refuse(path, "it has no weights.safetensors yet, and none of its checkpoints is whole" + reason);
+  log_info("reading " + *newest);
+  return from_checkpoint(*newest);
+}
+
+std::optional<int64_t> stored_step(const std::map<std::string, std::string>& metadata) {
+  const auto found = metadata.find(step_metadata);
+  if (found == metadata.end()) return std::nullopt;
+  int64_t step = 0;
+  const char *begin = found->second.data(), *end = begin + found->second.size();
+  const auto [stop, wrong] = std::from_chars(begin, end, step);
+  return wrong == std::errc{} && stop == end && step >= 0 ? std::optional(step) : std::nullopt;
 }
 
 WeightsSet::WeightsSet(std::vector<std::shared_ptr<const SafetensorsFile>> files, std::string path,

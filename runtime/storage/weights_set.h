@@ -1,10 +1,13 @@
 #pragma once
-// A whole set of weights wherever it lies: a safetensors file, a run folder (its weights.safetensors, or while there is
-// none its newest whole checkpoint), a checkpoint, or a folder of an imported model (weights.safetensors). The weights
-// of a checkpoint are spread over its weights-*.safetensors; its other files are not part of the set.
+// A whole set of weights wherever it lies: a safetensors file, a run folder (its weights.safetensors or its newest
+// whole checkpoint, whichever is of the later step; the log says which), a checkpoint, or a folder
+// of an imported model (weights.safetensors). The weights of a checkpoint are spread over its weights-*.safetensors;
+// its other files are not part of the set.
 
+#include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +15,11 @@
 #include "runtime/storage/safetensors.h"
 
 namespace interlock {
+
+// The metadata of weights that tells after which step of their run they were written.
+inline constexpr const char* step_metadata = "interlock.step";
+// nullopt when the metadata tells none, or no number.
+std::optional<int64_t> stored_step(const std::map<std::string, std::string>& metadata);
 
 class WeightsSet {
  public:
@@ -23,7 +31,7 @@ class WeightsSet {
   const TensorEntry* find(const std::string& name) const;               // nullptr when absent
   std::span<const std::byte> bytes(const TensorEntry& tensor) const;    // of an entry of this set
   const std::vector<TensorEntry>& tensors() const { return tensors_; }  // by name, ascending
-  // Of the file; of a checkpoint "interlock.config" and what else in its manifest is named so.
+  // Of the file; of a checkpoint "interlock.config", "interlock.step" and what else in its manifest is named so.
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const std::string& path() const { return path_; }      // as messages name it
   const std::string& folder() const { return folder_; }  // of the run, checkpoint or model: where a tokenizer may lie

@@ -1,6 +1,7 @@
 // The dataset `tokens` as a model sees it: frames, masks, epochs, held-out part, weights between files, errors.
 
 #include <cmath>
+#include <fstream>
 #include <set>
 
 #include "runtime/data/token_corpus.h"
@@ -151,6 +152,50 @@ TEST_F(Tokens, RatesOverAMillionTokens) {
       // A token that meets itself counts as kept.
       const double expected = tokenizer_->is_special(id) ? 0 : each * (1 - predicted_as[at] / predicted);
       EXPECT_NEAR(drawn[at], expected, 6 * std::sqrt(expected)) << id;
+    }
+  }
+}
+
+// Files of others list <s> and the like among the added tokens with "special": false.
+TEST_F(Tokens, SpecialsByTheirRoleAreNoTargetsWhateverTheFileFlags) {
+  nlohmann::ordered_json file;
+  {
+    tokenizer_->save(folder_.file("saved"));
+    std::ifstream in(folder_.file("saved/tokenizer.json"));
+    file = nlohmann::ordered_json::parse(in);
+  }
+  for (auto& token : file["added_tokens"]) token["special"] = false;
+  std::filesystem::create_directories(folder_.file("unflagged"));
+  put(folder_.file("unflagged/tokenizer.json"), file.dump());
+  const auto unflagged = Tokenizer::open(folder_.file("unflagged"));
+  std::vector<std::string> texts(20);
+  for (std::string& text : texts) {
+    for (int i = 0; i < 30; ++i) text += lined_text(random_, 1, 6) + (i % 3 == 0 ? "</s>" : i % 3 == 1 ? "<unk>" : "");
+  }
+  for (const std::string& text : texts) EXPECT_EQ(ids_of(*unflagged, text), ids_of(*tokenizer_, text));
+  const auto documents = write_texts(folder_.file("a"), texts, *tokenizer_);
+
+  int64_t ordinary = 0, packed = 0, listed = 0;
+  const auto by_text = tokenizer_->specials();
+  for (const Ids& ids : documents) {
+    ordinary += std::ranges::count_if(ids, [&](int32_t id) { return id != by_text.end && id != by_text.unknown; });
+    listed += std::ssize(ids);
+  }
+  ASSERT_GT(listed - ordinary, 300);
+  const auto samples = pack(TokenFile::open(folder_.file("a")), *unflagged, {30, true}, 0).training;
+  for (int64_t sample = 0; sample < samples.size(); ++sample) packed += samples.predictable(sample);
+  EXPECT_EQ(packed, ordinary);
+
+  for (const std::string whole : {"false", "true"}) {
+    const auto dataset = make_dataset(
+        "tokens", "[tokenizer]\npath = '" + folder_.file("unflagged") + "'\n[data]\n" + paths({"a"}) +
+                      "sequence_length = 32\nheld_out = 0.0\n[objective]\nmask_rate = 1.0\nwhole_word = " + whole);
+    dataset->open();
+    for (int64_t number = 0; number < dataset->samples(Split::training); ++number) {
+      const Batch batch = dataset->batch(Split::training, {&number, 1});
+      const auto targets = row(batch.targets, 0);
+      EXPECT_EQ(batch.predicted, std::ssize(targets) - std::ranges::count(targets, ignored_target)) << whole;
+      EXPECT_EQ(std::ranges::count(targets, by_text.end) + std::ranges::count(targets, by_text.unknown), 0) << whole;
     }
   }
 }

@@ -59,7 +59,8 @@ TEST_F(WeightedTokens, EachBlockHoldsTheSharesAndEachFileItsEpochs) {
   file("a", 5, 3000);
   file("b", 6, 1000);
   file("c", 7, 500);
-  const TokenCorpus corpus(request({"a", "b", "c"}, {1, 1, 2}), *tokenizer_);
+  const TokenRequest asked = request({"a", "b", "c"}, {1, 1, 2});
+  const TokenCorpus corpus(asked, *tokenizer_);
   EXPECT_EQ(corpus.samples(Split::training), 4500);
   const auto sample_of = [&](int64_t number) {
     Ids ids(3);
@@ -78,7 +79,17 @@ TEST_F(WeightedTokens, EachBlockHoldsTheSharesAndEachFileItsEpochs) {
   }
   EXPECT_EQ(files, (std::map<int32_t, int64_t>{{5, 16384}, {6, 16384}, {7, 32768}}));
   EXPECT_NEAR(static_cast<double>(early), 500, 80) << "files are mixed within a block";  // 5 deviations of 16
-  EXPECT_EQ(sample_of(7 * share_block + 11), sample_of(7 * share_block + 11));
+
+  TokenRequest reseeded = asked;
+  ++reseeded.seed;
+  const TokenCorpus again(asked, *tokenizer_), other(reseeded, *tokenizer_);
+  int64_t elsewhere = 0;
+  for (int64_t number = 7 * share_block; number < 7 * share_block + 1000; ++number) {
+    const SamplePlace place = corpus.find(Split::training, number), same = again.find(Split::training, number);
+    ASSERT_EQ(std::pair(same.sample, same.epoch), std::pair(place.sample, place.epoch)) << number;
+    elsewhere += other.find(Split::training, number).sample != place.sample;
+  }
+  EXPECT_GT(elsewhere, 900) << "of 1000; files of 500 and more samples leave few in place by chance";
   EXPECT_NE(corpus.find(Split::training, 5).sample, corpus.find(Split::training, share_block + 5).sample);
 }
 

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <limits>
+
 #include "launch/run/resume.h"
 #include "tests/support/run_for_test.h"
 
@@ -121,7 +126,10 @@ TEST(Resume, AnotherNetworkIsRefusedAndOtherKeysMayChange) {
   const auto checkpoint = Checkpoint::open(find_checkpoint(folder));
   const auto refusal = [&](const Overrides& overrides) -> std::string {
     try {
-      check_changes(settings_in(folder, overrides), *checkpoint, false);
+      const RunSettings settings = settings_in(folder, overrides);
+      const auto dataset = make_dataset(settings);
+      dataset->open();
+      check_changes(settings, *dataset, *checkpoint);
       return "";
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), ExitCode::config);
@@ -133,6 +141,87 @@ TEST(Resume, AnotherNetworkIsRefusedAndOtherKeysMayChange) {
        {"model.width=32", "run.seed=2", "optimizer.name='sgd'", "objective.mask_rate=0.3", "data.sequence_length=12"}) {
     const std::string key = std::string(other).substr(0, std::string(other).find('='));
     EXPECT_NE(refusal({"learning.rule=sum", other}).find(key), std::string::npos) << other;
+  }
+}
+
+// With a decoder of its own the readout's bias has two names, which stand in both.
+TEST(Resume, ACheckpointAndTheWeightsFileAreTheSameSet) {
+  for (const char* tied : {"false", "true"}) {
+    const std::string folder = new_folder();
+    const TestRun run = go_on(folder, {"learning.rule=sum", std::string("model.tie_embeddings=") + tied}, 3);
+    const auto checkpoint = WeightsSet::open(find_checkpoint(folder));
+    EXPECT_EQ(checkpoint->tensors().size(), run.weights->tensors().size()) << tied;
+    EXPECT_EQ(weights_digest(*checkpoint), run.digest) << tied;
+    EXPECT_EQ(run.weights->metadata().at("interlock.step"), "3");
+  }
+}
+
+TEST(Resume, UntilTheLastStepSavesThereToo) {
+  const std::string folder = new_folder();
+  const auto settings = settings_for_test({"run.folder='" + folder + "'", "run.steps=2", "checkpoint.every=0"});
+  run_on_loopback(settings, {"", std::nullopt, true});
+  EXPECT_EQ(find_checkpoint(folder), "");  // unasked, the weights are the end of a run
+  EXPECT_EQ(run_on_loopback(settings, {"", 2, true}).summary.ending, Ending::completed);
+  EXPECT_TRUE(find_checkpoint(folder).ends_with("step-00000002"));
+}
+
+// A file that is mapped keeps its place on the disk after retention has removed it.
+TEST(Resume, TheCheckpointItWentOnFromIsLetGo) {
+  const std::string folder = new_folder();
+  const Overrides overrides{"learning.rule=local", "learning.head=shared_readout"};
+  go_on(folder, overrides, 3);
+  const RunSettings settings = settings_in(folder, overrides);
+  const auto dataset = make_dataset(settings);
+  dataset->open();
+  const std::string from = find_checkpoint(folder);
+  const auto mapped = [&] {
+    std::ifstream maps("/proc/self/maps");
+    return std::string(std::istreambuf_iterator<char>(maps), {}).find(from) != std::string::npos;
+  };
+  {
+    const auto held = Checkpoint::open(from);
+    EXPECT_TRUE(mapped()) << "the list of maps does not show " << from;
+  }
+  int steps = 0;
+  run_loopback(settings.shape.ranks, [&](Transport& transport) {
+    TrainerOutlets outlets{folder + "/weights.safetensors", {}, {}};
+    // Of the second step on, all ranks have begun: their first one needs every stage.
+    if (transport.rank() == 0)
+      outlets.on_step = [&](const StepMetrics& metrics) {
+        ++steps;
+        if (metrics.step > 4) {
+          EXPECT_FALSE(mapped()) << "in step " << metrics.step;
+        }
+      };
+    run_rank(settings, transport, dataset, outlets, {from, std::nullopt, false});
+  });
+  EXPECT_EQ(steps, 4);
+}
+
+// A tied table is no parameter of a body or a head, and is looked at all the same.
+TEST(Resume, WeightsThatAreNotFiniteAreNotWritten) {
+  const std::string folder = new_folder(), start = folder + "/start.safetensors";
+  const Overrides overrides{"model.tie_embeddings=true", "run.steps=0"};
+  const TestRun good = run_on_loopback(settings_for_test(overrides));
+  const std::string table = "roberta.embeddings.word_embeddings.weight";
+  SafetensorsWriter writer(start, good.weights->tensors(), good.weights->metadata());
+  for (const TensorEntry& tensor : writer.order()) {
+    std::vector<std::byte> bytes(good.weights->bytes(tensor).begin(), good.weights->bytes(tensor).end());
+    const float wrong = std::numeric_limits<float>::quiet_NaN();
+    if (tensor.name == table) std::memcpy(bytes.data(), &wrong, sizeof wrong);
+    writer.write(tensor.name, bytes);
+  }
+  writer.commit();
+  Overrides from_there = overrides;
+  from_there.push_back("run.weights='" + start + "'");
+  try {
+    run_on_loopback(settings_for_test(from_there));
+    FAIL() << "NaN was written";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::gave_up);
+    const std::string what = error.what();  // of the first rank or of the last, who holds the same table
+    EXPECT_TRUE(what.find(table) != std::string::npos || what.find("lm_head.decoder.weight") != std::string::npos)
+        << what;
   }
 }
 

@@ -54,6 +54,8 @@ void Outputs::check_summary() {
   EXPECT_GT(summary_["tokens_per_second"], 0);
   EXPECT_GE(summary_["idle_share"], 0);
   EXPECT_LE(summary_["idle_share"], 1);
+  EXPECT_GT(summary_["loader_seconds"], 0);
+  EXPECT_LT(summary_["loader_seconds"], summary_["seconds"]) << "batches are made within steps";
   EXPECT_THAT(summary_["peak_rss_mib"].get<std::vector<double>>(), testing::AllOf(SizeIs(ranks), Each(testing::Gt(1))));
   // sum(2): one stream up and one down each of three boundaries, all of them between ranks. An activation or gradient
   // is 2 sequences of 32 tokens, 16 wide, in 4 bytes.

@@ -140,21 +140,36 @@ TEST_F(CheckpointTest, PublishRefusesWhatIsNotThere) {
 
 TEST_F(CheckpointTest, RetainsTheNewest) {
   for (int64_t step = 1; step <= 6; ++step) make_checkpoint(run_, step);
-  retain_checkpoints(run_, 3, "n");
+  retain_checkpoints(run_, 3, "n", 6);
   EXPECT_THAT(entries(), ElementsAre("step-00000004", "step-00000005", "step-00000006"));
-  retain_checkpoints(run_, 5, "n");
+  retain_checkpoints(run_, 5, "n", 6);
   EXPECT_EQ(entries().size(), 3u);
   for (int64_t step = 4; step <= 6; ++step) expect_whole(folder(step), step);
-  retain_checkpoints(run_, 1, "n");
+  retain_checkpoints(run_, 1, "n", 6);
   EXPECT_THAT(entries(), ElementsAre("step-00000006"));
 }
 
 TEST_F(CheckpointTest, ADamagedOneIsNotCountedAmongTheKept) {
-  for (int64_t step = 1; step <= 4; ++step) make_checkpoint(run_, step);
+  for (int64_t step = 1; step <= 5; ++step) make_checkpoint(run_, step);
   std::filesystem::remove(folder(4) + "/weights-00000.safetensors");
   put(folder(3) + "/manifest.json", "{}");
-  retain_checkpoints(run_, 1, "n");
-  EXPECT_THAT(entries(), ElementsAre("step-00000002", "step-00000003", "step-00000004"));
+  retain_checkpoints(run_, 2, "n", 5);
+  EXPECT_THAT(entries(), ElementsAre("step-00000002", "step-00000003", "step-00000004", "step-00000005"));
+}
+
+// A newer one whose bytes have changed and whose size has not: the run went on from before it, and what it writes now
+// must not make room for it.
+TEST_F(CheckpointTest, TheOneJustPublishedIsKeptBesideDamagedNewerOnes) {
+  make_checkpoint(run_, 8);
+  std::string content = get(folder(8) + "/weights-00001.safetensors");
+  content.back() = static_cast<char>(content.back() ^ 1);
+  put(folder(8) + "/weights-00001.safetensors", content);
+  for (int64_t step = 3; step <= 5; ++step) {
+    make_checkpoint(run_, step);
+    retain_checkpoints(run_, 1, "n", step);
+    EXPECT_THAT(entries(), ElementsAre(checkpoint_name(step), "step-00000008"));
+    EXPECT_EQ(newest_whole_checkpoint(run_, {}), folder(step));
+  }
 }
 
 TEST_F(CheckpointTest, RetainTakesAwayLeftovers) {
@@ -165,11 +180,36 @@ TEST_F(CheckpointTest, RetainTakesAwayLeftovers) {
     std::filesystem::create_directory(all + "/" + name);
     put(all + "/" + name + "/file", "x");
   }
-  retain_checkpoints(run_, 2, "mine");
+  retain_checkpoints(run_, 2, "mine", 1);
   EXPECT_THAT(entries(), ElementsAre(".staging-step-00000003-mine", "notes", "step-00000001"));
   discard_staging(staging_folder(run_, 3, "mine"));
   discard_staging(staging_folder(run_, 3, "mine"));
   EXPECT_THAT(entries(), ElementsAre("notes", "step-00000001"));
+}
+
+TEST_F(CheckpointTest, AStartTakesAwayEveryLeftover) {
+  remove_leftovers(run_);  // nothing is there yet
+  make_checkpoint(run_, 1);
+  make_checkpoint(run_, 2);
+  std::filesystem::remove(folder(2) + "/manifest.json");
+  const std::string all = checkpoints_folder(run_);
+  for (const char* name : {".staging-step-00000002-dead", ".trash-step-00000001-abc", ".staging-mine", "notes"}) {
+    std::filesystem::create_directory(all + "/" + name);
+    put(all + "/" + name + "/file", "x");
+  }
+  remove_leftovers(run_);
+  EXPECT_THAT(entries(), ElementsAre(".staging-mine", "notes", "step-00000001", "step-00000002"));
+}
+
+TEST_F(CheckpointTest, ACancelledWriterEndsAndLeavesNoHalfFile) {
+  const std::string staging = staging_folder(run_, 3, "n");
+  std::atomic<bool> cancelled{true};
+  const auto error = error_of([&] { write_checkpoint_files(staging, parts_of(3, 0), &cancelled); });
+  ASSERT_TRUE(error);
+  EXPECT_THAT(error->what(), HasSubstr("the run ends"));
+  EXPECT_THAT(names_in(staging), IsEmpty());
+  cancelled = false;
+  EXPECT_EQ(write_checkpoint_files(staging, parts_of(3, 0), &cancelled).size(), 2u);
 }
 
 TEST_F(CheckpointTest, NewestWholeSkipsDamagedOnesAndSaysSo) {
@@ -181,6 +221,8 @@ TEST_F(CheckpointTest, NewestWholeSkipsDamagedOnesAndSaysSo) {
   EXPECT_EQ(newest(), std::nullopt);
   for (int64_t step = 1; step <= 4; ++step) make_checkpoint(run_, step);
   EXPECT_EQ(newest(), folder(4));
+  EXPECT_EQ(newest_whole_checkpoint(run_, {}, 3), folder(4));
+  EXPECT_EQ(newest_whole_checkpoint(run_, {}, 4), std::nullopt);
   EXPECT_THAT(told, IsEmpty());
   std::filesystem::remove(folder(4) + "/manifest.json");
   std::string content = get(folder(3) + "/weights-00001.safetensors");

@@ -17,12 +17,13 @@ namespace fs = std::filesystem;
 class WeightsSetTest : public testing::Test {
  protected:
   // What parts_of(step, 0) and parts_of(step, 1) hold of weights, in one file.
-  std::string one_file(const std::string& path, int64_t step) const {
+  std::string one_file(const std::string& path, int64_t step,
+                       std::map<std::string, std::string> metadata = {{"interlock.config", "of the file"}}) const {
     std::vector<TensorEntry> entries;
     for (const std::string name : {"layer.0.weight", "layer.0.bias", "layer.1.weight", "layer.1.bias"}) {
       entries.push_back({name, "U8", {500}});
     }
-    SafetensorsWriter writer(path, entries, {{"interlock.config", "of the file"}});
+    SafetensorsWriter writer(path, entries, std::move(metadata));
     for (const TensorEntry& entry : writer.order()) {
       writer.write(entry.name, bytes_of(content_of(step, entry.name, 500)));
     }
@@ -77,6 +78,30 @@ TEST_F(WeightsSetTest, ARunHasItsWeightsOrItsNewestWholeCheckpoint) {
   const auto last = WeightsSet::open(run_);
   EXPECT_EQ(last->path(), file);
   EXPECT_EQ(last->folder(), run_);
+}
+
+TEST_F(WeightsSetTest, ARunThatWasStoppedHasTheLaterOfFileAndCheckpoint) {
+  const auto file_of_step = [&](const std::string& step) {
+    return one_file(run_ + "/weights.safetensors", 2, {{"interlock.step", step}});
+  };
+  const std::string before = make_checkpoint(run_, 1), same = make_checkpoint(run_, 2);
+  const std::string file = file_of_step("2");
+  EXPECT_EQ(WeightsSet::open(run_)->path(), file);
+  const std::string later = make_checkpoint(run_, 4), broken = make_checkpoint(run_, 6);
+  fs::remove(broken + "/manifest.json");
+  const auto newest = WeightsSet::open(run_);
+  EXPECT_EQ(newest->path(), later);
+  EXPECT_EQ(newest->folder(), run_);
+  EXPECT_EQ(newest->metadata().at("interlock.step"), "4");
+  fs::remove(later + "/manifest.json");
+  EXPECT_EQ(WeightsSet::open(run_)->path(), file);
+  make_checkpoint(run_, 4);
+  file_of_step("5");
+  EXPECT_EQ(WeightsSet::open(run_)->path(), file);
+  for (const char* untold : {"", "-1", "four", "4 "}) {  // no step: the file, as nobody knows better
+    file_of_step(untold);
+    EXPECT_EQ(WeightsSet::open(run_)->path(), file) << untold;
+  }
 }
 
 TEST_F(WeightsSetTest, FoldersWhereATokenizerMayLie) {

@@ -25,7 +25,7 @@ int main(int argc, char** argv) {
     try {
       make_checkpoint(run, step, nonce);
       say(message("published ", step, "\n"));
-      retain_checkpoints(run, std::atoll(argv[3]), nonce);
+      retain_checkpoints(run, std::atoll(argv[3]), nonce, step);
     } catch (const Error& error) {
       discard_staging(staging_folder(run, step, nonce));
       say(message("failed ", step, ": ", error.what(), "\n"));

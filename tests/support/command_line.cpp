@@ -51,6 +51,10 @@ bool has_variable(const std::string& environment, const std::string& variable) {
     const rlimit limit{options.largest_file, options.largest_file};
     setrlimit(RLIMIT_FSIZE, &limit);
   }
+  if (options.most_memory > 0) {
+    const rlimit limit{options.most_memory, options.most_memory};
+    setrlimit(RLIMIT_DATA, &limit);
+  }
   if (chdir(options.folder.c_str()) != 0) _exit(126);
   setenv(tag_variable, tag.substr(tag.find('=') + 1).c_str(), 1);
   execvp(arguments[0], arguments.data());

@@ -19,6 +19,7 @@ struct CommandOptions {
   double seconds = 60;        // then it is ended by force: far more than any of these takes on a busy machine
   std::string output_file;    // its stdout, instead of a pipe to us
   uint64_t largest_file = 0;  // bytes (RLIMIT_FSIZE); 0 = no limit
+  uint64_t most_memory = 0;   // bytes of its own, mapped files apart (RLIMIT_DATA); 0 = no limit
 };
 
 struct CommandResult {

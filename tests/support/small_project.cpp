@@ -157,6 +157,7 @@ void expect_no_half_files(const fs::path& folder) {
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     EXPECT_FALSE(name.ends_with(".tmp") || name.ends_with(".partial")) << entry.path();
+    EXPECT_FALSE(name.starts_with(".staging-") || name.starts_with(".trash-")) << entry.path();
   }
 }
 

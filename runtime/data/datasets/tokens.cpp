@@ -29,9 +29,6 @@ MaskVocabulary mask_vocabulary(const Tokenizer& tokenizer, const std::string& pa
   refuse_without(specials.mask, path, "<mask>", "stands for what the model predicts");
   std::vector<bool> special;
   for (int64_t id = 0; id < tokenizer.vocabulary(); ++id) special.push_back(tokenizer.is_special(id));
-  for (const int64_t id : {specials.begin, specials.end, specials.pad, specials.mask}) {
-    special[static_cast<size_t>(id)] = true;
-  }
   if (std::find(special.begin(), special.end(), false) == special.end()) {
     throw Error(ExitCode::bad_input, message("tokenizer.path: ", path, " has special tokens only"));
   }

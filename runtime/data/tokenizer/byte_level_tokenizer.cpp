@@ -65,7 +65,9 @@ ByteLevelTokenizer::ByteLevelTokenizer(TokenizerContent content)
                                    {"</s>", &Specials::end},
                                    {"<unk>", &Specials::unknown},
                                    {"<mask>", &Specials::mask}}) {
-      if (token.text == text) specials_.*id = token.id;
+      if (token.text != text) continue;
+      specials_.*id = token.id;
+      special_[static_cast<size_t>(token.id)] = true;  // by its role, even where a file forgot to flag it
     }
   }
 }

@@ -61,6 +61,17 @@ TEST_F(Evaluate, TextsAndTheirTokenFileAreTheSame) {
   EXPECT_EQ(result({"--data", "two"}), result({"--data", "two"}, "run/checkpoints/step-00000002"));
 }
 
+TEST_F(Evaluate, ATokenFileIsNamedByItsPrefixOrOneOfItsFiles) {
+  train_once();
+  const json named = result({"--data", "all"});
+  for (const Words& words : {Words{"--data", "all.idx"}, Words{"--data", "all.bin"},
+                             Words{"--data", "all.bin", "all.idx"}, Words{"--data", "./all.idx"}})
+    EXPECT_EQ(result(words), named) << words.back();
+  expect_failure(evaluate({"--data", "all.bin", "corpus"}), 2, {"--data", "all is a token file", "corpus is none"});
+  write("notes.bin", "alpha beta gamma");  // a text all the same
+  EXPECT_EQ(result({"--data", "notes.bin"})["sequences"], 1);
+}
+
 TEST_F(Evaluate, AnyNumberOfRanksSaysTheSame) {
   train_once();
   const json one = result({"--data", "all"});

@@ -46,9 +46,12 @@ TEST_F(StartWeights, AHeadThatTheyLackStartsFreshAndThatIsSaid) {
 
 TEST_F(StartWeights, AreKeptWhenTheRunFolderIsTheirs) {
   const auto before = files("first");
-  expect_failure(train_threads({"run.weights='first'", "run.folder='first'"}, {"--overwrite"}), 64,
-                 {"run.weights", "run.folder"});
-  EXPECT_EQ(files("first"), before);
+  for (const char* start :
+       {"first", "first/weights.safetensors", "first/checkpoints/step-00000002", "./corpus/../first"}) {
+    expect_failure(train_threads({std::string("run.weights='") + start + "'", "run.folder='first'"}, {"--overwrite"}),
+                   64, {"run.weights", "run.folder"});
+    EXPECT_EQ(files("first"), before) << start;
+  }
 }
 
 TEST_F(StartWeights, ThatAreMissingAreRefused) {

@@ -101,6 +101,43 @@ TEST_F(TokenModel, AnotherTokenizerOfTheSameSizeIsRefused) {
   expect_failure(interlock({"fill", "run/checkpoints/step-00000002", "<mask>"}), 65, {"not the tokenizer"});
 }
 
+TEST_F(TokenModel, WeightsOfAnotherTokenizerStartNoRun) {
+  write("text.txt", "other words make other merges, other merges make other words: who knows which come first");
+  expect_done(interlock({"tokenize", "train", "--input", "text.txt", "--vocabulary", "280", "--output", "other"}));
+  expect_done(interlock({"tokenize", "encode", "--tokenizer", "other", "--input", "corpus", "--output", "others"}));
+  const Words others{"tokenizer.path=other", "data.paths=['others']"};
+  const auto with = [&](const std::string& weights, Words more = {}) {
+    more.insert(more.end(), {"run.weights=" + weights, "run.folder=second", "run.steps=0"});
+    return train(more);
+  };
+  expect_done(interlock({"export", "run", "--to", "hf"}));
+  expect_done(interlock({"import", "hf", "--to", "in"}));
+  for (const std::string weights : {"run", "run/checkpoints/step-00000002", "in"}) {
+    expect_failure(with(weights, others), 64, {"run.weights", weights, "another tokenizer", "tokenizer.path = other"});
+    EXPECT_FALSE(std::filesystem::exists(path("second")));
+    expect_done(with(weights));  // the run's own
+    std::filesystem::remove_all(path("second"));
+  }
+  change_stored(path("run/weights.safetensors"), [](StoredFile& f) { f.metadata.erase("interlock.tokenizer"); });
+  expect_done(with("run/weights.safetensors", others));  // these do not say
+}
+
+// As a kill while they are written would, a limit for the size of files ends the run between them.
+TEST_F(TokenModel, TheTokenizerOfARunIsWholeOrAbsent) {
+  CommandOptions small;
+  small.largest_file = std::filesystem::file_size(path("tokenizer/tokenizer.json")) - 1;
+  ASSERT_LT(std::filesystem::file_size(path("tokenizer/vocab.json")), small.largest_file);
+  expect_failure(train({"run.folder=cut"}, {}, small), 73, {"tokenizer.json"});
+  EXPECT_FALSE(std::filesystem::exists(path("cut/tokenizer")));
+  write("cut/.tokenizer.tmp.AbCdEf/vocab.json", "{");  // what a kill leaves
+  expect_done(train({"run.folder=cut"}, {"--resume"}));
+  EXPECT_EQ(files("cut/tokenizer").size(), 3U);
+  EXPECT_EQ(read("cut/tokenizer/tokenizer.json"), read("run/tokenizer/tokenizer.json"));
+  EXPECT_FALSE(std::filesystem::exists(path("cut/.tokenizer.tmp.AbCdEf")));
+  expect_no_half_files(path("cut"));
+  EXPECT_EQ(predictions("cut", "alpha <mask>"), predictions("run", "alpha <mask>"));
+}
+
 TEST_F(TokenModel, TensorsTooManyTooFewOrOfAnotherShapeAreNamed) {
   const std::string file = path("run/weights.safetensors"), good = read("run/weights.safetensors");
   const auto refused = [&](const std::function<void(StoredFile&)>& change, const Words& words) {

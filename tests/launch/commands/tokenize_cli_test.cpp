@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/support/small_project.h"
@@ -103,6 +104,20 @@ TEST_F(Tokenize, DocumentsAreWhatIsAskedFor) {
   EXPECT_EQ(decoded("tokens", {"--separator", "\\n"}), "the end\ngröße\n");
 }
 
+TEST_F(Tokenize, WhatIsEmptyIsPassedOverBesideText) {
+  train();
+  for (const char* name : {"none.txt", "nothing/one.txt", "nothing/deep/two.txt", "no1.log", "no2.log"})
+    write(name, "");
+  EXPECT_EQ(encode({"--input", "nothing", "text/two.txt", "no*.log", "none.txt"})["documents"], 1);
+  EXPECT_EQ(decoded(), "the end\n");
+  const CommandResult trained = tokenize(
+      {"train", "--input", "nothing", "text", "no*.log", "--vocabulary", "300", "--output", "other", "--json"});
+  expect_done(trained);
+  EXPECT_EQ(last_object(trained)["files"], 2);
+  expect_failure(tokenize({"encode", "--tokenizer", "bpe", "--input", "nothing", "no*.log", "--output", "out"}), 65,
+                 {"--input", "no bytes found", "nothing"});
+}
+
 TEST_F(Tokenize, InvalidUtf8IsAnErrorOrReplaced) {
   train();
   write("broken.txt", text_ + "caf\xE9 x");
@@ -189,6 +204,44 @@ TEST_F(Tokenize, AFullDiskLeavesNothing) {
                  {"other/"});
   expect_no_half_files(path("other"));
 }
+
+#ifndef __SANITIZE_ADDRESS__  // it reserves terabytes
+// One document of 400 MB, of words that are one token each so that it takes a second, with half of it as memory: the
+// program itself (LibTorch, a block, a thread) needs 160 MB.
+TEST_F(Tokenize, AFileLargerThanMemory) {
+  std::string line;
+  for (const char* word : {"the", "international", "conference", "considered", "mathematical", "transformations"})
+    line += std::string(word) + " ";
+  line.back() = '\n';
+  std::string block;
+  while (block.size() < 1'000'000) block += line;
+  write("text/one.txt", block);
+  train();
+  const auto encode_large = [&](uint64_t most_memory) {
+    CommandOptions options;
+    options.most_memory = most_memory;
+    return tokenize({"encode", "--tokenizer", "bpe", "--input", "large.txt", "--threads", "1", "--output", "tokens",
+                     "--json", "--overwrite"},
+                    options);
+  };
+  std::ofstream large(path("large.txt"), std::ios::binary);
+  for (int i = 0; i < 400; ++i) large << block;
+  large.close();
+  const CommandResult result = encode_large(200'000'000);
+  expect_done(result);
+  const json encoded = last_object(result);
+  EXPECT_EQ(encoded["bytes"].get<size_t>(), 400 * block.size());
+  EXPECT_EQ(encoded["documents"], 1);
+  // Blocks end with a line: the document is 400 times the tokens of one.
+  const json once = encode({"--input", "text/one.txt"}, "once");
+  EXPECT_EQ(encoded["tokens"].get<size_t>(), 400 * once["tokens"].get<size_t>());
+  const std::string all = read("tokens.bin"), part = read("once.bin");
+  ASSERT_EQ(all.size(), 400 * part.size());
+  for (size_t i = 0; i < 400; ++i)
+    ASSERT_EQ(std::string_view(all).substr(i * part.size(), part.size()), part) << "block " << i;
+  EXPECT_NE(encode_large(50'000'000).code, 0) << "the limit has no effect here";
+}
+#endif
 
 TEST_F(Tokenize, CtrlCLeavesNothing) {
   train();

@@ -80,6 +80,32 @@ TEST_F(HuggingFace, AnExportHoldsWhatTransformersRead) {
             (std::vector<int64_t>{34, 16}));
 }
 
+// tokenizer_config.json overrules tokenizer.json where transformers open the folder: both must say the same.
+TEST_F(HuggingFace, TokenizerFilesAgree) {
+  json file = json::parse(read("tokenizer/tokenizer.json"));
+  for (const bool odd : {false, true}) {
+    for (json& token : file["added_tokens"])
+      if (token["content"] == "<mask>") token["lstrip"] = !odd, token["rstrip"] = odd;
+    file["pre_tokenizer"]["add_prefix_space"] = odd;
+    const std::string name = odd ? "odd" : "usual";
+    write(name + "/tokenizer.json", file.dump());
+    expect_done(interlock({"tokenize", "encode", "--tokenizer", name, "--input", "corpus", "--output", name + "-all"}));
+    expect_done(train(
+        {"tokenizer.path=" + name, "data.paths=['" + name + "-all']", "run.steps=0", "run.folder=" + name + "-run"}));
+    export_model(name + "-run", name + "-hf");
+    const json config = json::parse(read(name + "-hf/tokenizer_config.json"));
+    const json map = json::parse(read(name + "-hf/special_tokens_map.json"));
+    EXPECT_EQ(config["add_prefix_space"], odd);
+    for (const json& mask : {config["mask_token"], map["mask_token"]}) {
+      EXPECT_EQ(mask["content"], "<mask>");
+      EXPECT_EQ(mask["lstrip"], !odd);
+      EXPECT_EQ(mask["rstrip"], odd);
+      EXPECT_EQ(mask["single_word"], false);
+    }
+    EXPECT_EQ(map["bos_token"], "<s>");
+  }
+}
+
 TEST_F(HuggingFace, ThereAndBackNothingChanges) {
   for (const std::string tied : {"false", "true"}) {
     train_model({"model.tie_embeddings=" + tied, "run.folder=run-" + tied});

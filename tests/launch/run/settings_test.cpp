@@ -5,7 +5,11 @@
 #include <sched.h>
 
 #include <cstdlib>
+#include <fstream>
 #include <functional>
+#include <iterator>
+#include <regex>
+#include <set>
 
 #include "launch/run/assemble.h"
 #include "runtime/core/error.h"
@@ -56,6 +60,34 @@ TEST(Settings, DefaultsAreThoseOfTheTinyConfig) {
        {"tie_embeddings = false", "mask_rate = 0.15", "horizon = 2", "head = \"linear\"", "microbatch_size = 2",
         "partition = \"balanced\"", "clip_scope = \"auto\"", "warmup_steps = 10", "evaluate_sequences = 64"})
     EXPECT_THAT(bare.resolved(), HasSubstr(key));
+}
+
+// Whatever key a part asks for is described, as a line `key = ...` or `#key = ...`.
+TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
+  std::string text;
+  for (const char* name : {"/tiny.toml", "/classify.toml"}) {
+    std::ifstream file(std::string(CONFIGS) + name);
+    text += std::string(std::istreambuf_iterator<char>(file), {});
+  }
+  std::set<std::string> keys;
+  const auto ask = [&](const char* name, const std::vector<std::string>& overrides) {
+    const RunSettings settings = read_settings(Config::from_file(std::string(CONFIGS) + name, overrides));
+    check_settings(settings);
+    for (const auto& [key, value] : settings.config.resolved_values()) keys.insert(key.substr(key.rfind('.') + 1));
+  };
+  ask("/classify.toml", {"parallel.batch_change=[{at_step=1,microbatches=2}]"});
+  ask("/classify.toml", {"data.name=idx", "data.images=a", "data.labels=b"});
+  ask("/tiny.toml", {"data.name=tokens", "model.vocabulary=300", "tokenizer.path=nowhere", "data.weights=[1.0]"});
+  for (const char* optimizer : {"adamw", "lamb", "sgd"})
+    ask("/tiny.toml", {std::string("optimizer.name=") + optimizer});
+  for (const char* rule : {"chunked", "sum", "deep_supervision"})
+    ask("/tiny.toml", {std::string("learning.rule=") + rule});
+  ask("/tiny.toml", {"learning.rule=matrix", "learning.matrix=[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]",
+                     "learning.change=[{at_step=3,rule='global'}]", "optimizer.decay=polynomial"});
+  for (const char* key : {"packing", "whole_word", "momentum", "trust_clip", "at_step", "window", "noise", "images"})
+    EXPECT_TRUE(keys.contains(key)) << key << ": not asked for any more";
+  for (const std::string& key : keys)
+    EXPECT_TRUE(std::regex_search(text, std::regex("(\\n#?|[{ ])" + key + " = "))) << key;
 }
 
 TEST(Settings, ResolvedConfigGivesTheSameSettings) {

@@ -56,6 +56,25 @@ TEST(StopRequest, ARequestThatComesTooEarlyWaitsForTheRanks) {
   expect_stopped(run, "SIGTERM", 2);
 }
 
+// An mpirun that starts one of two ranks: the other is on another host, out of sight. Real mpirun forwards SIGUSR1 to
+// all.
+TEST(StopRequest, RanksOnOtherHostsAreToldAfterAWhile) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / run_tag();
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "mpirun") << "#!/bin/bash\nwhile [[ $1 != *launch_supervised ]]; do shift; done\n"
+                                      "\"$@\" & rank=$!\ntrap 'kill -USR1 $rank' USR1\n"
+                                      "wait; wait $rank\n";
+  std::filesystem::permissions(folder / "mpirun", std::filesystem::perms::owner_all);
+  Launch run(2, {"train", "0", "0"},
+             {{"PATH", folder.string() + ":" + std::getenv("PATH")}, {"INTERLOCK_STOP_SECONDS", "4"}});
+  ASSERT_TRUE(printed(run, "ready\n", 1)) << run.errors;
+  kill(run.pid, SIGTERM);
+  EXPECT_EQ(run.end(), 75) << run.errors;
+  EXPECT_EQ(occurrences(run.output, "whole\n"), 1u) << run.output;
+  EXPECT_THAT(run.errors, HasSubstr("stopped on request"));
+  std::filesystem::remove_all(folder);
+}
+
 TEST(StopRequest, AskedAgainItStaysAtThatAndIsToldOnce) {
   Launch run(2, {"train", "0", "1000"});
   ASSERT_TRUE(printed(run, "ready\n", 2)) << run.errors;

@@ -1,4 +1,4 @@
-#include "launch/huggingface/output_folder.h"
+#include "launch/run/output_folder.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -57,7 +57,7 @@ OutputFolder::OutputFolder(const std::string& path, bool overwrite, const std::v
   std::error_code problem;
   fs::create_directories(parent, problem);
   if (problem) refuse(path_, "cannot make " + parent.string() + ": " + problem.message());
-  staging_ = (parent / ("." + place.filename().string() + ".tmp.XXXXXX")).string();
+  staging_ = (parent / (temporary_name(place.filename().string()) + "XXXXXX")).string();
   if (mkdtemp(staging_.data()) == nullptr) refuse(path_, std::string("cannot be made: ") + std::strerror(errno));
   const mode_t mask = umask(0);  // a temporary folder is its owner's alone; this one is to be as any other
   umask(mask);
@@ -67,6 +67,14 @@ OutputFolder::OutputFolder(const std::string& path, bool overwrite, const std::v
 OutputFolder::~OutputFolder() {
   std::error_code ignored;
   if (!staging_.empty()) fs::remove_all(staging_, ignored);
+}
+
+void OutputFolder::remove_leftovers(const std::string& path) {
+  const fs::path place(path);
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(place.parent_path(), ignored))
+    if (entry.path().filename().string().starts_with(temporary_name(place.filename().string())))
+      fs::remove_all(entry.path(), ignored);
 }
 
 std::string OutputFolder::file(const std::string& name) const { return (fs::path(staging_) / name).string(); }

@@ -19,6 +19,11 @@ class OutputFolder {
   // Makes everything durable and moves it into place. Error(cannot_write).
   void commit();
 
+  // What the name of a temporary folder begins with, before `name` is there.
+  static std::string temporary_name(const std::string& name) { return "." + name + ".tmp."; }
+  // Removes what writers that were killed left beside `path`. The caller knows that none is at work.
+  static void remove_leftovers(const std::string& path);
+
  private:
   std::string path_, staging_;
 };

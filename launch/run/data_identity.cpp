@@ -1,0 +1,71 @@
+#include "launch/run/data_identity.h"
+
+#include <ATen/core/Tensor.h>
+
+#include <algorithm>
+#include <set>
+
+#include "launch/run/run.h"
+#include "runtime/data/tokenizer.h"
+#include "runtime/storage/sha256.h"
+
+namespace interlock {
+namespace {
+
+constexpr const char* samples_state = "data.samples";
+constexpr const char* digest_state = "data.digest";
+
+// Of samples spread over the first epoch: a corpus of other texts differs in nearly every one of them.
+std::string digest_of_samples(const Dataset& dataset) {
+  constexpr int64_t looked_at = 16;
+  const int64_t samples = dataset.samples(Split::training);
+  std::set<int64_t> numbers;
+  for (int64_t i = 0; i < looked_at && samples > 0; ++i) numbers.insert(i * (samples - 1) / (looked_at - 1));
+  Sha256 digest;
+  for (const int64_t number : numbers) {
+    const Batch batch = dataset.batch(Split::training, std::span(&number, 1));
+    for (const at::Tensor& tensor : {batch.inputs.contiguous(), batch.targets.contiguous()})
+      digest.add(std::span(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()));
+  }
+  return digest.hex();
+}
+
+}  // namespace
+
+std::string tokenizer_fingerprint(const RunSettings& settings) {
+  if (settings.dataset_name != "tokens") return "";
+  return Tokenizer::open(settings.config.section("tokenizer").text("path", ""))->fingerprint();
+}
+
+std::map<std::string, std::string> data_identity(const RunSettings& settings, const Dataset& dataset) {
+  std::map<std::string, std::string> identity = {
+      {samples_state,
+       message(dataset.samples(Split::training), " to train on, ", dataset.samples(Split::held_out), " held out")},
+      {digest_state, digest_of_samples(dataset)}};
+  if (std::string tokenizer = tokenizer_fingerprint(settings); !tokenizer.empty())
+    identity[tokenizer_metadata] = std::move(tokenizer);
+  return identity;
+}
+
+void check_same_data(const RunSettings& settings, const Dataset& dataset, const Checkpoint& checkpoint) {
+  const auto& before = checkpoint.manifest().state;
+  const auto now = data_identity(settings, dataset);
+  const auto differs = [&](const char* name) {
+    const auto old = before.find(name), here = now.find(name);
+    return old != before.end() && here != now.end() && old->second != here->second;
+  };
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ExitCode::config,
+                message(settings.config.file(), ": cannot go on from ", checkpoint.folder(), ": ", what,
+                        ". Give it the data of the run, or start anew in another run.folder (run.weights takes over "
+                        "the weights)"));
+  };
+  if (differs(tokenizer_metadata))
+    refuse("tokenizer.path holds another tokenizer than the run began with, under which its tokens mean other text");
+  if (differs(samples_state))
+    refuse(message("data.paths and data.validation_paths give other samples: ", now.at(samples_state),
+                   ", while the run has ", before.at(samples_state)));
+  if (differs(digest_state)) refuse("data.paths holds as many samples as the run has, but with another content");
+}
+
+}  // namespace interlock

@@ -1,0 +1,23 @@
+#pragma once
+// What a run reads, in a few short texts that a checkpoint keeps: so that going on with other texts, another split or
+// another tokenizer under the same names is refused, wherever the files lie by then.
+
+#include <map>
+#include <string>
+
+#include "launch/run/assemble.h"
+#include "runtime/storage/checkpoint.h"
+
+namespace interlock {
+
+// The tokenizer that the ids of the run's data come from (Tokenizer::fingerprint); "" for data without one.
+std::string tokenizer_fingerprint(const RunSettings& settings);
+
+// Names of a checkpoint's state and their values: the tokenizer, how many samples each split has, and the SHA-256 of a
+// few samples. `dataset` is open.
+std::map<std::string, std::string> data_identity(const RunSettings& settings, const Dataset& dataset);
+
+// Error(config) says what is another than when the checkpoint was written. What a checkpoint does not say is not asked.
+void check_same_data(const RunSettings& settings, const Dataset& dataset, const Checkpoint& checkpoint);
+
+}  // namespace interlock

@@ -1,0 +1,92 @@
+// `train --resume`: what it refuses, and that a refusal leaves everything as it is; what may have moved meanwhile.
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/launch/commands/token_project.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class Resume : public TokenProject {
+ protected:
+  void SetUp() override {
+    TokenProject::SetUp();
+    expect_done(train({"run.steps=4"}, {"--until", "2"}));
+  }
+  CommandResult resume(const Words& overrides = {}) const {
+    Words all{"run.steps=4"};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    return train(all, {"--resume", "--json"});
+  }
+  void expect_refused(const Words& overrides, const Words& words) const {
+    const auto before = files("run");
+    expect_failure(resume(overrides), 64, words);
+    EXPECT_EQ(files("run"), before);
+  }
+  void encode(const std::string& tokenizer, const std::string& input, const std::string& output) const {
+    expect_done(interlock(
+        {"tokenize", "encode", "--tokenizer", tokenizer, "--input", input, "--output", output, "--overwrite"}));
+  }
+};
+
+TEST_F(Resume, ARefusedConfigLeavesTheFolder) { expect_refused({"model.width=32"}, {"model.width", "16", "32"}); }
+
+TEST_F(Resume, AnotherTokenizerOfTheSameSizeIsRefused) {
+  write("other/text",
+        "entirely other words stand in this text, so that other pairs are merged\n" + read("corpus/1.txt"));
+  expect_done(interlock({"tokenize", "train", "--input", "other", "--vocabulary", std::to_string(vocabulary),
+                         "--output", "tokenizer", "--overwrite"}));
+  encode("tokenizer", "corpus", "all");
+  expect_refused({}, {"tokenizer.path", "another tokenizer"});
+}
+
+TEST_F(Resume, OtherDataUnderTheSameNameIsRefused) {
+  encode("tokenizer", "corpus/1.txt", "all");
+  expect_refused({}, {"data.paths", "samples"});
+}
+
+// As many documents of as many bytes, one word of each exchanged.
+TEST_F(Resume, OtherTextOfTheSameSizeIsRefused) {
+  for (int number = 1; number <= 6; ++number) {
+    const std::string name = "corpus/" + std::to_string(number) + ".txt";
+    std::string text = read(name);
+    for (size_t at = 0; (at = text.find("gamma", at)) != std::string::npos; ++at) text.replace(at, 5, "delta");
+    write(name, text);
+  }
+  encode("tokenizer", "corpus", "all");
+  expect_refused({}, {"data.paths"});
+}
+
+// What was held out would be trained on.
+TEST_F(Resume, ASplitOfItsOwnIsRefusedLater) {
+  encode("tokenizer", "corpus/1.txt", "held_out");
+  expect_refused({"data.validation_paths=['held_out']"}, {"data.validation_paths", "held out"});
+}
+
+TEST_F(Resume, DataAndTokenizerMayMove) {
+  for (const char* ending : {".bin", ".idx"})
+    fs::rename(path(std::string("all") + ending), path(std::string("moved") + ending));
+  fs::rename(path("tokenizer"), path("elsewhere"));
+  const CommandResult result = resume({"data.paths=['moved']", "tokenizer.path=elsewhere"});
+  expect_done(result);
+  EXPECT_EQ(last_object(result)["steps"], 4);
+  EXPECT_THAT(result.errors, HasSubstr("changed since the checkpoint"));
+}
+
+TEST_F(Resume, ARunThatIsFinishedKeepsWhatItMeasured) {
+  expect_done(resume());
+  const std::string trace = read("run/trace.json"), costs = read("run/costs.json");
+  const CommandResult again = resume();
+  expect_done(again);
+  EXPECT_EQ(read("run/trace.json"), trace);
+  EXPECT_EQ(read("run/costs.json"), costs);
+  EXPECT_TRUE(last_object(again)["loss"].is_null());
+  EXPECT_THAT(trace, HasSubstr("0F0")) << "the steps after the checkpoint are traced";
+}
+
+}  // namespace
+}  // namespace interlock
