@@ -13,6 +13,8 @@
 #include "launch/plan_report/plan_report.h"
 #include "launch/run/assemble.h"
 #include "launch/run/estimate.h"
+#include "launch/run/holdings.h"
+#include "launch/run/measured_memory.h"
 #include "models/parameter_count.h"
 #include "parallel/plan/plan_check.h"
 #include "runtime/core/log.h"
@@ -136,8 +138,8 @@ class PlanCommand final : public Command {
     report.parameters = parameter_count(model);
     PlanReport::Readout readout{0, 0, run.refresh_every};
     for (const Holdings& rank : report.memory) readout.ranks += rank.readout_copies > 0;
-    for (int stage = 0; stage < run.shape.stages; ++stage)
-      readout.bytes = std::max(readout.bytes, stage_holdings(run, model, report.blocks, stage).readout_copies);
+    for (const Holdings& stage : stage_holdings(run, model, stage_parts(run, model, report.blocks)))
+      readout.bytes = std::max(readout.bytes, stage.readout_copies);
     if (readout.ranks > 0) report.readout = readout;
   }
 

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "launch/plan_report/timeline.h"
-#include "launch/run/estimate.h"
+#include "launch/run/holdings.h"
 #include "parallel/plan/plan.h"
 #include "parallel/plan/simulate.h"
 

@@ -8,9 +8,9 @@
 #include <set>
 
 #include "launch/run/data_identity.h"
-#include "launch/run/estimate.h"
 #include "launch/run/failure.h"
 #include "launch/run/resume.h"
+#include "launch/run/stage_parts.h"
 #include "models/model.h"
 #include "parallel/stage.h"
 #include "runtime/storage/weights_set.h"

@@ -37,19 +37,26 @@ std::string word(const toml::node_view<const toml::node>& node, const std::strin
 
 // A key that a change leaves out keeps the value it had before.
 std::string rule_at(const toml::table& config, int64_t step) {
+  static const std::map<std::string, std::string> read_by = {
+      {"furthest", "horizon"}, {"sum", "horizon"}, {"chunked", "window"}, {"deep_supervision", "weight"}};
+  std::string rule;
+  std::map<std::string, double> values;  // what a change leaves out stays
+  const auto take = [&](const toml::table& from) {
+    rule = word(from["rule"], rule);
+    for (const auto& [name, key] : read_by)
+      if (const auto value = from[key].value<double>()) values[key] = *value;
+  };
   const toml::table* learning = config["learning"].as_table();
   if (learning == nullptr) return "";
-  std::string rule = word((*learning)["rule"], "");
-  std::optional<int64_t> horizon = (*learning)["horizon"].value<int64_t>();
+  take(*learning);
   if (const auto* changes = (*learning)["change"].as_array())
     for (const toml::node& node : *changes) {
       const toml::table* change = node.as_table();
-      if (change == nullptr || (*change)["at_step"].value_or(int64_t{0}) > step) continue;
-      rule = word((*change)["rule"], rule);
-      if (const auto other = (*change)["horizon"].value<int64_t>()) horizon = other;
+      if (change != nullptr && (*change)["at_step"].value_or(int64_t{0}) <= step) take(*change);
     }
-  const bool has_horizon = rule == "furthest" || rule == "sum" || rule == "chunked";
-  return has_horizon && horizon ? message(rule, ", horizon ", *horizon) : rule;
+  const auto key = read_by.find(rule);
+  const auto value = key == read_by.end() ? values.end() : values.find(key->second);
+  return value == values.end() ? rule : message(rule, ", ", key->second, " ", value->second);
 }
 
 void read_config(const std::string& text, StoredRun& run) {

@@ -1,14 +1,16 @@
-// The memory of a rank that holds nothing, measured in a process of its own: what libraries and threads take is not
-// worth a formula.
+// An empty rank is measured in a process of its own, data in this one.
+#include "launch/run/measured_memory.h"
 
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <numeric>
 #include <string>
 
-#include "launch/run/estimate.h"
 #include "launch/run/run.h"
 #include "parallel/transport/mpi.h"
 
@@ -34,7 +36,29 @@ evaluate_every = 0
 trace_steps = 0
 )";
 
+double resident_bytes() {
+  std::ifstream status("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  status >> size >> resident;
+  return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
+
 }  // namespace
+
+double measure_data(const RunSettings& settings) {
+  const double before = resident_bytes();
+  try {
+    const auto dataset = make_dataset(settings);
+    dataset->open();
+    // A few steps' worth of samples, so that what reading keeps is there too.
+    std::vector<int64_t> numbers(static_cast<size_t>(std::min<int64_t>(256, dataset->samples(Split::training))));
+    std::iota(numbers.begin(), numbers.end(), 0);
+    dataset->batch(Split::training, numbers);
+    return std::max(0.0, resident_bytes() - before);
+  } catch (const Error&) {
+    return 0;  // a plan can be made where the data is not
+  }
+}
 
 double empty_rank_bytes() {
   const RunSettings settings = read_settings(Config::from_text(smallest_run));

@@ -1,0 +1,17 @@
+#pragma once
+// The memory that no formula gives: what libraries, threads and data take. Measured where the plan is asked for.
+
+#include "launch/run/assemble.h"
+
+namespace interlock {
+
+// What opening the data adds to this process's memory, in bytes; 0 when the data is not here.
+double measure_data(const RunSettings& settings);
+
+// Peak memory in bytes of a rank that holds nothing: this program, started, with its transport and its libraries' own
+// memory. Measured in a process of its own (`interlock doctor --rank-memory`); 0 when that fails.
+double measure_empty_rank();
+// What that process does and answers.
+double empty_rank_bytes();
+
+}  // namespace interlock
