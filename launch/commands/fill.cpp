@@ -110,7 +110,10 @@ std::vector<std::vector<Guess>> Fill::guesses(const TextModel& source) const {
   const Batch batch = sample_of(text_, source);
   const LoadedModel model = load_model(source);
   const ForwardContext context{&batch, source.settings.seed, 0, false};
-  const at::Tensor scores = model.readout->scores(model.body->forward(batch.inputs, context), context);
+  at::Tensor scores = model.readout->scores(model.body->forward(batch.inputs, context), context);
+  // A model may have rows that its tokenizer has no tokens for.
+  if (!source.reads_bytes() && source.tokenizer->vocabulary() < scores.size(1))
+    scores = scores.narrow(1, 0, source.tokenizer->vocabulary());
   const auto [probabilities, ids] =
       at::topk(at::softmax(scores.to(at::kDouble), 1), std::min<int64_t>(top_, scores.size(1)), 1);
   std::vector<std::vector<Guess>> result(probabilities.size(0));

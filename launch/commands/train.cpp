@@ -38,7 +38,8 @@ class Train final : public Command {
     app.add_flag("--resume", resume_,
                  "go on from the newest whole checkpoint of the run folder; start when there is none")
         ->excludes(overwrite);
-    app.add_option("--until", until_, "write a checkpoint after this step and stop there")->check(CLI::PositiveNumber);
+    app.add_option("--until", until_, "write a checkpoint after this step and stop there")
+        ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   }
   int run() override;
 
@@ -195,6 +196,18 @@ int Train::run_process(const RunSettings& settings, std::shared_ptr<const Datase
   }
 }
 
+// Rows that no token stands for cost memory and time, and mostly come from a tokenizer that turned out smaller than
+// asked.
+void tell_unused_rows(const RunSettings& settings, const Dataset& dataset) {
+  const auto values = settings.config.resolved_values();
+  const auto rows = values.find("model.vocabulary");
+  if (rows == values.end() || dataset.classes() == 0) return;
+  const int64_t unused = std::stoll(rows->second) - dataset.classes();
+  if (unused > 0)
+    log_warning(message("model.vocabulary = ", rows->second, ", but the tokenizer has ", dataset.classes(),
+                        " tokens: ", unused, " rows of the model stand for none"));
+}
+
 // Before anything in the folder changes: a config that is refused leaves it as it is.
 int64_t steps_done(const RunSettings& settings, const Dataset& dataset, const std::string& checkpoint) {
   const auto opened = Checkpoint::open(checkpoint);
@@ -211,6 +224,7 @@ Ending Train::lead(const RunSettings& settings, Transport& transport, std::share
   if (resume_ && checkpoint.empty()) log_info("no checkpoint in " + settings.folder + ": starting from the beginning");
   if (until_ && *until_ <= done)
     throw Error(ExitCode::config, message("--until ", *until_, ", but ", checkpoint, " is beyond that step already"));
+  tell_unused_rows(settings, *dataset);
   folder.write_start(settings, transport.description(), done);
   Progress progress("interlock", settings.steps);
   const TrainerOutlets outlets{weights_file(settings),
@@ -256,6 +270,7 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
   text.precision(3);
   const int64_t steps = summary.steps - summary.first_step + 1;  // performed here
   if (summary.steps == 0) text << "Wrote the start values\n";
+  if (summary.steps > 0 && steps <= 0) text << "Nothing was left to do: step " << summary.steps << " is done\n";
   if (steps > 0)
     text << "Trained " << steps << " steps in " << summary.seconds << " s: loss " << summary.loss << ", "
          << static_cast<int64_t>(summary.tokens_per_second) << " tokens/s, ranks idle " << 100 * summary.idle_share
@@ -267,8 +282,9 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
     text << "Held-out loss " << *summary.validation_loss
          << " nats per target; the unigram baseline on the same targets is " << baseline << "\n";
   if (!stopped) text << "Weights  " << weights_file(settings) << "\n";
-  text << "Metrics  " << settings.folder << "/metrics.jsonl (TensorBoard events beside it)\nTrace    "
-       << settings.folder << "/trace.json (open in ui.perfetto.dev)\n";
+  if (steps > 0)
+    text << "Metrics  " << settings.folder << "/metrics.jsonl (TensorBoard events beside it)\nTrace    "
+         << settings.folder << "/trace.json (open in ui.perfetto.dev)\n";
   if (!json_) {
     std::cout << text.str() << std::flush;
     return;

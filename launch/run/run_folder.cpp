@@ -105,8 +105,10 @@ std::string RunFolder::file(const std::string& name) const { return (fs::path(pa
 void RunFolder::write_start(const RunSettings& settings, const std::string& transport, int64_t done) {
   transport_ = transport;
   write_atomically(file("config.toml"), settings.config.resolved());
-  const json manifest = {{"interlock", INTERLOCK_VERSION}, {"started", started_}, {"transport", transport}};
-  write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
+  if (done == 0) {  // else it tells of the process before until this one has something to tell
+    const json manifest = {{"interlock", INTERLOCK_VERSION}, {"started", started_}, {"transport", transport}};
+    write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
+  }
   keep_tokenizer(settings);
   metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
 }
@@ -123,6 +125,9 @@ void RunFolder::keep_tokenizer(const RunSettings& settings) const {
 }
 
 void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs) {
+  // A run that was finished already has done nothing new that could be told.
+  const bool nothing_done = summary.steps > 0 && summary.steps < summary.first_step;
+  if (nothing_done) return;
   std::vector<RankTrace> traces;
   json ranks = json::array();
   for (const RankSummary& rank : summary.ranks) {
@@ -135,8 +140,7 @@ void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary
                      {"clock_offset", rank.trace.clock_offset},
                      {"clock_error", rank.trace.clock_error}});
   }
-  // A run that was finished already has done nothing new that these could tell of.
-  if (summary.steps >= summary.first_step) {
+  if (summary.steps > 0) {
     write_chrome_trace(file("trace.json"), traces);
     write_atomically(file("costs.json"), costs_json(costs));
   }

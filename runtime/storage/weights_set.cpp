@@ -101,6 +101,9 @@ std::shared_ptr<const WeightsSet> WeightsSet::open(const std::string& path) {
         message("reading ", later, ", which is later than ", inside, " (step ", file.metadata.at(step_metadata), ")"));
     return from_checkpoint(later);
   }
+  if (fs::exists(fs::path(path) / "config.json", problem) && fs::exists(fs::path(path) / "model.safetensors", problem))
+    refuse(path,
+           "this is a folder of Hugging Face; `interlock import " + path + " --to FOLDER` makes one to read here");
   if (list_checkpoints(path).empty()) {
     refuse(path,
            "the folder holds neither weights.safetensors nor checkpoints: no run folder, or its run has not written "

@@ -66,6 +66,9 @@ class TokensDataset final : public MaskedDataset {
     if (training_ && request_.paths.empty())
       data_.refuse("paths", "is needed: token files, each as PREFIX of its .bin and .idx");
     if (!tokenizer_) take_tokenizer();
+    check_present("paths", request_.paths, "");
+    check_present("validation_paths", request_.validation_paths,
+                  ", or set data.validation_paths = [] to hold out a share of data.paths");
     corpus_.emplace(request_, *tokenizer_);
   }
 
@@ -106,6 +109,20 @@ class TokensDataset final : public MaskedDataset {
     tokenizer_ = Tokenizer::open(tokenizer_path_);
     masking_.emplace(mask_vocabulary(*tokenizer_, tokenizer_path_));
     specials_ = tokenizer_->specials();
+  }
+
+  void check_present(const std::string& key, const std::vector<std::string>& prefixes,
+                     const std::string& else_do) const {
+    for (const std::string& prefix : prefixes) {
+      std::error_code unknown;
+      const std::string ending = std::filesystem::path(prefix).extension().string();
+      if (ending == ".idx" || ending == ".bin" || std::filesystem::exists(prefix + ".idx", unknown) || unknown)
+        continue;
+      throw Error(
+          ExitCode::bad_input,
+          message("data.", key, ": there is no token file ", prefix, " (", prefix,
+                  ".idx and .bin); make it of texts with `interlock tokenize encode --output ", prefix, "`", else_do));
+    }
   }
 
   void check_weights() const {

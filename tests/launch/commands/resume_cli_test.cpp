@@ -77,13 +77,33 @@ TEST_F(Resume, DataAndTokenizerMayMove) {
   EXPECT_THAT(result.errors, HasSubstr("changed since the checkpoint"));
 }
 
+TEST_F(Resume, FilesThatAreNotThereAreToldWithTheirKey) {
+  expect_failure(train({"data.paths=['nowhere']", "run.folder='other'"}), 65,
+                 {"data.paths", "nowhere.idx", "tokenize encode"});
+  expect_failure(train({"data.validation_paths=['nowhere']", "run.folder='other'"}), 65,
+                 {"data.validation_paths", "nowhere.idx", "data.validation_paths = []"});
+}
+
+TEST_F(Resume, RowsThatStandForNoTokenAreToldOf) {
+  const CommandResult result = train({"model.vocabulary=300", "run.folder='wide'"});
+  expect_done(result);
+  EXPECT_THAT(result.all, HasSubstr("20 rows of the model stand for none"));
+}
+
+TEST_F(Resume, AFolderOfHuggingFaceIsKnown) {
+  expect_done(interlock({"export", "run", "--to", "exported"}));
+  expect_failure(interlock({"evaluate", "exported", "--data", "all"}), 65, {"Hugging Face", "interlock import"});
+}
+
 TEST_F(Resume, ARunThatIsFinishedKeepsWhatItMeasured) {
   expect_done(resume());
-  const std::string trace = read("run/trace.json"), costs = read("run/costs.json");
+  const auto before = files("run");
+  const std::string trace = read("run/trace.json");
   const CommandResult again = resume();
   expect_done(again);
-  EXPECT_EQ(read("run/trace.json"), trace);
-  EXPECT_EQ(read("run/costs.json"), costs);
+  for (const char* name : {"run/trace.json", "run/costs.json", "run/manifest.json", "run/weights.safetensors"})
+    EXPECT_EQ(read(name), before.at(name)) << name;
+  EXPECT_THAT(again.errors, HasSubstr("Nothing was left to do: step 4 is done"));
   EXPECT_TRUE(last_object(again)["loss"].is_null());
   EXPECT_THAT(trace, HasSubstr("0F0")) << "the steps after the checkpoint are traced";
 }
