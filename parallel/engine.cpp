@@ -112,8 +112,7 @@ void Engine::perform(Step& step, const Action& action) {
       break;
   }
   if (step.evaluation) return;
-  for (auto& reduction : step.reductions)
-    if (!reduction->advance()) break;
+  advance_reductions(step);
   const double end = TraceRecorder::now(), waited = step.waited - waited_before;
   if (is_compute(action.kind)) {
     MeasuredCost& cost = measured_[action.stage][static_cast<int>(action.kind)];

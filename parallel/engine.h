@@ -120,6 +120,7 @@ class Engine {
   void post(Step& step, const Action& action);
   void begin_reduction(Step& step, at::Tensor values);
   void reduce_body(Step& step, Stage& stage, int64_t segment);
+  void advance_reductions(Step& step);
   void reduce_gradient(Step& step, Stage& stage);
   void reduce_tied(Step& step);
   void reduce_norm(Step& step);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "parallel/engine_step.h"
 #include "parallel/stage.h"
@@ -9,9 +10,13 @@
 namespace interlock {
 namespace {
 
-template <class T>
-std::span<T> span_of(const at::Tensor& tensor) {
-  return {tensor.data_ptr<T>(), static_cast<size_t>(tensor.numel())};
+// The numbers of a tensor as `act` takes them: a span, and who keeps it alive.
+template <class Act>
+auto with_numbers(const at::Tensor& tensor, Act act) {
+  const auto owner = std::make_shared<at::Tensor>(tensor);
+  const auto count = static_cast<size_t>(tensor.numel());
+  if (tensor.scalar_type() == at::kDouble) return act(std::span(tensor.data_ptr<double>(), count), owner);
+  return act(std::span(tensor.data_ptr<float>(), count), owner);
 }
 
 }  // namespace
@@ -27,9 +32,8 @@ void Engine::note_waiting(Step& step, double begin) {
 
 void Engine::begin_reduction(Step& step, at::Tensor values) {
   if (parts_.topology.shape.replicas == 1 || values.numel() == 0) return;
-  step.reductions.push_back(values.scalar_type() == at::kDouble
-                                ? same_stages_.begin_all_reduce(span_of<double>(values))
-                                : same_stages_.begin_all_reduce(span_of<float>(values)));
+  step.reductions.push_back(with_numbers(
+      values, [&](auto numbers, const auto& owner) { return same_stages_.begin_all_reduce(numbers, owner); }));
 }
 
 // Segments come from the last to the first; what has gathered is begun once it fills a bucket.
@@ -41,8 +45,12 @@ void Engine::reduce_body(Step& step, Stage& here, int64_t segment) {
   if (bytes < parts_.bucket_bytes && segment > 0) return;
   begin_reduction(step, gradient.narrow(0, begin, begun->second - begin));
   begun->second = begin;
-  for (auto& reduction : step.reductions)
-    if (!reduction->advance()) break;
+  advance_reductions(step);
+}
+
+// What is done goes, and with it what it holds.
+void Engine::advance_reductions(Step& step) {
+  std::erase_if(step.reductions, [](const auto& reduction) { return reduction->advance(); });
 }
 
 void Engine::reduce_gradient(Step& step, Stage& here) {
@@ -70,11 +78,7 @@ void Engine::reduce_tied(Step& step) {
   } else {
     // Group order is first stage, last stage: the same sum to the bit.
     at::Tensor& mine = (body != nullptr ? body : head)->gradient();
-    if (mine.scalar_type() == at::kDouble) {
-      ends_->all_reduce(span_of<double>(mine));
-    } else {
-      ends_->all_reduce(span_of<float>(mine));
-    }
+    with_numbers(mine, [&](auto numbers, const auto& owner) { ends_->all_reduce(numbers, owner); });
   }
   note_waiting(step, begin);
 }

@@ -112,7 +112,9 @@ std::span<std::byte> Trainable::bytes_of(const Piece& piece) const {
 }
 
 void Trainable::exchange_values(Group& replicas) {
-  for (const Piece& piece : pieces_) replicas.broadcast(bytes_of(piece), piece.keeper);
+  std::vector<Group::Kept> kept;
+  for (const Piece& piece : pieces_) kept.push_back({bytes_of(piece), piece.keeper});
+  replicas.exchange(kept, std::make_shared<std::vector<Parameter>>(parameters_));
 }
 
 }  // namespace interlock

@@ -15,9 +15,9 @@ namespace {
 // MiB on ranks with a head, by the difference that ONEDNN_PRIMITIVE_CACHE_CAPACITY=0 makes; 2 MiB in float32.
 constexpr double code_of_bf16_readouts = 10.0 * (1 << 20);
 
-// What is on its way while `bytes` are summed over `members` ranks (transport/group.cpp): shares that come, shares that
-// go, sums that come.
-double bytes_of_a_sum(double bytes, int members) { return 3 * bytes * (members - 1) / members; }
+// What is held beside `bytes` while they are summed over `members` ranks: of the share that a rank adds up, the parts
+// of all others (transport/group.cpp).
+double bytes_of_a_sum(double bytes, int members) { return bytes * (members - 1) / members; }
 
 // The gradients that a rank sums with others: with its copies in other replicas, and the tensor that both ends share.
 double sums_of(const RunSettings& settings, const Model& model, int rank, double gradients) {

@@ -3,6 +3,7 @@
 #include "parallel/transport/group.h"
 
 #include <algorithm>
+#include <array>
 #include <cassert>
 #include <cstring>
 
@@ -40,12 +41,13 @@ MessageHeader Group::header(uint64_t bytes, int phase) const {
 }
 
 // First phase: every member sends the others their shares of its values. Second: it adds up its own share and sends the
-// sum to all. Everything that can be posted is posted at the beginning.
+// sum to all. Both travel from and into the values themselves: a share's sum is asked for once the values that it
+// replaces have left. Only the parts of the own share need memory.
 template <class T>
 class Group::Sum final : public Reduction {
  public:
-  Sum(Group& group, std::span<T> values)
-      : group_(group), values_(values), part_of_(group.size()), sum_of_(group.size()) {
+  Sum(Group& group, std::span<T> values, std::shared_ptr<void> owner)
+      : group_(group), values_(values), owner_(std::move(owner)) {
     ++group.operation_;
     if (group.size() == 1) {
       done_ = true;
@@ -53,107 +55,137 @@ class Group::Sum final : public Reduction {
     }
     number_ = group.reductions_++;
     sums_header_ = group.header(0, 1);
-    const std::span<T> mine = share(group.position_);
-    for (int member = 0; member < group.size(); ++member) {
-      if (member == group.position_) continue;
-      const int rank = group.members_[member];
-      if (!mine.empty()) {
-        part_of_[member] = Buffer::allocate(mine.size_bytes());
-        parts_.push_back(group.transport_.receive(rank, group.header(mine.size_bytes()), part_of_[member]));
-      }
-      if (const uint64_t bytes = share(member).size_bytes()) {
-        sum_of_[member] = Buffer::allocate(bytes);
-        sums_.push_back(group.transport_.receive(rank, group.header(bytes, 1), sum_of_[member]));
-      }
+    group.sums_asked_.resize(group.members_.size());
+    for (int member = 0; member < group.size(); ++member)
+      if (member != group.position_) others_.push_back({.member = member});
+    const uint64_t bytes = share(group.position_).size_bytes();
+    for (Other& other : others_) {
+      if (bytes == 0) break;
+      other.part = Buffer::allocate(bytes);
+      other.part_came = group.transport_.receive(rank_of(other), group.header(bytes), other.part);
     }
-    for (int member = 0; member < group.size(); ++member) {
-      const std::span<T> theirs = share(member);
-      if (member == group.position_ || theirs.empty()) continue;
-      sends_.push_back(group.transport_.send(group.members_[member], group.header(theirs.size_bytes()),
-                                             copy_of(theirs.data(), theirs.size_bytes())));
+    for (Other& other : others_) {
+      const std::span<T> theirs = share(other.member);
+      if (!theirs.empty())
+        other.part_sent = group.transport_.send(rank_of(other), group.header(theirs.size_bytes()), in_place(theirs));
     }
   }
 
   bool advance() override {
     if (done_) return true;
-    if (!added_) {
-      // In order, or the sums of a later reduction would come before those of an earlier one on their lane.
-      if (group_.sums_sent_ != number_ || !all_done(parts_)) return false;
+    if (!added_ && may_add() && std::ranges::all_of(others_, [](Other& other) { return is_done(other.part_came); }))
       add();
-    }
-    if (!all_done(sums_) || !all_done(sends_)) return false;
-    take();
-    return true;
+    for (Other& other : others_)
+      if (may_ask(other) && is_done(other.part_sent)) ask(other);
+    const auto settled = [](Other& other) { return other.asked && is_done(other.sum_came) && is_done(other.sum_sent); };
+    if (added_ && std::ranges::all_of(others_, settled)) finish();
+    return done_;
   }
 
   void finish() override {
     if (done_) return;
-    if (!added_) {
-      assert(group_.sums_sent_ == number_ && "reductions are finished in the order in which they began");
-      add();
+    assert((added_ || may_add()) && "reductions are finished in the order in which they began");
+    if (!added_) add();
+    for (Other& other : others_)
+      if (!other.asked) ask(other);
+    for (Other& other : others_) {
+      join(other.sum_came);
+      join(other.sum_sent);
     }
-    take();
+    done_ = true;
   }
 
  private:
+  // Handles are null where a share is empty.
+  struct Other {
+    int member = 0;
+    Buffer part = {};  // of my share, from there
+    std::unique_ptr<Handle> part_came = {}, part_sent = {}, sum_came = {}, sum_sent = {};
+    bool asked = false;  // for the sum of its share
+  };
+
+  static bool is_done(const std::unique_ptr<Handle>& handle) { return !handle || handle->done(); }
+  static void join(const std::unique_ptr<Handle>& handle) {
+    if (handle) handle->join();
+  }
+  int rank_of(const Other& other) const { return group_.members_[other.member]; }
   std::span<T> share(int member) const {
     const auto begin = [&](int of) { return values_.size() * of / group_.size(); };
     return values_.subspan(begin(member), begin(member + 1) - begin(member));
   }
-  static bool all_done(std::vector<std::unique_ptr<Handle>>& handles) {
-    return std::all_of(handles.begin(), handles.end(), [](const auto& handle) { return handle->done(); });
+  Buffer in_place(std::span<T> values) const {
+    return {owner_, reinterpret_cast<std::byte*>(values.data()), values.size_bytes()};
+  }
+
+  // In order, or the sums of a later reduction would come before those of an earlier one on their lane.
+  bool may_add() const { return group_.sums_sent_ == number_; }
+  bool may_ask(const Other& other) const { return !other.asked && group_.sums_asked_[other.member] == number_; }
+
+  // Waits until the values that the sum replaces have left.
+  void ask(Other& other) {
+    join(other.part_sent);
+    const std::span<T> theirs = share(other.member);
+    if (!theirs.empty()) {
+      MessageHeader header = sums_header_;
+      header.bytes = theirs.size_bytes();
+      other.sum_came = group_.transport_.receive(rank_of(other), header, in_place(theirs));
+    }
+    ++group_.sums_asked_[other.member];
+    other.asked = true;
   }
 
   void add() {
-    join_all(parts_);
+    for (Other& other : others_) join(other.part_came);
     const std::span<T> mine = share(group_.position_);
-    if (!mine.empty()) {
-      const bool first = group_.position_ == 0;
-      const Buffer sum = copy_of(first ? static_cast<void*>(mine.data()) : part_of_[0].data, mine.size_bytes());
-      T* total = reinterpret_cast<T*>(sum.data);
-      for (int member = 1; member < group_.size(); ++member) {
-        const T* part = member == group_.position_ ? mine.data() : reinterpret_cast<const T*>(part_of_[member].data);
-        for (size_t i = 0; i < mine.size(); ++i) total[i] += part[i];
-      }
-      sums_header_.bytes = sum.bytes;
-      for (int member = 0; member < group_.size(); ++member) {
-        if (member != group_.position_)
-          sends_.push_back(group_.transport_.send(group_.members_[member], sums_header_, sum));
-      }
-      std::memcpy(mine.data(), sum.data, sum.bytes);
+    add_parts(mine);
+    sums_header_.bytes = mine.size_bytes();
+    for (Other& other : others_) {
+      other.part_came.reset();  // it holds the part too
+      other.part = {};
+      if (!mine.empty()) other.sum_sent = group_.transport_.send(rank_of(other), sums_header_, in_place(mine));
     }
-    part_of_.clear();
     ++group_.sums_sent_;
     added_ = true;
   }
 
-  void take() {
-    join_all(sums_);
-    for (int member = 0; member < group_.size(); ++member) {
-      if (sum_of_[member].bytes) std::memcpy(share(member).data(), sum_of_[member].data, sum_of_[member].bytes);
+  // Mine is one of the terms: what is before it is added up beside it, a block that fits the cache at a time.
+  void add_parts(std::span<T> mine) const {
+    std::array<T, 2048> total;
+    for (size_t begin = 0; begin < mine.size(); begin += total.size()) {
+      const size_t count = std::min(total.size(), mine.size() - begin);
+      for (int member = 0; member < group_.size(); ++member) {
+        const T* part = begin + (member == group_.position_ ? mine.data() : part_of(member));
+        for (size_t i = 0; i < count; ++i) total[i] = member == 0 ? part[i] : total[i] + part[i];
+      }
+      std::copy_n(total.begin(), count, mine.begin() + begin);
     }
-    join_all(sends_);
-    sum_of_.clear();
-    done_ = true;
+  }
+  const T* part_of(int member) const {
+    const Other& other = others_[member < group_.position_ ? member : member - 1];
+    return reinterpret_cast<const T*>(other.part.data);
   }
 
   Group& group_;
   std::span<T> values_;
+  std::shared_ptr<void> owner_;
   int64_t number_ = 0;
   MessageHeader sums_header_;
-  std::vector<Buffer> part_of_, sum_of_;  // from every other member: its part of my share, the sum of its own
-  std::vector<std::unique_ptr<Handle>> parts_, sums_, sends_;
+  std::vector<Other> others_;  // in group order
   bool added_ = false, done_ = false;
 };
 
-std::unique_ptr<Reduction> Group::begin_all_reduce(std::span<float> values) {
-  return std::make_unique<Sum<float>>(*this, values);
+std::unique_ptr<Reduction> Group::begin_all_reduce(std::span<float> values, std::shared_ptr<void> owner) {
+  return std::make_unique<Sum<float>>(*this, values, std::move(owner));
 }
-std::unique_ptr<Reduction> Group::begin_all_reduce(std::span<double> values) {
-  return std::make_unique<Sum<double>>(*this, values);
+std::unique_ptr<Reduction> Group::begin_all_reduce(std::span<double> values, std::shared_ptr<void> owner) {
+  return std::make_unique<Sum<double>>(*this, values, std::move(owner));
 }
-void Group::all_reduce(std::span<float> values) { Sum<float>(*this, values).finish(); }
-void Group::all_reduce(std::span<double> values) { Sum<double>(*this, values).finish(); }
+void Group::all_reduce(std::span<float> values, std::shared_ptr<void> owner) {
+  Sum<float>(*this, values, std::move(owner)).finish();
+}
+void Group::all_reduce(std::span<double> values, std::shared_ptr<void> owner) {
+  Sum<double>(*this, values, std::move(owner)).finish();
+}
 
 void Group::broadcast(std::span<std::byte> bytes, int root) {
   assert(root >= 0 && root < size());
@@ -169,6 +201,21 @@ void Group::broadcast(std::span<std::byte> bytes, int root) {
   const Buffer buffer = copy_of(bytes.data(), bytes.size());
   for (int member = 0; member < size(); ++member) {
     if (member != root) handles.push_back(transport_.send(members_[member], header(buffer.bytes), buffer));
+  }
+  join_all(handles);
+}
+
+void Group::exchange(std::span<const Kept> pieces, std::shared_ptr<void> owner) {
+  ++operation_;
+  std::vector<std::unique_ptr<Handle>> handles;
+  for (const auto& [bytes, keeper] : pieces) {
+    assert(keeper >= 0 && keeper < size());
+    const Buffer buffer{owner, bytes.data(), bytes.size()};
+    if (keeper != position_)
+      handles.push_back(transport_.receive(members_[keeper], header(bytes.size()), buffer));
+    else
+      for (int member = 0; member < size(); ++member)
+        if (member != position_) handles.push_back(transport_.send(members_[member], header(bytes.size()), buffer));
   }
   join_all(handles);
 }

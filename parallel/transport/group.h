@@ -29,14 +29,23 @@ class Group {
   int size() const { return static_cast<int>(members_.size()); }
 
   // values := sum over members, added in group order ((v0 + v1) + v2 ...) element by element, bit-equal on all members.
-  // Each member sums its share of the elements and sends it to the others.
-  void all_reduce(std::span<float> values);
-  void all_reduce(std::span<double> values);
-  // The same sum, bit for bit, while the caller goes on; `values` stay untouched until it is done. Reductions are
-  // advanced and finished in the order in which they began.
-  std::unique_ptr<Reduction> begin_all_reduce(std::span<float> values);
-  std::unique_ptr<Reduction> begin_all_reduce(std::span<double> values);
+  // Each member sums its share of the elements and sends it to the others. Messages leave from and arrive in `values`
+  // themselves, so that (n - 1) / n of their bytes is all that is needed beside them; `owner` keeps them alive for
+  // messages under way when the caller fails. Without one they must outlive the transport's last message.
+  void all_reduce(std::span<float> values, std::shared_ptr<void> owner = nullptr);
+  void all_reduce(std::span<double> values, std::shared_ptr<void> owner = nullptr);
+  // The same sum, bit for bit, while the caller goes on; nobody else touches `values` until it is done. Reductions are
+  // finished in the order in which they began.
+  std::unique_ptr<Reduction> begin_all_reduce(std::span<float> values, std::shared_ptr<void> owner = nullptr);
+  std::unique_ptr<Reduction> begin_all_reduce(std::span<double> values, std::shared_ptr<void> owner = nullptr);
   void broadcast(std::span<std::byte> bytes, int root);
+  // Every member gets the bytes of every piece from the member that keeps it, in place. All pieces are under way at the
+  // same time. `owner` as above.
+  struct Kept {
+    std::span<std::byte> bytes;
+    int keeper = 0;  // position in the group
+  };
+  void exchange(std::span<const Kept> pieces, std::shared_ptr<void> owner = nullptr);
   // The bytes of member `from`, on member `to`; "" on the others (and on `from`). All members call it.
   std::string collect(const std::string& bytes, int from, int to);
   std::vector<std::string> all_gather(const std::string& bytes);  // in group order; sizes may differ
@@ -54,8 +63,9 @@ class Group {
   int number_, position_ = -1;
   uint64_t run_;
   int64_t operation_ = 0;
-  int64_t sums_sent_ = 0;  // reductions whose second phase has begun here
   int64_t reductions_ = 0;
+  int64_t sums_sent_ = 0;            // reductions whose sums this member has sent
+  std::vector<int64_t> sums_asked_;  // by member: reductions whose sums from there have been asked for
 };
 
 }  // namespace interlock

@@ -127,6 +127,24 @@ TEST(Groups, BroadcastReachesAllFromAnyRoot) {
   });
 }
 
+TEST(Groups, AnExchangeGivesEveryPieceToEverybody) {
+  on_ranks([](Transport& transport) {
+    Group group = world(transport, 9);
+    // Several pieces of one keeper, an empty one, and one that is sent in pieces of its own.
+    const std::vector<std::pair<int, uint64_t>> plan{{0, 8}, {2, 70'000}, {2, 0}, {1, 3}, {0, 4096}, {3, 1}, {2, 9}};
+    std::vector<Buffer> buffers;
+    std::vector<Group::Kept> pieces;
+    for (const auto& [keeper, bytes] : plan) {
+      buffers.push_back(transport.rank() == keeper ? patterned(static_cast<int>(buffers.size()), bytes)
+                                                   : Buffer::allocate(bytes));
+      pieces.push_back({{buffers.back().data, bytes}, keeper});
+    }
+    group.exchange(pieces);
+    for (size_t i = 0; i < plan.size(); ++i)
+      EXPECT_TRUE(has_pattern(buffers[i], static_cast<int>(i), plan[i].second)) << "piece " << i;
+  });
+}
+
 TEST(Groups, AllGatherTakesDifferentSizes) {
   on_ranks([](Transport& transport) {
     Group group = world(transport, 9);
