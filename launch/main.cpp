@@ -9,6 +9,7 @@
 #include <iostream>
 #include <map>
 #include <memory>
+#include <span>
 
 #include "launch/command.h"
 #include "launch/run/failure.h"
@@ -25,11 +26,18 @@ int say(const std::string& text, interlock::ExitCode code) {
   return static_cast<int>(code);
 }
 
-// CLI11 would only say that a subcommand is missing.
-bool names_no_command(int argc, char** argv) {
-  if (argc < 2 || argv[1][0] == '-') return false;
-  const auto known = interlock::Commands::instance().names();
-  return std::find(known.begin(), known.end(), argv[1]) == known.end();
+// What to say of a word that stands where a command of `app` is expected, and names none; "" when all is well. CLI11
+// would only say that a subcommand is missing.
+std::string unknown_command(const CLI::App& app, std::span<char* const> words) {
+  const auto commands = app.get_subcommands([](const CLI::App*) { return true; });
+  if (commands.empty() || words.empty() || words[0][0] == '-') return "";
+  std::vector<std::string> names;
+  for (const CLI::App* command : commands) {
+    if (command->get_name() == words[0]) return unknown_command(*command, words.subspan(1));
+    names.push_back(command->get_name());
+  }
+  const std::string of = app.get_parent() == nullptr ? "" : " of " + app.get_name();
+  return interlock::unknown_name("command" + of, words[0], names);
 }
 
 // What a command printed is part of what it was asked for; a full disk behind `> file` shows here.
@@ -45,9 +53,6 @@ int with_output_written(int code) {
 int main(int argc, char** argv) {
   using namespace interlock;
   signal(SIGXFSZ, SIG_IGN);  // a file size limit is then a write error like any other
-  if (names_no_command(argc, argv))
-    return say(unknown_name("command", argv[1], Commands::instance().names()) + ". `interlock --help` says more",
-               ExitCode::usage);
   CLI::App app("Interlock trains a network as a pipeline of MPI ranks under local, interlocking or global learning.",
                "interlock");
   app.set_version_flag("--version", INTERLOCK_VERSION);
@@ -59,6 +64,8 @@ int main(int argc, char** argv) {
     command->declare(*sub);
     commands.emplace(sub, std::move(command));
   }
+  const std::string unknown = unknown_command(app, std::span(argv, argc).subspan(std::min(argc, 1)));
+  if (!unknown.empty()) return say(unknown + ". `interlock --help` says more", ExitCode::usage);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {

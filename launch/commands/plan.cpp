@@ -46,6 +46,18 @@ RuleRequest global_rule(const RuleRequest& asked) {
   return request;
 }
 
+// Costs of a run with as many stages, but of another model or microbatch, would say nothing about this one.
+void warn_of_other_sizes(const SimulationCosts& measured, const SimulationCosts& here, const std::string& file) {
+  for (size_t stage = 0; stage < measured.stages.size(); ++stage) {
+    const double theirs = measured.stages[stage].message_bytes, ours = here.stages[stage].message_bytes;
+    if (theirs == 0 || theirs == ours) continue;  // 0: a file by hand may leave it out
+    log_warning(message(file, ": stage ", stage, " was measured with messages of ", theirs / (1 << 20),
+                        " MiB, here they have ", ours / (1 << 20),
+                        ": the model, precision or microbatch was another one"));
+    return;
+  }
+}
+
 class PlanCommand final : public Command {
  public:
   std::string summary() const override {
@@ -153,6 +165,8 @@ class PlanCommand final : public Command {
     const PlanRequest request = plan_request(run);
     report.plan = make_plan(request);
     const SimulationCosts costs = costs_of(run, *model, report.blocks, report.plan.flows);
+    if (!costs_.empty())
+      warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);
     simulate_into(report, costs);
     tell_memory(report, run, *model);
 
@@ -196,6 +210,8 @@ class PlanCommand final : public Command {
       const auto model = make_model(run, *make_dataset(run));
       report.blocks = make_partition(run, *model);
       costs = costs_of(run, *model, report.blocks, report.plan.flows);
+      if (!costs_.empty())
+        warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);
       report.costs = costs_sentence(run.threads);
     } else if (!costs_.empty()) {
       costs = read_costs(costs_, report.plan.shape.stages);

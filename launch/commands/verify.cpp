@@ -20,6 +20,7 @@ using nlohmann::ordered_json;
 
 struct Examined {
   std::string path;
+  bool is_weights;
   std::vector<CheckpointFinding> files;  // of a weights file: itself
   std::string digest;                    // of a weights file that can be read
 
@@ -37,14 +38,15 @@ std::string printable(std::string text) {
 
 // A weights file carries no hash: what can be told is that it is well formed, and which weights it holds.
 Examined examine_weights(const std::string& path) {
-  Examined result{path, {{fs::path(path).filename().string(), 0, ""}}, ""};
+  Examined result{path, true, {{fs::path(path).filename().string(), 0, ""}}, ""};
   std::error_code problem;
   const uint64_t size = fs::file_size(path, problem);
   if (!problem) result.files[0].bytes = size;
   try {
     result.digest = weights_digest(*SafetensorsFile::open(path));
   } catch (const Error& error) {
-    result.files[0].problem = error.what();
+    const std::string said = error.what(), named = path + ": ";  // which the table says already
+    result.files[0].problem = said.substr(said.starts_with(named) ? named.size() : 0);
   }
   return result;
 }
@@ -89,7 +91,7 @@ class Verify final : public Command {
   int run() override {
     std::vector<Examined> all;
     for (const auto& [path, is_weights] : targets()) {
-      all.push_back(is_weights ? examine_weights(path) : Examined{path, examine_checkpoint(path), ""});
+      all.push_back(is_weights ? examine_weights(path) : Examined{path, false, examine_checkpoint(path), ""});
       if (!json_) print(all.back());
     }
     const auto broken = std::count_if(all.begin(), all.end(), [](const Examined& one) { return !one.whole(); });
@@ -133,8 +135,8 @@ class Verify final : public Command {
     const CheckpointFinding& file = *std::find_if(first.files.begin(), first.files.end(),
                                                   [](const CheckpointFinding& one) { return !one.problem.empty(); });
     const std::string count = all.size() == 1 ? "" : message(broken, " of ", all.size(), " are broken; the first: ");
-    throw Error(ExitCode::bad_input,
-                message(count, first.path, ": ", printable(file.name), ": ", printable(file.problem)));
+    const std::string where = first.is_weights ? "" : printable(file.name) + ": ";
+    throw Error(ExitCode::bad_input, message(count, first.path, ": ", where, printable(file.problem)));
   }
 
   std::string path_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "launch/run/key_place.h"
 #include "launch/run/load_weights.h"
 #include "models/model.h"
 #include "parallel/stage.h"
@@ -66,11 +67,14 @@ void check_settings(const RunSettings& settings) {
 
 std::vector<int> make_partition(const RunSettings& settings, const Model& model) {
   if (!settings.partition.empty()) {
-    check_partition(settings.partition, static_cast<int>(model.blocks()), settings.shape.stages);
+    placing_key(settings.config,
+                [&] { check_partition(settings.partition, static_cast<int>(model.blocks()), settings.shape.stages); });
     return settings.partition;
   }
-  return balanced_partition(model.block_costs(settings.microbatch_size), model.readout_costs(settings.microbatch_size),
-                            settings.shape.stages);
+  return placing_key(settings.config, [&] {
+    return balanced_partition(model.block_costs(settings.microbatch_size),
+                              model.readout_costs(settings.microbatch_size), settings.shape.stages);
+  });
 }
 
 std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "launch/run/assemble.h"
+#include "launch/run/key_place.h"
 #include "parallel/plan/schedule.h"
 #include "parallel/transport/mpi.h"
 #include "runtime/core/registry.h"
@@ -68,16 +69,6 @@ std::vector<RunSettings::RuleChange> read_rules(const Section& learning) {
   return rules;
 }
 
-// Adds the file to what a part says that knows no files.
-template <class Act>
-auto naming_file(const Config& config, const std::string& where, Act act) {
-  try {
-    return act();
-  } catch (const Error& error) {
-    throw Error(error.code(), config.file() + ": " + where + error.what());
-  }
-}
-
 PlanShape read_shape(const Config& config, const Section& parallel) {
   PlanShape shape;
   shape.stages = small_integer(parallel, "stages", 4, 1, most_stages);
@@ -86,7 +77,7 @@ PlanShape read_shape(const Config& config, const Section& parallel) {
   shape.microbatches = small_integer(parallel, "microbatches", 4, 1, most_microbatches);
   const bool interleaved = parallel.one_of("placement", "contiguous", {"contiguous", "interleaved"}) == "interleaved";
   shape.placement = interleaved ? Placement::interleaved : Placement::contiguous;
-  naming_file(config, "", [&] { shape.check(); });
+  placing_key(config, [&] { shape.check(); });
   return shape;
 }
 
@@ -218,9 +209,8 @@ PlanRequest plan_request(const RunSettings& settings, size_t change) {
   assert(change < settings.rules.size());
   PlanRequest request;
   request.shape = settings.shape;
-  const std::string where = change == 0 ? "" : message("learning.change[", change - 1, "]: ");
-  request.rule = naming_file(settings.config, where,
-                             [&] { return make_rule(settings.rules[change].request, settings.shape.stages); });
+  const auto rule = [&] { return make_rule(settings.rules[change].request, settings.shape.stages); };
+  request.rule = placing_key(settings.config, rule, change);
   request.heads = settings.heads;
   request.schedule = settings.schedule;
   request.tied = settings.tied();

@@ -13,6 +13,7 @@
 namespace interlock {
 namespace {
 
+// A sentence begins with the key that it is about, so that who knows the config can say where that stands.
 [[noreturn]] void refuse(const std::string& sentence) { throw Error(ExitCode::config, sentence); }
 
 std::string shortest(double value) {
@@ -63,8 +64,7 @@ void check_matrix(const Matrix& weights, int stages) {
   for (int stage = 0; stage < stages; ++stage) {
     const std::vector<double>& row = weights[stage];
     if (static_cast<int>(row.size()) != stages) {
-      refuse(message("row ", stage, " of learning.matrix has ", row.size(), " numbers, but there are ", stages,
-                     " losses"));
+      refuse(message("learning.matrix[", stage, "] has ", row.size(), " numbers, but there are ", stages, " losses"));
     }
     for (int loss = 0; loss < stages; ++loss) {
       if (!std::isfinite(row[loss]) || row[loss] < 0) {
@@ -146,15 +146,15 @@ LearningRule make_rule(const RuleRequest& request, int stages) {
   for (int stage : rule.frozen) {
     if (request.rule != "matrix") std::fill(rule.weights[stage].begin(), rule.weights[stage].end(), 0.0);
     if (!learns_from_nothing(rule.weights[stage])) {
-      refuse(message("stage ", stage, " is in learning.frozen, but row ", stage,
-                     " of learning.matrix gives it a weight: clear the row, or take the stage out of learning.frozen"));
+      refuse(message("learning.frozen names stage ", stage, ", but learning.matrix[", stage,
+                     "] gives it a weight: clear that row, or take the stage out of learning.frozen"));
     }
   }
   for (int stage = 0; stage < stages; ++stage) {
     const bool frozen = std::binary_search(rule.frozen.begin(), rule.frozen.end(), stage);
     if (!frozen && learns_from_nothing(rule.weights[stage])) {
-      refuse(message("stage ", stage, " learns from nothing: row ", stage,
-                     " of learning.matrix is all zero. Give it a weight, or name the stage in learning.frozen"));
+      refuse(message("learning.matrix[", stage, "] is all zero: stage ", stage,
+                     " learns from nothing. Give it a weight, or name the stage in learning.frozen"));
     }
   }
   return rule;

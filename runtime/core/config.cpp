@@ -224,5 +224,6 @@ void Config::reject_unknown() const { document_->reject_unknown(); }
 std::string Config::resolved() const { return document_->resolved(); }
 std::map<std::string, std::string> Config::resolved_values() const { return document_->resolved_values(); }
 const std::string& Config::file() const { return document_->file; }
+std::string Config::place(const std::string& path) const { return document_->place(path); }
 
 }  // namespace interlock

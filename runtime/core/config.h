@@ -60,6 +60,8 @@ class Config {
   // The same as a map: "section.key", or "section.table[0].key", to the value as TOML.
   std::map<std::string, std::string> resolved_values() const;
   const std::string& file() const;
+  // Where a key stands, for messages: "file.toml:12: learning.horizon", or "--set learning.horizon".
+  std::string place(const std::string& path) const;
 
  private:
   explicit Config(std::shared_ptr<ConfigDocument> document) : document_(std::move(document)) {}

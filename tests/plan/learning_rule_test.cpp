@@ -82,7 +82,7 @@ TEST(LearningRule, WrongMatricesAreRefused) {
     return RuleRequest{.rule = "matrix", .matrix = std::move(matrix), .frozen = std::move(frozen)};
   };
   EXPECT_THAT(refusal(of({{1, 0}}), 2), HasSubstr("1 rows, but there are 2 stages"));
-  EXPECT_THAT(refusal(of({{1, 0}, {1}}), 2), HasSubstr("row 1"));
+  EXPECT_THAT(refusal(of({{1, 0}, {1}}), 2), HasSubstr("learning.matrix[1] has 1 numbers"));
   EXPECT_THAT(refusal(of({{1, 0}, {1, 1}}), 2), HasSubstr("not upper triangular"));
   EXPECT_THAT(refusal(of({{1, -1}, {0, 1}}), 2), HasSubstr("learning.matrix[0][1] = -1"));
   EXPECT_THAT(refusal(of({{1, std::numeric_limits<double>::quiet_NaN()}, {0, 1}}), 2), HasSubstr("number"));

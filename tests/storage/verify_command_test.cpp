@@ -114,7 +114,10 @@ TEST_F(VerifyCommand, WeightsFiles) {
     EXPECT_THAT(good.output, HasSubstr("digest "));
   }
   put(path, get(path).substr(0, 70));
-  EXPECT_EQ(verify({path}).code, 65);
+  const Result cut = verify({path});
+  EXPECT_EQ(cut.code, 65);
+  EXPECT_THAT(cut.error, testing::StartsWith(path + ": "));
+  EXPECT_EQ(cut.error.rfind(path), 0u) << "names the file twice";
   EXPECT_EQ(verify({run_}).code, 65);
 }
 

@@ -12,6 +12,7 @@ using nlohmann::json;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 class Commands : public SmallProject {};
 
@@ -32,6 +33,7 @@ TEST_F(Commands, VersionIsANumber) {
 TEST_F(Commands, UnknownOnesAreUsage) {
   expect_failure(interlock({"trian", "config.toml"}), 2, {"\"trian\"", "did you mean \"train\"?"});
   expect_failure(interlock({"xyzzy"}), 2, {"\"xyzzy\"", "train", "plan", "fill", "inspect", "data", "doctor"});
+  expect_failure(interlock({"tokenize", "trian"}), 2, {"command of tokenize \"trian\"", "did you mean \"train\"?"});
 }
 
 void expect_usage(const CommandResult& result, const std::string& word) {
@@ -51,6 +53,19 @@ TEST_F(Commands, WhatIsMissingOrUnknownIsUsage) {
 TEST_F(Commands, AnOverrideThatIsNoneIsRefused) {
   expect_failure(train({"learning.horizon"}), 64, {"--set learning.horizon", "section.key=VALUE"});
   expect_failure(train({"data.paths=[corpus"}), 64, {"--set data.paths", "[corpus"});
+}
+
+// ---- plan
+
+TEST_F(Commands, PlanSaysWhenCostsAreOfAnotherModel) {
+  expect_done(train_threads({"run.steps=1"}));
+  const CommandResult same = interlock({"plan", "config.toml", "--costs", "run/costs.json"});
+  expect_done(same);
+  EXPECT_THAT(same.errors, Not(HasSubstr("was measured")));
+  const CommandResult other =
+      interlock({"plan", "config.toml", "--costs", "run/costs.json", "--set", "parallel.microbatch_size=7"});
+  expect_done(other);
+  EXPECT_THAT(other.errors, HasSubstr("run/costs.json: stage 0 was measured with messages of "));
 }
 
 // ---- data

@@ -134,7 +134,7 @@ TEST(Settings, RanksDefaultToStages) {
 
 TEST(Settings, RanksMustShareTheStagesEvenly) {
   EXPECT_THAT(refused({"parallel.ranks=3"}),
-              testing::AllOf(HasSubstr("tiny.toml"), HasSubstr("ranks = 3"), HasSubstr("1, 2, 4")));
+              testing::AllOf(HasSubstr("--set parallel.ranks"), HasSubstr("ranks = 3"), HasSubstr("1, 2, 4")));
   EXPECT_THAT(refused({"parallel.ranks=8"}), HasSubstr("only 4 stages"));
 }
 
@@ -232,10 +232,21 @@ TEST(Settings, KeysOfOtherRulesAreNotChecked) {
   EXPECT_EQ(plan_request(run).rule.name, "local");
 }
 
-TEST(Settings, RulesThatDoNotFitNameTheFile) {
-  EXPECT_THAT(refused_whole({"learning.horizon=5"}),
-              testing::AllOf(HasSubstr("tiny.toml"), HasSubstr("largest that makes sense is 4")));
+TEST(Settings, RulesThatDoNotFitNameThePlaceOfTheKey) {
+  EXPECT_THAT(refused_whole({"learning.horizon=5"}), testing::AllOf(testing::StartsWith("--set learning.horizon = 5"),
+                                                                    HasSubstr("largest that makes sense is 4")));
   EXPECT_THAT(refused_whole({"learning.horizon=0"}), HasSubstr("horizon = 0"));
+  EXPECT_THAT(refused_whole({"learning.rule=sum", "parallel.stages=1", "parallel.ranks=1"}),
+              testing::ContainsRegex("tiny.toml:[0-9]+: learning.horizon = 2 does not fit"));
+  EXPECT_THAT(refused_whole({"learning.change=[{at_step=5,horizon=9}]"}),
+              testing::StartsWith("--set learning.change[0].horizon = 9"));
+  EXPECT_THAT(
+      refused_whole({"learning.rule=global", "learning.change=[{at_step=5,rule='chunked'}]", "learning.window=9"}),
+      testing::StartsWith("--set learning.change[0]: --set learning.window = 9"));
+  const char* later = "learning.change=[{at_step=5,horizon=9},{at_step=7,rule='sum'}]";
+  EXPECT_THAT(refused_whole({"learning.rule=local", later}),
+              testing::StartsWith("--set learning.change[1]: --set learning.change[0].horizon = 9"));
+  EXPECT_THAT(refused({"parallel.stages=3"}), testing::ContainsRegex("tiny.toml:[0-9]+: parallel.ranks = 4"));
   EXPECT_THAT(refused_whole({"learning.head=huge"}), HasSubstr("learning.head"));
 }
 
