@@ -46,7 +46,10 @@ class Doctor final : public Command {
   std::string summary() const override { return "check what a run needs from this machine"; }
   void declare(CLI::App& app) override {
     app.add_flag("--json", json_, "one JSON object on stdout");
-    app.add_flag("--rank-memory", rank_memory_, "only print the peak memory in bytes of a rank that holds nothing");
+    app.add_option("--rank-memory", rank_memory_,
+                   "only print the peak memory in bytes of a rank that holds next to nothing of such a model")
+        ->type_name("MODEL PRECISION")
+        ->expected(2);
     app.add_option("--hostfile", hostfile_, "check the host names in this file too")->type_name("FILE");
   }
   int run() override;
@@ -56,8 +59,9 @@ class Doctor final : public Command {
   static void print(const std::vector<Check>& checks);
   static void print_json(const std::vector<Check>& checks, bool ok);
 
-  bool json_ = false, rank_memory_ = false;
+  bool json_ = false;
   std::string hostfile_;
+  std::vector<std::string> rank_memory_;
 };
 
 // Child processes first: they are forked, and LibTorch starts threads when it computes.
@@ -83,8 +87,8 @@ std::vector<Check> Doctor::examine() const {
 }
 
 int Doctor::run() {
-  if (rank_memory_) {
-    std::cout << static_cast<int64_t>(empty_rank_bytes()) << std::endl;
+  if (!rank_memory_.empty()) {
+    std::cout << static_cast<int64_t>(empty_rank_bytes(rank_memory_[0], rank_memory_[1])) << std::endl;
     return 0;
   }
   const std::vector<Check> checks = examine();

@@ -144,7 +144,7 @@ class PlanCommand final : public Command {
 
   void tell_memory(PlanReport& report, const RunSettings& run, const Model& model) const {
     report.memory = rank_holdings(run, model, report.blocks);
-    report.empty_rank = measure_empty_rank();
+    report.empty_rank = measure_empty_rank(run);
     const double data = measure_data(run);
     for (Holdings& rank : report.memory) rank.data = data;
     report.parameters = parameter_count(model);

@@ -8,10 +8,11 @@ namespace interlock {
 // What opening the data adds to this process's memory, in bytes; 0 when the data is not here.
 double measure_data(const RunSettings& settings);
 
-// Peak memory in bytes of a rank that holds nothing: this program, started, with its transport and its libraries' own
-// memory. Measured in a process of its own (`interlock doctor --rank-memory`); 0 when that fails.
-double measure_empty_rank();
+// Peak memory in bytes of a rank that holds nothing: this program, started, with its transport, its libraries' own
+// memory and the code that such a model runs in such a precision. Measured in a process of its own (`interlock doctor
+// --rank-memory MODEL PRECISION`); 0 when that fails.
+double measure_empty_rank(const RunSettings& settings);
 // What that process does and answers.
-double empty_rank_bytes();
+double empty_rank_bytes(const std::string& model, const std::string& precision);
 
 }  // namespace interlock

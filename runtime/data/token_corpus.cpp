@@ -101,9 +101,6 @@ TokenCorpus::TokenCorpus(const TokenRequest& request, const Tokenizer& tokenizer
   for (const auto& file : validation) {
     held.push_back(std::make_shared<const PackedSamples>(pack(file, tokenizer, request.packing, 0).training));
   }
-  // Packing has read every token once; training reads a few at a time.
-  for (const auto* all : {&files, &validation})
-    for (const auto& file : *all) file->release();
   if (!validation.empty() && total_samples(held) == 0) {
     throw Error(ExitCode::bad_input, "data.validation_paths: no tokens found in " + join(request.validation_paths));
   }

@@ -3,7 +3,6 @@
 #include "runtime/data/token_file.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cassert>
 #include <cstring>
 #include <filesystem>
@@ -65,9 +64,6 @@ class MappedTokenFile final : public TokenFile {
 
   void read(int64_t document, int64_t begin, std::span<int32_t> out) const override {
     if (out.empty()) return;
-    // A fault brings in 16 pages: after 256 reads here and there up to 16 MiB of the file count as this process's
-    // memory.
-    if (reads_.fetch_add(1, std::memory_order_relaxed) % 256 == 255) release();
     auto [sequence, last] = sequences(document);
     int64_t position = begin;
     if (index_.contiguous()) {
@@ -87,8 +83,6 @@ class MappedTokenFile final : public TokenFile {
       ++sequence;
     }
   }
-
-  void release() const override { ids_file_.release(); }
 
   int64_t largest_id() const override {
     int64_t largest = -1;
@@ -131,12 +125,12 @@ class MappedTokenFile final : public TokenFile {
         }
         out[i] = static_cast<int32_t>(id);
       }
+      ids_file_.release(static_cast<size_t>(offset), out.size() * sizeof(T));
     });
   }
 
   std::string prefix_;
   MappedFile index_file_, ids_file_;
-  mutable std::atomic<uint32_t> reads_{0};
   TokenIndex index_;
 };
 

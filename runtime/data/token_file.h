@@ -24,8 +24,6 @@ class TokenFile {
   virtual int64_t document_tokens(int64_t document) const = 0;
   // Tokens [begin, begin + out.size()) of a document, which must lie within it.
   virtual void read(int64_t document, int64_t begin, std::span<int32_t> out) const = 0;
-  // Lets go of the memory of what was read; see MappedFile::release.
-  virtual void release() const = 0;
   virtual int64_t largest_id() const = 0;  // reads everything once; Error(bad_input) names the place of a negative one
 };
 

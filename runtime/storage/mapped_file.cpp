@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -54,9 +55,14 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
-void MappedFile::release() const {
+void MappedFile::release(size_t begin, size_t count) const {
+  if (count == 0) return;
+  constexpr size_t brought_in = size_t{1}
+                                << 16;  // by one fault, where the system's cache has them (fault_around_bytes)
+  const size_t first = begin / brought_in * brought_in;
+  const size_t end = std::min(size_, (begin + count + brought_in - 1) / brought_in * brought_in);
   // Advice: where it is not taken, nothing but memory is lost.
-  if (size_ > 0) madvise(const_cast<std::byte*>(data_), size_, MADV_DONTNEED);
+  madvise(const_cast<std::byte*>(data_) + first, end - first, MADV_DONTNEED);
 }
 
 }  // namespace interlock

@@ -21,9 +21,9 @@ class MappedFile {
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   std::span<const std::byte> bytes() const { return {data_, size_}; }
-  // After a pass over everything: the pages no longer count as this process's memory. They stay in the system's cache,
-  // and come back when they are read.
-  void release() const;
+  // Bytes [begin, begin + count) have been read: their pages, and those that a fault brought in with them, no longer
+  // count as this process's memory. They stay in the system's cache, and come back when they are read.
+  void release(size_t begin, size_t count) const;
 
  private:
   const std::byte* data_ = nullptr;
