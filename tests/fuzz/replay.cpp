@@ -15,7 +15,7 @@ namespace {
 
 // No input of a corpus is larger than some kilobytes: a parser that wants more than this believes a number in a file.
 void limit_memory() {
-#ifndef __SANITIZE_ADDRESS__  // it reserves terabytes
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // these reserve terabytes
   constexpr rlim_t most = rlim_t{512} << 20;
   const rlimit limit{most, most};
   interlock::fuzz::require(setrlimit(RLIMIT_DATA, &limit) == 0, "memory can be limited");
