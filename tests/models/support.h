@@ -1,6 +1,7 @@
 #pragma once
 // What the tests of models share: a model from a few lines of TOML, a small batch, and plain loops over tensors.
 
+#include <ATen/Parallel.h>
 #include <torch/nn/module.h>
 
 #include <cmath>
@@ -11,6 +12,9 @@
 #include "models/model.h"
 
 namespace interlock::tests {
+
+// Threads that wait for each other cost minutes on a busy machine.
+inline const bool on_one_thread = (at::set_num_threads(1), true);
 
 struct Given {
   std::string name = "roberta";
