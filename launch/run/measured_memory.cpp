@@ -101,8 +101,9 @@ double measure_data(const RunSettings& settings) {
 
 double empty_rank_bytes(const std::string& model, const std::string& precision) {
   const bool encoder = model != "mlp";
-  const RunSettings settings = read_settings(Config::from_text(
-      (encoder ? smallest_encoder : smallest_mlp) + std::string(smallest_run), {"run.precision=" + precision}));
+  const RunSettings settings =
+      read_settings(Config::from_text((encoder ? smallest_encoder : smallest_mlp) + std::string(smallest_run),
+                                      {"model.name=" + model, "run.precision=" + precision}));
   const std::shared_ptr<Dataset> dataset = encoder ? std::make_shared<FewTokens>() : make_dataset(settings);
   dataset->open();
   const auto transport = make_mpi();

@@ -57,8 +57,8 @@ MappedFile::~MappedFile() {
 
 void MappedFile::release(size_t begin, size_t count) const {
   if (count == 0) return;
-  constexpr size_t brought_in = size_t{1}
-                                << 16;  // by one fault, where the system's cache has them (fault_around_bytes)
+  // By one fault, where the system's cache has them (fault_around_bytes).
+  constexpr size_t brought_in = size_t{1} << 16;
   const size_t first = begin / brought_in * brought_in;
   const size_t end = std::min(size_, (begin + count + brought_in - 1) / brought_in * brought_in);
   // Advice: where it is not taken, nothing but memory is lost.
