@@ -58,8 +58,8 @@ class MlpBody : public Body {
 
   at::Tensor forward_segment(int64_t segment, const at::Tensor& input, const ForwardContext& context) override {
     const bool first = segment == 0 && input_;
-    const at::Tensor hidden = first ? at::relu(input_->forward(input.to(settings_.numbers.hidden))) : input;
-    const at::Tensor out = at::relu(layers_.at(static_cast<size_t>(segment))->forward(hidden));
+    const at::Tensor hidden = first ? at::relu(input_->forward(input.to(settings_.numbers.hidden), context)) : input;
+    const at::Tensor out = at::relu(layers_.at(static_cast<size_t>(segment))->forward(hidden, context));
     return keyed_dropout(out, settings_.dropout, static_cast<uint64_t>(begin_ + segment), Site::feed_forward, context);
   }
 
@@ -84,7 +84,9 @@ class MlpReadout : public RowHead {
     initialize(*this, settings.seed, rectified);
   }
 
-  at::Tensor classify(const at::Tensor& rows) const override { return decoder_->forward(rows); }
+  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override {
+    return decoder_->forward(rows, context);
+  }
 
  private:
   std::shared_ptr<Linear> decoder_;
@@ -108,8 +110,8 @@ class MlpSharedHead : public RowHead {
   }
 
  protected:
-  at::Tensor classify(const at::Tensor& rows) const override {
-    return copy_->classify(at::relu(layer_->forward(rows)));
+  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override {
+    return copy_->classify(at::relu(layer_->forward(rows, context)), context);
   }
 
  private:

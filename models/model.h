@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "models/costs.h"
+#include "models/parameter_access.h"
 #include "models/precision.h"
 #include "runtime/core/config.h"
 #include "runtime/core/registry.h"
@@ -26,7 +27,8 @@ struct ForwardContext {
   const Batch* batch = nullptr;  // targets and lengths; inputs too on the first slice
   uint64_t seed = 1;
   int64_t step = 0;
-  bool training = true;  // false: no dropout
+  bool training = true;                   // false: no dropout
+  ParameterAccess* parameters = nullptr;  // of whoever trains; outlives the graph
 };
 
 // Blocks [begin, end) of a model; the slice that begins at 0 holds what stands before block 0 (embeddings).

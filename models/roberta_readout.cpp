@@ -25,8 +25,8 @@ RobertaReadout::RobertaReadout(const RobertaSettings& settings) {
   if (settings.tied) clear_padding_row(decoder_->weight);
 }
 
-at::Tensor RobertaReadout::classify(const at::Tensor& rows) const {
-  return linear(norm_->forward(at::gelu(dense_->forward(rows))), decoder_->weight, bias_);
+at::Tensor RobertaReadout::classify(const at::Tensor& rows, const ForwardContext& context) const {
+  return linear(norm_->forward(at::gelu(dense_->forward(rows, context))), decoder_->weight, bias_, context.parameters);
 }
 
 SharedReadoutHead::SharedReadoutHead(const RobertaSettings& settings, int64_t blocks_below) {
@@ -47,6 +47,8 @@ at::Tensor SharedReadoutHead::prepare(const at::Tensor& hidden, const ForwardCon
   return block_->forward(hidden, context);
 }
 
-at::Tensor SharedReadoutHead::classify(const at::Tensor& rows) const { return copy_->classify(rows); }
+at::Tensor SharedReadoutHead::classify(const at::Tensor& rows, const ForwardContext& context) const {
+  return copy_->classify(rows, context);
+}
 
 }  // namespace interlock

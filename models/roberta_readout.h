@@ -16,7 +16,7 @@ namespace interlock {
 class RobertaReadout : public RowHead {
  public:
   explicit RobertaReadout(const RobertaSettings& settings);
-  at::Tensor classify(const at::Tensor& rows) const override;
+  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override;
 
  private:
   std::shared_ptr<Linear> dense_, decoder_;
@@ -33,7 +33,7 @@ class SharedReadoutHead : public RowHead {
 
  protected:
   at::Tensor prepare(const at::Tensor& hidden, const ForwardContext& context) const override;
-  at::Tensor classify(const at::Tensor& rows) const override;
+  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override;
 
  private:
   std::shared_ptr<TransformerBlock> block_;

@@ -8,7 +8,7 @@
 #include "models/precision.h"
 #include "parallel/plan/partition.h"
 #include "parallel/plan/plan.h"
-#include "parallel/recompute.h"
+#include "parallel/stage/recompute.h"
 #include "runtime/core/config.h"
 #include "runtime/data/loader.h"
 

@@ -2,7 +2,7 @@
 
 #include <c10/core/GradMode.h>
 
-#include "parallel/weights.h"
+#include "parallel/keeping/weights.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
 

@@ -12,7 +12,7 @@
 #include "launch/run/resume.h"
 #include "launch/run/stage_parts.h"
 #include "models/model.h"
-#include "parallel/stage.h"
+#include "parallel/stage/stage.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
@@ -85,7 +85,6 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
   trainer.steps = settings.steps;
   trainer.evaluate_every = settings.evaluate_every;
   trainer.evaluate_sequences = settings.evaluate_sequences;
-  trainer.run = agreement.run;
   trainer.aliases = model->aliases();
   trainer.metadata = {{"interlock.config", settings.config.resolved()}};
   const std::string tokenizer = tokenizer_fingerprint(settings);
@@ -111,25 +110,20 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
 
   const Topology topology{settings.shape, transport.rank()};
   auto loader = std::make_shared<const Loader>(std::move(dataset), settings.batch_shape(), settings.phases, start);
-  Engine::Parts parts{.transport = transport,
-                      .topology = topology,
-                      .stages = {},
-                      .loader = loader,
-                      .boundary_shape = model->boundary_shape(),
-                      .dtype = model->boundary_type(),
-                      .run = trainer.run,
-                      .trace_steps = start.step + settings.trace_steps,
-                      .tied = settings.tied()};
   const std::vector<bool> with_heads = stages_with_heads(settings);
   std::optional<Engine> engine;
   try {
-    for (const int index : topology.stages()) {
-      parts.stages.push_back(
+    std::vector<std::unique_ptr<Stage>> stages;
+    for (const int index : topology.stages())
+      stages.push_back(
           make_stage(settings, *model, partition, index, with_heads[index], weights.get(), topology.replica()));
-    }
     weights.reset();  // copied; a mapped file keeps its place on the disk after it is removed
-    engine.emplace(std::move(parts));
-    return Trainer(*engine, loader, std::move(trainer), std::move(outlets)).run();
+    RankContext context(transport, topology, agreement.run, std::move(stages), settings.tied());
+    engine.emplace(context, Engine::Settings{.loader = loader,
+                                             .boundary_shape = model->boundary_shape(),
+                                             .dtype = model->boundary_type(),
+                                             .trace_steps = start.step + settings.trace_steps});
+    return Trainer(context, *engine, loader, std::move(trainer), std::move(outlets)).run();
   } catch (...) {
     throw as_error(engine ? "in " + engine->current_action() : "while the stages were built");
   }

@@ -7,7 +7,7 @@
 
 #include "launch/run/assemble.h"
 #include "parallel/plan/simulate.h"
-#include "parallel/trainer.h"
+#include "parallel/training/trainer.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {

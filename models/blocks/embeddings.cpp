@@ -3,7 +3,6 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/arange.h>
-#include <ATen/ops/embedding.h>
 #include <ATen/ops/where.h>
 
 #include "models/blocks/dropout.h"
@@ -41,13 +40,13 @@ at::Tensor RobertaEmbeddings::positions(const at::Tensor& tokens, const ForwardC
   if (!lengths.defined()) return positions_->weight.narrow(0, first_position, length);
   const at::Tensor index = at::arange(length, tokens.options()).unsqueeze(0);
   const at::Tensor row = at::where(index.lt(lengths.unsqueeze(1)), index + first_position, padding);
-  return at::embedding(positions_->weight, row, padding);
+  return positions_->forward(row, padding, context);
 }
 
 at::Tensor RobertaEmbeddings::forward(const at::Tensor& tokens, const ForwardContext& context) const {
   // The small tables are added first: without padding their sum is [length, width] and costs nothing.
   const at::Tensor places = positions(tokens, context) + types_->weight[0];
-  const at::Tensor sum = at::embedding(words_->weight, tokens, padding) + places;
+  const at::Tensor sum = words_->forward(tokens, padding, context) + places;
   return keyed_dropout(norm_->forward(sum).to(numbers_.hidden), dropout_, 0, Site::embeddings, context);
 }
 

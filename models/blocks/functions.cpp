@@ -1,13 +1,18 @@
-// Owns the two custom autograd functions: linear layers and the summed cross-entropy.
+// Owns the custom autograd functions: linear layers, embeddings and the summed cross-entropy.
 #include "models/blocks/functions.h"
 
 #include <ATen/Context.h>
+#include <ATen/Dispatch.h>
+#include <ATen/Parallel.h>
 #include <ATen/core/Reduction.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_softmax.h>
+#include <ATen/ops/addmm.h>
 #include <ATen/ops/cross_entropy_loss.h>
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
@@ -47,56 +52,131 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::opt
   return at::linear(x, weight, bias);
 }
 
-// rows^T x in the type of the parameters. A product in bfloat16 is rounded once, a piece at a time, so that there is
-// never a whole second copy of a large gradient.
-at::Tensor weight_gradient(const at::Tensor& rows, const at::Tensor& x, at::ScalarType type) {
-  if (rows.scalar_type() == type) return at::mm(rows.t(), x);
+// Adds factor * rows^T x to `sum` [outputs, inputs]. A product in bfloat16 is rounded once, a piece at a time, so that
+// there is never a whole second copy of a large gradient.
+void add_product(at::Tensor& sum, double factor, bool overwrite, const at::Tensor& rows, const at::Tensor& x) {
+  if (rows.scalar_type() == sum.scalar_type()) {
+    at::addmm_out(sum, sum, rows.t(), x, overwrite ? 0 : 1, factor);
+    return;
+  }
   constexpr int64_t piece_numbers = int64_t{1} << 17;
   const int64_t outputs = rows.size(1), piece = std::max<int64_t>(64, piece_numbers / x.size(1));
-  at::Tensor gradient = at::empty({outputs, x.size(1)}, x.options().dtype(type));
   for (int64_t begin = 0; begin < outputs; begin += piece) {
     const int64_t count = std::min(piece, outputs - begin);
-    gradient.narrow(0, begin, count).copy_(at::mm(rows.narrow(1, begin, count).t(), x));
+    add_scaled(sum.narrow(0, begin, count), factor, overwrite, at::mm(rows.narrow(1, begin, count).t(), x));
   }
-  return gradient;
 }
 
-// The sum of rows, in the type of the parameters. The library widens all of bfloat16 rows before it sums them; piece by
-// piece that costs no memory to speak of.
-at::Tensor bias_gradient(const at::Tensor& rows, at::ScalarType type) {
-  if (rows.scalar_type() == type) return rows.sum(0);
+// Adds factor * the sum of rows to `sum` [outputs]. The library widens all of bfloat16 rows before it sums them; piece
+// by piece that costs no memory to speak of.
+void add_rows(at::Tensor& sum, double factor, bool overwrite, const at::Tensor& rows) {
+  const at::ScalarType type = sum.scalar_type();
+  if (rows.scalar_type() == type) return add_scaled(sum, factor, overwrite, rows.sum(0));
   constexpr int64_t piece_numbers = int64_t{1} << 16;
   const int64_t outputs = rows.size(1),
                 piece = std::max<int64_t>(64, piece_numbers / std::max<int64_t>(1, rows.size(0)));
-  at::Tensor gradient = at::empty({outputs}, rows.options().dtype(type));
   for (int64_t begin = 0; begin < outputs; begin += piece) {
     const int64_t count = std::min(piece, outputs - begin);
-    gradient.narrow(0, begin, count).copy_(rows.narrow(1, begin, count).sum(0, false, type));
+    add_scaled(sum.narrow(0, begin, count), factor, overwrite, rows.narrow(1, begin, count).sum(0, false, type));
   }
+}
+
+// Gives the gradient to whoever adds them up, or makes a tensor of it where nobody does.
+at::Tensor hand_over(ParameterAccess* parameters, const at::Tensor& parameter, const GradientTerm& term) {
+  if (parameters != nullptr) {
+    parameters->add_gradient(parameter, term);
+    return {};
+  }
+  at::Tensor gradient = at::empty_like(parameter, parameter.options().requires_grad(false));
+  term(gradient, 1.0, true);
   return gradient;
+}
+
+at::Tensor in_type(ParameterAccess* parameters, const at::Tensor& parameter, at::ScalarType type) {
+  return parameters != nullptr ? parameters->values(parameter, type) : parameter.to(type);
+}
+
+// A pointer among what a graph saves. Whoever it points to outlives the graph.
+int64_t as_number(ParameterAccess* parameters) { return reinterpret_cast<int64_t>(parameters); }
+ParameterAccess* parameters_of(AutogradContext* context) {
+  return reinterpret_cast<ParameterAccess*>(context->saved_data["parameters"].toInt());
 }
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
-                            const std::optional<at::Tensor>& bias) {
+                            const std::optional<at::Tensor>& bias, ParameterAccess* parameters) {
     // The input is needed for the gradient of the weights alone; a read-only copy of weights has none.
-    context->save_for_backward({weight.requires_grad() ? x : at::Tensor(), weight});
-    context->saved_data["bias"] = bias.has_value();
+    context->save_for_backward({weight.requires_grad() ? x : at::Tensor(), weight, bias.value_or(at::Tensor())});
+    context->saved_data["parameters"] = as_number(parameters);
     const at::ScalarType type = x.scalar_type();
-    return product(x, weight.to(type), bias ? std::optional(bias->to(type)) : std::nullopt);
+    return product(x, in_type(parameters, weight, type),
+                   bias ? std::optional(in_type(parameters, *bias, type)) : std::nullopt);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
-    const auto& [x, weight] = std::tie(saved[0], saved[1]);
+    const auto& [x, weight, bias] = std::tie(saved[0], saved[1], saved[2]);
     const at::Tensor& gradient = gradients[0];
-    const at::ScalarType type = weight.scalar_type();
+    ParameterAccess* parameters = parameters_of(context);
     const at::Tensor rows = gradient.reshape({-1, weight.size(0)});
-    variable_list result(3);
+    variable_list result(4);
     if (context->needs_input_grad(0))
-      result[0] = product(gradient, weight.to(gradient.scalar_type()).t(), std::nullopt);
-    if (context->needs_input_grad(1)) result[1] = weight_gradient(rows, x.reshape({-1, weight.size(1)}), type);
-    if (context->saved_data["bias"].toBool() && context->needs_input_grad(2)) result[2] = bias_gradient(rows, type);
+      result[0] = product(gradient, in_type(parameters, weight, gradient.scalar_type()).t(), std::nullopt);
+    if (context->needs_input_grad(1)) {
+      const at::Tensor inputs = x.reshape({-1, weight.size(1)});
+      result[1] = hand_over(parameters, weight, [rows, inputs](at::Tensor& sum, double factor, bool overwrite) {
+        add_product(sum, factor, overwrite, rows, inputs);
+      });
+    }
+    if (bias.defined() && context->needs_input_grad(2))
+      result[2] = hand_over(parameters, bias, [rows](at::Tensor& sum, double factor, bool overwrite) {
+        add_rows(sum, factor, overwrite, rows);
+      });
+    return result;
+  }
+};
+
+// Adds factor * rows[i] to sum[indices[i]] for all i in turn. Threads share the columns, so that each number is added
+// up in the order of the indices however many there are.
+void add_to_rows(at::Tensor& sum, double factor, const at::Tensor& indices, const at::Tensor& rows, int64_t padding) {
+  const int64_t width = sum.size(1), count = indices.numel();
+  const int64_t* places = indices.const_data_ptr<int64_t>();
+  AT_DISPATCH_FLOATING_TYPES(sum.scalar_type(), "embedding_backward", [&] {
+    scalar_t* table = sum.mutable_data_ptr<scalar_t>();
+    const scalar_t* from = rows.const_data_ptr<scalar_t>();
+    const auto scale = static_cast<scalar_t>(factor);
+    constexpr int64_t columns_worth_a_thread = 64;
+    at::parallel_for(0, width, columns_worth_a_thread, [&](int64_t begin, int64_t end) {
+      for (int64_t i = 0; i < count; ++i) {
+        if (places[i] == padding) continue;
+        scalar_t* to = table + places[i] * width;
+        const scalar_t* row = from + i * width;
+        for (int64_t column = begin; column < end; ++column) to[column] += scale * row[column];
+      }
+    });
+  });
+}
+
+struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& table, const at::Tensor& indices,
+                            int64_t padding, ParameterAccess* parameters) {
+    context->save_for_backward({table, indices});
+    context->saved_data["padding"] = padding;
+    context->saved_data["parameters"] = as_number(parameters);
+    return at::embedding(table, indices);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const auto& [table, indices] = std::tie(saved[0], saved[1]);
+    const int64_t padding = context->saved_data["padding"].toInt();
+    const at::Tensor places = indices.contiguous(), rows = gradients[0].contiguous();
+    variable_list result(4);
+    result[0] = hand_over(parameters_of(context), table,
+                          [places, rows, padding](at::Tensor& sum, double factor, bool overwrite) {
+                            if (overwrite) sum.zero_();
+                            add_to_rows(sum, factor, places, rows, padding);
+                          });
     return result;
   }
 };
@@ -146,8 +226,12 @@ struct CrossEntropySum : torch::autograd::Function<CrossEntropySum> {
 
 }  // namespace
 
-at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {
-  return LinearFunction::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt);
+at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, ParameterAccess* parameters) {
+  return LinearFunction::apply(x, weight, bias.defined() ? std::optional(bias) : std::nullopt, parameters);
+}
+
+at::Tensor embedding(const at::Tensor& table, const at::Tensor& indices, int64_t padding, ParameterAccess* parameters) {
+  return EmbeddingFunction::apply(table, indices, padding, parameters);
 }
 
 at::Tensor cross_entropy_sum(at::Tensor logits, const at::Tensor& targets) {

@@ -33,8 +33,9 @@ RowHead::Chosen RowHead::chosen(const at::Tensor& hidden, const ForwardContext& 
   const at::Tensor rows = prepared.reshape({-1, prepared.size(-1)});
   const at::Tensor targets = context.batch->targets.reshape({-1});
   const at::Tensor indices = targets.ne(ignored_target).nonzero().squeeze(1);
-  if (indices.size(0) == targets.size(0)) return {classify(rows), targets};
-  return {classify(rows.index_select(0, filled_up(indices, rows.scalar_type()))), targets.index_select(0, indices)};
+  if (indices.size(0) == targets.size(0)) return {classify(rows, context), targets};
+  return {classify(rows.index_select(0, filled_up(indices, rows.scalar_type())), context),
+          targets.index_select(0, indices)};
 }
 
 LossSum RowHead::loss(const at::Tensor& hidden, const ForwardContext& context) {
@@ -52,7 +53,9 @@ LinearHead::LinearHead(const std::string& path, int64_t width, int64_t classes, 
   decoder_ = attach_new<Linear>(*this, path + ".decoder", width, classes, type);
 }
 
-at::Tensor LinearHead::classify(const at::Tensor& rows) const { return decoder_->forward(norm_->forward(rows)); }
+at::Tensor LinearHead::classify(const at::Tensor& rows, const ForwardContext& context) const {
+  return decoder_->forward(norm_->forward(rows), context);
+}
 
 BlockHead::BlockHead(const std::string& path, const TransformerShape& shape, uint64_t layer, int64_t classes)
     : LinearHead(path, shape.width, classes, shape.numbers.parameters) {

@@ -20,7 +20,7 @@ class RowHead : public Head {
 
  protected:
   virtual at::Tensor prepare(const at::Tensor& hidden, const ForwardContext& context) const;
-  virtual at::Tensor classify(const at::Tensor& rows) const = 0;
+  virtual at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const = 0;
 
  private:
   struct Chosen {
@@ -36,7 +36,7 @@ class LinearHead : public RowHead {
   LinearHead(const std::string& path, int64_t width, int64_t classes, at::ScalarType type);
 
  protected:
-  at::Tensor classify(const at::Tensor& rows) const override;
+  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override;
 
  private:
   std::shared_ptr<LayerNorm> norm_;

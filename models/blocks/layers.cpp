@@ -13,7 +13,9 @@ Linear::Linear(int64_t inputs, int64_t outputs, at::ScalarType type, bool with_b
   if (with_bias) bias = register_parameter("bias", at::empty({outputs}, type));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const { return linear(x, weight, bias); }
+at::Tensor Linear::forward(const at::Tensor& x, const ForwardContext& context) const {
+  return linear(x, weight, bias, context.parameters);
+}
 
 LayerNorm::LayerNorm(int64_t width, at::ScalarType type) {
   weight = register_parameter("weight", at::empty({width}, type));
@@ -26,6 +28,10 @@ at::Tensor LayerNorm::forward(const at::Tensor& x) const {
 
 Embedding::Embedding(int64_t rows, int64_t width, at::ScalarType type) {
   weight = register_parameter("weight", at::empty({rows, width}, type));
+}
+
+at::Tensor Embedding::forward(const at::Tensor& tokens, int64_t padding, const ForwardContext& context) const {
+  return embedding(weight, tokens, padding, context.parameters);
 }
 
 void attach(torch::nn::Module& root, const std::string& path, std::shared_ptr<torch::nn::Module> child) {

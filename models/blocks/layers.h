@@ -7,6 +7,8 @@
 #include <memory>
 #include <string>
 
+#include "models/model.h"
+
 namespace interlock {
 
 inline constexpr double norm_epsilon = 1e-5;
@@ -14,7 +16,7 @@ inline constexpr double norm_epsilon = 1e-5;
 class Linear : public torch::nn::Module {
  public:
   Linear(int64_t inputs, int64_t outputs, at::ScalarType type, bool with_bias = true);
-  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor forward(const at::Tensor& x, const ForwardContext& context) const;
 
   at::Tensor weight, bias;  // [outputs, inputs], [outputs] (undefined without bias)
 };
@@ -30,6 +32,8 @@ class LayerNorm : public torch::nn::Module {
 class Embedding : public torch::nn::Module {
  public:
   Embedding(int64_t rows, int64_t width, at::ScalarType type);
+  // Rows of `tokens`; row `padding` is never trained.
+  at::Tensor forward(const at::Tensor& tokens, int64_t padding, const ForwardContext& context) const;
 
   at::Tensor weight;
 };

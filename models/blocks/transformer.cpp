@@ -22,7 +22,7 @@ TransformerBlock::TransformerBlock(const TransformerShape& shape, uint64_t layer
 }
 
 at::Tensor TransformerBlock::attention(const at::Tensor& x, const ForwardContext& context) const {
-  const at::Tensor q = query_->forward(x), k = key_->forward(x), v = value_->forward(x);
+  const at::Tensor q = query_->forward(x, context), k = key_->forward(x, context), v = value_->forward(x, context);
   if (shape_.attention_dropout == 0 || !context.training) return plain_attention(q, k, v, shape_.heads, context);
   return dropped_attention(q, k, v, shape_.heads, shape_.attention_dropout, layer_, context);
 }
@@ -31,9 +31,9 @@ at::Tensor TransformerBlock::forward(const at::Tensor& x, const ForwardContext& 
   const auto drop = [&](const at::Tensor& y, Site site) {
     return keyed_dropout(y, shape_.dropout, layer_, site, context);
   };
-  const at::Tensor attended = attention_output_->forward(attention(x, context));
+  const at::Tensor attended = attention_output_->forward(attention(x, context), context);
   const at::Tensor middle = attention_norm_->forward(x + drop(attended, Site::attention_output));
-  const at::Tensor fed = output_->forward(at::gelu(intermediate_->forward(middle)));
+  const at::Tensor fed = output_->forward(at::gelu(intermediate_->forward(middle, context)), context);
   return output_norm_->forward(middle + drop(fed, Site::feed_forward));
 }
 

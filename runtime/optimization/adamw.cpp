@@ -27,18 +27,19 @@ class AdamW final : public Optimizer {
     groups_ = groups_by_decay(parameters, settings_.weight_decay);
   }
 
-  void step(double learning_rate) override {
+  void step(const UpdateNumbers& numbers) override {
     const at::NoGradGuard no_graph;
     for (const Moment& moment : moments_) moment.count.add_(1);
-    for (const ParameterGroup& group : groups_) {
+    for (ParameterGroup& group : groups_) {
+      const auto divisor = gradient_divisor(group, numbers.gradient_factor);
       if (placement_ == Epsilon::after) {
-        update(group, 0, group.places.size(), settings_.epsilon, learning_rate);
+        update(group, 0, group.places.size(), settings_.epsilon, numbers.learning_rate, divisor);
         continue;
       }
       for (size_t i = 0; i < group.places.size(); ++i) {
         const double count = moments_[group.places[i]].count.item<double>();
         const double epsilon = settings_.epsilon / std::sqrt(1 - std::pow(settings_.beta2, count));
-        update(group, i, i + 1, epsilon, learning_rate);
+        update(group, i, i + 1, epsilon, numbers.learning_rate, divisor);
       }
     }
   }
@@ -50,7 +51,8 @@ class AdamW final : public Optimizer {
 
  private:
   // The parameters [begin, end) of a group.
-  void update(const ParameterGroup& group, size_t begin, size_t end, double epsilon, double learning_rate) {
+  void update(const ParameterGroup& group, size_t begin, size_t end, double epsilon, const at::Tensor& learning_rate,
+              const std::optional<at::Tensor>& divisor) {
     std::vector<at::Tensor> values, gradients, means, squares, counts;
     for (size_t i = begin; i < end; ++i) {
       const Moment& moment = moments_[group.places[i]];
@@ -61,7 +63,7 @@ class AdamW final : public Optimizer {
       counts.push_back(moment.count);
     }
     at::_fused_adamw_(values, gradients, means, squares, {}, counts, learning_rate, settings_.beta1, settings_.beta2,
-                      group.weight_decay, epsilon, /*amsgrad=*/false, /*maximize=*/false);
+                      group.weight_decay, epsilon, /*amsgrad=*/false, /*maximize=*/false, divisor);
   }
 
   MomentSettings settings_;

@@ -15,6 +15,7 @@
 
 #include "runtime/optimization/moments.h"
 #include "runtime/optimization/optimizer.h"
+#include "runtime/optimization/squares.h"
 
 namespace interlock {
 namespace {
@@ -25,22 +26,6 @@ constexpr int64_t piece = 2048;
 struct Squares {
   double value = 0, update = 0;
 };
-
-// In double, in eight interleaved sums: one alone would wait for each addition before the next.
-template <class T>
-double sum_of_squares(const T* numbers, int64_t count) {
-  std::array<double, 8> sums{};
-  int64_t i = 0;
-  for (; i + 8 <= count; i += 8)
-    for (int64_t lane = 0; lane < 8; ++lane) {
-      const double number = numbers[i + lane];
-      sums[lane] += number * number;
-    }
-  for (; i < count; ++i) sums[0] += static_cast<double>(numbers[i]) * static_cast<double>(numbers[i]);
-  double total = 0;
-  for (const double sum : sums) total += sum;
-  return total;
-}
 
 class Lamb final : public Optimizer {
  public:
@@ -56,14 +41,15 @@ class Lamb final : public Optimizer {
     parameters_ = std::move(parameters);
   }
 
-  void step(double learning_rate) override {
+  void step(const UpdateNumbers& numbers) override {
     const at::NoGradGuard no_graph;
+    const double rate = numbers.learning_rate.item<double>(), factor = numbers.gradient_factor.item<double>();
     for (size_t i = 0; i < parameters_.size(); ++i) {
       moments_[i].count.add_(1);
       if (parameters_[i].value.scalar_type() == at::kDouble) {
-        update<double>(parameters_[i], moments_[i], learning_rate);
+        update<double>(parameters_[i], moments_[i], rate, factor);
       } else {
-        update<float>(parameters_[i], moments_[i], learning_rate);
+        update<float>(parameters_[i], moments_[i], rate, factor);
       }
     }
   }
@@ -77,14 +63,14 @@ class Lamb final : public Optimizer {
   // Numbers of one update in the type of the parameter.
   template <class T>
   struct Factors {
-    T beta1, beta2, mean, square, epsilon, decay;  // mean and square: the bias corrections, 1 / (1 - beta^t)
+    T beta1, beta2, mean, square, epsilon, decay, gradient;  // mean and square: the bias corrections, 1 / (1 - beta^t)
     T direction(T value, T first, T second) const {
       return first * mean / (std::sqrt(second * square) + epsilon) + decay * value;
     }
   };
 
   template <class T>
-  void update(const Parameter& parameter, const Moment& moment, double learning_rate) const {
+  void update(const Parameter& parameter, const Moment& moment, double learning_rate, double gradient_factor) const {
     const double count = moment.count.item<double>();
     const Factors<T> factors{
         static_cast<T>(settings_.beta1),
@@ -92,7 +78,8 @@ class Lamb final : public Optimizer {
         static_cast<T>(1 / (1 - std::pow(settings_.beta1, count))),
         static_cast<T>(1 / (1 - std::pow(settings_.beta2, count))),
         static_cast<T>(settings_.epsilon),
-        static_cast<T>(parameter.decays ? settings_.weight_decay : 0.0),
+        static_cast<T>(parameter.decays ? settings_.weight_decay * parameter.decay_factor : 0.0),
+        static_cast<T>(gradient_factor),
     };
     T* value = parameter.value.mutable_data_ptr<T>();
     T* mean = moment.mean.mutable_data_ptr<T>();
@@ -114,8 +101,9 @@ class Lamb final : public Optimizer {
       for (int64_t p = first; p < last; ++p) {
         const int64_t begin = p * piece, end = std::min(count, begin + piece);
         for (int64_t i = begin; i < end; ++i) {
-          mean[i] = factors.beta1 * mean[i] + (1 - factors.beta1) * gradient[i];
-          square[i] = factors.beta2 * square[i] + (1 - factors.beta2) * gradient[i] * gradient[i];
+          const T slope = gradient[i] * factors.gradient;
+          mean[i] = factors.beta1 * mean[i] + (1 - factors.beta1) * slope;
+          square[i] = factors.beta2 * square[i] + (1 - factors.beta2) * slope * slope;
         }
         std::array<T, piece> directions;
         for (int64_t i = begin; i < end; ++i) directions[i - begin] = factors.direction(value[i], mean[i], square[i]);

@@ -15,8 +15,17 @@ namespace interlock {
 struct Parameter {
   std::string name;     // global
   at::Tensor value;     // a leaf of the module (or a contiguous part of it), updated in place
-  at::Tensor gradient;  // same shape and type; the engine accumulates here and zeroes it after the update
+  at::Tensor gradient;  // same shape and type; whoever trains adds up here
   bool decays = true;   // false for biases and norms, which are never decayed (nor adapted, where an optimizer adapts)
+  double decay_factor = 1.0;  // of weight_decay, where it decays
+};
+
+// The numbers of one update: float64 tensors without dimension, so that where they come from a device nobody need read
+// them on the host.
+struct UpdateNumbers {
+  at::Tensor learning_rate;
+  at::Tensor gradient_factor;  // by which every gradient counts (clipping)
+  static UpdateNumbers of(double learning_rate, double gradient_factor = 1.0);  // on the CPU
 };
 
 class Optimizer {
@@ -24,7 +33,8 @@ class Optimizer {
   virtual ~Optimizer() = default;
   // Makes the state (zero moments) for these parameters; called once.
   virtual void attach(std::vector<Parameter> parameters) = 0;
-  virtual void step(double learning_rate) = 0;
+  // May leave gradients multiplied by the factor.
+  virtual void step(const UpdateNumbers& numbers) = 0;
 
   // What a checkpoint holds of it: for each parameter, in the order attached, its state tensors under the names of
   // state_names(). They are the state itself: reading before the next step and writing into them is how it is saved and

@@ -1,8 +1,10 @@
 #pragma once
-// Parameters of one weight decay, as the lists that LibTorch's fused kernels take. Private to this room.
+// What LibTorch's fused kernels take: parameters of one weight decay as lists, and the factor of their gradients.
+// Private to this room.
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <vector>
 
 #include "runtime/optimization/optimizer.h"
@@ -15,7 +17,11 @@ struct ParameterGroup {
   std::vector<size_t> places;  // of each in the list attached
 };
 
-// Groups that hold something, in the order decaying, not decaying; none for no parameters.
+// One group for every weight decay among the parameters, in the order in which they come; none for no parameters.
 std::vector<ParameterGroup> groups_by_decay(const std::vector<Parameter>& parameters, double weight_decay);
+
+// What the kernels divide the gradients of the group by ("grad_scale"); nothing where the factor is 1. They take it in
+// float: gradients in float64 are multiplied here instead.
+std::optional<at::Tensor> gradient_divisor(ParameterGroup& group, const at::Tensor& factor);
 
 }  // namespace interlock

@@ -31,15 +31,17 @@ class Sgd final : public Optimizer {
     for (size_t i = 0; i < parameters.size(); ++i) velocities_[i] = {at::zeros_like(parameters[i].value.detach())};
   }
 
-  void step(double learning_rate) override {
+  void step(const UpdateNumbers& numbers) override {
     const at::NoGradGuard no_graph;
-    for (const ParameterGroup& group : groups_) {
+    for (ParameterGroup& group : groups_) {
+      const auto divisor = gradient_divisor(group, numbers.gradient_factor);
       std::vector<at::Tensor> velocities;  // none without momentum
       for (const size_t place : group.places)
         velocities.insert(velocities.end(), velocities_[place].begin(), velocities_[place].end());
       // Velocities start at zero, so the first step needs no case of its own.
-      at::_fused_sgd_(group.values, group.gradients, velocities, group.weight_decay, config_.momentum, learning_rate,
-                      /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false);
+      at::_fused_sgd_(group.values, group.gradients, velocities, group.weight_decay, config_.momentum,
+                      numbers.learning_rate,
+                      /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false, divisor);
     }
   }
 

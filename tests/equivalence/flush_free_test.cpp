@@ -8,28 +8,33 @@
 #include <thread>
 
 #include "models/model.h"
-#include "parallel/engine.h"
-#include "parallel/stage.h"
+#include "parallel/engine/engine.h"
+#include "parallel/stage/stage.h"
 #include "tests/support/run_for_test.h"
 
 namespace interlock {
 namespace {
 
-std::unique_ptr<Engine> engine_of(const RunSettings& settings, Transport& transport) {
+struct Rank {
+  std::unique_ptr<RankContext> context;
+  std::unique_ptr<Engine> engine;
+};
+
+Rank rank_of(const RunSettings& settings, Transport& transport) {
   const auto dataset = make_dataset(settings);
   dataset->open();
   const auto model = make_model(settings, *dataset);
-  Engine::Parts parts{transport,
-                      Topology{settings.shape, transport.rank()},
-                      {},
-                      std::make_shared<const Loader>(dataset, settings.batch_shape()),
-                      model->boundary_shape(),
-                      at::kFloat,
-                      1,
-                      0};
-  for (const int stage : parts.topology.stages())
-    parts.stages.push_back(make_stage(settings, *model, make_partition(settings, *model), stage, true));
-  return std::make_unique<Engine>(std::move(parts));
+  const Topology topology{settings.shape, transport.rank()};
+  std::vector<std::unique_ptr<Stage>> stages;
+  for (const int stage : topology.stages())
+    stages.push_back(make_stage(settings, *model, make_partition(settings, *model), stage, true));
+  Rank rank;
+  rank.context = std::make_unique<RankContext>(transport, topology, 1, std::move(stages), false);
+  rank.engine = std::make_unique<Engine>(
+      *rank.context, Engine::Settings{.loader = std::make_shared<const Loader>(dataset, settings.batch_shape()),
+                                      .boundary_shape = model->boundary_shape(),
+                                      .trace_steps = 0});
+  return rank;
 }
 
 // Whether rank 0 ends its first step although rank 1 has not begun: rank 1 starts when rank 0 is done or `patience` is
@@ -40,15 +45,15 @@ bool ends_alone(const std::string& rule, int microbatches, std::chrono::millisec
   const Plan plan = make_plan(plan_request(settings));
   std::atomic<bool> done{false}, alone{false};
   run_loopback(2, [&](Transport& transport) {
-    const auto engine = engine_of(settings, transport);
+    const Rank rank = rank_of(settings, transport);
     if (transport.rank() == 1) {
       const auto end = std::chrono::steady_clock::now() + patience;
       while (!done && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));
       alone = done.load();
     }
-    engine->train(plan, {1, 1, 1e-3, 0});
+    rank.engine->train(plan, {1, 1, 1e-3, 0});
     if (transport.rank() == 0) done = true;
-    engine->drain();
+    rank.engine->drain();
   });
   return alone;
 }

@@ -1,0 +1,137 @@
+#pragma once
+// Performs a plan on one rank: walks its list of actions, hands tensors between stages on this rank, sends and receives
+// the others while computing, and measures. It knows actions and streams; it knows no learning rule and no schedule.
+
+#include <ATen/core/Tensor.h>
+
+#include <array>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parallel/engine/rank_context.h"
+#include "parallel/plan/plan.h"
+#include "parallel/stage/loss_value.h"
+#include "runtime/data/loader.h"
+#include "runtime/observe/trace.h"
+
+namespace interlock {
+
+// What a step needs beside the plan.
+struct StepOptions {
+  int64_t step = 1;
+  uint64_t seed = 1;
+  double learning_rate = 0;
+  double clip = 0;  // 0: off
+};
+
+struct StageReport {
+  int stage = 0;
+  LossValue loss;                                       // of all microbatches of this replica; count 0 when no loss ran
+  double body_norm_squared = 0, head_norm_squared = 0;  // before clipping
+};
+
+struct StepReport {
+  int64_t step = 0;
+  std::vector<StageReport> stages;    // of this rank
+  double seconds = 0;                 // from the end of this rank's step before
+  double waited = 0;                  // of these, for messages, barriers and reductions
+  double loading = 0;                 // of these, to make batches and count their targets
+  double norm_squared_of_model = -1;  // when the norm was taken over the model
+};
+
+// Totals since the start, to hold against the plan.
+struct EngineCounters {
+  std::vector<uint64_t> forward,
+      backward;                      // per boundary, hand-overs inside the rank included (counted where they leave)
+  uint64_t messages = 0, bytes = 0;  // between ranks
+};
+
+// Time of one kind of action of a stage, for simulate. The first step, which also touches its memory first, is left
+// out.
+struct MeasuredCost {
+  double seconds = 0;
+  int64_t times = 0;
+};
+
+class Engine {
+ public:
+  struct Settings {
+    std::shared_ptr<const Loader> loader;
+    std::vector<int64_t> boundary_shape;  // without samples
+    at::ScalarType dtype = at::kFloat;
+    int64_t trace_steps = 20;
+    int64_t bucket_bytes = int64_t{8} << 20;  // gradients are summed over replicas in pieces of at least so many bytes
+  };
+  Engine(RankContext& context, Settings settings);
+  ~Engine();
+
+  StepReport train(const Plan& plan, const StepOptions& options);
+  // Losses of the last stage by held-out microbatch (those of this replica, plan.shape.microbatches of them); empty
+  // elsewhere.
+  struct EvaluationShare {
+    int64_t limit = 0;             // held-out samples in all
+    std::vector<int64_t> indices;  // held-out microbatches of this replica, in order
+  };
+  std::vector<LossValue> evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share);
+  // The time until now belongs to no step.
+  void restart_clock();
+  // Waits until everything sent was received.
+  void drain();
+
+  TraceRecorder& trace() { return trace_; }
+  const EngineCounters& counters() const { return counters_; }
+  std::array<MeasuredCost, num_kinds>& measured(int stage) { return measured_[stage]; }
+  const std::string& current_action() const { return current_; }
+
+ private:
+  struct Arrival {  // a tensor that is here, or will be when its handle is joined
+    at::Tensor tensor;
+    std::unique_ptr<Handle> handle;
+    uint64_t flow = 0;
+  };
+  struct Step;  // state of the step being performed
+
+  void perform(Step& step, const Action& action);
+  void forward(Step& step, const Action& action);
+  void loss(Step& step, const Action& action);
+  void pass(Step& step, const Action& action);
+  void hand_down(Step& step, const Action& action, at::Tensor gradient);
+  void send(Step& step, const Action& action);
+  void post(Step& step, const Action& action);
+  void begin_reduction(Step& step, at::Tensor values);
+  void reduce_body(Step& step, Stage& stage, int64_t segment);
+  void advance_reductions(Step& step);
+  void reduce_gradient(Step& step, Stage& stage);
+  void reduce_tied(Step& step);
+  void reduce_norm(Step& step);
+  void update(Step& step, Stage& stage);
+  void gather_values(TrainableGroup& group);
+  const at::Tensor& squared_norm(Step& step, TrainableGroup& group);
+  StepReport report(const Step& step) const;
+  double finite_loss(const Step& step, int stage, int microbatch) const;
+
+  std::shared_ptr<const Batch> batch(Step& step, int microbatch);
+  at::Tensor take(Step& step, Arrival& arrival);
+  void wait(Step& step, Handle& handle, uint64_t flow = 0);
+  void note_waiting(Step& step, double begin);
+  MessageHeader header(const Step& step, MessageKind kind, int boundary, int stream, int loss, int microbatch,
+                       const at::Tensor& tensor) const;
+  uint64_t flow_id(const Step& step, MessageKind kind, int boundary, int stream, int microbatch) const;
+
+  RankContext& context_;
+  Settings settings_;
+  TraceRecorder trace_;
+  EngineCounters counters_;
+  std::map<int, std::array<MeasuredCost, num_kinds>> measured_;
+  std::map<Lane, std::deque<std::unique_ptr<Handle>>> sending_;
+  std::string current_;
+  double last_end_ = 0;
+  int64_t steps_ = 0;  // performed here
+};
+
+}  // namespace interlock

@@ -1,0 +1,36 @@
+#pragma once
+// What everything on a rank shares: how it reaches the others, who is where, and the stages it holds. Made once, when a
+// run is assembled, and handed to whoever needs it.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "parallel/engine/topology.h"
+#include "parallel/stage/stage.h"
+#include "parallel/transport/group.h"
+#include "parallel/transport/transport.h"
+
+namespace interlock {
+
+struct RankContext {
+  // `stages` are those of this rank, ascending; `tied`: first and last stage share a tensor. Every rank of the run
+  // makes its own; `run` is the same number on all of them.
+  RankContext(Transport& transport, Topology topology, uint64_t run, std::vector<std::unique_ptr<Stage>> stages,
+              bool tied);
+
+  // An action or a message of a stage that is not here is our own mistake: refused by name.
+  Stage& stage(int index);
+
+  Transport& transport;
+  const Topology topology;
+  const uint64_t run;
+  std::vector<std::unique_ptr<Stage>> stages;
+  Group world;
+  Group pipeline;             // the ranks of this replica
+  Group replicas;             // the ranks that hold the same stages, in replica order
+  std::optional<Group> ends;  // the ranks of first and last stage, when they share a tensor and are two
+};
+
+}  // namespace interlock

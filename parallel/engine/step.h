@@ -1,0 +1,44 @@
+#pragma once
+// What the engine keeps while it performs one step or evaluation. Internal to engine*.cpp.
+
+#include <array>
+#include <deque>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "parallel/engine/engine.h"
+
+namespace interlock {
+
+struct Engine::Step {
+  Step(const Plan& plan_of_step, const StepOptions& what, const EvaluationShare* share = nullptr)
+      : plan(plan_of_step), options(what), evaluation(share) {}
+  const Plan& plan;
+  StepOptions options;
+  const EvaluationShare* evaluation = nullptr;
+  double targets = 0;  // predicted in the whole step, over replicas
+  double waited = 0;
+  double loading = 0;
+  double norm_squared_of_model = -1;
+  // By (stage, microbatch): inputs that arrived, outputs to send, gradients that came for a stage or go out of it.
+  std::map<std::pair<int, int>, Arrival> inputs;
+  std::map<std::pair<int, int>, at::Tensor> outputs;
+  std::map<std::array<int, 3>, Arrival> incoming;                       // stage, microbatch, incoming stream
+  std::map<std::array<int, 3>, at::Tensor> outgoing;                    // stage, microbatch, outgoing stream
+  std::map<int, std::pair<std::shared_ptr<const Batch>, int>> batches;  // microbatch -> batch, forwards still to come
+  // What a stage's step comes to. Stays on the device until the report is made.
+  struct StageNumbers {
+    std::vector<at::Tensor> losses;                   // by microbatch, no dimension
+    int64_t count = 0;                                // predicted targets
+    at::Tensor body_norm_squared, head_norm_squared;  // float64, no dimension, before clipping
+  };
+  std::map<int, StageNumbers> numbers;                // by stage
+  std::map<const TrainableGroup*, at::Tensor> norms;  // squared; each is taken once
+  std::deque<std::unique_ptr<Reduction>> reductions;  // gradients under way over replicas, in the order begun
+  std::map<int, int64_t> begun;  // per stage the first element of the body's gradient whose sum has begun
+  std::vector<LossValue> evaluated;
+};
+
+}  // namespace interlock

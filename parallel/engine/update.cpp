@@ -1,0 +1,176 @@
+// How a step ends: gradients of replicas are summed, norms taken, clipped, and parameters updated.
+
+#include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/where.h>
+
+#include <algorithm>
+#include <cmath>
+#include <span>
+
+#include "parallel/engine/step.h"
+#include "parallel/stage/stage.h"
+
+namespace interlock {
+namespace {
+
+// The numbers of a tensor as `act` takes them: a span, and who keeps it alive.
+template <class Act>
+auto with_numbers(const at::Tensor& tensor, Act act) {
+  const auto owner = std::make_shared<at::Tensor>(tensor);
+  const auto count = static_cast<size_t>(tensor.numel());
+  if (tensor.scalar_type() == at::kDouble) return act(std::span(tensor.data_ptr<double>(), count), owner);
+  return act(std::span(tensor.data_ptr<float>(), count), owner);
+}
+
+at::Tensor number(double value) { return at::scalar_tensor(value, at::TensorOptions().dtype(at::kDouble)); }
+
+// What gradients are multiplied by so that their norm is at most `clip` (0: any).
+at::Tensor clip_factor(double clip, const at::Tensor& norm_squared) {
+  const at::Tensor one = number(1.0);
+  if (clip <= 0) return one;
+  const at::Tensor norm = norm_squared.sqrt();
+  return at::where(norm > clip, clip / (norm + 1e-6), one);
+}
+
+}  // namespace
+
+void Engine::note_waiting(Step& step, double begin) {
+  const double end = TraceRecorder::now();
+  step.waited += end - begin;
+  if (trace_.wants(step.options.step))
+    trace_.record({TraceTrack::waiting, begin, end, current_, step.options.step, 0, 0});
+}
+
+// ---- Sums over replicas
+
+void Engine::begin_reduction(Step& step, at::Tensor values) {
+  if (context_.topology.shape.replicas == 1 || values.numel() == 0) return;
+  step.reductions.push_back(with_numbers(
+      values, [&](auto numbers, const auto& owner) { return context_.replicas.begin_all_reduce(numbers, owner); }));
+}
+
+// Segments come from the last to the first; what has gathered is begun once it fills a bucket.
+void Engine::reduce_body(Step& step, Stage& here, int64_t segment) {
+  at::Tensor& gradient = here.body_group()->gradient();
+  const int64_t begin = here.segment_offset(segment);
+  const auto [begun, fresh] = step.begun.try_emplace(here.index(), gradient.numel());
+  const int64_t bytes = (begun->second - begin) * static_cast<int64_t>(gradient.element_size());
+  if (bytes < settings_.bucket_bytes && begin > 0) return;
+  begin_reduction(step, gradient.narrow(0, begin, begun->second - begin));
+  begun->second = begin;
+  advance_reductions(step);
+}
+
+// What is done goes, and with it what it holds.
+void Engine::advance_reductions(Step& step) {
+  std::erase_if(step.reductions, [](const auto& reduction) { return reduction->advance(); });
+}
+
+void Engine::reduce_gradient(Step& step, Stage& here) {
+  const double begin = TraceRecorder::now();
+  // The shared tensor learns on both ends of the model whatever the rule, a body that nobody teaches in no pass.
+  for (TrainableGroup* group : here.active_groups()) {
+    if (!group->options().shared) continue;
+    group->complete();
+    begin_reduction(step, group->gradient());
+  }
+  while (!step.reductions.empty()) {
+    step.reductions.front()->finish();
+    step.reductions.pop_front();
+  }
+  note_waiting(step, begin);
+}
+
+// ---- The tensor that both ends share
+
+void Engine::reduce_tied(Step& step) {
+  const double begin = TraceRecorder::now();
+  std::vector<TrainableGroup*> members;  // on this rank, in stage order
+  for (const auto& here : context_.stages)
+    for (TrainableGroup* group : here->active_groups())
+      if (group->options().shared) members.push_back(group);
+  for (TrainableGroup* member : members) member->complete();
+  at::Tensor& sum = members.front()->gradient();
+  for (size_t i = 1; i < members.size(); ++i) sum.add_(members[i]->gradient());
+  // Group order is first stage, last stage: the same sum to the bit.
+  if (context_.ends)
+    with_numbers(sum, [&](auto numbers, const auto& owner) { context_.ends->all_reduce(numbers, owner); });
+  for (size_t i = 1; i < members.size(); ++i) members[i]->gradient().copy_(sum);
+  note_waiting(step, begin);
+}
+
+// ---- Norms and updates
+
+const at::Tensor& Engine::squared_norm(Step& step, TrainableGroup& group) {
+  at::Tensor& norm = step.norms[&group];
+  if (norm.defined()) return norm;
+  group.complete();
+  at::Tensor& parts = group.measure_norm();
+  // Every part is zero on all replicas but the one that owns it: a sum only brings them together.
+  if (group.is_sharded())
+    with_numbers(parts, [&](auto numbers, const auto& owner) { context_.replicas.all_reduce(numbers, owner); });
+  norm = group.squared_norm();
+  return norm;
+}
+
+void Engine::reduce_norm(Step& step) {
+  const double begin = TraceRecorder::now();
+  std::vector<double> mine(step.plan.shape.stages, 0.0);
+  for (auto& here : context_.stages)
+    for (TrainableGroup* group : here->active_groups())
+      if (group->options().role != TrainableGroup::Role::local_head && group->options().primary)
+        mine[here->index()] += squared_norm(step, *group).item<double>();
+  const double computed = TraceRecorder::now();
+  const std::vector<double> all = context_.pipeline.all_gather(std::span<const double>(mine));
+  // Every stage stands on one rank, the others have zero for it: adding in stage order gives the same bits for any
+  // placement.
+  double total = 0;
+  for (int index = 0; index < step.plan.shape.stages; ++index)
+    total += all[static_cast<size_t>(step.plan.shape.rank_of(index)) * mine.size() + index];
+  step.norm_squared_of_model = total;
+  if (trace_.wants(step.options.step))
+    trace_.record({TraceTrack::compute, begin, computed, "norm", step.options.step, 0, 0});
+  note_waiting(step, computed);
+}
+
+void Engine::update(Step& step, Stage& here) {
+  using Role = TrainableGroup::Role;
+  Step::StageNumbers& numbers = step.numbers[here.index()];
+  at::Tensor body = number(0.0), head = number(0.0);
+  for (TrainableGroup* group : here.active_groups()) {
+    if (!group->options().primary) continue;
+    at::Tensor& sum = group->options().role == Role::body ? body : head;
+    sum = sum + squared_norm(step, *group);
+  }
+  numbers.body_norm_squared = body;
+  numbers.head_norm_squared = head;
+  const at::Tensor together = here.head_is_readout() ? body + head : body;
+  if (together.is_cpu() && !std::isfinite((together + head).item<double>()))
+    throw Error(ExitCode::gave_up,
+                message("the gradient of stage ", here.index(), " is not finite at step ", step.options.step,
+                        "; checkpoints written before stand. A lower optimizer.learning_rate may "
+                        "help"));
+  const at::Tensor of_model = step.plan.norm_over_model ? number(step.norm_squared_of_model) : together;
+  const at::Tensor rate = number(step.options.learning_rate);
+  for (TrainableGroup* group : here.active_groups()) {
+    const bool alone = group->options().role == Role::local_head;
+    group->update({rate, clip_factor(step.options.clip, alone ? head : of_model)});
+    if (group->is_sharded()) gather_values(*group);
+    here.refresh(*group, {0, group->values().numel()});
+  }
+}
+
+// Everybody gets what the others updated.
+void Engine::gather_values(TrainableGroup& group) {
+  const auto owner = std::make_shared<at::Tensor>(group.values());
+  auto* first = static_cast<std::byte*>(owner->data_ptr());
+  const size_t width = owner->element_size();
+  std::vector<Group::Kept> shards;
+  for (int replica = 0; replica < context_.replicas.size(); ++replica) {
+    const auto [begin, end] = group.owned_by(replica);
+    if (end > begin) shards.push_back({{first + begin * width, (end - begin) * width}, replica});
+  }
+  context_.replicas.exchange(shards, owner);
+}
+
+}  // namespace interlock

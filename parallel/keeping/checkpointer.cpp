@@ -1,0 +1,207 @@
+#include "parallel/keeping/checkpointer.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "parallel/keeping/stored_state.h"
+#include "runtime/core/error.h"
+#include "runtime/core/log.h"
+#include "runtime/observe/trace.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+using std::chrono::seconds;
+
+template <class T>
+bool is_ready(const std::future<T>& future) {
+  return future.wait_for(seconds(0)) == std::future_status::ready;
+}
+
+std::string numbered(const char* what, int stage) {
+  char name[64];
+  std::snprintf(name, sizeof name, "%s-%05d.safetensors", what, stage);
+  return name;
+}
+
+std::string hexadecimal(uint64_t number) {
+  char text[17];
+  std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
+  return text;
+}
+
+}  // namespace
+
+Checkpointer::Checkpointer(RankContext& context, ReadoutCopies& copies, CheckpointSettings settings)
+    : context_(context), copies_(copies), settings_(std::move(settings)), nonce_(hexadecimal(context.run)) {}
+
+// A run that ends by an error may leave while a file is written: the thread ends first, its checkpoint has no name. It
+// is not waited for longer than one tensor takes: the other ranks wait for this one's word that the run has failed.
+Checkpointer::~Checkpointer() {
+  ending_ = true;
+  if (writing_.valid()) writing_.wait();
+  if (publishing_.valid()) publishing_.wait();
+}
+
+bool Checkpointer::due_after(int64_t step) const {
+  return !settings_.run_folder.empty() && settings_.every > 0 && step % settings_.every == 0;
+}
+
+MessageHeader Checkpointer::header(uint64_t bytes) const {
+  MessageHeader header;
+  header.run = context_.run;
+  header.step = manifest_.step;
+  header.lane = {MessageKind::report, 2, 0};
+  header.bytes = bytes;
+  return header;
+}
+
+std::vector<CheckpointPart> Checkpointer::copy_everything() {
+  std::vector<CheckpointPart> parts;
+  for (auto& stage : context_.stages) {
+    CheckpointPart state{numbered("optimizer", stage->index()), copy_optimizer_state(*stage, context_.replicas), {}};
+    if (!writes()) continue;
+    parts.push_back({numbered("weights", stage->index()), copy_weights(*stage, settings_.aliases), {}});
+    parts.push_back(std::move(state));
+  }
+  if (!writes()) return parts;
+  CheckpointPart readout{"shared_readout.safetensors", {}, {}};
+  for (const ReadoutCopies::Values& value : copies_.values()) {
+    readout.tensors.push_back(stored_copy("shared_readout.current." + value.name, value.current));
+    if (value.next.defined()) readout.tensors.push_back(stored_copy("shared_readout.next." + value.name, value.next));
+  }
+  if (!readout.tensors.empty()) parts.push_back(std::move(readout));
+  return parts;
+}
+
+void Checkpointer::begin(int64_t step, int64_t samples) {
+  const double start = TraceRecorder::now();
+  finish();
+  manifest_ = {step, settings_.config, settings_.state, {}};
+  manifest_.state["samples"] = std::to_string(samples);
+  auto parts = std::make_shared<std::vector<CheckpointPart>>(copy_everything());
+  if (writes()) {
+    staging_ = staging_folder(settings_.run_folder, step, nonce_);
+    writing_ = std::async(std::launch::async, [staging = staging_, parts, ending = &ending_]() -> Written {
+      try {
+        return {"", write_checkpoint_files(staging, *parts, ending)};
+      } catch (const std::exception& problem) {
+        return {problem.what(), {}};
+      }
+    });
+    for (int from = 1; leads() && from < context_.topology.shape.ranks; ++from) {
+      Incoming& incoming = incoming_[from];
+      incoming.handle = context_.transport.receive_any_size(from, header(0), &incoming.header, &incoming.payload);
+    }
+  }
+  seconds_ += TraceRecorder::now() - start;
+}
+
+void Checkpointer::poll() {
+  report(false);
+  collect(false);
+  conclude(false);
+}
+
+void Checkpointer::finish() {
+  report(true);
+  collect(true);
+  conclude(true);
+}
+
+// What this rank has written goes to rank 0.
+void Checkpointer::report(bool wait) {
+  if (sending_ && (wait || sending_->done())) {
+    sending_->join();
+    sending_.reset();
+  }
+  if (!writing_.valid() || (!wait && !is_ready(writing_))) return;
+  Written written = writing_.get();
+  if (leads()) {
+    own_ = std::move(written);
+    return;
+  }
+  json files = json::array();
+  for (const CheckpointFile& file : written.files)
+    files.push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+  const std::string text = json{{"problem", written.problem}, {"files", files}}.dump();
+  Buffer payload = Buffer::allocate(text.size());
+  std::memcpy(payload.data, text.data(), text.size());
+  sending_ = context_.transport.send(0, header(text.size()), payload);
+  if (wait) report(true);
+}
+
+// Rank 0: once everybody has told of its part, the checkpoint is published, or given up.
+void Checkpointer::collect(bool wait) {
+  if (!own_) return;
+  for (auto& [from, incoming] : incoming_)
+    if (!wait && !incoming.handle->done()) return;
+  std::string problem = own_->problem;
+  manifest_.files = std::move(own_->files);
+  for (auto& [from, incoming] : incoming_) {
+    incoming.handle->join();
+    const json told =
+        json::parse(std::string_view(reinterpret_cast<const char*>(incoming.payload.data), incoming.header.bytes));
+    if (problem.empty()) problem = told["problem"];
+    for (const json& file : told["files"]) manifest_.files.push_back({file["name"], file["bytes"], file["sha256"]});
+  }
+  incoming_.clear();
+  own_.reset();
+  if (!problem.empty()) {
+    discard_staging(staging_);
+    fail(problem);
+    return;
+  }
+  publishing_ = std::async(std::launch::async,
+                           [this, folder = settings_.run_folder, staging = staging_, manifest = manifest_,
+                            keep = settings_.keep]() -> Published {
+                             try {
+                               publish_checkpoint(folder, staging, manifest);
+                             } catch (const std::exception& failure) {
+                               discard_staging(staging);
+                               return {failure.what(), ""};
+                             }
+                             try {
+                               retain_checkpoints(folder, keep, nonce_, manifest.step);
+                               return {};
+                             } catch (const std::exception& failure) {
+                               return {"", failure.what()};
+                             }
+                           });
+}
+
+void Checkpointer::conclude(bool wait) {
+  if (!publishing_.valid() || (!wait && !is_ready(publishing_))) return;
+  const Published published = publishing_.get();
+  if (!published.problem.empty()) return fail(published.problem);
+  if (!published.retained.empty())
+    log_warning(message("the checkpoint of step ", manifest_.step,
+                        " is written, but older ones could not be removed: ", published.retained));
+  published_ = manifest_.step;
+  failures_ = 0;
+}
+
+void Checkpointer::fail(const std::string& problem) {
+  ++failures_;
+  const std::string last = published_ ? message("the checkpoint of step ", *published_, " stays the last good one")
+                                      : std::string("earlier checkpoints are untouched");
+  log_warning(message("the checkpoint of step ", manifest_.step, " could not be written: ", problem,
+                      "; training goes on, ", last));
+}
+
+std::vector<std::string> restore_state(RankContext& context, ReadoutCopies& copies, const Checkpoint& checkpoint) {
+  std::vector<std::string> fresh;
+  for (auto& stage : context.stages)
+    for (std::string& name : restore_optimizer_state(*stage, checkpoint)) fresh.push_back(std::move(name));
+  std::vector<ReadoutCopies::Values> values;
+  for (const std::string& name : copies.names()) {
+    const at::Tensor current = stored_tensor(checkpoint, "shared_readout.current." + name);
+    if (!current.defined()) return fresh;  // the run had none: they hold the readout that was loaded with the weights
+    values.push_back({name, current, stored_tensor(checkpoint, "shared_readout.next." + name)});
+  }
+  copies.restore(values);
+  return fresh;
+}
+
+}  // namespace interlock

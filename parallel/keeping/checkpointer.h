@@ -1,0 +1,96 @@
+#pragma once
+// Writes and reads the checkpoints of a run. At the end of a step every rank of the first replica copies what it holds
+// into memory of its own and goes on; a thread writes and hashes the files behind the training, and when all ranks have
+// told rank 0 of theirs, a thread there publishes the checkpoint. A write that fails costs that checkpoint and nothing
+// else.
+//
+// Tensors go by global names: weights by their own, the optimizer's by "<parameter>.<state>", copies of the readout by
+// "shared_readout.current.<name>" and "shared_readout.next.<name>". Any cut, placement or number of replicas can read
+// them.
+
+#include <atomic>
+#include <functional>
+#include <future>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parallel/engine/rank_context.h"
+#include "parallel/keeping/readout_copies.h"
+#include "runtime/storage/checkpoint.h"
+
+namespace interlock {
+
+struct CheckpointSettings {
+  std::string run_folder;  // empty: nothing is ever written
+  int64_t every = 0;       // steps; 0: only when asked
+  int64_t keep = 3;
+  std::string config;                                        // resolved
+  std::map<std::string, std::string> state;                  // of the manifest, the same in every checkpoint
+  std::vector<std::pair<std::string, std::string>> aliases;  // Model::aliases: a checkpoint has what a weights file has
+};
+
+class Checkpointer {
+ public:
+  Checkpointer(RankContext& context, ReadoutCopies& copies, CheckpointSettings settings);
+  ~Checkpointer();
+
+  bool due_after(int64_t step) const;
+  // Every rank, after `step`: takes the copies and begins to write. Waits first for the checkpoint before.
+  void begin(int64_t step, int64_t samples);
+  // Every rank, now and then: hands on what has become ready. Never waits.
+  void poll();
+  // Every rank: waits until the checkpoint under way is there, or has failed.
+  void finish();
+
+  // Rank 0: the last step with a checkpoint that this run has published, and how many failed since.
+  std::optional<int64_t> published() const { return published_; }
+  int failures() const { return failures_; }
+  double seconds() const { return seconds_; }  // that training stood still for checkpoints on this rank
+
+ private:
+  struct Written {  // one rank's part, or why there is none
+    std::string problem;
+    std::vector<CheckpointFile> files;
+  };
+  struct Published {
+    std::string problem;   // why the checkpoint does not stand; "": it does
+    std::string retained;  // why others could not be removed
+  };
+  struct Incoming {
+    MessageHeader header;
+    Buffer payload;
+    std::unique_ptr<Handle> handle;
+  };
+  bool writes() const { return context_.topology.replica() == 0; }
+  bool leads() const { return context_.topology.world_rank == 0; }
+  MessageHeader header(uint64_t bytes) const;
+  std::vector<CheckpointPart> copy_everything();
+  void report(bool wait);
+  void collect(bool wait);
+  void conclude(bool wait);
+  void fail(const std::string& problem);
+
+  RankContext& context_;
+  ReadoutCopies& copies_;
+  CheckpointSettings settings_;
+  std::string nonce_, staging_;
+  CheckpointManifest manifest_;        // of the one under way
+  std::future<Written> writing_;       // here
+  std::optional<Written> own_;         // rank 0: its own part
+  std::map<int, Incoming> incoming_;   // rank 0: the others'
+  std::future<Published> publishing_;  // rank 0
+  std::atomic<bool> ending_{false};    // an error ends the run: what is being written is given up
+  std::unique_ptr<Handle> sending_;
+  std::optional<int64_t> published_;
+  int failures_ = 0;
+  double seconds_ = 0;
+};
+
+// The optimizer's state and the readout's copies of a resumed run. Parameters whose state the checkpoint lacks (a head
+// that was not there) begin anew: their names are returned.
+std::vector<std::string> restore_state(RankContext& context, ReadoutCopies& copies, const Checkpoint& checkpoint);
+
+}  // namespace interlock

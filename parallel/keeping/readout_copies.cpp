@@ -1,0 +1,148 @@
+#include "parallel/keeping/readout_copies.h"
+
+#include <ATen/ops/empty_like.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "parallel/stage/stage.h"
+
+namespace interlock {
+namespace {
+
+void by_name(std::vector<std::pair<std::string, at::Tensor>>& tensors) {
+  std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+}
+
+}  // namespace
+
+ReadoutCopies::ReadoutCopies(RankContext& context, int64_t refresh_every) : context_(context), every_(refresh_every) {
+  for (auto& stage : context.stages)
+    if (Copies copies = stage->readout_copies(); !copies.empty()) {
+      by_name(copies);
+      copies_.push_back(std::move(copies));
+    }
+  const Topology& topology = context.topology;
+  source_ = topology.world_rank_of(topology.shape.stages - 1);
+  const std::vector<std::string> who = context.pipeline.all_gather(copies_.empty() ? "" : "holds");
+  for (size_t rank = 0; rank < who.size(); ++rank)
+    if (!who[rank].empty()) holders_.push_back(topology.replica() * topology.shape.ranks + static_cast<int>(rank));
+}
+
+MessageHeader ReadoutCopies::header(uint64_t bytes) const {
+  MessageHeader header;
+  header.run = context_.run;
+  header.lane = {MessageKind::weights, 0, 1};
+  header.bytes = bytes;
+  return header;
+}
+
+uint64_t ReadoutCopies::bytes_of(const Copies& copies) const {
+  uint64_t bytes = 0;
+  for (const auto& [name, copy] : copies) bytes += copy.nbytes();
+  return bytes;
+}
+
+// The last stage's readout, by name: the order in which holders keep their copies.
+Buffer ReadoutCopies::pack() {
+  Stage& last = *context_.stages.back();
+  assert(last.head_is_readout());
+  Copies values = last.head_tensors();
+  by_name(values);
+  Buffer packed = Buffer::allocate(bytes_of(values));
+  std::byte* to = packed.data;
+  for (const auto& [name, value] : values) {
+    std::memcpy(to, value.data_ptr(), value.nbytes());
+    to += value.nbytes();
+  }
+  return packed;
+}
+
+void ReadoutCopies::install(const Buffer& packed) {
+  for (const Copies& copies : copies_) {
+    assert(bytes_of(copies) == packed.bytes);
+    const std::byte* from = packed.data;
+    for (const auto& [name, copy] : copies) {
+      std::memcpy(copy.data_ptr(), from, copy.nbytes());
+      from += copy.nbytes();
+    }
+  }
+}
+
+void ReadoutCopies::arrive() {
+  if (arriving_) arriving_->join();
+  arriving_.reset();
+}
+
+void ReadoutCopies::after_step(int64_t step) {
+  if (!any() || step % every_ != 0) return;
+  const int here = context_.topology.world_rank;
+  if (!copies_.empty()) {
+    arrive();
+    if (next_.data != nullptr) install(next_);
+    next_ = {};
+    if (here != source_) {
+      next_ = Buffer::allocate(bytes_of(copies_.front()));
+      arriving_ = context_.transport.receive(source_, header(next_.bytes), next_);
+    }
+  }
+  if (here != source_) return;
+  const Buffer packed = pack();
+  if (!copies_.empty()) next_ = packed;
+  while (!sending_.empty() && sending_.front()->done()) {
+    sending_.front()->join();
+    sending_.pop_front();
+  }
+  for (const int holder : holders_)
+    if (holder != here) sending_.push_back(context_.transport.send(holder, header(packed.bytes), packed));
+}
+
+void ReadoutCopies::drain() {
+  arrive();
+  for (auto& handle : sending_) handle->join();
+  sending_.clear();
+}
+
+std::vector<std::string> ReadoutCopies::names() const {
+  std::vector<std::string> names;
+  if (!copies_.empty())
+    for (const auto& [name, copy] : copies_.front()) names.push_back(name);
+  return names;
+}
+
+std::vector<ReadoutCopies::Values> ReadoutCopies::values() {
+  if (holders_.empty() || holders_.front() != context_.topology.world_rank) return {};
+  arrive();
+  std::vector<Values> values;
+  const std::byte* from = next_.data;
+  for (const auto& [name, copy] : copies_.front()) {
+    values.push_back({name, copy, {}});
+    if (from == nullptr) continue;
+    values.back().next = at::empty_like(copy);
+    std::memcpy(values.back().next.data_ptr(), from, copy.nbytes());
+    from += copy.nbytes();
+  }
+  return values;
+}
+
+void ReadoutCopies::restore(const std::vector<Values>& values) {
+  if (copies_.empty()) return;
+  c10::NoGradGuard no_graph;
+  for (const Copies& copies : copies_) {
+    assert(copies.size() == values.size());
+    for (size_t i = 0; i < copies.size(); ++i) copies[i].second.copy_(values[i].current);
+  }
+  next_ = {};
+  if (values.empty() || !values.front().next.defined()) return;
+  next_ = Buffer::allocate(bytes_of(copies_.front()));
+  std::byte* to = next_.data;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const at::Tensor typed = values[i].next.to(copies_.front()[i].second.scalar_type()).contiguous();
+    std::memcpy(to, typed.data_ptr(), typed.nbytes());
+    to += typed.nbytes();
+  }
+}
+
+}  // namespace interlock

@@ -1,0 +1,19 @@
+#pragma once
+// What each rank tells at the end of a run, as bytes, and how its clock stands to rank 0's.
+
+#include <string>
+#include <utility>
+
+#include "parallel/training/trainer.h"
+
+namespace interlock {
+
+std::string host_name();
+std::string serialize(const RankSummary& summary, const TraceRecorder& trace);
+RankSummary deserialize(const std::string& bytes);
+
+// (seconds to add to this rank's clock to get rank 0's, bound on the error of that): the best of a few round trips,
+// taking the answer to lie half way. All ranks of `world` call it together.
+std::pair<double, double> align_clock(Group& world);
+
+}  // namespace interlock

@@ -1,0 +1,110 @@
+#pragma once
+// The training loop of one rank: steps one after another under the plan of the rule in force, evaluations between them,
+// and on rank 0 what a run leaves behind.
+
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parallel/engine/engine.h"
+#include "parallel/keeping/checkpointer.h"
+#include "parallel/keeping/readout_copies.h"
+#include "parallel/training/report.h"
+#include "parallel/training/stop_agreement.h"
+#include "runtime/observe/metrics.h"
+#include "runtime/optimization/learning_rate.h"
+
+namespace interlock {
+
+struct TrainerSettings {
+  struct RulePlan {
+    int64_t at_step = 1;
+    Plan plan;
+  };
+  std::vector<RulePlan> plans;  // by at_step, the first at 1: one for every change of the rule or of the batch
+  LearningRate learning_rate{LearningRate::Config{}};
+  double clip = 0;
+  uint64_t seed = 1;
+  int64_t steps = 0, evaluate_every = 0, evaluate_sequences = 0;
+  int64_t refresh_every = 10;    // steps between copies of the readout
+  std::optional<int64_t> until;  // stop after this step, with a checkpoint
+  CheckpointSettings checkpoint;
+  // Go on from here; its weights are in the stages already. Let go when the rest is restored: a mapped file keeps its
+  // place on the disk after it is removed.
+  std::shared_ptr<const Checkpoint> resume;
+  std::vector<std::pair<std::string, std::string>> aliases;  // Model::aliases
+  std::map<std::string, std::string> metadata;               // into the weights file, beside its step
+};
+
+// Where results go; all may be empty. The path is the same on every rank, steps are told on rank 0.
+struct TrainerOutlets {
+  std::string weights_path;
+  std::function<void(const StepMetrics&)> on_step;
+  std::function<bool()> stop_wanted;  // asked on rank 0 after every step
+};
+
+struct RankSummary {
+  int rank = 0;
+  std::string host;
+  double seconds = 0, waited = 0, peak_rss_mib = 0;  // seconds: in training steps, evaluation and checkpoints apart
+  double loader_seconds = 0;                         // of these, to make batches
+  double checkpoint_seconds = 0;                     // that training stood still for checkpoints
+  EngineCounters counters;
+  std::map<int, std::array<MeasuredCost, num_kinds>> costs;  // per stage
+  RankTrace trace;
+};
+
+enum class Ending { completed, until, stopped };
+
+struct RunSummary {  // on rank 0; `steps` and `ending` on all
+  Ending ending = Ending::completed;
+  int64_t steps = 0;       // the number of the last step
+  int64_t first_step = 1;  // that was performed by this process
+  double loss = 0;         // of the last step
+  std::optional<double> validation_loss;
+  double tokens_per_second = 0, idle_share = 0, seconds = 0;
+  double first_step_seconds = 0;  // from the start of the trainer to the end of its first step
+  std::vector<RankSummary> ranks;
+};
+
+class Trainer {
+ public:
+  Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loader> loader, TrainerSettings settings,
+          TrainerOutlets outlets);
+  // Every rank; the summary is filled on rank 0.
+  RunSummary run();
+
+ private:
+  const Plan& plan_at(int64_t step) const;
+  bool evaluates_after(int64_t step) const;
+  void after_step(int64_t step, const StepReport& report);
+  Ending ending_after(int64_t step);
+  void conclude(Ending ending);
+  void publish(std::vector<std::vector<StepReport>> complete, std::optional<double> validation_loss);
+  double evaluate(int64_t step);
+  void save(int64_t step);
+  void check_finite();
+  std::vector<RankSummary> gather_summaries();
+
+  RankContext& context_;
+  Engine& engine_;
+  std::shared_ptr<const Loader> loader_;
+  TrainerSettings settings_;
+  TrainerOutlets outlets_;
+  ReportExchange reports_;
+  ReadoutCopies copies_;
+  Checkpointer checkpointer_;
+  StopAgreement stop_;
+  RunSummary summary_;
+  double tokens_ = 0;
+  double seconds_ = 0, waited_ = 0, loading_ = 0, clock_offset_ = 0, clock_error_ = 0;
+};
+
+// Highest resident memory of this process so far, MiB.
+double peak_rss_mib();
+
+}  // namespace interlock
