@@ -112,9 +112,9 @@ std::span<std::byte> Trainable::bytes_of(const Piece& piece) const {
 }
 
 void Trainable::exchange_values(Group& replicas) {
-  std::vector<Group::Kept> kept;
-  for (const Piece& piece : pieces_) kept.push_back({bytes_of(piece), piece.keeper});
-  replicas.exchange(kept, std::make_shared<std::vector<Parameter>>(parameters_));
+  std::vector<Group::Shard> shards;
+  for (const Piece& piece : pieces_) shards.push_back({bytes_of(piece), piece.keeper});
+  replicas.all_gather(shards, std::make_shared<std::vector<Parameter>>(parameters_));
 }
 
 }  // namespace interlock

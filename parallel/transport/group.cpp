@@ -16,8 +16,8 @@ Buffer copy_of(const void* data, uint64_t bytes) {
   return buffer;
 }
 
-void join_all(std::vector<std::unique_ptr<Handle>>& handles) {
-  for (auto& handle : handles) handle->join();
+void wait_all(std::vector<std::unique_ptr<Handle>>& handles) {
+  for (auto& handle : handles) handle->wait();
 }
 
 }  // namespace
@@ -89,8 +89,8 @@ class Group::Sum final : public Reduction {
     for (Other& other : others_)
       if (!other.asked) ask(other);
     for (Other& other : others_) {
-      join(other.sum_came);
-      join(other.sum_sent);
+      wait(other.sum_came);
+      wait(other.sum_sent);
     }
     done_ = true;
   }
@@ -105,8 +105,8 @@ class Group::Sum final : public Reduction {
   };
 
   static bool is_done(const std::unique_ptr<Handle>& handle) { return !handle || handle->done(); }
-  static void join(const std::unique_ptr<Handle>& handle) {
-    if (handle) handle->join();
+  static void wait(const std::unique_ptr<Handle>& handle) {
+    if (handle) handle->wait();
   }
   int rank_of(const Other& other) const { return group_.members_[other.member]; }
   std::span<T> share(int member) const {
@@ -123,7 +123,7 @@ class Group::Sum final : public Reduction {
 
   // Waits until the values that the sum replaces have left.
   void ask(Other& other) {
-    join(other.part_sent);
+    wait(other.part_sent);
     const std::span<T> theirs = share(other.member);
     if (!theirs.empty()) {
       MessageHeader header = sums_header_;
@@ -135,7 +135,7 @@ class Group::Sum final : public Reduction {
   }
 
   void add() {
-    for (Other& other : others_) join(other.part_came);
+    for (Other& other : others_) wait(other.part_came);
     const std::span<T> mine = share(group_.position_);
     add_parts(mine);
     sums_header_.bytes = mine.size_bytes();
@@ -194,7 +194,7 @@ void Group::broadcast(std::span<std::byte> bytes, int root) {
   std::vector<std::unique_ptr<Handle>> handles;
   if (position_ != root) {
     const Buffer buffer = Buffer::allocate(bytes.size());
-    transport_.receive(members_[root], header(bytes.size()), buffer)->join();
+    transport_.receive(members_[root], header(bytes.size()), buffer)->wait();
     if (!bytes.empty()) std::memcpy(bytes.data(), buffer.data, bytes.size());
     return;
   }
@@ -202,33 +202,33 @@ void Group::broadcast(std::span<std::byte> bytes, int root) {
   for (int member = 0; member < size(); ++member) {
     if (member != root) handles.push_back(transport_.send(members_[member], header(buffer.bytes), buffer));
   }
-  join_all(handles);
+  wait_all(handles);
 }
 
-void Group::exchange(std::span<const Kept> pieces, std::shared_ptr<void> owner) {
+void Group::all_gather(std::span<const Shard> shards, std::shared_ptr<void> keep_alive) {
   ++operation_;
   std::vector<std::unique_ptr<Handle>> handles;
-  for (const auto& [bytes, keeper] : pieces) {
-    assert(keeper >= 0 && keeper < size());
-    const Buffer buffer{owner, bytes.data(), bytes.size()};
-    if (keeper != position_)
-      handles.push_back(transport_.receive(members_[keeper], header(bytes.size()), buffer));
+  for (const auto& [bytes, owner] : shards) {
+    assert(owner >= 0 && owner < size());
+    const Buffer buffer{keep_alive, bytes.data(), bytes.size()};
+    if (owner != position_)
+      handles.push_back(transport_.receive(members_[owner], header(bytes.size()), buffer));
     else
       for (int member = 0; member < size(); ++member)
         if (member != position_) handles.push_back(transport_.send(members_[member], header(bytes.size()), buffer));
   }
-  join_all(handles);
+  wait_all(handles);
 }
 
 std::string Group::collect(const std::string& bytes, int from, int to) {
   ++operation_;
   if (from == to) return position_ == to ? bytes : "";
   if (position_ == from) {
-    transport_.send(members_[to], header(bytes.size()), copy_of(bytes.data(), bytes.size()))->join();
+    transport_.send(members_[to], header(bytes.size()), copy_of(bytes.data(), bytes.size()))->wait();
   } else if (position_ == to) {
     MessageHeader found;
     Buffer payload;
-    transport_.receive_any_size(members_[from], header(0), &found, &payload)->join();
+    transport_.receive_any_size(members_[from], header(0), &found, &payload)->wait();
     return {reinterpret_cast<const char*>(payload.data), found.bytes};
   }
   return "";
@@ -248,8 +248,8 @@ std::vector<std::string> Group::all_gather(const std::string& bytes) {
   for (int member = 0; member < size(); ++member) {
     if (member != position_) sends.push_back(transport_.send(members_[member], header(own.bytes), own));
   }
-  join_all(receives);
-  join_all(sends);
+  wait_all(receives);
+  wait_all(sends);
   for (int member = 0; member < size(); ++member) {
     if (member == position_)
       all[member] = bytes;
@@ -274,8 +274,8 @@ std::vector<double> Group::all_gather(std::span<const double> values) {
     if (member == position_) continue;
     sends.push_back(transport_.send(members_[member], header(values.size_bytes()), buffers[position_]));
   }
-  join_all(receives);
-  join_all(sends);
+  wait_all(receives);
+  wait_all(sends);
   for (int member = 0; member < size() && !values.empty(); ++member) {
     std::memcpy(all.data() + member * values.size(), buffers[member].data, values.size_bytes());
   }
@@ -290,8 +290,8 @@ void Group::barrier() {
     const int from = members_[(position_ - distance + size()) % size()];
     const auto receive = transport_.receive(from, header(0), Buffer::allocate(0));
     const auto send = transport_.send(to, header(0), Buffer::allocate(0));
-    receive->join();
-    send->join();
+    receive->wait();
+    send->wait();
   }
 }
 

@@ -30,22 +30,22 @@ class Group {
 
   // values := sum over members, added in group order ((v0 + v1) + v2 ...) element by element, bit-equal on all members.
   // Each member sums its share of the elements and sends it to the others. Messages leave from and arrive in `values`
-  // themselves, so that (n - 1) / n of their bytes is all that is needed beside them; `owner` keeps them alive for
+  // themselves, so that (n - 1) / n of their bytes is all that is needed beside them; `keep_alive` owns them for
   // messages under way when the caller fails. Without one they must outlive the transport's last message.
-  void all_reduce(std::span<float> values, std::shared_ptr<void> owner = nullptr);
-  void all_reduce(std::span<double> values, std::shared_ptr<void> owner = nullptr);
+  void all_reduce(std::span<float> values, std::shared_ptr<void> keep_alive = nullptr);
+  void all_reduce(std::span<double> values, std::shared_ptr<void> keep_alive = nullptr);
   // The same sum, bit for bit, while the caller goes on; nobody else touches `values` until it is done. Reductions are
   // finished in the order in which they began.
-  std::unique_ptr<Reduction> begin_all_reduce(std::span<float> values, std::shared_ptr<void> owner = nullptr);
-  std::unique_ptr<Reduction> begin_all_reduce(std::span<double> values, std::shared_ptr<void> owner = nullptr);
+  std::unique_ptr<Reduction> begin_all_reduce(std::span<float> values, std::shared_ptr<void> keep_alive = nullptr);
+  std::unique_ptr<Reduction> begin_all_reduce(std::span<double> values, std::shared_ptr<void> keep_alive = nullptr);
   void broadcast(std::span<std::byte> bytes, int root);
-  // Every member gets the bytes of every piece from the member that keeps it, in place. All pieces are under way at the
-  // same time. `owner` as above.
-  struct Kept {
+  struct Shard {
     std::span<std::byte> bytes;
-    int keeper = 0;  // position in the group
+    int owner = 0;  // position in the group
   };
-  void exchange(std::span<const Kept> pieces, std::shared_ptr<void> owner = nullptr);
+  // Every member gets the bytes of every shard from the member that owns it, in place. All shards are under way at the
+  // same time. `keep_alive` as above.
+  void all_gather(std::span<const Shard> shards, std::shared_ptr<void> keep_alive = nullptr);
   // The bytes of member `from`, on member `to`; "" on the others (and on `from`). All members call it.
   std::string collect(const std::string& bytes, int from, int to);
   std::vector<std::string> all_gather(const std::string& bytes);  // in group order; sizes may differ

@@ -127,21 +127,21 @@ TEST(Groups, BroadcastReachesAllFromAnyRoot) {
   });
 }
 
-TEST(Groups, AnExchangeGivesEveryPieceToEverybody) {
+TEST(Groups, AllGatherGivesEveryShardToEverybody) {
   on_ranks([](Transport& transport) {
     Group group = world(transport, 9);
-    // Several pieces of one keeper, an empty one, and one that is sent in pieces of its own.
+    // Several shards of one owner, an empty one, and one that is sent in pieces of its own.
     const std::vector<std::pair<int, uint64_t>> plan{{0, 8}, {2, 70'000}, {2, 0}, {1, 3}, {0, 4096}, {3, 1}, {2, 9}};
     std::vector<Buffer> buffers;
-    std::vector<Group::Kept> pieces;
-    for (const auto& [keeper, bytes] : plan) {
-      buffers.push_back(transport.rank() == keeper ? patterned(static_cast<int>(buffers.size()), bytes)
-                                                   : Buffer::allocate(bytes));
-      pieces.push_back({{buffers.back().data, bytes}, keeper});
+    std::vector<Group::Shard> shards;
+    for (const auto& [owner, bytes] : plan) {
+      buffers.push_back(transport.rank() == owner ? patterned(static_cast<int>(buffers.size()), bytes)
+                                                  : Buffer::allocate(bytes));
+      shards.push_back({{buffers.back().data, bytes}, owner});
     }
-    group.exchange(pieces);
+    group.all_gather(shards);
     for (size_t i = 0; i < plan.size(); ++i)
-      EXPECT_TRUE(has_pattern(buffers[i], static_cast<int>(i), plan[i].second)) << "piece " << i;
+      EXPECT_TRUE(has_pattern(buffers[i], static_cast<int>(i), plan[i].second)) << "shard " << i;
   });
 }
 
@@ -179,7 +179,7 @@ TEST(Groups, NobodyLeavesABarrierBeforeAllHaveCome) {
         group.barrier();
         handles.push_back(transport.send(late, left, Buffer{}));
       }
-      for (auto& handle : handles) handle->join();
+      for (auto& handle : handles) handle->wait();
     }
   });
 }

@@ -15,7 +15,7 @@ namespace {
 void wait_for_nobody(Transport& transport) {
   MessageHeader never;
   never.lane.boundary = 9;
-  transport.receive((transport.rank() + 1) % transport.size(), never, Buffer::allocate(0))->join();
+  transport.receive((transport.rank() + 1) % transport.size(), never, Buffer::allocate(0))->wait();
 }
 
 int end(const std::string& how) {

@@ -36,7 +36,7 @@ TEST(Loopback, TheFirstFailureEndsAllRanksAndIsRethrownWithItsRank) {
     run_loopback(4, [&](Transport& transport) {
       if (transport.rank() == 2) throw Error(ExitCode::bad_input, "file x is corrupt");
       try {
-        transport.receive(2, header(lane, 8), Buffer::allocate(8))->join();
+        transport.receive(2, header(lane, 8), Buffer::allocate(8))->wait();
       } catch (const Error& error) {
         EXPECT_THAT(error.what(), HasSubstr("rank 2 ended the run: file x is corrupt"));
         ++ended_by_peer;
@@ -55,7 +55,7 @@ TEST(Loopback, AForeignExceptionEndsTheRunToo) {
   try {
     run_loopback(2, [](Transport& transport) {
       if (transport.rank() == 1) throw std::runtime_error("out of luck");
-      transport.send(1, header(lane, 8), patterned(1, 8))->join();
+      transport.send(1, header(lane, 8), patterned(1, 8))->wait();
     });
     FAIL() << "nothing thrown";
   } catch (const Error& error) {
@@ -64,13 +64,13 @@ TEST(Loopback, AForeignExceptionEndsTheRunToo) {
   }
 }
 
-TEST(Loopback, AbortMakesEveryJoinThrow) {
+TEST(Loopback, AbortMakesEveryWaitThrow) {
   std::atomic<int> thrown{0};
   try {
     run_loopback(3, [&](Transport& transport) {
       const auto pending = transport.receive((transport.rank() + 1) % 3, header(lane, 8), Buffer::allocate(8));
       if (transport.rank() == 0) transport.abort(75, "stopped on request");
-      EXPECT_THROW(pending->join(), Error);
+      EXPECT_THROW(pending->wait(), Error);
       EXPECT_TRUE(pending->done());
       ++thrown;
     });
@@ -89,7 +89,7 @@ TEST(Loopback, TransportsCanBeHeldByOneThread) {
   const Buffer came = Buffer::allocate(100);
   const auto receive = transports[1]->receive(0, header(lane, 100), came);
   EXPECT_TRUE(send->done());
-  receive->join();
+  receive->wait();
   EXPECT_TRUE(conformance::has_pattern(came, 1, 100));
 }
 
