@@ -29,7 +29,7 @@ struct Engine::Step {
   std::map<std::array<int, 3>, at::Tensor> outgoing;                    // stage, microbatch, outgoing stream
   std::map<int, std::pair<std::shared_ptr<const Batch>, int>> batches;  // microbatch -> batch, forwards still to come
   std::map<int, StageReport> reports;
-  std::deque<std::unique_ptr<Reduction>> reductions;  // gradients under way over replicas, in the order begun
+  std::deque<std::unique_ptr<Collective>> reductions;  // gradients under way over replicas, in the order begun
   std::map<int, int64_t> begun;  // per stage the first element of the body's gradient whose sum has begun
   std::vector<LossValue> evaluated;
 };

@@ -1,17 +1,21 @@
-// Figures of the MPI transport, start with mpirun -np 2: what a rank that waits costs, and how fast messages are.
+// Figures of the MPI transport, start with mpirun -np 2: what a rank that waits costs, how fast messages are, and how
+// fast while ranks compute. With the argument "plain" the same over the library alone, "busy" only the part while ranks
+// compute; a second argument cuts payloads into pieces of so many bytes.
 #include <sys/resource.h>
 
 #include <chrono>
 #include <iostream>
+#include <string>
 #include <thread>
 
 #include "parallel/transport/group.h"
 #include "parallel/transport/mpi.h"
+#include "tests/transport/bench.h"
 
 namespace interlock {
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+using bench::now;
 
 double processor_seconds() {
   rusage usage{};
@@ -89,9 +93,14 @@ void run(Transport& transport) {
 }  // namespace
 }  // namespace interlock
 
-int main() {
-  const auto transport = interlock::make_mpi();
+int main(int count, char** arguments) {
+  const std::string mode = count > 1 ? arguments[1] : "";
+  if (mode == "plain") return interlock::bench::plain_mpi();
+  interlock::MpiOptions options;
+  if (count > 2) options.piece_bytes = std::stoull(arguments[2]);
+  const auto transport = interlock::make_mpi(options);
   if (transport->rank() == 0) std::cout << transport->description() << std::endl;
-  if (transport->size() < 2) return 2;
-  if (transport->rank() < 2) interlock::run(*transport);
+  if (transport->size() != 2) return 2;
+  if (mode != "busy") interlock::run(*transport);
+  interlock::bench::while_computing(*transport);
 }

@@ -3,42 +3,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <cstring>
 #include <random>
 #include <thread>
 
 #include "tests/transport/conformance.h"
+#include "tests/transport/conformance_sums.h"
 
 namespace interlock::conformance {
 namespace {
-
-template <class T>
-std::vector<T> values_of(int rank, size_t count) {
-  std::mt19937_64 random(1000 * rank + count);
-  std::uniform_real_distribution<T> spread(-1, 1);
-  std::vector<T> values(count);
-  // Magnitudes over twelve decades: with any other order of addition some sums come out different.
-  for (T& value : values) value = spread(random) * std::pow(T{10}, static_cast<T>(static_cast<int>(random() % 12) - 6));
-  return values;
-}
-
-template <class T>
-std::vector<T> sum_in_order(const std::vector<int>& members, size_t count) {
-  std::vector<T> sum = values_of<T>(members[0], count);
-  for (size_t m = 1; m < members.size(); ++m) {
-    const std::vector<T> next = values_of<T>(members[m], count);
-    for (size_t i = 0; i < count; ++i) sum[i] += next[i];
-  }
-  return sum;
-}
-
-template <class T>
-void expect_bit_equal(const std::vector<T>& left, const std::vector<T>& right) {
-  ASSERT_EQ(left.size(), right.size());
-  EXPECT_TRUE(left.empty() || std::memcmp(left.data(), right.data(), left.size() * sizeof(T)) == 0)
-      << left.size() << " values";
-}
 
 template <class T>
 void check_all_reduce(Transport& transport, const std::vector<int>& members, int number) {
@@ -58,7 +30,7 @@ TEST(Groups, ReductionsInTheBackgroundGiveTheSameBits) {
     Group group(transport, members, 1, test_run());
     for (int round = 0; round < 5; ++round) {
       std::vector<std::vector<float>> values;
-      std::vector<std::unique_ptr<Reduction>> reductions;
+      std::vector<std::unique_ptr<Collective>> reductions;
       const std::vector<size_t> counts{1001, 3, 0, 64, 30'011, 1};
       for (const size_t count : counts) values.push_back(values_of<float>(transport.rank(), count));
       for (size_t i = 0; i < counts.size(); ++i) {
