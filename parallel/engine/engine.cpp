@@ -84,7 +84,7 @@ void Engine::restart_clock() { last_end_ = TraceRecorder::now(); }
 
 void Engine::drain() {
   for (auto& [lane, handles] : sending_)
-    for (auto& handle : handles) handle->join();
+    for (auto& handle : handles) handle->wait();
   sending_.clear();
 }
 

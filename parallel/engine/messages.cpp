@@ -67,7 +67,7 @@ void Engine::send(Step& step, const Action& action) {
   // At most two unreceived messages per lane: a stage that runs ahead holds bounded memory.
   auto& queue = sending_[what.lane];
   while (!queue.empty() && queue.front()->done()) {
-    queue.front()->join();
+    queue.front()->wait();
     queue.pop_front();
   }
   if (queue.size() >= 2) {
@@ -116,7 +116,7 @@ at::Tensor Engine::take(Step& step, Arrival& arrival) {
 
 void Engine::wait(Step& step, Handle& handle, uint64_t flow) {
   const double begin = TraceRecorder::now();
-  handle.join();
+  flow != 0 ? handle.join() : handle.wait();  // an arrival is for the compute stream, a send buffer for the host
   const double end = TraceRecorder::now();
   step.waited += end - begin;
   if (!step.evaluation && trace_.wants(step.options.step))

@@ -36,7 +36,7 @@ struct Engine::Step {
   };
   std::map<int, StageNumbers> numbers;                // by stage
   std::map<const TrainableGroup*, at::Tensor> norms;  // squared; each is taken once
-  std::deque<std::unique_ptr<Reduction>> reductions;  // gradients under way over replicas, in the order begun
+  std::deque<std::unique_ptr<Collective>> reductions;  // gradients under way over replicas, in the order begun
   std::map<int, int64_t> begun;  // per stage the first element of the body's gradient whose sum has begun
   std::vector<LossValue> evaluated;
 };

@@ -165,12 +165,12 @@ void Engine::gather_values(TrainableGroup& group) {
   const auto owner = std::make_shared<at::Tensor>(group.values());
   auto* first = static_cast<std::byte*>(owner->data_ptr());
   const size_t width = owner->element_size();
-  std::vector<Group::Kept> shards;
+  std::vector<Group::Shard> shards;
   for (int replica = 0; replica < context_.replicas.size(); ++replica) {
     const auto [begin, end] = group.owned_by(replica);
     if (end > begin) shards.push_back({{first + begin * width, (end - begin) * width}, replica});
   }
-  context_.replicas.exchange(shards, owner);
+  context_.replicas.all_gather(shards, owner);
 }
 
 }  // namespace interlock

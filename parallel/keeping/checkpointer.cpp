@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "parallel/keeping/stored_state.h"
+#include "parallel/transport/control_lanes.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
 #include "runtime/observe/trace.h"
@@ -52,7 +53,7 @@ MessageHeader Checkpointer::header(uint64_t bytes) const {
   MessageHeader header;
   header.run = context_.run;
   header.step = manifest_.step;
-  header.lane = {MessageKind::report, 2, 0};
+  header.lane = checkpoint_lane;
   header.bytes = bytes;
   return header;
 }
@@ -113,7 +114,7 @@ void Checkpointer::finish() {
 // What this rank has written goes to rank 0.
 void Checkpointer::report(bool wait) {
   if (sending_ && (wait || sending_->done())) {
-    sending_->join();
+    sending_->wait();
     sending_.reset();
   }
   if (!writing_.valid() || (!wait && !is_ready(writing_))) return;
@@ -140,7 +141,7 @@ void Checkpointer::collect(bool wait) {
   std::string problem = own_->problem;
   manifest_.files = std::move(own_->files);
   for (auto& [from, incoming] : incoming_) {
-    incoming.handle->join();
+    incoming.handle->wait();
     const json told =
         json::parse(std::string_view(reinterpret_cast<const char*>(incoming.payload.data), incoming.header.bytes));
     if (problem.empty()) problem = told["problem"];

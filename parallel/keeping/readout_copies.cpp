@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "parallel/stage/stage.h"
+#include "parallel/transport/control_lanes.h"
 
 namespace interlock {
 namespace {
@@ -34,7 +35,7 @@ ReadoutCopies::ReadoutCopies(RankContext& context, int64_t refresh_every) : cont
 MessageHeader ReadoutCopies::header(uint64_t bytes) const {
   MessageHeader header;
   header.run = context_.run;
-  header.lane = {MessageKind::weights, 0, 1};
+  header.lane = readout_copy_lane;
   header.bytes = bytes;
   return header;
 }
@@ -72,7 +73,7 @@ void ReadoutCopies::install(const Buffer& packed) {
 }
 
 void ReadoutCopies::arrive() {
-  if (arriving_) arriving_->join();
+  if (arriving_) arriving_->wait();
   arriving_.reset();
 }
 
@@ -92,7 +93,7 @@ void ReadoutCopies::after_step(int64_t step) {
   const Buffer packed = pack();
   if (!copies_.empty()) next_ = packed;
   while (!sending_.empty() && sending_.front()->done()) {
-    sending_.front()->join();
+    sending_.front()->wait();
     sending_.pop_front();
   }
   for (const int holder : holders_)
@@ -101,7 +102,7 @@ void ReadoutCopies::after_step(int64_t step) {
 
 void ReadoutCopies::drain() {
   arrive();
-  for (auto& handle : sending_) handle->join();
+  for (auto& handle : sending_) handle->wait();
   sending_.clear();
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "parallel/stage/stage.h"
+#include "parallel/transport/control_lanes.h"
 #include "runtime/core/error.h"
 #include "runtime/storage/safetensors.h"
 #include "runtime/storage/safetensors_header.h"
@@ -36,7 +37,7 @@ std::string announce(const Named& tensors) {
 MessageHeader header_of(uint64_t run, uint64_t bytes) {
   MessageHeader header;
   header.run = run;
-  header.lane = {MessageKind::weights, 0, 0};
+  header.lane = weights_file_lane;
   header.bytes = bytes;
   return header;
 }
@@ -89,7 +90,7 @@ void write_weights(RankContext& context, const std::string& path,
       const auto bytes = static_cast<uint64_t>(value->nbytes());
       context.transport
           .send(0, header_of(context.run, bytes), {value, static_cast<std::byte*>(value->data_ptr()), bytes})
-          ->join();
+          ->wait();
     }
     return;
   }
@@ -119,7 +120,7 @@ void write_weights(RankContext& context, const std::string& path,
     }
     const uint64_t bytes = entry.end - entry.begin;
     Buffer buffer = Buffer::allocate(bytes);
-    context.transport.receive(from, header_of(context.run, bytes), buffer)->join();
+    context.transport.receive(from, header_of(context.run, bytes), buffer)->wait();
     attempt([&] { writer->write(entry.name, {buffer.data, bytes}); });
   }
   attempt([&] { writer->commit(); });

@@ -5,10 +5,10 @@
 #include <cmath>
 #include <cstring>
 
+#include "parallel/transport/control_lanes.h"
+
 namespace interlock {
 namespace {
-
-constexpr Lane report_lane{MessageKind::report, 0, 0};
 
 std::vector<double> pack(const StepReport& report) {
   std::vector<double> packed{static_cast<double>(report.step), report.seconds, report.waited,
@@ -47,13 +47,13 @@ void ReportExchange::post(int from) {
   Incoming& incoming = incoming_[from];
   MessageHeader expected;
   expected.run = run_;
-  expected.lane = report_lane;
+  expected.lane = step_report_lane;
   incoming.handle = transport_.receive_any_size(from, expected, &incoming.header, &incoming.payload);
 }
 
 void ReportExchange::take(int from) {
   Incoming& incoming = incoming_[from];
-  incoming.handle->join();
+  incoming.handle->wait();
   const StepReport report = unpack(incoming.payload);
   steps_[report.step][from] = report;
 }
@@ -66,7 +66,7 @@ void ReportExchange::add(const StepReport& report) {
   const std::vector<double> packed = pack(report);
   MessageHeader header;
   header.run = run_;
-  header.lane = report_lane;
+  header.lane = step_report_lane;
   header.bytes = packed.size() * sizeof(double);
   Buffer payload = Buffer::allocate(header.bytes);
   std::memcpy(payload.data, packed.data(), header.bytes);
@@ -106,7 +106,7 @@ std::vector<std::vector<StepReport>> ReportExchange::ready() {
 }
 
 void ReportExchange::drain() {
-  for (auto& handle : sending_) handle->join();
+  for (auto& handle : sending_) handle->wait();
   sending_.clear();
 }
 

@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "parallel/transport/control_lanes.h"
+
 namespace interlock {
 
 StopAgreement::StopAgreement(Transport& transport, uint64_t run, int64_t first, std::function<bool()> wanted)
@@ -14,7 +16,7 @@ MessageHeader StopAgreement::header(int64_t decided_after) const {
   MessageHeader header;
   header.run = run_;
   header.step = decided_after;
-  header.lane = {MessageKind::report, 1, 0};
+  header.lane = stop_decision_lane;
   header.bytes = 1;
   return header;
 }
@@ -28,7 +30,7 @@ void StopAgreement::post() {
 bool StopAgreement::stops_after(int64_t step) {
   if (transport_.rank() != 0) {
     if (step < first_ + lead) return false;  // decided before this run began: to go on
-    incoming_.front().handle->join();
+    incoming_.front().handle->wait();
     const bool stop = incoming_.front().answer.data[0] != std::byte{0};
     incoming_.pop_front();
     if (!stop) post();
@@ -43,7 +45,7 @@ bool StopAgreement::stops_after(int64_t step) {
   while (!sending_.empty()) {
     auto& oldest = sending_.begin()->second;
     while (!oldest.empty() && oldest.back()->done()) {
-      oldest.back()->join();
+      oldest.back()->wait();
       oldest.pop_back();
     }
     if (!oldest.empty()) break;
@@ -54,7 +56,7 @@ bool StopAgreement::stops_after(int64_t step) {
 
 void StopAgreement::drain() {
   for (auto& [step, handles] : sending_)
-    for (auto& handle : handles) handle->join();
+    for (auto& handle : handles) handle->wait();
   sending_.clear();
 }
 

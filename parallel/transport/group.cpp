@@ -1,9 +1,8 @@
-// Collectives on the messages of a transport. Every member posts all it can before it waits for anything, so that no
-// order of arrival and no slow member can make two members wait for each other.
+// The group, and its small collectives: through copies, done when the call returns. Every member posts all it can
+// before it waits for anything.
 #include "parallel/transport/group.h"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <cstring>
 
@@ -16,8 +15,8 @@ Buffer copy_of(const void* data, uint64_t bytes) {
   return buffer;
 }
 
-void join_all(std::vector<std::unique_ptr<Handle>>& handles) {
-  for (auto& handle : handles) handle->join();
+void wait_all(std::vector<std::unique_ptr<Handle>>& handles) {
+  for (auto& handle : handles) handle->wait();
 }
 
 }  // namespace
@@ -29,8 +28,8 @@ Group::Group(Transport& transport, std::vector<int> members, int number, uint64_
   position_ = static_cast<int>(own - members_.begin());
 }
 
-// `step` counts the group's operations, so that members who disagree about which one they are in are told so. The two
-// phases of a reduction have lanes of their own: parts of a later one may be sent before the sums of an earlier one.
+// `step` counts the group's operations, so that members who disagree about which one they are in are told so. `phase`
+// is the lane: collectives.h says what needs one of its own.
 MessageHeader Group::header(uint64_t bytes, int phase) const {
   MessageHeader header;
   header.run = run_;
@@ -40,153 +39,6 @@ MessageHeader Group::header(uint64_t bytes, int phase) const {
   return header;
 }
 
-// First phase: every member sends the others their shares of its values. Second: it adds up its own share and sends the
-// sum to all. Both travel from and into the values themselves: a share's sum is asked for once the values that it
-// replaces have left. Only the parts of the own share need memory.
-template <class T>
-class Group::Sum final : public Reduction {
- public:
-  Sum(Group& group, std::span<T> values, std::shared_ptr<void> owner)
-      : group_(group), values_(values), owner_(std::move(owner)) {
-    ++group.operation_;
-    if (group.size() == 1) {
-      done_ = true;
-      return;
-    }
-    number_ = group.reductions_++;
-    sums_header_ = group.header(0, 1);
-    group.sums_asked_.resize(group.members_.size());
-    for (int member = 0; member < group.size(); ++member)
-      if (member != group.position_) others_.push_back({.member = member});
-    const uint64_t bytes = share(group.position_).size_bytes();
-    for (Other& other : others_) {
-      if (bytes == 0) break;
-      other.part = Buffer::allocate(bytes);
-      other.part_came = group.transport_.receive(rank_of(other), group.header(bytes), other.part);
-    }
-    for (Other& other : others_) {
-      const std::span<T> theirs = share(other.member);
-      if (!theirs.empty())
-        other.part_sent = group.transport_.send(rank_of(other), group.header(theirs.size_bytes()), in_place(theirs));
-    }
-  }
-
-  bool advance() override {
-    if (done_) return true;
-    if (!added_ && may_add() && std::ranges::all_of(others_, [](Other& other) { return is_done(other.part_came); }))
-      add();
-    for (Other& other : others_)
-      if (may_ask(other) && is_done(other.part_sent)) ask(other);
-    const auto settled = [](Other& other) { return other.asked && is_done(other.sum_came) && is_done(other.sum_sent); };
-    if (added_ && std::ranges::all_of(others_, settled)) finish();
-    return done_;
-  }
-
-  void finish() override {
-    if (done_) return;
-    assert((added_ || may_add()) && "reductions are finished in the order in which they began");
-    if (!added_) add();
-    for (Other& other : others_)
-      if (!other.asked) ask(other);
-    for (Other& other : others_) {
-      join(other.sum_came);
-      join(other.sum_sent);
-    }
-    done_ = true;
-  }
-
- private:
-  // Handles are null where a share is empty.
-  struct Other {
-    int member = 0;
-    Buffer part = {};  // of my share, from there
-    std::unique_ptr<Handle> part_came = {}, part_sent = {}, sum_came = {}, sum_sent = {};
-    bool asked = false;  // for the sum of its share
-  };
-
-  static bool is_done(const std::unique_ptr<Handle>& handle) { return !handle || handle->done(); }
-  static void join(const std::unique_ptr<Handle>& handle) {
-    if (handle) handle->join();
-  }
-  int rank_of(const Other& other) const { return group_.members_[other.member]; }
-  std::span<T> share(int member) const {
-    const auto begin = [&](int of) { return values_.size() * of / group_.size(); };
-    return values_.subspan(begin(member), begin(member + 1) - begin(member));
-  }
-  Buffer in_place(std::span<T> values) const {
-    return {owner_, reinterpret_cast<std::byte*>(values.data()), values.size_bytes()};
-  }
-
-  // In order, or the sums of a later reduction would come before those of an earlier one on their lane.
-  bool may_add() const { return group_.sums_sent_ == number_; }
-  bool may_ask(const Other& other) const { return !other.asked && group_.sums_asked_[other.member] == number_; }
-
-  // Waits until the values that the sum replaces have left.
-  void ask(Other& other) {
-    join(other.part_sent);
-    const std::span<T> theirs = share(other.member);
-    if (!theirs.empty()) {
-      MessageHeader header = sums_header_;
-      header.bytes = theirs.size_bytes();
-      other.sum_came = group_.transport_.receive(rank_of(other), header, in_place(theirs));
-    }
-    ++group_.sums_asked_[other.member];
-    other.asked = true;
-  }
-
-  void add() {
-    for (Other& other : others_) join(other.part_came);
-    const std::span<T> mine = share(group_.position_);
-    add_parts(mine);
-    sums_header_.bytes = mine.size_bytes();
-    for (Other& other : others_) {
-      other.part_came.reset();  // it holds the part too
-      other.part = {};
-      if (!mine.empty()) other.sum_sent = group_.transport_.send(rank_of(other), sums_header_, in_place(mine));
-    }
-    ++group_.sums_sent_;
-    added_ = true;
-  }
-
-  // Mine is one of the terms: what is before it is added up beside it, a block that fits the cache at a time.
-  void add_parts(std::span<T> mine) const {
-    std::array<T, 2048> total;
-    for (size_t begin = 0; begin < mine.size(); begin += total.size()) {
-      const size_t count = std::min(total.size(), mine.size() - begin);
-      for (int member = 0; member < group_.size(); ++member) {
-        const T* part = begin + (member == group_.position_ ? mine.data() : part_of(member));
-        for (size_t i = 0; i < count; ++i) total[i] = member == 0 ? part[i] : total[i] + part[i];
-      }
-      std::copy_n(total.begin(), count, mine.begin() + begin);
-    }
-  }
-  const T* part_of(int member) const {
-    const Other& other = others_[member < group_.position_ ? member : member - 1];
-    return reinterpret_cast<const T*>(other.part.data);
-  }
-
-  Group& group_;
-  std::span<T> values_;
-  std::shared_ptr<void> owner_;
-  int64_t number_ = 0;
-  MessageHeader sums_header_;
-  std::vector<Other> others_;  // in group order
-  bool added_ = false, done_ = false;
-};
-
-std::unique_ptr<Reduction> Group::begin_all_reduce(std::span<float> values, std::shared_ptr<void> owner) {
-  return std::make_unique<Sum<float>>(*this, values, std::move(owner));
-}
-std::unique_ptr<Reduction> Group::begin_all_reduce(std::span<double> values, std::shared_ptr<void> owner) {
-  return std::make_unique<Sum<double>>(*this, values, std::move(owner));
-}
-void Group::all_reduce(std::span<float> values, std::shared_ptr<void> owner) {
-  Sum<float>(*this, values, std::move(owner)).finish();
-}
-void Group::all_reduce(std::span<double> values, std::shared_ptr<void> owner) {
-  Sum<double>(*this, values, std::move(owner)).finish();
-}
-
 void Group::broadcast(std::span<std::byte> bytes, int root) {
   assert(root >= 0 && root < size());
   ++operation_;
@@ -194,7 +46,7 @@ void Group::broadcast(std::span<std::byte> bytes, int root) {
   std::vector<std::unique_ptr<Handle>> handles;
   if (position_ != root) {
     const Buffer buffer = Buffer::allocate(bytes.size());
-    transport_.receive(members_[root], header(bytes.size()), buffer)->join();
+    transport_.receive(members_[root], header(bytes.size()), buffer)->wait();
     if (!bytes.empty()) std::memcpy(bytes.data(), buffer.data, bytes.size());
     return;
   }
@@ -202,33 +54,18 @@ void Group::broadcast(std::span<std::byte> bytes, int root) {
   for (int member = 0; member < size(); ++member) {
     if (member != root) handles.push_back(transport_.send(members_[member], header(buffer.bytes), buffer));
   }
-  join_all(handles);
-}
-
-void Group::exchange(std::span<const Kept> pieces, std::shared_ptr<void> owner) {
-  ++operation_;
-  std::vector<std::unique_ptr<Handle>> handles;
-  for (const auto& [bytes, keeper] : pieces) {
-    assert(keeper >= 0 && keeper < size());
-    const Buffer buffer{owner, bytes.data(), bytes.size()};
-    if (keeper != position_)
-      handles.push_back(transport_.receive(members_[keeper], header(bytes.size()), buffer));
-    else
-      for (int member = 0; member < size(); ++member)
-        if (member != position_) handles.push_back(transport_.send(members_[member], header(bytes.size()), buffer));
-  }
-  join_all(handles);
+  wait_all(handles);
 }
 
 std::string Group::collect(const std::string& bytes, int from, int to) {
   ++operation_;
   if (from == to) return position_ == to ? bytes : "";
   if (position_ == from) {
-    transport_.send(members_[to], header(bytes.size()), copy_of(bytes.data(), bytes.size()))->join();
+    transport_.send(members_[to], header(bytes.size()), copy_of(bytes.data(), bytes.size()))->wait();
   } else if (position_ == to) {
     MessageHeader found;
     Buffer payload;
-    transport_.receive_any_size(members_[from], header(0), &found, &payload)->join();
+    transport_.receive_any_size(members_[from], header(0), &found, &payload)->wait();
     return {reinterpret_cast<const char*>(payload.data), found.bytes};
   }
   return "";
@@ -248,8 +85,8 @@ std::vector<std::string> Group::all_gather(const std::string& bytes) {
   for (int member = 0; member < size(); ++member) {
     if (member != position_) sends.push_back(transport_.send(members_[member], header(own.bytes), own));
   }
-  join_all(receives);
-  join_all(sends);
+  wait_all(receives);
+  wait_all(sends);
   for (int member = 0; member < size(); ++member) {
     if (member == position_)
       all[member] = bytes;
@@ -274,8 +111,8 @@ std::vector<double> Group::all_gather(std::span<const double> values) {
     if (member == position_) continue;
     sends.push_back(transport_.send(members_[member], header(values.size_bytes()), buffers[position_]));
   }
-  join_all(receives);
-  join_all(sends);
+  wait_all(receives);
+  wait_all(sends);
   for (int member = 0; member < size() && !values.empty(); ++member) {
     std::memcpy(all.data() + member * values.size(), buffers[member].data, values.size_bytes());
   }
@@ -290,8 +127,8 @@ void Group::barrier() {
     const int from = members_[(position_ - distance + size()) % size()];
     const auto receive = transport_.receive(from, header(0), Buffer::allocate(0));
     const auto send = transport_.send(to, header(0), Buffer::allocate(0));
-    receive->join();
-    send->join();
+    receive->wait();
+    send->wait();
   }
 }
 

@@ -16,7 +16,7 @@
 namespace interlock {
 namespace {
 
-// One end of a message. What a receive of any size brings stays in here until the receiver joins, so that nobody writes
+// One end of a message. What a receive of any size brings stays in here until the receiver waits, so that nobody writes
 // into the variables of a rank that has already failed.
 struct End {
   int rank = 0, peer = 0;
@@ -125,7 +125,7 @@ class LoopbackHandle final : public Handle {
                  Buffer* payload = nullptr)
       : exchange_(std::move(exchange)), end_(std::move(end)), header_(header), payload_(payload) {}
   bool done() override { return exchange_->done(*end_); }
-  void join() override {
+  void wait() override {
     exchange_->wait(*end_);
     if (header_) *header_ = end_->header;
     if (payload_) *payload_ = end_->buffer;

@@ -13,7 +13,7 @@ namespace interlock {
 // The transports of `size` ranks that can reach each other.
 std::vector<std::unique_ptr<Transport>> make_loopback(int size);
 
-// Runs `body(transport)` on one thread per rank and joins them. When one throws, the others' joins throw too and the
+// Runs `body(transport)` on one thread per rank and joins them. When one throws, the others' waits throw too and the
 // first real failure is rethrown, its message prefixed with the rank ("rank 2: ...").
 void run_loopback(int size, const std::function<void(Transport&)>& body);
 

@@ -17,7 +17,7 @@ class MpiHandle final : public Handle {
             MessageHeader* header = nullptr, Buffer* payload = nullptr)
       : thread_(thread), counters_(counters), operation_(std::move(operation)), header_(header), payload_(payload) {}
   bool done() override { return thread_.done(*operation_); }
-  void join() override {
+  void wait() override {
     thread_.wait(*operation_);
     if (header_) *header_ = operation_->came;
     if (payload_) *payload_ = operation_->buffer;

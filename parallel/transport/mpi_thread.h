@@ -38,7 +38,7 @@ struct MpiOperation {
   // The MPI thread's own until `done`.
   std::vector<std::byte> first;  // header and inline payload
   int pending = 0;               // MPI requests not complete
-  std::string problem;           // what join() throws
+  std::string problem;           // what wait() throws
 
   std::atomic<bool> done{false};
 };

@@ -1,12 +1,16 @@
 #pragma once
-// Point-to-point messages between the ranks of a run. A call returns a handle at once; join() waits.
+// Point-to-point messages between the ranks of a run. A call returns a handle at once; its wait() or join() ends it.
 //
 // Contract: messages of one lane arrive in sending order. A send counts as received when the other side has posted its
 // receive; it may block no one before that (sends are synchronous in MPI's sense: `done` means the receive was posted
 // and the buffer may be reused). The header that the receiver expects is checked against what came; a difference fails
-// join() with an Error(gave_up) that prints both. Any failure of the transport (peer gone, abort elsewhere) makes every
-// join() throw. All members may be called from the one compute thread of the rank; no other thread of the rank may call
-// them.
+// wait() and join() with an Error(gave_up) that prints both. Any failure of the transport (peer gone, abort elsewhere)
+// makes every wait() and join() throw. All members may be called from the one compute thread of the rank; no other
+// thread of the rank may call them.
+//
+// Who calls which: wait() where the host itself reads, writes or frees the memory (send buffers, texts, files, values
+// that the host adds up); join() where later operations of the compute stream read what a receive brought. After join()
+// the host may not look at the memory: on a device transport the data may still be under way.
 
 #include <memory>
 #include <string>
@@ -19,7 +23,12 @@ class Handle {
  public:
   virtual ~Handle() = default;
   virtual bool done() = 0;  // never blocks
-  virtual void join() = 0;  // blocks without spinning; throws what went wrong
+  // Blocks the host, without spinning, until the memory may be read (receive) or reused (send); throws what went wrong.
+  // May be called again, also after join().
+  virtual void wait() = 0;
+  // Orders later work of the compute stream after the data and throws what is known to have gone wrong. Memory that
+  // computes in no stream is ready when the host is.
+  virtual void join() { wait(); }
 };
 
 struct TransportCounters {  // of this rank; headers and pieces are not counted
@@ -36,11 +45,11 @@ class Transport {
   virtual std::unique_ptr<Handle> send(int to, const MessageHeader& header, Buffer payload) = 0;
   // Posts a receive of exactly the message `expected` describes into `into` (>= expected.bytes).
   virtual std::unique_ptr<Handle> receive(int from, const MessageHeader& expected, Buffer into) = 0;
-  // Posts a receive of a message whose size is not known beforehand; after join(), *header and *payload are filled.
+  // Posts a receive of a message whose size is not known beforehand; after wait(), *header and *payload are filled.
   // Used for reports and weights. `expected` gives lane, run and step; shape, dtype and bytes are not compared.
   virtual std::unique_ptr<Handle> receive_any_size(int from, const MessageHeader& expected, MessageHeader* header,
                                                    Buffer* payload) = 0;
-  // Ends the whole run on all ranks: joins elsewhere throw (loopback) or the processes end with `exit_code` (mpi).
+  // Ends the whole run on all ranks: waits elsewhere throw (loopback) or the processes end with `exit_code` (mpi).
   virtual void abort(int exit_code, const std::string& reason) = 0;
   virtual TransportCounters counters() const = 0;
   virtual std::string description() const = 0;  // library and version, thread level, for the manifest and doctor

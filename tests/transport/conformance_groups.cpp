@@ -3,42 +3,14 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
-#include <cstring>
 #include <random>
 #include <thread>
 
 #include "tests/transport/conformance.h"
+#include "tests/transport/conformance_sums.h"
 
 namespace interlock::conformance {
 namespace {
-
-template <class T>
-std::vector<T> values_of(int rank, size_t count) {
-  std::mt19937_64 random(1000 * rank + count);
-  std::uniform_real_distribution<T> spread(-1, 1);
-  std::vector<T> values(count);
-  // Magnitudes over twelve decades: with any other order of addition some sums come out different.
-  for (T& value : values) value = spread(random) * std::pow(T{10}, static_cast<T>(static_cast<int>(random() % 12) - 6));
-  return values;
-}
-
-template <class T>
-std::vector<T> sum_in_order(const std::vector<int>& members, size_t count) {
-  std::vector<T> sum = values_of<T>(members[0], count);
-  for (size_t m = 1; m < members.size(); ++m) {
-    const std::vector<T> next = values_of<T>(members[m], count);
-    for (size_t i = 0; i < count; ++i) sum[i] += next[i];
-  }
-  return sum;
-}
-
-template <class T>
-void expect_bit_equal(const std::vector<T>& left, const std::vector<T>& right) {
-  ASSERT_EQ(left.size(), right.size());
-  EXPECT_TRUE(left.empty() || std::memcmp(left.data(), right.data(), left.size() * sizeof(T)) == 0)
-      << left.size() << " values";
-}
 
 template <class T>
 void check_all_reduce(Transport& transport, const std::vector<int>& members, int number) {
@@ -58,7 +30,7 @@ TEST(Groups, ReductionsInTheBackgroundGiveTheSameBits) {
     Group group(transport, members, 1, test_run());
     for (int round = 0; round < 5; ++round) {
       std::vector<std::vector<float>> values;
-      std::vector<std::unique_ptr<Reduction>> reductions;
+      std::vector<std::unique_ptr<Collective>> reductions;
       const std::vector<size_t> counts{1001, 3, 0, 64, 30'011, 1};
       for (const size_t count : counts) values.push_back(values_of<float>(transport.rank(), count));
       for (size_t i = 0; i < counts.size(); ++i) {
@@ -127,21 +99,21 @@ TEST(Groups, BroadcastReachesAllFromAnyRoot) {
   });
 }
 
-TEST(Groups, AnExchangeGivesEveryPieceToEverybody) {
+TEST(Groups, AllGatherGivesEveryShardToEverybody) {
   on_ranks([](Transport& transport) {
     Group group = world(transport, 9);
-    // Several pieces of one keeper, an empty one, and one that is sent in pieces of its own.
+    // Several shards of one owner, an empty one, and one that is sent in pieces of its own.
     const std::vector<std::pair<int, uint64_t>> plan{{0, 8}, {2, 70'000}, {2, 0}, {1, 3}, {0, 4096}, {3, 1}, {2, 9}};
     std::vector<Buffer> buffers;
-    std::vector<Group::Kept> pieces;
-    for (const auto& [keeper, bytes] : plan) {
-      buffers.push_back(transport.rank() == keeper ? patterned(static_cast<int>(buffers.size()), bytes)
-                                                   : Buffer::allocate(bytes));
-      pieces.push_back({{buffers.back().data, bytes}, keeper});
+    std::vector<Group::Shard> shards;
+    for (const auto& [owner, bytes] : plan) {
+      buffers.push_back(transport.rank() == owner ? patterned(static_cast<int>(buffers.size()), bytes)
+                                                  : Buffer::allocate(bytes));
+      shards.push_back({{buffers.back().data, bytes}, owner});
     }
-    group.exchange(pieces);
+    group.all_gather(shards);
     for (size_t i = 0; i < plan.size(); ++i)
-      EXPECT_TRUE(has_pattern(buffers[i], static_cast<int>(i), plan[i].second)) << "piece " << i;
+      EXPECT_TRUE(has_pattern(buffers[i], static_cast<int>(i), plan[i].second)) << "shard " << i;
   });
 }
 
@@ -179,7 +151,7 @@ TEST(Groups, NobodyLeavesABarrierBeforeAllHaveCome) {
         group.barrier();
         handles.push_back(transport.send(late, left, Buffer{}));
       }
-      for (auto& handle : handles) handle->join();
+      for (auto& handle : handles) handle->wait();
     }
   });
 }

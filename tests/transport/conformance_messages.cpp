@@ -38,7 +38,7 @@ TEST(Messages, ALaneKeepsItsOrder) {
       handles.push_back(
           transport.send(to, header(lane_a, size(i), 1, i), patterned(100 * transport.rank() + i, size(i))));
     }
-    for (auto& handle : handles) handle->join();
+    for (auto& handle : handles) handle->wait();
     for (int i = 0; i < count; ++i) EXPECT_TRUE(has_pattern(came[i], 100 * from + i, size(i))) << "message " << i;
   });
 }
@@ -47,7 +47,7 @@ TEST(Messages, LanesDoNotWaitForEachOther) {
   on_ranks([](Transport& transport) {
     if (transport.rank() > 1) return;
     const int other = 1 - transport.rank();
-    // Sent in one order and received in the opposite one, each joined before the next is posted.
+    // Sent in one order and received in the opposite one, each waited for before the next is posted.
     const std::array lanes{lane_a, lane_b, lane_c, lane_d};
     constexpr uint64_t bytes = 30'000;
     Handles sends;
@@ -58,15 +58,15 @@ TEST(Messages, LanesDoNotWaitForEachOther) {
     } else {
       for (size_t i = lanes.size(); i-- > 0;) {
         const Buffer came = Buffer::allocate(bytes);
-        transport.receive(other, header(lanes[i], bytes), came)->join();
+        transport.receive(other, header(lanes[i], bytes), came)->wait();
         EXPECT_TRUE(has_pattern(came, i, bytes)) << "lane " << i;
       }
     }
-    for (auto& send : sends) send->join();
+    for (auto& send : sends) send->wait();
   });
 }
 
-TEST(Messages, JoinsMayComeInAnyOrder) {
+TEST(Messages, WaitsMayComeInAnyOrder) {
   on_ranks([](Transport& transport) {
     constexpr int count = 40;
     const int other = transport.rank() ^ 1;
@@ -77,8 +77,8 @@ TEST(Messages, JoinsMayComeInAnyOrder) {
       sends.push_back(transport.send(other, header(lane_b, 100, 1, i), patterned(i, 100)));
       receives.push_back(transport.receive(other, header(lane_b, 100, 1, i), came.back()));
     }
-    for (int i = count; i-- > 0;) receives[i]->join();
-    for (int i = count; i-- > 0;) sends[i]->join();
+    for (int i = count; i-- > 0;) receives[i]->wait();
+    for (int i = count; i-- > 0;) sends[i]->wait();
     for (int i = 0; i < count; ++i) EXPECT_TRUE(has_pattern(came[i], i, 100));
   });
 }
@@ -100,7 +100,7 @@ TEST(Messages, ManyMayBeOutstanding) {
         handles.push_back(transport.send(to, header({MessageKind::report, 0, i % 7}, 8, i), patterned(seed, 8)));
       }
     }
-    for (auto& handle : handles) handle->join();
+    for (auto& handle : handles) handle->wait();
     size_t next = 0;
     for (int from = 0; from < ranks; ++from) {
       for (int i = 0; i < each && from != transport.rank(); ++i) {
@@ -115,8 +115,8 @@ TEST(Messages, APayloadMayBeEmpty) {
     const int other = transport.rank() ^ 1;
     const auto receive = transport.receive(other, header(lane_a, 0), Buffer::allocate(0));
     const auto send = transport.send(other, header(lane_a, 0), Buffer{});
-    receive->join();
-    send->join();
+    receive->wait();
+    send->wait();
   });
 }
 
@@ -129,20 +129,20 @@ TEST(Messages, ASendIsDoneWhenItsReceiveIsPosted) {
         const auto send = transport.send(1, header(lane_a, bytes), patterned(3, bytes));
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
         EXPECT_FALSE(send->done()) << bytes << " bytes, no receive posted yet";
-        transport.send(1, header(lane_b, 0), Buffer{})->join();  // tells rank 1 to go on
-        send->join();
+        transport.send(1, header(lane_b, 0), Buffer{})->wait();  // tells rank 1 to go on
+        send->wait();
         EXPECT_TRUE(send->done());
       } else if (transport.rank() == 1) {
-        transport.receive(0, header(lane_b, 0), Buffer::allocate(0))->join();
+        transport.receive(0, header(lane_b, 0), Buffer::allocate(0))->wait();
         const Buffer came = Buffer::allocate(bytes);
-        transport.receive(0, header(lane_a, bytes), came)->join();
+        transport.receive(0, header(lane_a, bytes), came)->wait();
         EXPECT_TRUE(has_pattern(came, 3, bytes));
       }
     }
   });
 }
 
-TEST(Messages, DoneIsSeenWithoutJoin) {
+TEST(Messages, DoneIsSeenWithoutWaiting) {
   on_ranks([](Transport& transport) {
     const int other = transport.rank() ^ 1;
     const Buffer came = Buffer::allocate(20'000);
@@ -150,8 +150,8 @@ TEST(Messages, DoneIsSeenWithoutJoin) {
     const auto send = transport.send(other, header(lane_a, 20'000), patterned(9, 20'000));
     // Ends by the test's time limit when done() never turns true.
     while (!receive->done() || !send->done()) std::this_thread::sleep_for(std::chrono::microseconds(50));
-    receive->join();
-    send->join();
+    receive->wait();
+    send->wait();
     EXPECT_TRUE(has_pattern(came, 9, 20'000));
   });
 }
@@ -171,7 +171,7 @@ TEST(Messages, AnySizeBringsHeaderAndPayload) {
         }
         const Buffer last = Buffer::allocate(12'345);
         handles.push_back(transport.receive(from, header(lane, 12'345), last));
-        for (auto& handle : handles) handle->join();
+        for (auto& handle : handles) handle->wait();
         for (size_t i = 0; i < sizes.size(); ++i) {
           MessageHeader sent = header(lane, sizes[i]);
           sent.dtype = 6;
@@ -193,7 +193,7 @@ TEST(Messages, AnySizeBringsHeaderAndPayload) {
         handles.push_back(transport.send(0, sent, patterned(10 * transport.rank() + i, sizes[i])));
       }
       handles.push_back(transport.send(0, header(lane, 12'345), patterned(77, 12'345)));
-      for (auto& handle : handles) handle->join();
+      for (auto& handle : handles) handle->wait();
     }
   });
 }
@@ -206,13 +206,13 @@ TEST(Messages, ALargePayloadArrivesWhole) {
     const Buffer came = Buffer::allocate(bytes);
     const auto receive = transport.receive(other, header(lane_d, bytes), came);
     const auto send = transport.send(other, header(lane_d, bytes), patterned(transport.rank(), bytes));
-    receive->join();
-    send->join();
+    receive->wait();
+    send->wait();
     EXPECT_TRUE(has_pattern(came, other, bytes));
   });
 }
 
-TEST(Messages, AnyDifferenceInTheHeaderFailsTheJoinAndPrintsBothSides) {
+TEST(Messages, AnyDifferenceInTheHeaderFailsTheWaitAndPrintsBothSides) {
   using Change = void (*)(MessageHeader&);
   // All fields but the lane, which decides who meets whom. Each case has a lane of its own.
   static const std::vector<std::pair<Change, const char*>> changes{
@@ -238,12 +238,12 @@ TEST(Messages, AnyDifferenceInTheHeaderFailsTheJoinAndPrintsBothSides) {
       MessageHeader sent = expected;
       changes[i].first(sent);
       if (transport.rank() == 0) {
-        transport.send(1, sent, patterned(1, sent.bytes))->join();
+        transport.send(1, sent, patterned(1, sent.bytes))->wait();
         continue;
       }
       const auto receive = transport.receive(0, expected, Buffer::allocate(24));
       try {
-        receive->join();
+        receive->wait();
         ADD_FAILURE() << "no error for another " << changes[i].second;
       } catch (const Error& error) {
         EXPECT_EQ(error.code(), ExitCode::gave_up);
@@ -258,16 +258,16 @@ TEST(Messages, AnyDifferenceInTheHeaderFailsTheJoinAndPrintsBothSides) {
 }
 
 // The payload does not fit what was posted: nothing is written past the end, and both sides are printed.
-TEST(Messages, ALongerPayloadThanExpectedFailsTheJoin) {
+TEST(Messages, ALongerPayloadThanExpectedFailsTheWait) {
   on_ranks([](Transport& transport) {
     const Lane lane{MessageKind::activation, 8, 0};
-    if (transport.rank() == 0) transport.send(1, header(lane, 9'000), patterned(1, 9'000))->join();
+    if (transport.rank() == 0) transport.send(1, header(lane, 9'000), patterned(1, 9'000))->wait();
     if (transport.rank() != 1) return;
     const Buffer larger = patterned(5, 9'000);
     Buffer into = larger;
     into.bytes = 6'000;
     try {
-      transport.receive(0, header(lane, 6'000), into)->join();
+      transport.receive(0, header(lane, 6'000), into)->wait();
       ADD_FAILURE() << "no error";
     } catch (const Error& error) {
       EXPECT_THAT(error.what(), HasSubstr("6000 bytes"));
@@ -283,12 +283,12 @@ TEST(Messages, AnySizeComparesLaneRunAndStep) {
     MessageHeader came;
     Buffer payload;
     if (transport.rank() == 0) {
-      transport.send(1, header(lane, 8, 3, 17), patterned(1, 8))->join();
-      transport.send(1, header(lane, 8, 4, 17), patterned(1, 8))->join();
+      transport.send(1, header(lane, 8, 3, 17), patterned(1, 8))->wait();
+      transport.send(1, header(lane, 8, 4, 17), patterned(1, 8))->wait();
     } else if (transport.rank() == 1) {
-      transport.receive_any_size(0, header(lane, 0, 3), &came, &payload)->join();
+      transport.receive_any_size(0, header(lane, 0, 3), &came, &payload)->wait();
       EXPECT_EQ(came.microbatch, 17);
-      EXPECT_THROW(transport.receive_any_size(0, header(lane, 0, 5), &came, &payload)->join(), Error);
+      EXPECT_THROW(transport.receive_any_size(0, header(lane, 0, 5), &came, &payload)->wait(), Error);
     }
   });
 }
@@ -305,10 +305,10 @@ TEST(Messages, UnequalWorkDoesNotDeadlock) {
       pause_a_little(random);
       sends.push_back(transport.send(to, header(lane_c, bytes, 1, i), patterned(i, bytes)));
       pause_a_little(random);
-      receive->join();
+      receive->wait();
       ASSERT_TRUE(has_pattern(came, i, bytes));
     }
-    for (auto& send : sends) send->join();
+    for (auto& send : sends) send->wait();
   });
 }
 
@@ -321,7 +321,7 @@ TEST(Messages, CountersCountPipelineMessagesApart) {
       handles.push_back(transport.receive(other, header(lane, 30'000), Buffer::allocate(30'000)));
       handles.push_back(transport.send(other, header(lane, 30'000), patterned(1, 30'000)));
     }
-    for (auto& handle : handles) handle->join();
+    for (auto& handle : handles) handle->wait();
     const TransportCounters after = transport.counters();
     EXPECT_EQ(after.messages_sent - before.messages_sent, 3u);
     EXPECT_EQ(after.bytes_sent - before.bytes_sent, 90'000u);

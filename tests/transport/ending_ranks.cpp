@@ -15,7 +15,16 @@ namespace {
 void wait_for_nobody(Transport& transport) {
   MessageHeader never;
   never.lane.boundary = 9;
-  transport.receive((transport.rank() + 1) % transport.size(), never, Buffer::allocate(0))->join();
+  transport.receive((transport.rank() + 1) % transport.size(), never, Buffer::allocate(0))->wait();
+}
+
+// The others' reduce-scatter waits for what rank 2 would have sent.
+void reduce_with(Transport& transport, const std::vector<int>& members, bool fails) {
+  Group group(transport, members, 1, 0);
+  std::vector<float> values(100'000, 1);
+  const std::vector<Group::Range> cut{{0, 40'000, 0}, {40'000, 70'000, 1}, {70'000, 100'000, 2}};
+  if (fails) raise(SIGKILL);
+  group.begin_reduce_scatter(std::span(values), cut)->finish();
 }
 
 int end(const std::string& how) {
@@ -29,6 +38,7 @@ int end(const std::string& how) {
     const auto open = transport->receive((transport->rank() + 1) % transport->size(), never, Buffer::allocate(0));
     return 0;
   }
+  if (how == "kill in a collective") reduce_with(*transport, members, fails);
   if (!fails) wait_for_nobody(*transport);
   if (how == "abort") {
     std::cerr << "interlock: error: rank 2: disk is full\n" << std::flush;

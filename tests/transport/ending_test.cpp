@@ -15,7 +15,7 @@ struct Ending {
 Ending end_ranks(const std::string& how) {
   // 124 would be the code of `timeout`.
   const std::string line =
-      "INTERLOCK_TEST_SECONDS=10 " INTERLOCK_MPIRUN " 4 " INTERLOCK_ENDING_RANKS " " + how + " 2>&1";
+      "INTERLOCK_TEST_SECONDS=10 " INTERLOCK_MPIRUN " 4 " INTERLOCK_ENDING_RANKS " '" + how + "' 2>&1";
   std::FILE* pipe = popen(line.c_str(), "r");
   std::string output;
   char part[4096];
@@ -43,5 +43,7 @@ TEST(Ending, AnErrorThatUnwindsTheTransportEndsAllWithItsCode) {
 }
 
 TEST(Ending, AKilledRankEndsAll) { EXPECT_EQ(end_ranks("kill").code, 128 + 9); }
+
+TEST(Ending, AKilledRankEndsACollective) { EXPECT_EQ(end_ranks("kill in a collective").code, 128 + 9); }
 
 }  // namespace

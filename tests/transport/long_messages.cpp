@@ -24,9 +24,9 @@ void send_or_check(Transport& transport) {
   if (transport.rank() == 0) {
     for (uint64_t i = 0; i < count; ++i) words[i] = word(i);
     for (uint64_t i = 8 * count; i < bytes; ++i) buffer.data[i] = static_cast<std::byte>(i);
-    transport.send(1, header, buffer)->join();
+    transport.send(1, header, buffer)->wait();
   } else if (transport.rank() == 1) {
-    transport.receive(0, header, buffer)->join();
+    transport.receive(0, header, buffer)->wait();
     uint64_t wrong = 0;
     for (uint64_t i = 0; i < count; ++i) wrong += words[i] != word(i);
     for (uint64_t i = 8 * count; i < bytes; ++i) wrong += buffer.data[i] != static_cast<std::byte>(i);

@@ -36,7 +36,7 @@ TEST(Loopback, TheFirstFailureEndsAllRanksAndIsRethrownWithItsRank) {
     run_loopback(4, [&](Transport& transport) {
       if (transport.rank() == 2) throw Error(ExitCode::bad_input, "file x is corrupt");
       try {
-        transport.receive(2, header(lane, 8), Buffer::allocate(8))->join();
+        transport.receive(2, header(lane, 8), Buffer::allocate(8))->wait();
       } catch (const Error& error) {
         EXPECT_THAT(error.what(), HasSubstr("rank 2 ended the run: file x is corrupt"));
         ++ended_by_peer;
@@ -55,7 +55,7 @@ TEST(Loopback, AForeignExceptionEndsTheRunToo) {
   try {
     run_loopback(2, [](Transport& transport) {
       if (transport.rank() == 1) throw std::runtime_error("out of luck");
-      transport.send(1, header(lane, 8), patterned(1, 8))->join();
+      transport.send(1, header(lane, 8), patterned(1, 8))->wait();
     });
     FAIL() << "nothing thrown";
   } catch (const Error& error) {
@@ -64,13 +64,13 @@ TEST(Loopback, AForeignExceptionEndsTheRunToo) {
   }
 }
 
-TEST(Loopback, AbortMakesEveryJoinThrow) {
+TEST(Loopback, AbortMakesEveryWaitThrow) {
   std::atomic<int> thrown{0};
   try {
     run_loopback(3, [&](Transport& transport) {
       const auto pending = transport.receive((transport.rank() + 1) % 3, header(lane, 8), Buffer::allocate(8));
       if (transport.rank() == 0) transport.abort(75, "stopped on request");
-      EXPECT_THROW(pending->join(), Error);
+      EXPECT_THROW(pending->wait(), Error);
       EXPECT_TRUE(pending->done());
       ++thrown;
     });
@@ -82,6 +82,38 @@ TEST(Loopback, AbortMakesEveryJoinThrow) {
   EXPECT_EQ(thrown, 3);
 }
 
+// One member dies after the others have begun; what is under way in its memory and theirs must outlive all of them.
+TEST(Loopback, AMemberThatFailsEndsTheCollectivesOfTheOthers) {
+  std::atomic<int> ended_by_peer{0};
+  try {
+    run_loopback(4, [&](Transport& transport) {
+      Group group = conformance::world(transport, 1);
+      const auto values = std::make_shared<std::vector<float>>(40'000, 1.0f);
+      const std::vector<Group::Range> cut{{0, 10'000, 0}, {10'000, 30'000, 2}, {30'000, 40'000, 3}};
+      std::vector<Group::Shard> shards;
+      for (const auto& [begin, end, owner] : cut)
+        shards.push_back({std::as_writable_bytes(std::span(*values).subspan(begin, end - begin)), owner});
+      const auto scatter = group.begin_reduce_scatter(std::span(*values), cut, values);
+      if (transport.rank() == 2) throw Error(ExitCode::bad_input, "file x is corrupt");
+      const auto gather = group.begin_all_gather(shards, values);
+      const auto sum = group.begin_all_reduce(std::span(*values), values);
+      for (const auto& collective : {gather.get(), sum.get()}) {
+        try {
+          collective->finish();
+          ADD_FAILURE() << "done without rank 2";
+        } catch (const Error& error) {
+          EXPECT_THAT(error.what(), HasSubstr("rank 2 ended the run: file x is corrupt"));
+          ++ended_by_peer;
+        }
+      }
+    });
+    FAIL() << "nothing thrown";
+  } catch (const Error& error) {
+    EXPECT_STREQ(error.what(), "rank 2: file x is corrupt");
+  }
+  EXPECT_EQ(ended_by_peer, 6);
+}
+
 TEST(Loopback, TransportsCanBeHeldByOneThread) {
   const auto transports = make_loopback(2);
   const auto send = transports[0]->send(1, header(lane, 100), patterned(1, 100));
@@ -89,7 +121,7 @@ TEST(Loopback, TransportsCanBeHeldByOneThread) {
   const Buffer came = Buffer::allocate(100);
   const auto receive = transports[1]->receive(0, header(lane, 100), came);
   EXPECT_TRUE(send->done());
-  receive->join();
+  receive->wait();
   EXPECT_TRUE(conformance::has_pattern(came, 1, 100));
 }
 
