@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/command.h"
-#include "launch/run/assemble.h"
+#include "launch/settings/parts.h"
 #include "runtime/data/loader.h"
 
 namespace interlock {

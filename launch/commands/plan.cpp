@@ -9,12 +9,13 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/command.h"
+#include "launch/forecast/estimate.h"
+#include "launch/forecast/holdings.h"
+#include "launch/forecast/measured_memory.h"
 #include "launch/plan_report/plan_costs.h"
 #include "launch/plan_report/plan_report.h"
-#include "launch/run/assemble.h"
-#include "launch/run/estimate.h"
-#include "launch/run/holdings.h"
-#include "launch/run/measured_memory.h"
+#include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
 #include "models/parameter_count.h"
 #include "parallel/plan/plan_check.h"
 #include "runtime/core/log.h"

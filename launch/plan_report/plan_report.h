@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "launch/forecast/holdings.h"
 #include "launch/plan_report/timeline.h"
-#include "launch/run/holdings.h"
 #include "parallel/plan/plan.h"
 #include "parallel/plan/simulate.h"
 

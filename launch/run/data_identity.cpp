@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <set>
 
-#include "launch/run/run.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/storage/sha256.h"
 
@@ -66,6 +65,18 @@ void check_same_data(const RunSettings& settings, const Dataset& dataset, const 
     refuse(message("data.paths and data.validation_paths give other samples: ", now.at(samples_state),
                    ", while the run has ", before.at(samples_state)));
   if (differs(digest_state)) refuse("data.paths holds as many samples as the run has, but with another content");
+}
+
+void check_start_tokenizer(const RunSettings& settings, const WeightsSet& weights) {
+  const auto theirs = weights.metadata().find(tokenizer_metadata);
+  const std::string path = settings.config.section("tokenizer").text("path", "");
+  if (theirs == weights.metadata().end() || path.empty()) return;  // the dataset says that the key is needed
+  const std::string ours = tokenizer_fingerprint(settings);
+  if (ours.empty() || ours == theirs->second) return;
+  throw Error(ExitCode::config, message("run.weights: ", weights.path(),
+                                        " was trained with another tokenizer than tokenizer.path = ", path,
+                                        " (fingerprint ", theirs->second.substr(0, 12), ", here ", ours.substr(0, 12),
+                                        "); start from other weights, or encode the data with the tokenizer of these"));
 }
 
 }  // namespace interlock

@@ -2,15 +2,15 @@
 
 #include <ATen/Parallel.h>
 
-#include <algorithm>
 #include <chrono>
 #include <optional>
-#include <set>
 
+#include "launch/run/assemble.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/failure.h"
 #include "launch/run/resume.h"
-#include "launch/run/stage_parts.h"
+#include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
 #include "models/model.h"
 #include "parallel/stage.h"
 #include "runtime/storage/weights_set.h"
@@ -41,34 +41,6 @@ Agreement agree(Transport& transport, const std::string& resume) {
 }
 
 }  // namespace
-
-void check_start_tokenizer(const RunSettings& settings, const WeightsSet& weights) {
-  const auto theirs = weights.metadata().find(tokenizer_metadata);
-  const std::string path = settings.config.section("tokenizer").text("path", "");
-  if (theirs == weights.metadata().end() || path.empty()) return;  // the dataset says that the key is needed
-  const std::string ours = tokenizer_fingerprint(settings);
-  if (ours.empty() || ours == theirs->second) return;
-  throw Error(ExitCode::config, message("run.weights: ", weights.path(),
-                                        " was trained with another tokenizer than tokenizer.path = ", path,
-                                        " (fingerprint ", theirs->second.substr(0, 12), ", here ", ours.substr(0, 12),
-                                        "); start from other weights, or encode the data with the tokenizer of these"));
-}
-
-std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings) {
-  std::set<int64_t> changes{1};
-  for (const auto& rule : settings.rules) changes.insert(rule.at_step);
-  for (const BatchPhase& phase : settings.phases) changes.insert(phase.at_step);
-  std::vector<TrainerSettings::RulePlan> plans;
-  for (const int64_t step : changes) {
-    size_t rule = 0;
-    while (rule + 1 < settings.rules.size() && settings.rules[rule + 1].at_step <= step) ++rule;
-    PlanRequest request = plan_request(settings, rule);
-    for (const BatchPhase& phase : settings.phases)
-      if (phase.at_step <= step) request.shape.microbatches = static_cast<int>(phase.microbatches);
-    plans.push_back({step, make_plan(request)});
-  }
-  return plans;
-}
 
 RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
                     TrainerOutlets outlets, const RunRequest& request) {
@@ -133,28 +105,6 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
   } catch (...) {
     throw as_error(engine ? "in " + engine->current_action() : "while the stages were built");
   }
-}
-
-SimulationCosts measured_costs(const RunSummary& summary, const SimulationCosts& estimate) {
-  SimulationCosts costs = estimate;
-  for (const RankSummary& rank : summary.ranks) {
-    for (const auto& [stage, kinds] : rank.costs) {
-      const auto mean = [&](Kind kind) {
-        const MeasuredCost& cost = kinds[static_cast<int>(kind)];
-        return cost.times > 0 ? cost.seconds / static_cast<double>(cost.times) : 0.0;
-      };
-      StageCosts& out = costs.stages[stage];
-      out.forward = mean(Kind::forward);
-      out.loss = mean(Kind::loss);
-      out.update = mean(Kind::update);
-      // W and B walk the body for the input gradient too; where no I was seen, half of the walk is counted to each.
-      const double walk = std::max(mean(Kind::weight_gradient), mean(Kind::backward));
-      const double pass = mean(Kind::input_gradient);
-      out.input_gradient = pass > 0 ? pass : walk / 2;
-      out.weight_gradient = std::max(0.0, walk - out.input_gradient);
-    }
-  }
-  return costs;
 }
 
 }  // namespace interlock

@@ -5,8 +5,8 @@
 #include <set>
 #include <vector>
 
+#include "launch/run/data_identity.h"
 #include "launch/run/load_weights.h"
-#include "launch/run/run.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/storage/checkpoint.h"
 

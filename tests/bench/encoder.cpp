@@ -9,8 +9,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "launch/run/estimate.h"
+#include "launch/forecast/estimate.h"
+#include "launch/forecast/measured_costs.h"
 #include "launch/run/run.h"
+#include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
 #include "launch/supervisor/supervisor.h"
 #include "models/model.h"
 #include "parallel/transport/loopback.h"

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <thread>
 
+#include "launch/run/assemble.h"
+#include "launch/settings/plans.h"
 #include "models/model.h"
 #include "parallel/engine.h"
 #include "parallel/stage.h"

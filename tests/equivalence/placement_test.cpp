@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "launch/settings/plans.h"
 #include "tests/support/run_for_test.h"
 
 namespace interlock {

@@ -9,6 +9,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
 #include "models/model.h"
 
 namespace interlock {
