@@ -97,14 +97,14 @@ int Train::run() {
   place.launched ? watch_for_stop_request() : end_on_stop_request();
   try {
     const RunSettings settings = load();
-    const int world = settings.shape.ranks * settings.shape.replicas;
-    const bool threads =
-        settings.transport == "loopback" || (!place.launched && world == 1 && settings.transport == "auto");
+    const int world = settings.parallel.processes();
+    const bool threads = settings.parallel.transport == "loopback" ||
+                         (!place.launched && world == 1 && settings.parallel.transport == "auto");
     if (place.launched && !threads && place.size != world)
       throw Error(ExitCode::config,
-                  message("this run needs ", world, " processes (parallel.ranks ", settings.shape.ranks,
-                          " x parallel.replicas ", settings.shape.replicas, "), but was started with ", place.size,
-                          "; start it with -n ", world, ", or change parallel.ranks or parallel.replicas"));
+                  message("this run needs ", world, " processes (parallel.ranks ", settings.parallel.shape.ranks,
+                          " x parallel.replicas ", settings.parallel.shape.replicas, "), but was started with ",
+                          place.size, "; start it with -n ", world, ", or change parallel.ranks or parallel.replicas"));
     if (place.launched && threads && place.size != 1)
       throw Error(ExitCode::config,
                   message("transport loopback runs all ranks in one process, but ", place.size, " were started"));
@@ -114,8 +114,9 @@ int Train::run() {
     if (place.rank == 0) check_folders(settings);
     check_until(settings);
     if (starts_ranks) {
-      make_dataset(settings)->open();
-      make_plans(settings);
+      const auto dataset = make_dataset(settings);
+      dataset->open();
+      make_plans(settings, *make_model(settings, *dataset));
       return start_ranks(settings);
     }
     std::shared_ptr<Dataset> dataset = make_dataset(settings);
@@ -166,15 +167,15 @@ int Train::start_ranks(const RunSettings& settings) const {
   if (resume_) request.arguments.emplace_back("--resume");
   if (until_) request.arguments.insert(request.arguments.end(), {"--until", std::to_string(*until_)});
   request.executable = std::filesystem::read_symlink("/proc/self/exe").string();
-  request.processes = settings.shape.ranks * settings.shape.replicas;
-  request.threads_per_rank = settings.threads;
-  request.stop_seconds = static_cast<int>(settings.stop_seconds);
+  request.processes = settings.parallel.processes();
+  request.threads_per_rank = settings.parallel.threads;
+  request.stop_seconds = static_cast<int>(settings.checkpoint.stop_seconds);
   return supervise(request);
 }
 
 int Train::run_threads(const RunSettings& settings, std::shared_ptr<const Dataset> dataset) const {
   Ending ending = Ending::completed;
-  run_loopback(settings.shape.ranks * settings.shape.replicas, [&](Transport& transport) {
+  run_loopback(settings.parallel.processes(), [&](Transport& transport) {
     const Ending mine = perform(settings, transport, dataset);
     if (transport.rank() == 0) ending = mine;
   });
@@ -244,7 +245,7 @@ Ending Train::lead(const RunSettings& settings, Transport& transport, std::share
   const auto model = make_model(settings, *dataset);
   folder.write_end(settings, summary,
                    measured_costs(summary, estimate_costs(settings, *model, make_partition(settings, *model),
-                                                          make_plans(settings).front().plan.flows)));
+                                                          make_plans(settings, *model).front().plan.flows)));
   tell(settings, summary, *dataset);
   return summary.ending;
 }
@@ -254,7 +255,7 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
   // A run that was asked to stop leaves a checkpoint and no weights file of that step.
   const bool stopped = summary.ending == Ending::stopped;
   const std::string digest = stopped ? "" : weights_digest(*SafetensorsFile::open(weights_file(settings)));
-  std::vector<uint64_t> forward(std::max(0, settings.shape.stages - 1)), backward(forward.size());
+  std::vector<uint64_t> forward(std::max(0, settings.parallel.shape.stages - 1)), backward(forward.size());
   uint64_t messages = 0, bytes = 0;
   json rss = json::array();
   double checkpoint_seconds = 0, loader_seconds = 0;
@@ -270,7 +271,7 @@ void Train::tell(const RunSettings& settings, const RunSummary& summary, const D
     loader_seconds = std::max(loader_seconds, rank.loader_seconds);
   }
   const bool evaluated = summary.validation_loss.has_value();
-  const double baseline = evaluated ? dataset.unigram_baseline(settings.evaluate_sequences) : 0.0;
+  const double baseline = evaluated ? dataset.unigram_baseline(settings.evaluation.sequences) : 0.0;
   std::ostringstream text;
   text << std::fixed;
   text.precision(3);

@@ -152,7 +152,7 @@ void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary
                          {"ended", now_utc()},
                          {"seed", settings.seed},
                          {"steps", summary.steps},
-                         {"threads_per_rank", settings.threads},
+                         {"threads_per_rank", settings.parallel.threads},
                          {"ranks", ranks}};
   write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
 }

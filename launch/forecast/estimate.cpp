@@ -12,7 +12,8 @@ namespace {
 
 double message_bytes(const RunSettings& settings, const Model& model) {
   const auto shape = model.boundary_shape();
-  const auto numbers = std::accumulate(shape.begin(), shape.end(), settings.microbatch_size, std::multiplies<>());
+  const auto numbers =
+      std::accumulate(shape.begin(), shape.end(), settings.parallel.batch.microbatch_size, std::multiplies<>());
   return static_cast<double>(numbers) * static_cast<double>(c10::elementSize(model.boundary_type()));
 }
 
@@ -41,13 +42,13 @@ void add_memory(StageCosts& cost, const RunSettings& settings, const StageParts&
 
 SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
                                const Flows& flows, double gflops, double gigabytes_per_second) {
-  const double rate = gflops * 1e9 * settings.threads;
+  const double rate = gflops * 1e9 * settings.parallel.threads;
   SimulationCosts costs;
   costs.seconds_per_byte = 1.0 / (gigabytes_per_second * 1e9);
   if (const auto tie = model.tie()) costs.tied_bytes = static_cast<double>(tie->numbers) * parameter_bytes(settings);
   const std::vector<StageParts> all = stage_parts(settings, model, partition);
   const std::vector<Holdings> holdings = stage_holdings(settings, model, all);
-  for (int stage = 0; stage < settings.shape.stages; ++stage) {
+  for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
     const StageParts& parts = all[stage];
     // A walk that computes its forward again takes that much longer.
     const double again = settings.recompute == Recompute::none ? 0 : parts.body.forward_flops;

@@ -21,7 +21,7 @@ double bytes_of_a_sum(double bytes, int members) { return bytes * (members - 1) 
 
 // The gradients that a rank sums with others: with its copies in other replicas, and the tensor that both ends share.
 double sums_of(const RunSettings& settings, const Model& model, int rank, double gradients) {
-  const PlanShape& shape = settings.shape;
+  const PlanShape& shape = settings.parallel.shape;
   double most = bytes_of_a_sum(gradients, shape.replicas);
   const int first = shape.rank_of(0), last = shape.rank_of(shape.stages - 1);
   if (const auto tie = model.tie(); tie && first != last && (rank == first || rank == last))
@@ -35,9 +35,9 @@ Holdings holdings_of(const RunSettings& settings, const Model& model, const Stag
   Holdings holdings;
   holdings.parameters = holdings.gradients = static_cast<double>(parts.body.parameters + parts.head.parameters) * width;
   const double state = holdings.parameters * state_ratio;
-  holdings.optimizer = state / (settings.shard_optimizer ? settings.shape.replicas : 1);
+  holdings.optimizer = state / (settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1);
   holdings.readout_copies = static_cast<double>(parts.head.copied) * width;
-  if (settings.checkpoint_every > 0) {  // the last step writes one in any case
+  if (settings.checkpoint.every > 0) {  // the last step writes one in any case
     holdings.checkpoint = holdings.parameters + state;
     // The first stage writes the tensor that both ends share.
     if (const auto tie = model.tie(); tie && last)
@@ -72,24 +72,24 @@ std::vector<Holdings> stage_holdings(const RunSettings& settings, const Model& m
 
 std::vector<Holdings> rank_holdings(const RunSettings& settings, const Model& model,
                                     const std::vector<int>& partition) {
-  std::vector<Holdings> ranks(settings.shape.ranks);
-  std::vector<double> copy_to_come(settings.shape.ranks, 0.0);
+  std::vector<Holdings> ranks(settings.parallel.shape.ranks);
+  std::vector<double> copy_to_come(settings.parallel.shape.ranks, 0.0);
   const std::vector<StageParts> parts = stage_parts(settings, model, partition);
   const std::vector<Holdings> stages = stage_holdings(settings, model, parts);
-  for (int rank = 0; rank < settings.shape.ranks; ++rank) {
-    for (const int stage : settings.shape.stages_of(rank)) {
+  for (int rank = 0; rank < settings.parallel.shape.ranks; ++rank) {
+    for (const int stage : settings.parallel.shape.stages_of(rank)) {
       copy_to_come[rank] = std::max(copy_to_come[rank], stages[stage].readout_copies);
       ranks[rank] += stages[stage];
     }
   }
-  for (const auto& [at_step, plan] : make_plans(settings)) {
+  for (const auto& [at_step, plan] : make_plans(settings, model)) {
     if (at_step > std::max<int64_t>(1, settings.steps)) continue;
     const SimulationCosts costs = estimate_costs(settings, model, partition, plan.flows);
-    for (int rank = 0; rank < settings.shape.ranks; ++rank)
+    for (int rank = 0; rank < settings.parallel.shape.ranks; ++rank)
       ranks[rank].activations = std::max(ranks[rank].activations, peak_bytes(plan, costs, rank) - ranks[rank].fixed());
   }
-  for (int rank = 0; rank < settings.shape.ranks; ++rank) {
-    const auto own = settings.shape.stages_of(rank);
+  for (int rank = 0; rank < settings.parallel.shape.ranks; ++rank) {
+    const auto own = settings.parallel.shape.stages_of(rank);
     const bool reads_out = std::ranges::any_of(own, [&](int stage) { return parts[stage].has_head; });
     if (reads_out && settings.precision == Precision::bf16) ranks[rank].activations += code_of_bf16_readouts;
     ranks[rank].sums = sums_of(settings, model, rank, ranks[rank].gradients);

@@ -11,11 +11,11 @@ double parameter_bytes(const RunSettings& settings) { return settings.precision 
 
 std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& model,
                                     const std::vector<int>& partition) {
-  const auto blocks = model.block_costs(settings.microbatch_size);
-  const std::vector<bool> with_heads = stages_with_heads(settings);
-  std::vector<StageParts> all(settings.shape.stages);
+  const auto blocks = model.block_costs(settings.parallel.batch.microbatch_size);
+  const std::vector<bool> with_heads = stages_with_heads(settings, model);
+  std::vector<StageParts> all(settings.parallel.shape.stages);
   auto block = blocks.begin();
-  for (int stage = 0; stage < settings.shape.stages; ++stage) {
+  for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
     StageParts& parts = all[stage];
     for (int i = 0; i < partition[stage]; ++i, ++block) {
       parts.body += *block;
@@ -24,9 +24,9 @@ std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& mo
     }
     parts.has_head = with_heads[stage];
     if (!parts.has_head) continue;
-    const bool last = stage + 1 == settings.shape.stages;
-    parts.head = last ? model.readout_costs(settings.microbatch_size)
-                      : model.head_costs(settings.head_kind, settings.microbatch_size);
+    const bool last = stage + 1 == settings.parallel.shape.stages;
+    parts.head = last ? model.readout_costs(settings.parallel.batch.microbatch_size)
+                      : model.head_costs(settings.learning.head_kind, settings.parallel.batch.microbatch_size);
   }
   return all;
 }

@@ -36,20 +36,20 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
                                   int index, bool with_head, const WeightsSet* weights, int replica) {
   const int64_t begin = std::accumulate(partition.begin(), partition.begin() + index, int64_t{0});
   const int64_t end = begin + partition[index];
-  const bool last = index + 1 == settings.shape.stages;
+  const bool last = index + 1 == settings.parallel.shape.stages;
   Stage::Parts parts;
   parts.body = model.body(begin, end);
   parts.head_is_readout = last;
   parts.make_optimizer = [&settings] {
     return Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
   };
-  if (settings.shard_optimizer) parts.share = {replica, settings.shape.replicas};
+  if (settings.parallel.shard_optimizer) parts.share = {replica, settings.parallel.shape.replicas};
   parts.recompute = settings.recompute;
   parts.tie = model.tie();
   if (last) {
     parts.head = model.readout();
   } else if (with_head) {
-    parts.head = model.head(settings.head_kind, end);
+    parts.head = model.head(settings.learning.head_kind, end);
   }
   if (weights != nullptr) {
     load_weights(*parts.body, *weights);

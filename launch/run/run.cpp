@@ -44,29 +44,29 @@ Agreement agree(Transport& transport, const std::string& resume) {
 
 RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
                     TrainerOutlets outlets, const RunRequest& request) {
-  at::set_num_threads(settings.threads);
+  at::set_num_threads(settings.parallel.threads);
   const Agreement agreement = agree(transport, request.resume);
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);
   TrainerSettings trainer;
-  trainer.plans = make_plans(settings);
+  trainer.plans = make_plans(settings, *model);
   trainer.learning_rate =
       LearningRate(LearningRate::Config::from(settings.config.section("optimizer"), settings.steps));
-  trainer.clip = settings.clip;
+  trainer.clip = settings.clip.norm;
   trainer.seed = settings.seed;
   trainer.steps = settings.steps;
-  trainer.evaluate_every = settings.evaluate_every;
-  trainer.evaluate_sequences = settings.evaluate_sequences;
+  trainer.evaluate_every = settings.evaluation.every;
+  trainer.evaluate_sequences = settings.evaluation.sequences;
   trainer.run = agreement.run;
   trainer.aliases = model->aliases();
   trainer.metadata = {{"interlock.config", settings.config.resolved()}};
   const std::string tokenizer = tokenizer_fingerprint(settings);
   if (!tokenizer.empty()) trainer.metadata[tokenizer_metadata] = tokenizer;
-  trainer.refresh_every = settings.refresh_every;
+  trainer.refresh_every = settings.learning.refresh_every;
   trainer.until = request.until;
   if (request.checkpoints)
     trainer.checkpoint = {
-        settings.folder, settings.checkpoint_every, settings.checkpoint_keep, settings.config.resolved(), {},
+        settings.folder, settings.checkpoint.every, settings.checkpoint.keep, settings.config.resolved(), {},
         trainer.aliases};
   trainer.checkpoint.state = data_identity(settings, *dataset);
 
@@ -81,8 +81,9 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
     weights = WeightsSet::open(settings.weights);
   }
 
-  const Topology topology{settings.shape, transport.rank()};
-  auto loader = std::make_shared<const Loader>(std::move(dataset), settings.batch_shape(), settings.phases, start);
+  const Topology topology{settings.parallel.shape, transport.rank()};
+  auto loader = std::make_shared<const Loader>(std::move(dataset), settings.parallel.batch_shape(),
+                                               settings.parallel.batch.phases, start);
   Engine::Parts parts{.transport = transport,
                       .topology = topology,
                       .stages = {},
@@ -91,8 +92,8 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
                       .dtype = model->boundary_type(),
                       .run = trainer.run,
                       .trace_steps = start.step + settings.trace_steps,
-                      .tied = settings.tied()};
-  const std::vector<bool> with_heads = stages_with_heads(settings);
+                      .tied = model->tie().has_value()};
+  const std::vector<bool> with_heads = stages_with_heads(settings, *model);
   std::optional<Engine> engine;
   try {
     for (const int index : topology.stages()) {

@@ -5,6 +5,7 @@
 #include "launch/settings/key_place.h"
 #include "launch/settings/plans.h"
 #include "models/model.h"
+#include "parallel/plan/partition.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/optimization/learning_rate.h"
 #include "runtime/optimization/optimizer.h"
@@ -25,32 +26,44 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
   return Models::instance().create("model", settings.model_name, parts);
 }
 
+namespace {
+
+// Asked for only where it stands: a model that cannot tie must not seem to know the key.
+bool asks_for_tie(const RunSettings& settings) {
+  const Section model = settings.config.section("model");
+  return model.has("tie_embeddings") && model.flag("tie_embeddings", false);
+}
+
+}  // namespace
+
 void check_settings(const RunSettings& settings) {
   const auto dataset = make_dataset(settings);
   const auto model = make_model(settings, *dataset);
   const auto kinds = model->head_kinds();
-  if (std::find(kinds.begin(), kinds.end(), settings.head_kind) == kinds.end())
+  if (std::find(kinds.begin(), kinds.end(), settings.learning.head_kind) == kinds.end())
     settings.config.section("learning")
-        .refuse("head", unknown_name("head of model " + settings.model_name, settings.head_kind, kinds));
-  if (settings.tied() && !model->tie())
+        .refuse("head", unknown_name("head of model " + settings.model_name, settings.learning.head_kind, kinds));
+  if (asks_for_tie(settings) && !model->tie())
     settings.config.section("model").refuse("tie_embeddings", "this model has no tensors that could be tied");
   make_partition(settings, *model);
   const Section optimizer = settings.config.section("optimizer");
   Optimizers::instance().create("optimizer", settings.optimizer_name, optimizer);
   LearningRate::Config::from(optimizer, settings.steps);
-  for (size_t change = 0; change < settings.rules.size(); ++change) plan_request(settings, change);
+  for (size_t change = 0; change < settings.learning.rules.size(); ++change) plan_request(settings, *model, change);
   settings.config.reject_unknown();
 }
 
 std::vector<int> make_partition(const RunSettings& settings, const Model& model) {
-  if (!settings.partition.empty()) {
-    placing_key(settings.config,
-                [&] { check_partition(settings.partition, static_cast<int>(model.blocks()), settings.shape.stages); });
-    return settings.partition;
+  if (!settings.parallel.partition.empty()) {
+    placing_key(settings.config, [&] {
+      check_partition(settings.parallel.partition, static_cast<int>(model.blocks()), settings.parallel.shape.stages);
+    });
+    return settings.parallel.partition;
   }
   return placing_key(settings.config, [&] {
-    return balanced_partition(model.block_costs(settings.microbatch_size),
-                              model.readout_costs(settings.microbatch_size), settings.shape.stages);
+    return balanced_partition(model.block_costs(settings.parallel.batch.microbatch_size),
+                              model.readout_costs(settings.parallel.batch.microbatch_size),
+                              settings.parallel.shape.stages);
   });
 }
 

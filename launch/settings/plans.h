@@ -8,14 +8,16 @@
 
 namespace interlock {
 
-// The plan of rule number `change` (index into settings.rules), at the full number of microbatches.
-PlanRequest plan_request(const RunSettings& settings, size_t change = 0);
+class Model;
+
+// The plan of rule number `change` (index into learning.rules), at the full number of microbatches.
+PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t change = 0);
 
 // Proved plans of a run: one for every step at which its rule or its number of microbatches changes.
-std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings);
+std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, const Model& model);
 
 // Which stages have a head: those that a rule of one of the run's steps teaches through their own loss, and the last. A
 // change of rule that comes after the last step builds none.
-std::vector<bool> stages_with_heads(const RunSettings& settings);
+std::vector<bool> stages_with_heads(const RunSettings& settings, const Model& model);
 
 }  // namespace interlock

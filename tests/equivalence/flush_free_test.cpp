@@ -22,9 +22,9 @@ std::unique_ptr<Engine> engine_of(const RunSettings& settings, Transport& transp
   dataset->open();
   const auto model = make_model(settings, *dataset);
   Engine::Parts parts{transport,
-                      Topology{settings.shape, transport.rank()},
+                      Topology{settings.parallel.shape, transport.rank()},
                       {},
-                      std::make_shared<const Loader>(dataset, settings.batch_shape()),
+                      std::make_shared<const Loader>(dataset, settings.parallel.batch_shape()),
                       model->boundary_shape(),
                       at::kFloat,
                       1,
@@ -39,7 +39,7 @@ std::unique_ptr<Engine> engine_of(const RunSettings& settings, Transport& transp
 bool ends_alone(const std::string& rule, int microbatches, std::chrono::milliseconds patience) {
   const RunSettings settings = settings_for_test({"learning.rule=" + rule, "parallel.stages=2", "parallel.ranks=2",
                                                   "parallel.microbatches=" + std::to_string(microbatches)});
-  const Plan plan = make_plan(plan_request(settings));
+  const Plan plan = make_plan(plan_request(settings, *make_model(settings, *make_dataset(settings))));
   std::atomic<bool> done{false}, alone{false};
   run_loopback(2, [&](Transport& transport) {
     const auto engine = engine_of(settings, transport);

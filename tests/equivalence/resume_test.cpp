@@ -183,7 +183,7 @@ TEST(Resume, TheCheckpointItWentOnFromIsLetGo) {
     EXPECT_TRUE(mapped()) << "the list of maps does not show " << from;
   }
   int steps = 0;
-  run_loopback(settings.shape.ranks, [&](Transport& transport) {
+  run_loopback(settings.parallel.shape.ranks, [&](Transport& transport) {
     TrainerOutlets outlets{folder + "/weights.safetensors", {}, {}};
     // Of the second step on, all ranks have begun: their first one needs every stage.
     if (transport.rank() == 0)

@@ -99,7 +99,7 @@ TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request) 
   const auto dataset = make_dataset(settings);
   dataset->open();
   TestRun result;
-  const int world = settings.shape.ranks * settings.shape.replicas;
+  const int world = settings.parallel.processes();
   result.counters.resize(world);
   run_loopback(world, [&](Transport& transport) {
     TrainerOutlets outlets{path, {}, {}};

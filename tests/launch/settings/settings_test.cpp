@@ -32,6 +32,11 @@ RunSettings with(const std::vector<std::string>& overrides) {
   return read_settings(Config::from_file(tiny, overrides));
 }
 
+// The plan that a run asks for; its model is made as `train` makes it.
+PlanRequest request_of(const RunSettings& settings, size_t change = 0) {
+  return plan_request(settings, *make_model(settings, *make_dataset(settings)), change);
+}
+
 std::string refusal(const std::function<void()>& act) {
   try {
     act();
@@ -100,37 +105,37 @@ TEST(Settings, ResolvedConfigGivesTheSameSettings) {
   const RunSettings again = read_settings(second);
   check_settings(again);
   EXPECT_EQ(second.resolved(), first.resolved());
-  EXPECT_EQ(again.rules.size(), 2u);
-  EXPECT_THAT(again.partition, ElementsAre(3, 5));
+  EXPECT_EQ(again.learning.rules.size(), 2u);
+  EXPECT_THAT(again.parallel.partition, ElementsAre(3, 5));
 }
 
 TEST(Settings, ReadsWhatTheFileSays) {
   const RunSettings run = with({});
   EXPECT_EQ(run.model_name, "roberta");
   EXPECT_EQ(run.dataset_name, "text");
-  ASSERT_EQ(run.rules.size(), 1u);
-  EXPECT_EQ(run.rules[0].request.rule, "furthest");
-  EXPECT_EQ(run.rules[0].request.horizon, 2);
-  EXPECT_EQ(run.heads, HeadPolicy::needed);
-  EXPECT_EQ(run.shape.stages, 4);
-  EXPECT_EQ(run.shape.ranks, 4);
-  EXPECT_EQ(run.shape.placement, Placement::contiguous);
-  EXPECT_EQ(run.schedule, "wavefront");
-  EXPECT_EQ(run.transport, "auto");
-  EXPECT_EQ(run.threads, 1);
-  EXPECT_TRUE(run.partition.empty());
-  EXPECT_EQ(run.clip, 1.0);
+  ASSERT_EQ(run.learning.rules.size(), 1u);
+  EXPECT_EQ(run.learning.rules[0].request.rule, "furthest");
+  EXPECT_EQ(run.learning.rules[0].request.horizon, 2);
+  EXPECT_EQ(run.learning.heads, HeadPolicy::needed);
+  EXPECT_EQ(run.parallel.shape.stages, 4);
+  EXPECT_EQ(run.parallel.shape.ranks, 4);
+  EXPECT_EQ(run.parallel.shape.placement, Placement::contiguous);
+  EXPECT_EQ(run.parallel.schedule, "wavefront");
+  EXPECT_EQ(run.parallel.transport, "auto");
+  EXPECT_EQ(run.parallel.threads, 1);
+  EXPECT_TRUE(run.parallel.partition.empty());
+  EXPECT_EQ(run.clip.norm, 1.0);
   EXPECT_EQ(run.steps, 20);
   EXPECT_EQ(run.seed, 1u);
   EXPECT_EQ(run.folder, "runs/tiny");
   EXPECT_EQ(run.precision, Precision::float32);
-  const BatchShape batch = with({"parallel.replicas=3"}).batch_shape();
+  const BatchShape batch = with({"parallel.replicas=3"}).parallel.batch_shape();
   EXPECT_EQ(batch.samples_per_step(), 3 * 4 * 2);
 }
 
 TEST(Settings, RanksDefaultToStages) {
   const Config config = Config::from_text("[parallel]\nstages = 8\n");
-  EXPECT_EQ(read_settings(config).shape.ranks, 8);
+  EXPECT_EQ(read_settings(config).parallel.shape.ranks, 8);
 }
 
 TEST(Settings, RanksMustShareTheStagesEvenly) {
@@ -167,9 +172,9 @@ TEST(Settings, WordsAreCheckedAgainstWhatExists) {
 
 TEST(Settings, ThreadsZeroSharesTheCores) {
   const int cores = usable_cores();
-  EXPECT_EQ(with({"parallel.threads=0", "parallel.ranks=1"}).threads, cores);
-  EXPECT_EQ(with({"parallel.threads=0"}).threads, std::max(1, cores / 4));
-  EXPECT_EQ(with({"parallel.threads=3"}).threads, 3);
+  EXPECT_EQ(with({"parallel.threads=0", "parallel.ranks=1"}).parallel.threads, cores);
+  EXPECT_EQ(with({"parallel.threads=0"}).parallel.threads, std::max(1, cores / 4));
+  EXPECT_EQ(with({"parallel.threads=3"}).parallel.threads, 3);
 }
 
 // Four ranks: alone on its machine a rank has all cores; with another it has half of them, or the one it is bound to.
@@ -178,10 +183,10 @@ TEST(Settings, ThreadsZeroCountsTheRanksOfThisMachineOnly) {
   setenv("OMPI_COMM_WORLD_RANK", "1", 1);
   setenv("OMPI_COMM_WORLD_SIZE", "4", 1);
   setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "1", 1);
-  EXPECT_EQ(with({"parallel.threads=0"}).threads, cores);
+  EXPECT_EQ(with({"parallel.threads=0"}).parallel.threads, cores);
   setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2", 1);
   setenv("INTERLOCK_SUPERVISED", "1", 1);
-  EXPECT_EQ(with({"parallel.threads=0"}).threads, std::max(1, cores / 2));
+  EXPECT_EQ(with({"parallel.threads=0"}).parallel.threads, std::max(1, cores / 2));
   unsetenv("INTERLOCK_SUPERVISED");
   cpu_set_t before, one;
   ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
@@ -189,13 +194,13 @@ TEST(Settings, ThreadsZeroCountsTheRanksOfThisMachineOnly) {
   for (int cpu = 0; CPU_COUNT(&one) == 0; ++cpu)
     if (CPU_ISSET(cpu, &before)) CPU_SET(cpu, &one);
   ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
-  EXPECT_EQ(with({"parallel.threads=0"}).threads, 1);
+  EXPECT_EQ(with({"parallel.threads=0"}).parallel.threads, 1);
   sched_setaffinity(0, sizeof before, &before);
   for (const char* name : {"RANK", "SIZE", "LOCAL_SIZE"}) unsetenv((std::string("OMPI_COMM_WORLD_") + name).c_str());
 }
 
 TEST(Settings, PartitionIsAWordOrAList) {
-  EXPECT_THAT(with({"parallel.partition=[1,2,3,2]"}).partition, ElementsAre(1, 2, 3, 2));
+  EXPECT_THAT(with({"parallel.partition=[1,2,3,2]"}).parallel.partition, ElementsAre(1, 2, 3, 2));
   EXPECT_THAT(refused({"parallel.partition=even"}), HasSubstr("unknown partition"));
   EXPECT_THAT(refused({"parallel.partition=[4,4]"}), HasSubstr("has 2 entries for 4 stages"));
   EXPECT_THAT(refused({"parallel.partition=[]"}), HasSubstr("has 0 entries"));
@@ -207,13 +212,13 @@ TEST(Settings, PartitionIsAWordOrAList) {
 TEST(Settings, ChangesInheritWhatTheyLeaveOut) {
   const RunSettings run =
       with({"learning.horizon=3", "learning.change=[{at_step=5, rule='sum'}, {at_step=9, horizon=1}]"});
-  ASSERT_EQ(run.rules.size(), 3u);
-  EXPECT_EQ(run.rules[1].at_step, 5);
-  EXPECT_EQ(run.rules[1].request.rule, "sum");
-  EXPECT_EQ(run.rules[1].request.horizon, 3);
-  EXPECT_EQ(run.rules[2].at_step, 9);
-  EXPECT_EQ(run.rules[2].request.rule, "sum");
-  EXPECT_EQ(run.rules[2].request.horizon, 1);
+  ASSERT_EQ(run.learning.rules.size(), 3u);
+  EXPECT_EQ(run.learning.rules[1].at_step, 5);
+  EXPECT_EQ(run.learning.rules[1].request.rule, "sum");
+  EXPECT_EQ(run.learning.rules[1].request.horizon, 3);
+  EXPECT_EQ(run.learning.rules[2].at_step, 9);
+  EXPECT_EQ(run.learning.rules[2].request.rule, "sum");
+  EXPECT_EQ(run.learning.rules[2].request.horizon, 1);
 }
 
 TEST(Settings, ChangesComeInOrderAndAfterTheStart) {
@@ -230,7 +235,7 @@ TEST(Settings, ChangesComeInOrderAndAfterTheStart) {
 TEST(Settings, KeysOfOtherRulesAreNotChecked) {
   const RunSettings run =
       with({"learning.rule=local", "learning.horizon=99", "learning.window=-3", "learning.matrix=[[7]]"});
-  EXPECT_EQ(plan_request(run).rule.name, "local");
+  EXPECT_EQ(request_of(run).rule.name, "local");
 }
 
 TEST(Settings, RulesThatDoNotFitNameThePlaceOfTheKey) {
@@ -263,7 +268,7 @@ TEST(Settings, UnknownKeysAreRefusedWithTheNearest) {
 
 TEST(PlanRequestOfSettings, NormFollowsScopeAndMatrix) {
   const auto norm_over_model = [](std::vector<std::string> overrides) {
-    return plan_request(with(overrides)).norm_over_model;
+    return request_of(with(overrides)).norm_over_model;
   };
   EXPECT_FALSE(norm_over_model({}));
   EXPECT_TRUE(norm_over_model({"learning.rule=global"}));
@@ -278,8 +283,8 @@ TEST(PlanRequestOfSettings, NormFollowsScopeAndMatrix) {
 TEST(PlanRequestOfSettings, TakesTheAskedChange) {
   const RunSettings run = with({"learning.change=[{at_step=5, rule='global'}]", "learning.heads=all",
                                 "parallel.schedule=gpipe", "parallel.ranks=2", "parallel.placement=interleaved"});
-  EXPECT_EQ(plan_request(run, 0).rule.name, "furthest(2)");
-  const PlanRequest later = plan_request(run, 1);
+  EXPECT_EQ(request_of(run).rule.name, "furthest(2)");
+  const PlanRequest later = request_of(run, 1);
   EXPECT_EQ(later.rule.name, "global");
   EXPECT_EQ(later.heads, HeadPolicy::all);
   EXPECT_EQ(later.schedule, "gpipe");
