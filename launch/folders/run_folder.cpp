@@ -31,8 +31,9 @@ std::string now_utc() {
 }
 
 const std::vector<std::string>& names_of_a_run() {
-  static const std::vector<std::string> names = {"config.toml", "manifest.json",       "metrics.jsonl", "trace.json",
-                                                 "costs.json",  "weights.safetensors", "checkpoints",   "tokenizer"};
+  static const std::vector<std::string> names = {"config.toml",         "manifest.json", "metrics.jsonl",
+                                                 "trace.json",          "costs.json",    "result.json",
+                                                 "weights.safetensors", "checkpoints",   "tokenizer"};
   return names;
 }
 
@@ -108,6 +109,8 @@ void RunFolder::write_start(const RunSettings& settings, const std::string& tran
   if (done == 0) {  // else it tells of the process before until this one has something to tell
     const json manifest = {{"interlock", INTERLOCK_VERSION}, {"started", started_}, {"transport", transport}};
     write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
+    std::error_code ignored;
+    fs::remove(file("result.json"), ignored);
   }
   keep_tokenizer(settings);
   metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
@@ -155,6 +158,15 @@ void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary
                          {"threads_per_rank", settings.parallel.threads},
                          {"ranks", ranks}};
   write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
+}
+
+void RunFolder::write_result(const std::string& json, bool replace) {
+  if (!replace && fs::exists(file("result.json"))) return;
+  write_atomically(file("result.json"), json + "\n");
+}
+
+std::string weights_file(const std::string& run_folder) {
+  return (fs::path(run_folder) / "weights.safetensors").string();
 }
 
 std::string costs_json(const SimulationCosts& costs) {

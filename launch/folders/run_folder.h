@@ -1,6 +1,6 @@
 #pragma once
 // The folder a run leaves behind: config.toml, manifest.json, metrics.jsonl, TensorBoard events, trace.json,
-// costs.json, weights.safetensors, checkpoints/, tokenizer/ (of a run on tokens), lock. Only rank 0 writes
+// costs.json, result.json, weights.safetensors, checkpoints/, tokenizer/ (of a run on tokens), lock. Only rank 0 writes
 // it, the files of checkpoints apart.
 
 #include <memory>
@@ -30,6 +30,8 @@ class RunFolder {
   // `done`: steps that an earlier process of this run has done and kept; metrics of later ones are dropped.
   void write_start(const RunSettings& settings, const std::string& transport, int64_t done);
   void write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs);
+  // What `train --json` prints. `replace`: false keeps the result of an earlier process, if there is one.
+  void write_result(const std::string& json, bool replace);
   MetricsWriter& metrics() { return *metrics_; }
   std::string file(const std::string& name) const;
 
@@ -41,6 +43,9 @@ class RunFolder {
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<MetricsWriter> metrics_;
 };
+
+// Where the weights of a run lie.
+std::string weights_file(const std::string& run_folder);
 
 // {"stages": [...], "seconds_per_byte": .., "latency": ..}, as `interlock plan --costs` reads it.
 std::string costs_json(const SimulationCosts& costs);
