@@ -5,9 +5,9 @@
 #include "launch/run/load_weights.h"
 #include "models/model.h"
 #include "parallel/stage.h"
-#include "parallel/weights.h"
 #include "runtime/core/log.h"
 #include "runtime/optimization/optimizer.h"
+#include "runtime/storage/tensors/tensor_entry.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
