@@ -39,17 +39,18 @@ double peak_rss_mib() {
   return static_cast<double>(usage.ru_maxrss) / 1024.0;
 }
 
-Trainer::Trainer(Engine& engine, std::shared_ptr<const Loader> loader, TrainerSettings settings, TrainerOutlets outlets)
+Trainer::Trainer(Engine& engine, std::shared_ptr<const Loader> loader, TrainerSettings settings,
+                 TrainerCallbacks callbacks)
     : engine_(engine),
       loader_(std::move(loader)),
       settings_(std::move(settings)),
-      outlets_(std::move(outlets)),
+      callbacks_(std::move(callbacks)),
       world_(engine.transport(), everyone(engine.transport().size()), 0, settings_.run),
       reports_(engine.transport(), settings_.run),
       copies_(engine, settings_.refresh_every),
       checkpointer_(engine, copies_, settings_.checkpoint),
       stop_(engine.transport(), settings_.run, settings_.resume ? settings_.resume->manifest().step + 1 : 1,
-            outlets_.stop_wanted) {
+            callbacks_.stop_wanted) {
   if (!settings_.resume) return;
   summary_.first_step = settings_.resume->manifest().step + 1;
   const std::vector<std::string> fresh = restore_state(engine, copies_, *settings_.resume);
@@ -163,7 +164,7 @@ void Trainer::publish(std::vector<std::vector<StepReport>> complete, std::option
                                     static_cast<double>(loader_->samples_per_step(step)) * length);
     if (i + 1 == complete.size()) metrics.validation_loss = validation_loss;
     summary_.loss = metrics.loss;
-    if (outlets_.on_step) outlets_.on_step(metrics);
+    if (callbacks_.on_step) callbacks_.on_step(metrics);
   }
   if (validation_loss) summary_.validation_loss = validation_loss;
 }
@@ -202,11 +203,11 @@ double Trainer::evaluate(int64_t step) {
 
 void Trainer::save(int64_t step) {
   // The path is the same on all ranks; rank 0 writes.
-  if (outlets_.weights_path.empty() || engine_.topology().replica() != 0) return;
+  if (callbacks_.weights_path.empty() || engine_.topology().replica() != 0) return;
   check_finite();
   auto metadata = settings_.metadata;
   metadata[step_metadata] = std::to_string(step);
-  write_weights(engine_, outlets_.weights_path, settings_.aliases, metadata);
+  write_weights(engine_, callbacks_.weights_path, settings_.aliases, metadata);
   weights_step_ = step;
 }
 

@@ -10,8 +10,8 @@
 
 #include "launch/command.h"
 #include "launch/forecast/estimate.h"
-#include "launch/forecast/holdings.h"
 #include "launch/forecast/measured_memory.h"
+#include "launch/forecast/memory_footprint.h"
 #include "launch/plan_report/plan_costs.h"
 #include "launch/plan_report/plan_report.h"
 #include "launch/settings/parts.h"
@@ -144,14 +144,14 @@ class PlanCommand final : public Command {
   }
 
   void tell_memory(PlanReport& report, const RunSettings& run, const Model& model) const {
-    report.memory = rank_holdings(run, model, report.blocks);
+    report.memory = rank_footprints(run, model, report.blocks);
     report.empty_rank = measure_empty_rank(run);
     const double data = measure_data(run);
-    for (Holdings& rank : report.memory) rank.data = data;
+    for (MemoryFootprint& rank : report.memory) rank.data = data;
     report.parameters = parameter_count(model);
     PlanReport::Readout readout{0, 0, run.learning.refresh_every};
-    for (const Holdings& rank : report.memory) readout.ranks += rank.readout_copies > 0;
-    for (const Holdings& stage : stage_holdings(run, model, stage_parts(run, model, report.blocks)))
+    for (const MemoryFootprint& rank : report.memory) readout.ranks += rank.readout_copies > 0;
+    for (const MemoryFootprint& stage : stage_footprints(run, model, stage_parts(run, model, report.blocks)))
       readout.bytes = std::max(readout.bytes, stage.readout_copies);
     if (readout.ranks > 0) report.readout = readout;
   }
@@ -180,8 +180,7 @@ class PlanCommand final : public Command {
       // minutes.
       report.most_tried = std::clamp((1 << 19) / run.parallel.shape.stages, 1, 4096);
       const RuleRequest& asked = run.learning.rules.front().request;
-      const bool banded = asked.rule == "furthest" || asked.rule == "sum" || asked.rule == "local";
-      report.break_even_by_formula = banded && asked.frozen.empty();
+      report.break_even_by_formula = break_even_by_formula(asked);
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
     }
     for (size_t i = 1; i < run.learning.rules.size(); ++i) {

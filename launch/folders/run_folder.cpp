@@ -103,7 +103,8 @@ RunFolder::RunFolder(const std::string& path, FolderUse use) : path_(path), star
 
 std::string RunFolder::file(const std::string& name) const { return (fs::path(path_) / name).string(); }
 
-void RunFolder::write_start(const RunSettings& settings, const std::string& transport, int64_t done) {
+void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset, const std::string& transport,
+                            int64_t done) {
   transport_ = transport;
   write_atomically(file("config.toml"), settings.config.resolved());
   if (done == 0) {  // else it tells of the process before until this one has something to tell
@@ -112,18 +113,18 @@ void RunFolder::write_start(const RunSettings& settings, const std::string& tran
     std::error_code ignored;
     fs::remove(file("result.json"), ignored);
   }
-  keep_tokenizer(settings);
+  keep_tokenizer(dataset);
   metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
 }
 
 // Beside the weights, so that they can be read where the config's path means nothing.
-void RunFolder::keep_tokenizer(const RunSettings& settings) const {
-  const Section tokenizer = settings.config.section("tokenizer");
-  if (!tokenizer.has("path") || fs::exists(file("tokenizer"))) return;
+void RunFolder::keep_tokenizer(const Dataset& dataset) const {
+  const auto tokenizer = dataset.tokenizer();
+  if (!tokenizer || fs::exists(file("tokenizer"))) return;
   OutputFolder::remove_leftovers(file("tokenizer"));
   // Whole or absent: a half one would be taken for it by every later --resume.
   OutputFolder folder(file("tokenizer"), false, {});
-  Tokenizer::open(tokenizer.text("path", ""))->save(folder.file(""));
+  tokenizer->save(folder.file(""));
   folder.commit();
 }
 

@@ -28,7 +28,7 @@ class RunFolder {
   RunFolder(const std::string& path, FolderUse use);
 
   // `done`: steps that an earlier process of this run has done and kept; metrics of later ones are dropped.
-  void write_start(const RunSettings& settings, const std::string& transport, int64_t done);
+  void write_start(const RunSettings& settings, const Dataset& dataset, const std::string& transport, int64_t done);
   void write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs);
   // What `train --json` prints. `replace`: false keeps the result of an earlier process, if there is one.
   void write_result(const std::string& json, bool replace);
@@ -36,7 +36,7 @@ class RunFolder {
   std::string file(const std::string& name) const;
 
  private:
-  void keep_tokenizer(const RunSettings& settings) const;
+  void keep_tokenizer(const Dataset& dataset) const;
 
   std::string path_, started_, transport_;
   FolderUse use_;

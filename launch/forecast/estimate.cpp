@@ -3,7 +3,7 @@
 #include <functional>
 #include <numeric>
 
-#include "launch/forecast/holdings.h"
+#include "launch/forecast/memory_footprint.h"
 #include "launch/forecast/stage_parts.h"
 #include "models/model.h"
 
@@ -47,7 +47,7 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
   costs.seconds_per_byte = 1.0 / (gigabytes_per_second * 1e9);
   if (const auto tie = model.tie()) costs.tied_bytes = static_cast<double>(tie->numbers) * parameter_bytes(settings);
   const std::vector<StageParts> all = stage_parts(settings, model, partition);
-  const std::vector<Holdings> holdings = stage_holdings(settings, model, all);
+  const std::vector<MemoryFootprint> footprints = stage_footprints(settings, model, all);
   for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
     const StageParts& parts = all[stage];
     // A walk that computes its forward again takes that much longer.
@@ -57,7 +57,7 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
     cost.input_gradient = (parts.body.input_gradient_flops + again) / rate;
     cost.weight_gradient = parts.body.weight_gradient_flops / rate;
     cost.message_bytes = message_bytes(settings, model);
-    cost.fixed_bytes = holdings[stage].fixed();
+    cost.fixed_bytes = footprints[stage].fixed();
     if (parts.has_head)
       cost.loss =
           (parts.head.forward_flops + parts.head.input_gradient_flops + parts.head.weight_gradient_flops) / rate;

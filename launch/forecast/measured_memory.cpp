@@ -47,14 +47,12 @@ double measure_empty_rank(const RunSettings& settings) {
   const ssize_t length = readlink(program.c_str(), path, sizeof path - 1);
   if (length <= 0) return 0;
   path[length] = '\0';
-  const std::string precision = settings.precision == Precision::bf16      ? "bf16"
-                                : settings.precision == Precision::float64 ? "float64"
-                                                                           : "float32";
   // Whatever launched this process must not take the child for one of its ranks.
   const std::string command =
       "env -i PATH=\"$PATH\" HOME=\"$HOME\" OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 "
       "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 '" +
-      std::string(path) + "' doctor --rank-memory " + settings.model_name + " " + precision + " 2>/dev/null";
+      std::string(path) + "' doctor --rank-memory " + settings.model_name + " " + name_of(settings.precision) +
+      " 2>/dev/null";
   FILE* answer = popen(command.c_str(), "r");
   if (answer == nullptr) return 0;
   double bytes = 0;

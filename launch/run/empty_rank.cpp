@@ -4,6 +4,7 @@
 
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
+#include "models/model.h"
 #include "parallel/transport/mpi.h"
 
 namespace interlock {
@@ -11,22 +12,13 @@ namespace {
 
 // Networks of a few hundred numbers on data that needs no file: two steps touch every library a rank uses, and the code
 // of every kernel (an encoder's are 7 MiB more than those of an mlp, in bf16 another 6).
-constexpr const char* smallest_mlp = R"(
+constexpr const char* smallest_run = R"(
 [model]
-name = "mlp"
-layers = 2
-width = 8
-)";
-constexpr const char* smallest_encoder = R"(
-[model]
-name = "roberta"
 layers = 2
 width = 8
 heads = 1
 feed_forward = 8
 max_length = 8
-)";
-constexpr const char* smallest_run = R"(
 [data]
 name = "spirals"
 [learning]
@@ -40,7 +32,7 @@ evaluate_every = 0
 trace_steps = 0
 )";
 
-// What an encoder reads: every sample is the tokens 0 to 7, all of them predicted.
+// For a model that reads tokens: every sample is the tokens 0 to 7, all of them predicted.
 class FewTokens final : public Dataset {
  public:
   int64_t samples(Split split) const override { return split == Split::training ? 64 : 0; }
@@ -69,11 +61,11 @@ class FewTokens final : public Dataset {
 }  // namespace
 
 double empty_rank_bytes(const std::string& model, const std::string& precision) {
-  const bool encoder = model != "mlp";
   const RunSettings settings =
-      read_settings(Config::from_text((encoder ? smallest_encoder : smallest_mlp) + std::string(smallest_run),
-                                      {"model.name=" + model, "run.precision=" + precision}));
-  const std::shared_ptr<Dataset> dataset = encoder ? std::make_shared<FewTokens>() : make_dataset(settings);
+      read_settings(Config::from_text(smallest_run, {"model.name=" + model, "run.precision=" + precision}));
+  const auto tokens = std::make_shared<FewTokens>();
+  const bool reads_tokens = make_model(settings, *tokens)->input_type() == at::kLong;
+  const std::shared_ptr<Dataset> dataset = reads_tokens ? tokens : make_dataset(settings);
   dataset->open();
   const auto transport = make_mpi();
   run_rank(settings, *transport, dataset, {}, {.checkpoints = false});

@@ -42,13 +42,11 @@ void record(RunFolder& folder, const StepMetrics& metrics) {
 
 // Rows that no token stands for cost memory and time, and mostly come from a tokenizer that turned out smaller than
 // asked.
-void tell_unused_rows(const RunSettings& settings, const Dataset& dataset) {
-  const auto values = settings.config.resolved_values();
-  const auto rows = values.find("model.vocabulary");
-  if (rows == values.end() || dataset.classes() == 0) return;
-  const int64_t unused = std::stoll(rows->second) - dataset.classes();
+void tell_unused_rows(const Model& model, const Dataset& dataset) {
+  if (dataset.classes() == 0) return;
+  const int64_t unused = model.classes() - dataset.classes();
   if (unused > 0)
-    log_warning(message("model.vocabulary = ", rows->second, ", but the tokenizer has ", dataset.classes(),
+    log_warning(message("model.vocabulary = ", model.classes(), ", but the tokenizer has ", dataset.classes(),
                         " tokens: ", unused, " rows of the model stand for none"));
 }
 
@@ -79,16 +77,17 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
   if (request.until && *request.until <= done)
     throw Error(ExitCode::config,
                 message("--until ", *request.until, ", but ", checkpoint, " is beyond that step already"));
-  tell_unused_rows(settings, *dataset);
-  folder.write_start(settings, transport.description(), done);
-  const TrainerOutlets outlets{weights_file(settings.folder),
-                               [&](const StepMetrics& metrics) {
-                                 record(folder, metrics);
-                                 if (callbacks.on_step) callbacks.on_step(metrics);
-                               },
-                               callbacks.stop_wanted};
-  const RunSummary summary = run_rank(settings, transport, dataset, outlets, {checkpoint, request.until});
-  folder.write_end(settings, summary, costs_of(settings, *make_model(settings, *dataset), summary));
+  const auto model = make_model(settings, *dataset);
+  tell_unused_rows(*model, *dataset);
+  folder.write_start(settings, *dataset, transport.description(), done);
+  const TrainerCallbacks to_trainer{weights_file(settings.folder),
+                                    [&](const StepMetrics& metrics) {
+                                      record(folder, metrics);
+                                      if (callbacks.on_step) callbacks.on_step(metrics);
+                                    },
+                                    callbacks.stop_wanted};
+  const RunSummary summary = run_rank(settings, transport, dataset, to_trainer, {checkpoint, request.until});
+  folder.write_end(settings, summary, costs_of(settings, *model, summary));
   RunResult result = result_of(settings, summary, *dataset);
   folder.write_result(to_json(result), result.steps == 0 || result.performed > 0);
   return result;
@@ -96,14 +95,14 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
 
 }  // namespace
 
-void check_folders(const RunSettings& settings, const Dataset&, const PerformRequest& request) {
+void check_folders(const RunSettings& settings, const Dataset& dataset, const PerformRequest& request) {
   RunFolder::check(settings.folder, request.folder);
   if (request.folder == FolderUse::resume) return;
   if (const Section tokenizer = settings.config.section("tokenizer"); tokenizer.has("path"))
     refuse_inside(settings.folder, "tokenizer.path", tokenizer.text("path", ""));
   if (settings.weights.empty()) return;
   refuse_inside(settings.folder, "run.weights", settings.weights);
-  check_start_tokenizer(settings, *WeightsSet::open(settings.weights));
+  check_start_tokenizer(settings, dataset, *WeightsSet::open(settings.weights));
 }
 
 void check_until(const RunSettings& settings, const PerformRequest& request) {

@@ -43,7 +43,7 @@ Agreement agree(Transport& transport, const std::string& resume) {
 }  // namespace
 
 RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
-                    TrainerOutlets outlets, const RunRequest& request) {
+                    TrainerCallbacks callbacks, const RunRequest& request) {
   at::set_num_threads(settings.parallel.threads);
   const Agreement agreement = agree(transport, request.resume);
   const auto model = make_model(settings, *dataset);
@@ -60,7 +60,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
   trainer.run = agreement.run;
   trainer.aliases = model->aliases();
   trainer.metadata = {{"interlock.config", settings.config.resolved()}};
-  const std::string tokenizer = tokenizer_fingerprint(settings);
+  const std::string tokenizer = tokenizer_fingerprint(*dataset);
   if (!tokenizer.empty()) trainer.metadata[tokenizer_metadata] = tokenizer;
   trainer.refresh_every = settings.learning.refresh_every;
   trainer.until = request.until;
@@ -68,7 +68,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
     trainer.checkpoint = {
         settings.folder, settings.checkpoint.every, settings.checkpoint.keep, settings.config.resolved(), {},
         trainer.aliases};
-  trainer.checkpoint.state = data_identity(settings, *dataset);
+  trainer.checkpoint.state = data_identity(*dataset);
 
   std::shared_ptr<const WeightsSet> weights;
   DataPosition start;
@@ -102,7 +102,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
     }
     weights.reset();  // copied; a mapped file keeps its place on the disk after it is removed
     engine.emplace(std::move(parts));
-    return Trainer(*engine, loader, std::move(trainer), std::move(outlets)).run();
+    return Trainer(*engine, loader, std::move(trainer), std::move(callbacks)).run();
   } catch (...) {
     throw as_error(engine ? "in " + engine->current_action() : "while the stages were built");
   }

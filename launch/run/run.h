@@ -16,9 +16,9 @@ struct RunRequest {
   bool checkpoints = true;            // false: none are written, not even when asked to stop
 };
 
-// Ranks and threads of one run. Every rank calls it; the summary is filled on rank 0. `outlets.weights_path` must be
+// Ranks and threads of one run. Every rank calls it; the summary is filled on rank 0. `callbacks.weights_path` must be
 // the same on all ranks. `dataset` may be shared by ranks of one process; it is open.
 RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
-                    TrainerOutlets outlets, const RunRequest& request = {});
+                    TrainerCallbacks callbacks, const RunRequest& request = {});
 
 }  // namespace interlock

@@ -137,10 +137,10 @@ int bench(const Options& options, int argc, char** argv) {
     return supervise(request);
   }
   std::vector<StepMetrics> steps;
-  TrainerOutlets outlets;
-  outlets.on_step = [&](const StepMetrics& metrics) { steps.push_back(metrics); };
+  TrainerCallbacks callbacks;
+  callbacks.on_step = [&](const StepMetrics& metrics) { steps.push_back(metrics); };
   const auto run = [&](Transport& transport) {
-    const RunSummary summary = run_rank(settings, transport, make_dataset(settings), outlets, {.checkpoints = false});
+    const RunSummary summary = run_rank(settings, transport, make_dataset(settings), callbacks, {.checkpoints = false});
     if (transport.rank() == 0) report(options, settings, summary, steps);
   };
   if (world == 1) {

@@ -1,4 +1,4 @@
-#include "launch/forecast/holdings.h"
+#include "launch/forecast/memory_footprint.h"
 
 #include <algorithm>
 
@@ -29,26 +29,27 @@ double sums_of(const RunSettings& settings, const Model& model, int rank, double
   return most;
 }
 
-Holdings holdings_of(const RunSettings& settings, const Model& model, const StageParts& parts, double state_ratio,
-                     bool last) {
+MemoryFootprint footprint_of(const RunSettings& settings, const Model& model, const StageParts& parts,
+                             double state_ratio, bool last) {
   const double width = parameter_bytes(settings);
-  Holdings holdings;
-  holdings.parameters = holdings.gradients = static_cast<double>(parts.body.parameters + parts.head.parameters) * width;
-  const double state = holdings.parameters * state_ratio;
-  holdings.optimizer = state / (settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1);
-  holdings.readout_copies = static_cast<double>(parts.head.copied) * width;
+  MemoryFootprint footprint;
+  footprint.parameters = footprint.gradients =
+      static_cast<double>(parts.body.parameters + parts.head.parameters) * width;
+  const double state = footprint.parameters * state_ratio;
+  footprint.optimizer = state / (settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1);
+  footprint.readout_copies = static_cast<double>(parts.head.copied) * width;
   if (settings.checkpoint.every > 0) {  // the last step writes one in any case
-    holdings.checkpoint = holdings.parameters + state;
+    footprint.checkpoint = footprint.parameters + state;
     // The first stage writes the tensor that both ends share.
     if (const auto tie = model.tie(); tie && last)
-      holdings.checkpoint -= static_cast<double>(tie->numbers) * width * (1 + state_ratio);
+      footprint.checkpoint -= static_cast<double>(tie->numbers) * width * (1 + state_ratio);
   }
-  return holdings;
+  return footprint;
 }
 
 }  // namespace
 
-Holdings& Holdings::operator+=(const Holdings& other) {
+MemoryFootprint& MemoryFootprint::operator+=(const MemoryFootprint& other) {
   parameters += other.parameters;
   gradients += other.gradients;
   optimizer += other.optimizer;
@@ -60,24 +61,25 @@ Holdings& Holdings::operator+=(const Holdings& other) {
   return *this;
 }
 
-std::vector<Holdings> stage_holdings(const RunSettings& settings, const Model& model,
-                                     const std::vector<StageParts>& parts) {
+std::vector<MemoryFootprint> stage_footprints(const RunSettings& settings, const Model& model,
+                                              const std::vector<StageParts>& parts) {
   const auto optimizer =
       Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
-  std::vector<Holdings> stages;
+  std::vector<MemoryFootprint> stages;
   for (size_t i = 0; i < parts.size(); ++i)
-    stages.push_back(holdings_of(settings, model, parts[i], optimizer->state_ratio(), i + 1 == parts.size()));
+    stages.push_back(footprint_of(settings, model, parts[i], optimizer->state_ratio(), i + 1 == parts.size()));
   return stages;
 }
 
-std::vector<Holdings> rank_holdings(const RunSettings& settings, const Model& model,
-                                    const std::vector<int>& partition) {
-  std::vector<Holdings> ranks(settings.parallel.shape.ranks);
-  std::vector<double> copy_to_come(settings.parallel.shape.ranks, 0.0);
+std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,
+                                             const std::vector<int>& partition) {
+  const PlanShape& shape = settings.parallel.shape;
+  std::vector<MemoryFootprint> ranks(shape.ranks);
+  std::vector<double> copy_to_come(shape.ranks, 0.0);
   const std::vector<StageParts> parts = stage_parts(settings, model, partition);
-  const std::vector<Holdings> stages = stage_holdings(settings, model, parts);
-  for (int rank = 0; rank < settings.parallel.shape.ranks; ++rank) {
-    for (const int stage : settings.parallel.shape.stages_of(rank)) {
+  const std::vector<MemoryFootprint> stages = stage_footprints(settings, model, parts);
+  for (int rank = 0; rank < shape.ranks; ++rank) {
+    for (const int stage : shape.stages_of(rank)) {
       copy_to_come[rank] = std::max(copy_to_come[rank], stages[stage].readout_copies);
       ranks[rank] += stages[stage];
     }
@@ -85,11 +87,11 @@ std::vector<Holdings> rank_holdings(const RunSettings& settings, const Model& mo
   for (const auto& [at_step, plan] : make_plans(settings, model)) {
     if (at_step > std::max<int64_t>(1, settings.steps)) continue;
     const SimulationCosts costs = estimate_costs(settings, model, partition, plan.flows);
-    for (int rank = 0; rank < settings.parallel.shape.ranks; ++rank)
+    for (int rank = 0; rank < shape.ranks; ++rank)
       ranks[rank].activations = std::max(ranks[rank].activations, peak_bytes(plan, costs, rank) - ranks[rank].fixed());
   }
-  for (int rank = 0; rank < settings.parallel.shape.ranks; ++rank) {
-    const auto own = settings.parallel.shape.stages_of(rank);
+  for (int rank = 0; rank < shape.ranks; ++rank) {
+    const auto own = shape.stages_of(rank);
     const bool reads_out = std::ranges::any_of(own, [&](int stage) { return parts[stage].has_head; });
     if (reads_out && settings.precision == Precision::bf16) ranks[rank].activations += code_of_bf16_readouts;
     ranks[rank].sums = sums_of(settings, model, rank, ranks[rank].gradients);

@@ -8,7 +8,7 @@
 namespace interlock {
 
 // Bytes that a rank (or a stage) holds.
-struct Holdings {
+struct MemoryFootprint {
   double parameters = 0, gradients = 0, optimizer = 0;
   double data = 0;            // tokenizer, and where samples begin; measured
   double readout_copies = 0;  // of a shared readout: one per stage that reads through it, and the one that comes next
@@ -17,12 +17,13 @@ struct Holdings {
   double sums = 0;            // what is on its way while gradients are summed over ranks; of ranks only
   double fixed() const { return parameters + gradients + optimizer + readout_copies + checkpoint; }
   double all() const { return fixed() + activations + sums + data; }
-  Holdings& operator+=(const Holdings& other);
+  MemoryFootprint& operator+=(const MemoryFootprint& other);
 };
 
-std::vector<Holdings> stage_holdings(const RunSettings& settings, const Model& model,
-                                     const std::vector<StageParts>& parts);
+std::vector<MemoryFootprint> stage_footprints(const RunSettings& settings, const Model& model,
+                                              const std::vector<StageParts>& parts);
 // Per rank, the most that any of the run's plans needs (one for each change of the rule or of the batch).
-std::vector<Holdings> rank_holdings(const RunSettings& settings, const Model& model, const std::vector<int>& partition);
+std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,
+                                             const std::vector<int>& partition);
 
 }  // namespace interlock
