@@ -190,6 +190,8 @@ class Mlp : public Model {
     return linear_head_costs(settings_.width, settings_.classes, static_cast<double>(samples), settings_.numbers);
   }
 
+  at::ScalarType input_type() const override { return at::kFloat; }
+  int64_t classes() const override { return settings_.classes; }
   std::vector<int64_t> boundary_shape() const override { return {settings_.width}; }
   at::ScalarType boundary_type() const override { return settings_.numbers.hidden; }
 

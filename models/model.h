@@ -98,6 +98,10 @@ class Model {
   virtual std::vector<Costs> block_costs(int64_t samples) const = 0;
   virtual Costs readout_costs(int64_t samples) const = 0;
   virtual Costs head_costs(const std::string& kind, int64_t samples) const = 0;
+  // Type of the inputs that the first slice reads: kLong for tokens, kFloat for numbers.
+  virtual at::ScalarType input_type() const = 0;
+  virtual int64_t classes() const = 0;              // that the readout scores: the vocabulary, of tokens
+  virtual int64_t max_length() const { return 1; }  // tokens that a sample may have
   // Shape of what passes between slices, without the sample dimension: [length, width] or [width]; and its type.
   virtual std::vector<int64_t> boundary_shape() const = 0;
   virtual at::ScalarType boundary_type() const = 0;

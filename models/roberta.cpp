@@ -116,6 +116,9 @@ class Roberta : public Model {
     return Tie{word_table, decoder_weight, settings_.vocabulary * settings_.block.width};
   }
 
+  at::ScalarType input_type() const override { return at::kLong; }
+  int64_t classes() const override { return settings_.vocabulary; }
+  int64_t max_length() const override { return settings_.max_length; }
   std::vector<int64_t> boundary_shape() const override { return {settings_.length, settings_.block.width}; }
   at::ScalarType boundary_type() const override { return settings_.block.numbers.hidden; }
 

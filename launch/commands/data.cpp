@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/command.h"
-#include "launch/run/assemble.h"
+#include "launch/settings/parts.h"
 #include "runtime/data/loader.h"
 
 namespace interlock {
@@ -72,12 +72,12 @@ class Data final : public Command {
   int run() override {
     const RunSettings settings = read_settings(Config::from_file(config_, overrides_));
     check_settings(settings);
-    const BatchShape shape = settings.batch_shape();
+    const BatchShape shape = settings.parallel.batch_shape();
     check_range("--step", step_, 1, std::numeric_limits<int64_t>::max() / shape.samples_per_step());
     check_range("--replica", replica_, 0, shape.replicas - 1);
     const std::shared_ptr<Dataset> dataset = make_dataset(settings);
     dataset->open();
-    const Loader loader(dataset, shape, settings.phases);
+    const Loader loader(dataset, shape, settings.parallel.batch.phases);
     check_range("--microbatch", microbatch_, 0, loader.microbatches(step_) - 1);
     const Batch batch = loader.training(step_, replica_, microbatch_);
     if (json_) {

@@ -16,7 +16,7 @@
 
 #include "launch/checks/checks.h"
 #include "launch/command.h"
-#include "launch/run/measured_memory.h"
+#include "launch/run/empty_rank.h"
 #include "runtime/core/error.h"
 
 namespace interlock {

@@ -4,9 +4,9 @@
 #include <iostream>
 
 #include "launch/command.h"
+#include "launch/folders/output_folder.h"
 #include "launch/huggingface/huggingface.h"
 #include "launch/run/load_weights.h"
-#include "launch/run/output_folder.h"
 #include "launch/stored_model/model_source.h"
 #include "launch/terminal/interruption.h"
 #include "runtime/storage/atomic_file.h"

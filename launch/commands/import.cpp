@@ -7,10 +7,10 @@
 #include <set>
 
 #include "launch/command.h"
+#include "launch/folders/output_folder.h"
 #include "launch/huggingface/huggingface.h"
+#include "launch/run/data_identity.h"
 #include "launch/run/load_weights.h"
-#include "launch/run/output_folder.h"
-#include "launch/run/run.h"
 #include "launch/stored_model/model_source.h"
 #include "launch/terminal/interruption.h"
 #include "runtime/core/nearest_name.h"

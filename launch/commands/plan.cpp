@@ -9,12 +9,13 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/command.h"
+#include "launch/forecast/estimate.h"
+#include "launch/forecast/measured_memory.h"
+#include "launch/forecast/memory_footprint.h"
 #include "launch/plan_report/plan_costs.h"
 #include "launch/plan_report/plan_report.h"
-#include "launch/run/assemble.h"
-#include "launch/run/estimate.h"
-#include "launch/run/holdings.h"
-#include "launch/run/measured_memory.h"
+#include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
 #include "models/parameter_count.h"
 #include "parallel/plan/plan_check.h"
 #include "runtime/core/log.h"
@@ -35,7 +36,7 @@ int steps_shown(const PlanShape& shape) { return shape.microbatches * shape.stag
 
 // The same run under one rule from the start.
 RunSettings under(RunSettings settings, const RuleRequest& rule) {
-  settings.rules = {{1, rule}};
+  settings.learning.rules = {{1, rule}};
   return settings;
 }
 
@@ -120,7 +121,7 @@ class PlanCommand final : public Command {
   // For a plan of this rule, among those of the run.
   SimulationCosts costs_of(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
                            const Flows& flows) const {
-    if (!costs_.empty()) return read_costs(costs_, settings.shape.stages);
+    if (!costs_.empty()) return read_costs(costs_, settings.parallel.shape.stages);
     SimulationCosts costs = estimate_costs(settings, model, partition, flows, gflops_, bandwidth_);
     return unit_costs_ ? with_unit_times(costs) : costs;
   }
@@ -143,14 +144,14 @@ class PlanCommand final : public Command {
   }
 
   void tell_memory(PlanReport& report, const RunSettings& run, const Model& model) const {
-    report.memory = rank_holdings(run, model, report.blocks);
+    report.memory = rank_footprints(run, model, report.blocks);
     report.empty_rank = measure_empty_rank(run);
     const double data = measure_data(run);
-    for (Holdings& rank : report.memory) rank.data = data;
+    for (MemoryFootprint& rank : report.memory) rank.data = data;
     report.parameters = parameter_count(model);
-    PlanReport::Readout readout{0, 0, run.refresh_every};
-    for (const Holdings& rank : report.memory) readout.ranks += rank.readout_copies > 0;
-    for (const Holdings& stage : stage_holdings(run, model, stage_parts(run, model, report.blocks)))
+    PlanReport::Readout readout{0, 0, run.learning.refresh_every};
+    for (const MemoryFootprint& rank : report.memory) readout.ranks += rank.readout_copies > 0;
+    for (const MemoryFootprint& stage : stage_footprints(run, model, stage_parts(run, model, report.blocks)))
       readout.bytes = std::max(readout.bytes, stage.readout_copies);
     if (readout.ranks > 0) report.readout = readout;
   }
@@ -161,8 +162,8 @@ class PlanCommand final : public Command {
     const auto model = make_model(run, *dataset);
     PlanReport report;
     report.blocks = make_partition(run, *model);
-    report.costs = costs_sentence(run.threads);
-    const PlanRequest request = plan_request(run);
+    report.costs = costs_sentence(run.parallel.threads);
+    const PlanRequest request = plan_request(run, *model);
     report.plan = make_plan(request);
     const SimulationCosts costs = costs_of(run, *model, report.blocks, report.plan.flows);
     if (!costs_.empty())
@@ -170,23 +171,22 @@ class PlanCommand final : public Command {
     simulate_into(report, costs);
     tell_memory(report, run, *model);
 
-    const RunSettings global = under(run, global_rule(run.rules.front().request));
-    const PlanRequest global_request = plan_request(global);
+    const RunSettings global = under(run, global_rule(run.learning.rules.front().request));
+    const PlanRequest global_request = plan_request(global, *model);
     if (global_request.rule.weights != request.rule.weights) {
       const Plan plan = make_plan(global_request);
       report.global = simulate(plan, costs_of(global, *model, report.blocks, plan.flows));
       // A search simulates plans of up to so many microbatches; beyond a million of stages x microbatches it takes
       // minutes.
-      report.most_tried = std::clamp((1 << 19) / run.shape.stages, 1, 4096);
-      const RuleRequest& asked = run.rules.front().request;
-      const bool banded = asked.rule == "furthest" || asked.rule == "sum" || asked.rule == "local";
-      report.break_even_by_formula = banded && asked.frozen.empty();
+      report.most_tried = std::clamp((1 << 19) / run.parallel.shape.stages, 1, 4096);
+      const RuleRequest& asked = run.learning.rules.front().request;
+      report.break_even_by_formula = break_even_by_formula(asked);
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
     }
-    for (size_t i = 1; i < run.rules.size(); ++i) {
-      Plan plan = make_plan(plan_request(run, i));
+    for (size_t i = 1; i < run.learning.rules.size(); ++i) {
+      Plan plan = make_plan(plan_request(run, *model, i));
       Simulation simulation = simulate(plan, costs_of(run, *model, report.blocks, plan.flows));
-      report.changes.push_back({run.rules[i].at_step, std::move(plan), std::move(simulation)});
+      report.changes.push_back({run.learning.rules[i].at_step, std::move(plan), std::move(simulation)});
     }
     return report;
   }
@@ -204,15 +204,15 @@ class PlanCommand final : public Command {
     report.costs = "unit costs, since no config says what the stages hold";
     if (!config_.empty()) {
       const RunSettings run = settings();
-      if (run.shape.stages != report.plan.shape.stages)
+      if (run.parallel.shape.stages != report.plan.shape.stages)
         throw Error(ExitCode::config, message(check_, " has ", report.plan.shape.stages, " stages, ", config_, " has ",
-                                              run.shape.stages));
+                                              run.parallel.shape.stages));
       const auto model = make_model(run, *make_dataset(run));
       report.blocks = make_partition(run, *model);
       costs = costs_of(run, *model, report.blocks, report.plan.flows);
       if (!costs_.empty())
         warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);
-      report.costs = costs_sentence(run.threads);
+      report.costs = costs_sentence(run.parallel.threads);
     } else if (!costs_.empty()) {
       costs = read_costs(costs_, report.plan.shape.stages);
       report.costs = costs_sentence(0);

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "launch/run/assemble.h"
+#include "launch/settings/run_settings.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/storage/safetensors.h"
 #include "runtime/storage/weights_set.h"

@@ -14,16 +14,16 @@ constexpr size_t most_rank_rows = 16;  // --json has all
 
 struct Column {
   const char* name;
-  double Holdings::*value;
+  double MemoryFootprint::*value;
 };
-constexpr std::array<Column, 8> columns = {{{"parameters", &Holdings::parameters},
-                                            {"gradients", &Holdings::gradients},
-                                            {"optimizer", &Holdings::optimizer},
-                                            {"readout copy", &Holdings::readout_copies},
-                                            {"checkpoint", &Holdings::checkpoint},
-                                            {"data", &Holdings::data},
-                                            {"activations", &Holdings::activations},
-                                            {"sums", &Holdings::sums}}};
+constexpr std::array<Column, 8> columns = {{{"parameters", &MemoryFootprint::parameters},
+                                            {"gradients", &MemoryFootprint::gradients},
+                                            {"optimizer", &MemoryFootprint::optimizer},
+                                            {"readout copy", &MemoryFootprint::readout_copies},
+                                            {"checkpoint", &MemoryFootprint::checkpoint},
+                                            {"data", &MemoryFootprint::data},
+                                            {"activations", &MemoryFootprint::activations},
+                                            {"sums", &MemoryFootprint::sums}}};
 
 }  // namespace
 
@@ -37,7 +37,8 @@ std::string memory_text(const PlanReport& report) {
   // A column that is nothing on every rank is left out.
   std::vector<Column> shown;
   for (const Column& column : columns)
-    if (std::any_of(report.memory.begin(), report.memory.end(), [&](const Holdings& h) { return h.*column.value > 0; }))
+    if (std::any_of(report.memory.begin(), report.memory.end(),
+                    [&](const MemoryFootprint& h) { return h.*column.value > 0; }))
       shown.push_back(column);
   out << std::string(10, ' ');
   for (const Column& column : shown) out << std::setw(14) << column.name;

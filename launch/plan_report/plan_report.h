@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "launch/forecast/memory_footprint.h"
 #include "launch/plan_report/timeline.h"
-#include "launch/run/holdings.h"
 #include "parallel/plan/plan.h"
 #include "parallel/plan/simulate.h"
 
@@ -28,7 +28,7 @@ struct PlanReport {
 
   // Of a known model: what each rank will hold, on top of `empty_rank` bytes (0: not measured), and how many numbers
   // learn.
-  std::vector<Holdings> memory;
+  std::vector<MemoryFootprint> memory;
   double empty_rank = 0;
   int64_t parameters = 0;
   // Copies of the readout that local heads read through: on how many ranks, how large, and how often they are sent.

@@ -52,7 +52,7 @@ json simulated_json(const Simulation& simulation) {
 
 json memory_json(const PlanReport& report) {
   json ranks = json::array();
-  for (const Holdings& rank : report.memory)
+  for (const MemoryFootprint& rank : report.memory)
     ranks.push_back({{"parameters", rank.parameters},
                      {"gradients", rank.gradients},
                      {"optimizer", rank.optimizer},

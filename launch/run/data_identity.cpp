@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <set>
 
-#include "launch/run/run.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/storage/sha256.h"
 
@@ -32,24 +31,24 @@ std::string digest_of_samples(const Dataset& dataset) {
 
 }  // namespace
 
-std::string tokenizer_fingerprint(const RunSettings& settings) {
-  if (settings.dataset_name != "tokens") return "";
-  return Tokenizer::open(settings.config.section("tokenizer").text("path", ""))->fingerprint();
+std::string tokenizer_fingerprint(const Dataset& dataset) {
+  const auto tokenizer = dataset.tokenizer();
+  return tokenizer ? tokenizer->fingerprint() : "";
 }
 
-std::map<std::string, std::string> data_identity(const RunSettings& settings, const Dataset& dataset) {
+std::map<std::string, std::string> data_identity(const Dataset& dataset) {
   std::map<std::string, std::string> identity = {
       {samples_state,
        message(dataset.samples(Split::training), " to train on, ", dataset.samples(Split::held_out), " held out")},
       {digest_state, digest_of_samples(dataset)}};
-  if (std::string tokenizer = tokenizer_fingerprint(settings); !tokenizer.empty())
+  if (std::string tokenizer = tokenizer_fingerprint(dataset); !tokenizer.empty())
     identity[tokenizer_metadata] = std::move(tokenizer);
   return identity;
 }
 
 void check_same_data(const RunSettings& settings, const Dataset& dataset, const Checkpoint& checkpoint) {
   const auto& before = checkpoint.manifest().state;
-  const auto now = data_identity(settings, dataset);
+  const auto now = data_identity(dataset);
   const auto differs = [&](const char* name) {
     const auto old = before.find(name), here = now.find(name);
     return old != before.end() && here != now.end() && old->second != here->second;
@@ -66,6 +65,18 @@ void check_same_data(const RunSettings& settings, const Dataset& dataset, const 
     refuse(message("data.paths and data.validation_paths give other samples: ", now.at(samples_state),
                    ", while the run has ", before.at(samples_state)));
   if (differs(digest_state)) refuse("data.paths holds as many samples as the run has, but with another content");
+}
+
+void check_start_tokenizer(const RunSettings& settings, const Dataset& dataset, const WeightsSet& weights) {
+  const auto theirs = weights.metadata().find(tokenizer_metadata);
+  if (theirs == weights.metadata().end()) return;
+  const std::string ours = tokenizer_fingerprint(dataset);
+  if (ours.empty() || ours == theirs->second) return;
+  const std::string path = settings.config.section("tokenizer").text("path", "");
+  throw Error(ExitCode::config, message("run.weights: ", weights.path(),
+                                        " was trained with another tokenizer than tokenizer.path = ", path,
+                                        " (fingerprint ", theirs->second.substr(0, 12), ", here ", ours.substr(0, 12),
+                                        "); start from other weights, or encode the data with the tokenizer of these"));
 }
 
 }  // namespace interlock

@@ -5,19 +5,28 @@
 #include <map>
 #include <string>
 
-#include "launch/run/assemble.h"
+#include "launch/settings/run_settings.h"
 #include "runtime/storage/checkpoint.h"
+#include "runtime/storage/weights_set.h"
 
 namespace interlock {
 
+// The metadata of weights that tells the tokenizer they were trained with (Tokenizer::fingerprint).
+inline constexpr const char* tokenizer_metadata = "interlock.tokenizer";
+
 // The tokenizer that the ids of the run's data come from (Tokenizer::fingerprint); "" for data without one.
-std::string tokenizer_fingerprint(const RunSettings& settings);
+std::string tokenizer_fingerprint(const Dataset& dataset);
 
 // Names of a checkpoint's state and their values: the tokenizer, how many samples each split has, and the SHA-256 of a
 // few samples. `dataset` is open.
-std::map<std::string, std::string> data_identity(const RunSettings& settings, const Dataset& dataset);
+std::map<std::string, std::string> data_identity(const Dataset& dataset);
 
 // Error(config) says what is another than when the checkpoint was written. What a checkpoint does not say is not asked.
 void check_same_data(const RunSettings& settings, const Dataset& dataset, const Checkpoint& checkpoint);
+
+// Error(config) when the weights that run.weights names were trained with another tokenizer than the run reads its data
+// with: their rows would stand for other tokens. Weights that say nothing of a tokenizer pass, and data whose tokenizer
+// is not there: opening it says so.
+void check_start_tokenizer(const RunSettings& settings, const Dataset& dataset, const WeightsSet& weights);
 
 }  // namespace interlock

@@ -2,9 +2,9 @@
 
 #include <c10/core/GradMode.h>
 
-#include "parallel/keeping/weights.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/storage/tensors/tensor_entry.h"
 
 namespace interlock {
 

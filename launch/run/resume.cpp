@@ -5,6 +5,7 @@
 #include <set>
 
 #include "launch/run/data_identity.h"
+#include "launch/settings/parts.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
 

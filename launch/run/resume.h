@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "launch/run/assemble.h"
+#include "launch/settings/run_settings.h"
 #include "runtime/storage/checkpoint.h"
 
 namespace interlock {

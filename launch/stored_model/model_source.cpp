@@ -5,8 +5,8 @@
 #include <set>
 #include <vector>
 
+#include "launch/run/data_identity.h"
 #include "launch/run/load_weights.h"
-#include "launch/run/run.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/storage/checkpoint.h"
 
@@ -67,6 +67,26 @@ void check_unexpected(const TextModel& source, const std::set<std::string>& para
       message(source.weights->path(), ": tensors that the model of its config does not have: ", some_of(unexpected)));
 }
 
+// What the samples are made of that the model was trained on. The tokenizer may lie elsewhere by now, and is not asked.
+SampleContent content_of(const RunSettings& settings, const WeightsSet& weights) {
+  const Config config = Config::from_text(weights.metadata().at("interlock.config"), {"tokenizer.path=''"});
+  const DatasetSettings parts{.data = config.section("data"),
+                              .objective = config.section("objective"),
+                              .tokenizer = config.section("tokenizer"),
+                              .training = false};
+  return Datasets::instance().create("dataset", settings.dataset_name, parts)->content();
+}
+
+// What is wrong with the settings of weights is wrong with their file.
+template <class Act>
+auto blaming(const WeightsSet& weights, Act act) {
+  try {
+    return act();
+  } catch (const Error& error) {
+    throw Error(ExitCode::bad_input, message(weights.path(), ": the interlock.config in its metadata: ", error.what()));
+  }
+}
+
 }  // namespace
 
 RunSettings stored_settings(const WeightsSet& weights) {
@@ -76,11 +96,7 @@ RunSettings stored_settings(const WeightsSet& weights) {
                                              ": does not say which model it belongs to (no interlock.config in its "
                                              "metadata); weights written by `interlock train` do, and those of "
                                              "`interlock import`"));
-  try {
-    return read_settings(Config::from_text(config->second));
-  } catch (const Error& error) {
-    throw Error(ExitCode::bad_input, message(weights.path(), ": the interlock.config in its metadata: ", error.what()));
-  }
+  return blaming(weights, [&] { return read_settings(Config::from_text(config->second)); });
 }
 
 TextModel open_text_model(const std::string& path, const std::string& command) {
@@ -91,20 +107,18 @@ TextModel open_text_model(const std::string& path, const std::string& command) {
                    .tokenizer_path = "",
                    .model = nullptr};
   const RunSettings& settings = source.settings;
-  if (settings.dataset_name != "text" && settings.dataset_name != "tokens")
+  const SampleContent content = blaming(*weights, [&] { return content_of(settings, *weights); });
+  if (content == SampleContent::numbers)
     throw Error(ExitCode::config, message(command, " needs a model of text, these weights were trained on data \"",
                                           settings.dataset_name, "\""));
-  const Section model = settings.config.section("model");
-  try {
-    const ModelSettings parts{.model = model, .seed = settings.seed, .precision = settings.precision};
-    source.model = Models::instance().create("model", settings.model_name, parts);
-    source.vocabulary = model.integer("vocabulary", 261, 2);
-    source.max_length = model.integer("max_length", 64, 1);
-  } catch (const Error& error) {
-    throw Error(ExitCode::bad_input,
-                message(weights->path(), ": the interlock.config in its metadata: ", error.what()));
-  }
-  if (settings.dataset_name == "text") return source;
+  source.model = blaming(*weights, [&] {
+    const ModelSettings parts{
+        .model = settings.config.section("model"), .seed = settings.seed, .precision = settings.precision};
+    return Models::instance().create("model", settings.model_name, parts);
+  });
+  source.vocabulary = source.model->classes();
+  source.max_length = source.model->max_length();
+  if (content == SampleContent::bytes) return source;
   source.tokenizer_path = find_tokenizer(*weights, settings);
   source.tokenizer = Tokenizer::open(source.tokenizer_path);
   check_tokenizer(source);

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "launch/run/assemble.h"
+#include "launch/settings/run_settings.h"
 #include "models/model.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/storage/weights_set.h"

@@ -1,7 +1,5 @@
 #include "parallel/keeping/weights.h"
 
-#include <ATen/ops/from_blob.h>
-
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -43,30 +41,6 @@ MessageHeader header_of(uint64_t run, uint64_t bytes) {
 }
 
 }  // namespace
-
-std::string safetensors_dtype(at::ScalarType dtype) {
-  switch (dtype) {
-    case at::kFloat:
-      return "F32";
-    case at::kDouble:
-      return "F64";
-    case at::kBFloat16:
-      return "BF16";
-    case at::kHalf:
-      return "F16";
-    default:
-      throw Error(ExitCode::config, message("weights of type ", c10::toString(dtype), " cannot be written"));
-  }
-}
-
-at::Tensor tensor_view(const TensorEntry& entry, std::span<const std::byte> bytes, const std::string& file) {
-  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16, at::kHalf})
-    // from_blob wants a mutable pointer; the map is only read.
-    if (entry.dtype == safetensors_dtype(type))
-      return at::from_blob(const_cast<std::byte*>(bytes.data()), entry.shape, at::TensorOptions().dtype(type));
-  throw Error(ExitCode::bad_input,
-              message(file, ": tensor ", entry.name, " has type ", entry.dtype, "; weights are F32, F64, F16 or BF16"));
-}
 
 void write_weights(RankContext& context, const std::string& path,
                    const std::vector<std::pair<std::string, std::string>>& aliases,

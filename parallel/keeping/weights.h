@@ -3,11 +3,11 @@
 // that nobody holds the whole model.
 
 #include <map>
-#include <span>
 #include <string>
 
 #include "parallel/engine/rank_context.h"
 #include "runtime/storage/safetensors.h"
+#include "runtime/storage/tensors/tensor_entry.h"
 
 namespace interlock {
 
@@ -16,12 +16,5 @@ namespace interlock {
 void write_weights(RankContext& context, const std::string& path,
                    const std::vector<std::pair<std::string, std::string>>& aliases,
                    const std::map<std::string, std::string>& metadata);
-
-// A tensor of a file, viewed where it is mapped; `file` names it in Error(bad_input) for a type that weights do not
-// have.
-at::Tensor tensor_view(const TensorEntry& entry, std::span<const std::byte> bytes, const std::string& file);
-
-// Names of safetensors for the dtypes that a run trains in.
-std::string safetensors_dtype(at::ScalarType dtype);
 
 }  // namespace interlock

@@ -60,14 +60,15 @@ double by_simulation(const PlanRequest& request, const SimulationCosts& costs, i
 
 }  // namespace
 
+bool break_even_by_formula(const RuleRequest& asked) {
+  return asked.frozen.empty() && (asked.rule == "furthest" || asked.rule == "sum" || asked.rule == "local");
+}
+
 double break_even_microbatches(const PlanRequest& request, const RuleRequest& asked, const SimulationCosts& costs,
                                int most) {
   const int stages = request.shape.stages;
   assert(costs.stages.size() == static_cast<size_t>(stages));
-  if (asked.frozen.empty()) {
-    if (asked.rule == "furthest" || asked.rule == "sum") return by_formula(stages, asked.horizon, costs);
-    if (asked.rule == "local") return by_formula(stages, 1, costs);
-  }
+  if (break_even_by_formula(asked)) return by_formula(stages, asked.rule == "local" ? 1 : asked.horizon, costs);
   return by_simulation(request, costs, most);
 }
 

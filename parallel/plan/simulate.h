@@ -50,6 +50,7 @@ Simulation simulate(const Plan& plan, const SimulationCosts& costs, int steps = 
 // rule: for furthest(N) and sum(N) the formula m* = 3 (K - N) / (N - 1 + h), h = a head's cost in units of a third of a
 // stage's forward + backward; found by simulation for any other matrix. Returns a negative number when the rule is
 // faster at every number tried (up to `most`), 0 when global is faster from the first microbatch.
+bool break_even_by_formula(const RuleRequest& asked);  // whether there is one for this rule
 double break_even_microbatches(const PlanRequest& request, const RuleRequest& asked, const SimulationCosts& costs,
                                int most = 4096);
 

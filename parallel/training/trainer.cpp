@@ -33,17 +33,17 @@ double peak_rss_mib() {
 }
 
 Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loader> loader, TrainerSettings settings,
-                 TrainerOutlets outlets)
+                 TrainerCallbacks callbacks)
     : context_(context),
       engine_(engine),
       loader_(std::move(loader)),
       settings_(std::move(settings)),
-      outlets_(std::move(outlets)),
+      callbacks_(std::move(callbacks)),
       reports_(context.transport, context.run),
       copies_(context, settings_.refresh_every),
       checkpointer_(context, copies_, settings_.checkpoint),
       stop_(context.transport, context.run, settings_.resume ? settings_.resume->manifest().step + 1 : 1,
-            outlets_.stop_wanted) {
+            callbacks_.stop_wanted) {
   if (!settings_.resume) return;
   summary_.first_step = settings_.resume->manifest().step + 1;
   const std::vector<std::string> fresh = restore_state(context, copies_, *settings_.resume);
@@ -155,7 +155,7 @@ void Trainer::publish(std::vector<std::vector<StepReport>> complete, std::option
                                     static_cast<double>(loader_->samples_per_step(step)) * length);
     if (i + 1 == complete.size()) metrics.validation_loss = validation_loss;
     summary_.loss = metrics.loss;
-    if (outlets_.on_step) outlets_.on_step(metrics);
+    if (callbacks_.on_step) callbacks_.on_step(metrics);
   }
   if (validation_loss) summary_.validation_loss = validation_loss;
 }
@@ -194,11 +194,11 @@ double Trainer::evaluate(int64_t step) {
 
 void Trainer::save(int64_t step) {
   // The path is the same on all ranks; rank 0 writes.
-  if (outlets_.weights_path.empty() || context_.topology.replica() != 0) return;
+  if (callbacks_.weights_path.empty() || context_.topology.replica() != 0) return;
   check_finite();
   auto metadata = settings_.metadata;
   metadata[step_metadata] = std::to_string(step);
-  write_weights(context_, outlets_.weights_path, settings_.aliases, metadata);
+  write_weights(context_, callbacks_.weights_path, settings_.aliases, metadata);
 }
 
 void Trainer::check_finite() {

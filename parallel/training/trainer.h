@@ -41,7 +41,7 @@ struct TrainerSettings {
 };
 
 // Where results go; all may be empty. The path is the same on every rank, steps are told on rank 0.
-struct TrainerOutlets {
+struct TrainerCallbacks {
   std::string weights_path;
   std::function<void(const StepMetrics&)> on_step;
   std::function<bool()> stop_wanted;  // asked on rank 0 after every step
@@ -74,7 +74,7 @@ struct RunSummary {  // on rank 0; `steps` and `ending` on all
 class Trainer {
  public:
   Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loader> loader, TrainerSettings settings,
-          TrainerOutlets outlets);
+          TrainerCallbacks callbacks);
   // Every rank; the summary is filled on rank 0.
   RunSummary run();
 
@@ -94,7 +94,7 @@ class Trainer {
   Engine& engine_;
   std::shared_ptr<const Loader> loader_;
   TrainerSettings settings_;
-  TrainerOutlets outlets_;
+  TrainerCallbacks callbacks_;
   ReportExchange reports_;
   ReadoutCopies copies_;
   Checkpointer checkpointer_;

@@ -14,7 +14,12 @@
 
 namespace interlock {
 
+class Tokenizer;
+
 enum class Split { training, held_out };
+
+// What a sample is made of: numbers, the bytes of a text, or a tokenizer's tokens of one.
+enum class SampleContent { numbers, bytes, tokens };
 
 class Dataset {
  public:
@@ -35,6 +40,9 @@ class Dataset {
   virtual int64_t features() const = 0;
   // Tokens (or features' samples) in one sample at most: what throughput counts. Text: sequence_length; else 1.
   virtual int64_t sample_length() const = 0;
+  virtual SampleContent content() const { return SampleContent::numbers; }
+  // Of tokens: what made them. Null while it is not known: before open(), when it is not where the settings say.
+  virtual std::shared_ptr<const Tokenizer> tokenizer() const { return nullptr; }
   // The share of those tokens that is predicted, for the cost of readouts.
   virtual double predicted_share() const { return 1.0; }
   // The token that stands in masked places of the inputs; -1: no place is masked.

@@ -4,8 +4,8 @@
   includes.py ROOT     check a tree
   includes.py          check that each rule can fail, on small trees made for it
 
-Rules: includes run one way, launch -> techniques -> parallel -> models -> runtime; parallel knows of models only their
-interface; some rooms are free of LibTorch, through whatever they include; LibTorch and spdlog (each with an fmt of its own)
+Rules: includes run one way, launch -> techniques -> parallel -> models -> runtime, and so between the rooms of a run in launch;
+parallel knows of models only their interface; some rooms are free of LibTorch, through whatever they include; LibTorch and spdlog (each with an fmt of its own)
 never meet in a file; torch/torch.h (28 s to compile) nowhere; no file over 400 lines; no path of one machine.
 """
 import os
@@ -16,6 +16,15 @@ import tempfile
 LAYERS = ["runtime", "models", "parallel", "techniques", "launch", "tests"]  # each may include itself and what stands before it
 MODELS_INTERFACE = {"models/model.h", "models/costs.h"}
 TORCH_FREE = ["runtime/core/", "runtime/storage/", "runtime/observe/", "parallel/plan/", "parallel/transport/"]
+# Rooms inside those that exist for LibTorch, so that what stands beside them can do without.
+TORCH_ROOMS = ["runtime/storage/tensors/"]
+# What these rooms may include of the layer they stand in, beside themselves.
+ROOMS = {
+    "launch/settings": [],
+    "launch/folders": ["launch/settings"],
+    "launch/forecast": ["launch/settings"],
+    "launch/run": ["launch/settings", "launch/folders", "launch/forecast"],
+}
 SOURCES = (".h", ".cpp", ".cu")
 TEXTS = SOURCES + (".py", ".sh", ".md", ".toml", ".cmake", ".txt", ".json", ".sbatch", "")
 NOT_OURS = {".git", "build", "runs", "__pycache__"}
@@ -64,6 +73,10 @@ def layer(path):
     return LAYERS.index(top) if top in LAYERS else None
 
 
+def room(path):
+    return "/".join(path.split("/")[:2])
+
+
 def include_breaches(tree, path):
     own = layer(path)
     for quoted, name in tree.includes(path):
@@ -73,11 +86,14 @@ def include_breaches(tree, path):
         other = layer(name) if name in tree.files else None
         if other is not None and own is not None and other > own:
             yield f"includes {name}: {LAYERS[own]} may not know {LAYERS[other]}"
+        own_room, other_room = room(path), room(name)
+        if own_room in ROOMS and layer(name) == own and other_room not in [own_room] + ROOMS[own_room]:
+            yield f"includes {name}: {own_room} may not know {other_room}"
         if path.startswith("parallel/") and name.startswith("models/") and name not in MODELS_INTERFACE:
             yield f"includes {name}: parallel knows models by {' and '.join(sorted(MODELS_INTERFACE))} only"
     outside = tree.reach(path)
     torch = sorted(name for name in outside if TORCH.match(name))
-    if torch and path.startswith(tuple(TORCH_FREE)):
+    if torch and path.startswith(tuple(TORCH_FREE)) and not path.startswith(tuple(TORCH_ROOMS)):
         yield f"is free of LibTorch, but {torch[0]} comes in through {outside[torch[0]]}"
     if torch and any(name.startswith("spdlog/") for name in outside):
         yield "brings LibTorch and spdlog together: use runtime/core/log.h"
@@ -103,10 +119,14 @@ def breaches(root):
 CLEAN = {
     "runtime/core/a.h": "#pragma once\n#include <string>\n",
     "runtime/core/log.cpp": "#include <spdlog/spdlog.h>\n",
+    "runtime/storage/tensors/t.h": '#include <ATen/core/Tensor.h>\n',
     "models/model.h": '#include <ATen/core/Tensor.h>\n#include "runtime/core/a.h"\n',
     "models/roberta.h": '#include "models/model.h"\n',
     "parallel/plan/plan.h": '#include "runtime/core/a.h"\n',
     "parallel/engine.cpp": '#include "models/model.h"\n#include "parallel/plan/plan.h"\n',
+    "launch/settings/s.h": '#include "runtime/core/a.h"\n',
+    "launch/run/r.h": '#include "launch/settings/s.h"\n#include "models/roberta.h"\n',
+    "launch/commands/c.cpp": '#include "launch/run/r.h"\n',
     "launch/main.cpp": '#include "models/roberta.h"\n',
     "README.md": "see https://example.org/work/x and ./root/y\n",
 }
@@ -116,10 +136,13 @@ BROKEN = {  # what to add to the clean tree -> the words of the breach
     "parallel/b.cpp": ('#include "models/roberta.h"\n', "parallel knows models by"),
     "parallel/plan/b.cpp": ('  #  include <ATen/ops/add.h>\n', "ATen/ops/add.h comes in through parallel/plan/b.cpp"),
     "parallel/plan/c.cpp": ('#include "models/model.h"\n', "ATen/core/Tensor.h comes in through models/model.h"),
+    "runtime/storage/b.cpp": ('#include "runtime/storage/tensors/t.h"\n', "comes in through runtime/storage/tensors/t.h"),
     "parallel/plan/d.cpp": ('#include "../../launch/x.h"\n', "no file of ours"),
     "runtime/data/b.cpp": ("#include <spdlog/spdlog.h>\n#include <torch/csrc/x.h>\n", "together"),
     "models/c.cpp": ("#include <torch/torch.h>\n", "includes torch/torch.h"),
     "models/d.cpp": ("\n" * (LONGEST + 1), f"{LONGEST + 1} lines"),
+    "launch/settings/b.cpp": ('#include "launch/run/r.h"\n', "launch/settings may not know launch/run"),
+    "launch/forecast/b.cpp": ('#include "launch/main.cpp"\n', "launch/forecast may not know launch/main.cpp"),
     "launch/tool": ("cd /" + "root/somewhere\n", "a path of one machine"),
     "cmake/b.cmake": ('set(x "/' + 'work/main")\n', "a path of one machine"),
 }

@@ -9,8 +9,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "launch/run/estimate.h"
+#include "launch/forecast/estimate.h"
+#include "launch/forecast/measured_costs.h"
 #include "launch/run/run.h"
+#include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
 #include "launch/supervisor/supervisor.h"
 #include "models/model.h"
 #include "parallel/transport/loopback.h"
@@ -93,14 +96,14 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
   const auto dataset = make_dataset(settings);
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);
-  const SimulationCosts costs =
-      measured_costs(summary, estimate_costs(settings, *model, partition, make_plans(settings).front().plan.flows));
-  const Simulation simulated = simulate(make_plan(plan_request(settings)), costs);
+  const SimulationCosts costs = measured_costs(
+      summary, estimate_costs(settings, *model, partition, make_plans(settings, *model).front().plan.flows));
+  const Simulation simulated = simulate(make_plan(plan_request(settings, *model)), costs);
   json peak = json::array();
   for (const RankSummary& rank : summary.ranks) peak.push_back(std::lround(rank.peak_rss_mib));
   const json result = {{"stages", options.stages},
-                       {"ranks", settings.shape.ranks},
-                       {"rule", settings.rules.front().request.rule},
+                       {"ranks", settings.parallel.shape.ranks},
+                       {"rule", settings.learning.rules.front().request.rule},
                        {"horizon", options.horizon},
                        {"schedule", options.schedule},
                        {"placement", options.placement},
@@ -124,20 +127,20 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
 int bench(const Options& options, int argc, char** argv) {
   const RunSettings settings = settings_of(options);
   const LaunchPlace place = launch_place();
-  const int world = settings.shape.ranks;
+  const int world = settings.parallel.shape.ranks;
   if (world > 1 && !place.launched) {
     SupervisorRequest request;
     request.executable = std::filesystem::read_symlink("/proc/self/exe").string();
     request.arguments.assign(argv + 1, argv + argc);
     request.processes = world;
-    request.threads_per_rank = settings.threads;
+    request.threads_per_rank = settings.parallel.threads;
     return supervise(request);
   }
   std::vector<StepMetrics> steps;
-  TrainerOutlets outlets;
-  outlets.on_step = [&](const StepMetrics& metrics) { steps.push_back(metrics); };
+  TrainerCallbacks callbacks;
+  callbacks.on_step = [&](const StepMetrics& metrics) { steps.push_back(metrics); };
   const auto run = [&](Transport& transport) {
-    const RunSummary summary = run_rank(settings, transport, make_dataset(settings), outlets, {.checkpoints = false});
+    const RunSummary summary = run_rank(settings, transport, make_dataset(settings), callbacks, {.checkpoints = false});
     if (transport.rank() == 0) report(options, settings, summary, steps);
   };
   if (world == 1) {

@@ -13,6 +13,7 @@ TEST(Spirals, PointsLieOnTheArmOfTheirClass) {
   const auto dataset = make_dataset("spirals", "[data]\nclasses = 4\nsamples = 1000\nnoise = 0.0");
   const Batch batch = dataset->batch(Split::training, numbers(0, 950));
   EXPECT_EQ(batch.predicted, 950);
+  EXPECT_EQ(dataset->content(), SampleContent::numbers);
   for (int64_t i = 0; i < 950; ++i) {
     const double x = batch.inputs.const_data_ptr<float>()[2 * i], y = batch.inputs.const_data_ptr<float>()[2 * i + 1];
     const double radius = std::hypot(x, y), turns = std::atan2(y, x) / (2 * std::numbers::pi);

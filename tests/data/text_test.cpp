@@ -31,6 +31,8 @@ TEST_F(Text, AnEpochIsEveryByteOfTheFilesOnce) {
   const int64_t epoch = dataset->samples(Split::training);
   EXPECT_EQ(epoch, 1 + 1 + 1 + 2 + 2 + 17 + 81);
   EXPECT_EQ(dataset->samples(Split::held_out), 0);
+  EXPECT_EQ(dataset->content(), SampleContent::bytes);
+  EXPECT_EQ(dataset->tokenizer(), nullptr);
   for (int64_t e = 0; e < 3; ++e) {
     EXPECT_EQ(contents(*dataset, Split::training, numbers(e * epoch, epoch)), expected) << "epoch " << e;
   }

@@ -134,9 +134,13 @@ TEST_F(WeightedTokens, RefusesWhatCannotWork) {
 TEST_F(WeightedTokens, APlanNeedsNoFiles) {
   const auto dataset = make_dataset("tokens", "[tokenizer]\npath = '/no/such/folder'\n[data]\npaths = ['/no/such']");
   EXPECT_EQ(dataset->classes(), 0) << "not known";
+  EXPECT_EQ(dataset->tokenizer(), nullptr);
+  EXPECT_EQ(dataset->content(), SampleContent::tokens);
   EXPECT_EQ(dataset->sample_length(), 64);
-  EXPECT_EQ(make_dataset("tokens", "[tokenizer]\npath = '" + folder_.file("tokenizer") + "'")->classes(),
-            tokenizer_->vocabulary());
+  const auto present = make_dataset("tokens", "[tokenizer]\npath = '" + folder_.file("tokenizer") + "'");
+  EXPECT_EQ(present->classes(), tokenizer_->vocabulary());
+  ASSERT_NE(present->tokenizer(), nullptr);
+  EXPECT_EQ(present->tokenizer()->fingerprint(), tokenizer_->fingerprint());
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <thread>
 
+#include "launch/run/assemble.h"
+#include "launch/settings/plans.h"
 #include "models/model.h"
 #include "parallel/engine/engine.h"
 #include "parallel/stage/stage.h"
@@ -24,14 +26,14 @@ Rank rank_of(const RunSettings& settings, Transport& transport) {
   const auto dataset = make_dataset(settings);
   dataset->open();
   const auto model = make_model(settings, *dataset);
-  const Topology topology{settings.shape, transport.rank()};
+  const Topology topology{settings.parallel.shape, transport.rank()};
   std::vector<std::unique_ptr<Stage>> stages;
   for (const int stage : topology.stages())
     stages.push_back(make_stage(settings, *model, make_partition(settings, *model), stage, true));
   Rank rank;
   rank.context = std::make_unique<RankContext>(transport, topology, 1, std::move(stages), false);
   rank.engine = std::make_unique<Engine>(
-      *rank.context, Engine::Settings{.loader = std::make_shared<const Loader>(dataset, settings.batch_shape()),
+      *rank.context, Engine::Settings{.loader = std::make_shared<const Loader>(dataset, settings.parallel.batch_shape()),
                                       .boundary_shape = model->boundary_shape(),
                                       .trace_steps = 0});
   return rank;
@@ -42,7 +44,7 @@ Rank rank_of(const RunSettings& settings, Transport& transport) {
 bool ends_alone(const std::string& rule, int microbatches, std::chrono::milliseconds patience) {
   const RunSettings settings = settings_for_test({"learning.rule=" + rule, "parallel.stages=2", "parallel.ranks=2",
                                                   "parallel.microbatches=" + std::to_string(microbatches)});
-  const Plan plan = make_plan(plan_request(settings));
+  const Plan plan = make_plan(plan_request(settings, *make_model(settings, *make_dataset(settings))));
   std::atomic<bool> done{false}, alone{false};
   run_loopback(2, [&](Transport& transport) {
     const Rank rank = rank_of(settings, transport);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "launch/settings/plans.h"
 #include "tests/support/run_for_test.h"
 
 namespace interlock {
@@ -91,17 +92,17 @@ TEST_P(Placement, MessagesAreThoseOfThePlan) {
     overrides.insert(overrides.end(), {ranks, "parallel.replicas=2"});
     const RunSettings settings = settings_for_test(overrides);
     const TestRun run = run_on_loopback(settings);
-    const Plan plan = make_plan(plan_request(settings));
+    const Plan plan = make_plan(plan_request(settings, *make_model(settings, *make_dataset(settings))));
     const std::vector<int64_t> forward = plan.forward_messages(), backward = plan.backward_messages();
-    const uint64_t times = static_cast<uint64_t>(settings.steps * settings.shape.replicas);
+    const uint64_t times = static_cast<uint64_t>(settings.steps * settings.parallel.shape.replicas);
     uint64_t between_ranks = 0, by_engine = 0, by_transport = 0;
-    for (int k = 0; k + 1 < settings.shape.stages; ++k) {
+    for (int k = 0; k + 1 < settings.parallel.shape.stages; ++k) {
       uint64_t up = 0, down = 0;
       for (const RankSummary& rank : run.summary.ranks)
         up += rank.counters.forward[k], down += rank.counters.backward[k];
       EXPECT_EQ(up, times * static_cast<uint64_t>(forward[k])) << "boundary " << k;
       EXPECT_EQ(down, times * static_cast<uint64_t>(backward[k])) << "boundary " << k;
-      if (settings.shape.rank_of(k) != settings.shape.rank_of(k + 1)) between_ranks += up + down;
+      if (settings.parallel.shape.rank_of(k) != settings.parallel.shape.rank_of(k + 1)) between_ranks += up + down;
     }
     for (const RankSummary& rank : run.summary.ranks) by_engine += rank.counters.messages;
     for (const TransportCounters& counters : run.counters) by_transport += counters.messages_sent;

@@ -183,17 +183,17 @@ TEST(Resume, TheCheckpointItWentOnFromIsLetGo) {
     EXPECT_TRUE(mapped()) << "the list of maps does not show " << from;
   }
   int steps = 0;
-  run_loopback(settings.shape.ranks, [&](Transport& transport) {
-    TrainerOutlets outlets{folder + "/weights.safetensors", {}, {}};
+  run_loopback(settings.parallel.shape.ranks, [&](Transport& transport) {
+    TrainerCallbacks callbacks{folder + "/weights.safetensors", {}, {}};
     // Of the second step on, all ranks have begun: their first one needs every stage.
     if (transport.rank() == 0)
-      outlets.on_step = [&](const StepMetrics& metrics) {
+      callbacks.on_step = [&](const StepMetrics& metrics) {
         ++steps;
         if (metrics.step > 4) {
           EXPECT_FALSE(mapped()) << "in step " << metrics.step;
         }
       };
-    run_rank(settings, transport, dataset, outlets, {from, std::nullopt, false});
+    run_rank(settings, transport, dataset, callbacks, {from, std::nullopt, false});
   });
   EXPECT_EQ(steps, 4);
 }

@@ -33,6 +33,13 @@ TEST(Mlp, SlicesComposeToTheWholeBitByBitWithDropoutOn) {
   EXPECT_FALSE(bit_equal(model->body(0, 3)->forward(batch.inputs, {&batch, 1, 3, true}), whole));
 }
 
+TEST(Mlp, SaysWhatItReadsAndScores) {
+  const auto model = make_model(small());
+  EXPECT_EQ(model->input_type(), labelled(1).inputs.scalar_type());
+  EXPECT_EQ(model->classes(), 3);
+  EXPECT_EQ(model->max_length(), 1);
+}
+
 TEST(Mlp, LearnsAKnownRuleByPlainDescent) {
   const auto model = make_model(small());
   const auto body = model->body(0, 3);

@@ -42,6 +42,13 @@ TEST(Roberta, SlicesComposeToTheWholeBitByBitWithDropoutOn) {
   EXPECT_FALSE(bit_equal(body->forward(batch.inputs, off), whole));
 }
 
+TEST(Roberta, SaysWhatItReadsAndScores) {
+  const auto model = make_model({.toml = tiny});
+  EXPECT_EQ(model->input_type(), token_batch(1, 12, 40).inputs.scalar_type());
+  EXPECT_EQ(model->classes(), 40);
+  EXPECT_EQ(model->max_length(), 12);
+}
+
 TEST(Roberta, StartValuesDependOnNameAndSeedOnly) {
   const auto model = make_model({.toml = tiny}), other = make_model({.toml = tiny, .seed = 2});
   const auto whole = model->body(0, 4)->named_parameters();

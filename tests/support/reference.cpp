@@ -9,6 +9,8 @@
 #include <cmath>
 #include <numeric>
 
+#include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
 #include "models/model.h"
 
 namespace interlock {
@@ -108,13 +110,13 @@ ReferenceResult train_reference(const RunSettings& settings) {
   dataset->open();
   const auto model = make_model(settings, *dataset);
   const std::vector<int> cut = make_partition(settings, *model);
-  const int stages = settings.shape.stages;
-  const bool all_heads = settings.heads == HeadPolicy::all;
+  const int stages = settings.parallel.shape.stages;
+  const bool all_heads = settings.learning.heads == HeadPolicy::all;
 
   std::vector<Part> bodies, heads;
   for (int k = 0, begin = 0; k < stages; begin += cut[k++]) {
     bodies.push_back({model->body(begin, begin + cut[k])});
-    heads.push_back({k + 1 == stages ? model->readout() : model->head(settings.head_kind, begin + cut[k])});
+    heads.push_back({k + 1 == stages ? model->readout() : model->head(settings.learning.head_kind, begin + cut[k])});
   }
   const Tie tie = model->tie().value_or(Tie{});
   at::Tensor table, twin;  // of the embeddings, and of the readout
@@ -127,13 +129,13 @@ ReferenceResult train_reference(const RunSettings& settings) {
   std::vector<at::Tensor> next_readout;   // copies of the readout's parameters, by refresh
   std::vector<bool> ever(stages, false);  // heads that were trained at some step
   const Section optimizer = settings.config.section("optimizer");
-  const int64_t size = settings.microbatch_size;
+  const int64_t size = settings.parallel.batch.microbatch_size;
   int64_t first_sample = 0;
   ReferenceResult result;
   for (int64_t step = 1; step <= settings.steps; ++step) {
     size_t change = 0;
-    while (change + 1 < settings.rules.size() && settings.rules[change + 1].at_step <= step) ++change;
-    const PlanRequest request = plan_request(settings, change);
+    while (change + 1 < settings.learning.rules.size() && settings.learning.rules[change + 1].at_step <= step) ++change;
+    const PlanRequest request = plan_request(settings, *model, change);
     const LearningRule& rule = request.rule;
     for (int k = 0; k < stages; ++k) {
       double column = 0, row = 0;
@@ -142,10 +144,10 @@ ReferenceResult train_reference(const RunSettings& settings) {
       heads[k].trained = k + 1 == stages || column > 0 || all_heads;
       ever[k] = ever[k] || heads[k].trained;
     }
-    int64_t microbatches = settings.shape.microbatches;
-    for (const BatchPhase& phase : settings.phases)
+    int64_t microbatches = settings.parallel.shape.microbatches;
+    for (const BatchPhase& phase : settings.parallel.batch.phases)
       if (phase.at_step <= step) microbatches = phase.microbatches;
-    const int64_t per_step = settings.shape.replicas * microbatches * size;
+    const int64_t per_step = settings.parallel.shape.replicas * microbatches * size;
     std::vector<int64_t> everything(per_step);
     std::iota(everything.begin(), everything.end(), first_sample);
     first_sample += per_step;
@@ -195,15 +197,15 @@ ReferenceResult train_reference(const RunSettings& settings) {
       const double own = (bodies[k].trained ? bodies[k].squared_norm() : 0.0) + (last ? heads[k].squared_norm() : 0.0);
       const double norm = std::sqrt(of_model ? model_norm : own);
       const double head_norm = last ? norm : std::sqrt(heads[k].squared_norm());
-      if (bodies[k].trained) update(bodies[k], optimizer, rate, norm, settings.clip);
-      if (heads[k].trained) update(heads[k], optimizer, rate, head_norm, settings.clip);
+      if (bodies[k].trained) update(bodies[k], optimizer, rate, norm, settings.clip.norm);
+      if (heads[k].trained) update(heads[k], optimizer, rate, head_norm, settings.clip.norm);
     }
     if (table.defined()) {
-      update(shared, optimizer, rate, std::sqrt(model_norm), settings.clip);
+      update(shared, optimizer, rate, std::sqrt(model_norm), settings.clip.norm);
       c10::NoGradGuard no_graph;
       twin.copy_(table);
     }
-    if (step % settings.refresh_every == 0) {
+    if (step % settings.learning.refresh_every == 0) {
       c10::NoGradGuard no_graph;
       std::map<std::string, at::Tensor> readout;
       for (const auto& named : heads.back().module->named_parameters()) readout[named.key()] = named.value();
@@ -218,7 +220,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
   // Held-out samples one by one, so that there are no microbatches to get wrong.
   c10::NoGradGuard no_graph;
   double sum = 0, predicted = 0;
-  const int64_t held_out = std::min(settings.evaluate_sequences, dataset->samples(Split::held_out));
+  const int64_t held_out = std::min(settings.evaluation.sequences, dataset->samples(Split::held_out));
   for (int64_t sample = 0; sample < held_out; ++sample) {
     const Batch batch = dataset->batch(Split::held_out, std::span(&sample, 1));
     const ForwardContext context{&batch, settings.seed, settings.steps, false};

@@ -8,7 +8,7 @@
 #include <map>
 #include <string>
 
-#include "launch/run/assemble.h"
+#include "launch/settings/run_settings.h"
 
 namespace interlock {
 

@@ -99,16 +99,16 @@ TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request) 
   const auto dataset = make_dataset(settings);
   dataset->open();
   TestRun result;
-  const int world = settings.shape.ranks * settings.shape.replicas;
+  const int world = settings.parallel.processes();
   result.counters.resize(world);
   run_loopback(world, [&](Transport& transport) {
-    TrainerOutlets outlets{path, {}, {}};
+    TrainerCallbacks callbacks{path, {}, {}};
     if (transport.rank() == 0)
-      outlets.on_step = [&](const StepMetrics& metrics) {
+      callbacks.on_step = [&](const StepMetrics& metrics) {
         result.losses.push_back(metrics.loss);
         result.metrics.push_back(metrics);
       };
-    RunSummary summary = run_rank(settings, transport, dataset, outlets,
+    RunSummary summary = run_rank(settings, transport, dataset, callbacks,
                                   transport.rank() == 0 ? request : RunRequest{"", request.until, request.checkpoints});
     result.counters[transport.rank()] = transport.counters();
     if (transport.rank() == 0) result.summary = std::move(summary);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "launch/run/run.h"
+#include "launch/settings/parts.h"
 #include "parallel/transport/loopback.h"
 #include "runtime/storage/safetensors.h"
 #include "runtime/storage/weights.h"

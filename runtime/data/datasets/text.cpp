@@ -29,6 +29,7 @@ class TextDataset final : public MaskedDataset {
 
   int64_t samples(Split split) const override { return corpus().samples(split); }
   int64_t classes() const override { return byte_tokens::vocabulary; }
+  SampleContent content() const override { return SampleContent::bytes; }
 
  protected:
   Vocabulary vocabulary() const override {

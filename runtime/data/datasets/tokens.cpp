@@ -74,6 +74,8 @@ class TokensDataset final : public MaskedDataset {
 
   int64_t samples(Split split) const override { return corpus().samples(split); }
   int64_t classes() const override { return tokenizer_ ? tokenizer_->vocabulary() : 0; }
+  SampleContent content() const override { return SampleContent::tokens; }
+  std::shared_ptr<const Tokenizer> tokenizer() const override { return tokenizer_; }
 
  protected:
   Vocabulary vocabulary() const override { return {specials_.begin, specials_.pad, specials_.end, *masking_}; }

@@ -31,9 +31,40 @@ TEST_F(RunFolder, HoldsWhatARunLeavesBehind) {
   expect_done(train_threads({"run.folder='deep/er/run'"}));
   const Words found = names("deep/er/run");
   EXPECT_THAT(found, IsSupersetOf({"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json",
-                                   "weights.safetensors", "checkpoints"}));
+                                   "result.json", "weights.safetensors", "checkpoints"}));
   EXPECT_EQ(std::count_if(found.begin(), found.end(), is_events), 1);
-  EXPECT_EQ(found.size(), 8U);
+  EXPECT_EQ(found.size(), 9U);
+}
+
+// Of a whole run, of one that stops early, and of the one that goes on from there.
+TEST_F(RunFolder, ResultIsTheObjectThatTrainPrints) {
+  const auto expect_result_of = [&](const CommandResult& train) {
+    expect_done(train);
+    EXPECT_EQ(nlohmann::json::parse(read("run/result.json")), last_object(train));
+  };
+  expect_result_of(train_threads({}, {"--json"}));
+  expect_result_of(train_threads({"run.seed=2"}, {"--json", "--overwrite", "--until", "1"}));
+  const CommandResult whole = train_threads({"run.seed=2"}, {"--json", "--resume"});
+  expect_result_of(whole);
+  EXPECT_EQ(last_object(whole)["steps"], 4);
+  // A run that is finished has no loss to tell: what it told before stays, and is told again where it is missing.
+  expect_done(train_threads({"run.seed=2"}, {"--resume"}));
+  EXPECT_EQ(nlohmann::json::parse(read("run/result.json")), last_object(whole));
+  fs::remove(path("run/result.json"));
+  const CommandResult nothing = train_threads({"run.seed=2"}, {"--json", "--resume"});
+  expect_result_of(nothing);
+  EXPECT_TRUE(last_object(nothing)["loss"].is_null());
+  EXPECT_EQ(last_object(nothing)["digest"], last_object(whole)["digest"]);
+}
+
+// Only a run that ends has a result: what an earlier one left must not be taken for it.
+TEST_F(RunFolder, AResultOfAnEarlierRunGoesWhenAnotherStarts) {
+  write("run/result.json", "{\"steps\": 99}");
+  expect_failure(train_threads({"optimizer.learning_rate=1e30"}, {"--overwrite"}), 70, {"loss"});
+  EXPECT_FALSE(fs::exists(path("run/result.json")));
+  write("run/result.json", "{\"steps\": 99}");
+  expect_failure(train_threads({"optimizer.learning_rate=1e30"}, {"--resume"}), 70, {"loss"});
+  EXPECT_FALSE(fs::exists(path("run/result.json")));
 }
 
 TEST_F(RunFolder, BelowAPlainFileIsRefusedBeforeRanksStart) {

@@ -1,0 +1,193 @@
+#include "launch/folders/run_folder.h"
+
+#include <torch/version.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "launch/folders/output_folder.h"
+#include "runtime/core/error.h"
+#include "runtime/data/tokenizer.h"
+#include "runtime/storage/atomic_file.h"
+#include "runtime/storage/checkpoint.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+std::string now_utc() {
+  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+const std::vector<std::string>& names_of_a_run() {
+  static const std::vector<std::string> names = {"config.toml",         "manifest.json", "metrics.jsonl",
+                                                 "trace.json",          "costs.json",    "result.json",
+                                                 "weights.safetensors", "checkpoints",   "tokenizer"};
+  return names;
+}
+
+// What a run that was killed left: a temporary file or folder beside its target.
+bool is_left_over(const std::string& name) {
+  const auto left_of = [&](const std::string& known) {
+    return name == known + ".partial" || (name.starts_with(known + ".") && name.ends_with(".tmp"));
+  };
+  return std::ranges::any_of(names_of_a_run(), left_of) || name.starts_with(OutputFolder::temporary_name("tokenizer"));
+}
+
+bool is_of_a_run(const std::string& name) {
+  return std::ranges::find(names_of_a_run(), name) != names_of_a_run().end() || is_left_over(name) ||
+         name.starts_with("events.out.tfevents.");
+}
+
+void remove_entries(const std::string& folder, bool (*wanted)(const std::string& name)) {
+  std::error_code problem;
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder, problem))
+    if (wanted(entry.path().filename().string())) found.push_back(entry.path());
+  for (const fs::path& path : found) fs::remove_all(path, problem);
+}
+
+// The nearest of its parents that exists decides whether a folder can be made.
+void check_can_be_made(const fs::path& path) {
+  fs::path parent = fs::absolute(path).lexically_normal();
+  std::error_code problem;
+  while (!fs::exists(parent, problem) && parent.has_relative_path()) parent = parent.parent_path();
+  if (!fs::is_directory(parent, problem))
+    throw Error(ExitCode::cannot_write,
+                message("run.folder: cannot create ", path.string(), ": ", parent.string(), " is not a folder"));
+  if (access(parent.c_str(), W_OK | X_OK) != 0)
+    throw Error(ExitCode::cannot_write, message("run.folder: ", path.string(), ": ", parent.string(),
+                                                " is not writable; choose another with --set run.folder=..."));
+}
+
+}  // namespace
+
+void RunFolder::check(const std::string& path, FolderUse use) {
+  std::error_code problem;
+  if (fs::exists(path, problem) && !fs::is_directory(path, problem))
+    throw Error(ExitCode::cannot_write, message("run.folder: ", path, " exists and is not a folder"));
+  if (use == FolderUse::fresh && fs::is_directory(path, problem) && !fs::is_empty(path, problem))
+    throw Error(ExitCode::cannot_write,
+                message("run.folder: ", path,
+                        " exists already and is kept; choose another with --set run.folder=..., go on from its newest "
+                        "checkpoint with --resume, or replace its files with --overwrite"));
+  check_can_be_made(path);
+}
+
+RunFolder::RunFolder(const std::string& path, FolderUse use) : path_(path), started_(now_utc()), use_(use) {
+  check(path, use);
+  std::error_code problem;
+  fs::create_directories(path, problem);
+  if (problem)
+    throw Error(ExitCode::cannot_write, message("run.folder: cannot create ", path, ": ", problem.message()));
+  lock_ = std::make_unique<FolderLock>(path, started_);
+  if (use != FolderUse::resume) {
+    remove_entries(path, is_of_a_run);
+  } else if (lock_->holds()) {
+    // Before anything is written: each kill may leave a model's size, and a disk that is nearly full needs it back.
+    remove_entries(path, is_left_over);
+    remove_leftovers(path);
+  }
+}
+
+std::string RunFolder::file(const std::string& name) const { return (fs::path(path_) / name).string(); }
+
+void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset, const std::string& transport,
+                            int64_t done) {
+  transport_ = transport;
+  write_atomically(file("config.toml"), settings.config.resolved());
+  if (done == 0) {  // else it tells of the process before until this one has something to tell
+    const json manifest = {{"interlock", INTERLOCK_VERSION}, {"started", started_}, {"transport", transport}};
+    write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
+    std::error_code ignored;
+    fs::remove(file("result.json"), ignored);
+  }
+  keep_tokenizer(dataset);
+  metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
+}
+
+// Beside the weights, so that they can be read where the config's path means nothing.
+void RunFolder::keep_tokenizer(const Dataset& dataset) const {
+  const auto tokenizer = dataset.tokenizer();
+  if (!tokenizer || fs::exists(file("tokenizer"))) return;
+  OutputFolder::remove_leftovers(file("tokenizer"));
+  // Whole or absent: a half one would be taken for it by every later --resume.
+  OutputFolder folder(file("tokenizer"), false, {});
+  tokenizer->save(folder.file(""));
+  folder.commit();
+}
+
+void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs) {
+  // A run that was finished already has done nothing new that could be told.
+  const bool nothing_done = summary.steps > 0 && summary.steps < summary.first_step;
+  if (nothing_done) return;
+  std::vector<RankTrace> traces;
+  json ranks = json::array();
+  for (const RankSummary& rank : summary.ranks) {
+    traces.push_back(rank.trace);
+    ranks.push_back({{"rank", rank.rank},
+                     {"host", rank.host},
+                     {"peak_rss_mib", rank.peak_rss_mib},
+                     {"seconds", rank.seconds},
+                     {"idle_seconds", rank.waited},
+                     {"clock_offset", rank.trace.clock_offset},
+                     {"clock_error", rank.trace.clock_error}});
+  }
+  if (summary.steps > 0) {
+    write_chrome_trace(file("trace.json"), traces);
+    write_atomically(file("costs.json"), costs_json(costs));
+  }
+  const json manifest = {{"interlock", INTERLOCK_VERSION},
+                         {"libtorch", TORCH_VERSION},
+                         {"transport", transport_},
+                         {"compiler", __VERSION__},
+                         {"started", started_},
+                         {"ended", now_utc()},
+                         {"seed", settings.seed},
+                         {"steps", summary.steps},
+                         {"threads_per_rank", settings.parallel.threads},
+                         {"ranks", ranks}};
+  write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
+}
+
+void RunFolder::write_result(const std::string& json, bool replace) {
+  if (!replace && fs::exists(file("result.json"))) return;
+  write_atomically(file("result.json"), json + "\n");
+}
+
+std::string weights_file(const std::string& run_folder) {
+  return (fs::path(run_folder) / "weights.safetensors").string();
+}
+
+std::string costs_json(const SimulationCosts& costs) {
+  json stages = json::array();
+  for (const StageCosts& stage : costs.stages)
+    stages.push_back({{"forward", stage.forward},
+                      {"input_gradient", stage.input_gradient},
+                      {"weight_gradient", stage.weight_gradient},
+                      {"loss", stage.loss},
+                      {"update", stage.update},
+                      {"message_bytes", stage.message_bytes},
+                      {"activation_bytes", stage.activation_bytes},
+                      {"fixed_bytes", stage.fixed_bytes},
+                      {"working_bytes", stage.working_bytes},
+                      {"loss_working_bytes", stage.loss_working_bytes}});
+  const json all = {{"stages", stages},
+                    {"seconds_per_byte", costs.seconds_per_byte},
+                    {"latency", costs.latency},
+                    {"tied_bytes", costs.tied_bytes}};
+  return all.dump(2) + "\n";
+}
+
+}  // namespace interlock

@@ -1,0 +1,53 @@
+#pragma once
+// The folder a run leaves behind: config.toml, manifest.json, metrics.jsonl, TensorBoard events, trace.json,
+// costs.json, result.json, weights.safetensors, checkpoints/, tokenizer/ (of a run on tokens), lock. Only rank 0 writes
+// it, the files of checkpoints apart.
+
+#include <memory>
+#include <string>
+
+#include "launch/settings/run_settings.h"
+#include "parallel/plan/simulate.h"
+#include "parallel/training/trainer.h"
+#include "runtime/observe/metrics.h"
+#include "runtime/storage/folder_lock.h"
+
+namespace interlock {
+
+enum class FolderUse {
+  fresh,      // a folder that exists and is not empty is refused
+  overwrite,  // the files of an earlier run, its checkpoints included, are removed; others stay
+  resume,     // everything stays; metrics go on
+};
+
+class RunFolder {
+ public:
+  // Error(cannot_write).
+  static void check(const std::string& path, FolderUse use);
+  // Holds the folder's lock as long as it lives: two runs on one folder would undo each other.
+  RunFolder(const std::string& path, FolderUse use);
+
+  // `done`: steps that an earlier process of this run has done and kept; metrics of later ones are dropped.
+  void write_start(const RunSettings& settings, const Dataset& dataset, const std::string& transport, int64_t done);
+  void write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs);
+  // What `train --json` prints. `replace`: false keeps the result of an earlier process, if there is one.
+  void write_result(const std::string& json, bool replace);
+  MetricsWriter& metrics() { return *metrics_; }
+  std::string file(const std::string& name) const;
+
+ private:
+  void keep_tokenizer(const Dataset& dataset) const;
+
+  std::string path_, started_, transport_;
+  FolderUse use_;
+  std::unique_ptr<FolderLock> lock_;
+  std::unique_ptr<MetricsWriter> metrics_;
+};
+
+// Where the weights of a run lie.
+std::string weights_file(const std::string& run_folder);
+
+// {"stages": [...], "seconds_per_byte": .., "latency": ..}, as `interlock plan --costs` reads it.
+std::string costs_json(const SimulationCosts& costs);
+
+}  // namespace interlock

@@ -1,0 +1,103 @@
+#include "launch/forecast/memory_footprint.h"
+
+#include <algorithm>
+
+#include "launch/forecast/estimate.h"
+#include "launch/settings/plans.h"
+#include "models/model.h"
+#include "parallel/plan/peak_memory.h"
+#include "runtime/optimization/optimizer.h"
+
+namespace interlock {
+namespace {
+
+// oneDNN compiles the products of a readout in bfloat16 for every number of rows it meets and keeps the code: 8 to 13
+// MiB on ranks with a head, by the difference that ONEDNN_PRIMITIVE_CACHE_CAPACITY=0 makes; 2 MiB in float32.
+constexpr double code_of_bf16_readouts = 10.0 * (1 << 20);
+
+// What is held beside `bytes` while they are summed over `members` ranks: of the share that a rank adds up, the parts
+// of all others (transport/group.cpp).
+double bytes_of_a_sum(double bytes, int members) { return bytes * (members - 1) / members; }
+
+// The gradients that a rank sums with others: with its copies in other replicas, and the tensor that both ends share.
+double sums_of(const RunSettings& settings, const Model& model, int rank, double gradients) {
+  const PlanShape& shape = settings.parallel.shape;
+  double most = bytes_of_a_sum(gradients, shape.replicas);
+  const int first = shape.rank_of(0), last = shape.rank_of(shape.stages - 1);
+  if (const auto tie = model.tie(); tie && first != last && (rank == first || rank == last))
+    most = std::max(most, bytes_of_a_sum(static_cast<double>(tie->numbers) * parameter_bytes(settings), 2));
+  return most;
+}
+
+MemoryFootprint footprint_of(const RunSettings& settings, const Model& model, const StageParts& parts,
+                             double state_ratio, bool last) {
+  const double width = parameter_bytes(settings);
+  MemoryFootprint footprint;
+  footprint.parameters = footprint.gradients =
+      static_cast<double>(parts.body.parameters + parts.head.parameters) * width;
+  const double state = footprint.parameters * state_ratio;
+  footprint.optimizer = state / (settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1);
+  footprint.readout_copies = static_cast<double>(parts.head.copied) * width;
+  if (settings.checkpoint.every > 0) {  // the last step writes one in any case
+    footprint.checkpoint = footprint.parameters + state;
+    // The first stage writes the tensor that both ends share.
+    if (const auto tie = model.tie(); tie && last)
+      footprint.checkpoint -= static_cast<double>(tie->numbers) * width * (1 + state_ratio);
+  }
+  return footprint;
+}
+
+}  // namespace
+
+MemoryFootprint& MemoryFootprint::operator+=(const MemoryFootprint& other) {
+  parameters += other.parameters;
+  gradients += other.gradients;
+  optimizer += other.optimizer;
+  readout_copies += other.readout_copies;
+  checkpoint += other.checkpoint;
+  activations += other.activations;
+  sums += other.sums;
+  data += other.data;
+  return *this;
+}
+
+std::vector<MemoryFootprint> stage_footprints(const RunSettings& settings, const Model& model,
+                                              const std::vector<StageParts>& parts) {
+  const auto optimizer =
+      Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
+  std::vector<MemoryFootprint> stages;
+  for (size_t i = 0; i < parts.size(); ++i)
+    stages.push_back(footprint_of(settings, model, parts[i], optimizer->state_ratio(), i + 1 == parts.size()));
+  return stages;
+}
+
+std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,
+                                             const std::vector<int>& partition) {
+  const PlanShape& shape = settings.parallel.shape;
+  std::vector<MemoryFootprint> ranks(shape.ranks);
+  std::vector<double> copy_to_come(shape.ranks, 0.0);
+  const std::vector<StageParts> parts = stage_parts(settings, model, partition);
+  const std::vector<MemoryFootprint> stages = stage_footprints(settings, model, parts);
+  for (int rank = 0; rank < shape.ranks; ++rank) {
+    for (const int stage : shape.stages_of(rank)) {
+      copy_to_come[rank] = std::max(copy_to_come[rank], stages[stage].readout_copies);
+      ranks[rank] += stages[stage];
+    }
+  }
+  for (const auto& [at_step, plan] : make_plans(settings, model)) {
+    if (at_step > std::max<int64_t>(1, settings.steps)) continue;
+    const SimulationCosts costs = estimate_costs(settings, model, partition, plan.flows);
+    for (int rank = 0; rank < shape.ranks; ++rank)
+      ranks[rank].activations = std::max(ranks[rank].activations, peak_bytes(plan, costs, rank) - ranks[rank].fixed());
+  }
+  for (int rank = 0; rank < shape.ranks; ++rank) {
+    const auto own = shape.stages_of(rank);
+    const bool reads_out = std::ranges::any_of(own, [&](int stage) { return parts[stage].has_head; });
+    if (reads_out && settings.precision == Precision::bf16) ranks[rank].activations += code_of_bf16_readouts;
+    ranks[rank].sums = sums_of(settings, model, rank, ranks[rank].gradients);
+    ranks[rank].readout_copies += copy_to_come[rank];
+  }
+  return ranks;
+}
+
+}  // namespace interlock

@@ -1,0 +1,29 @@
+#pragma once
+// How much memory each rank of a run will hold, before anything runs.
+
+#include <vector>
+
+#include "launch/forecast/stage_parts.h"
+
+namespace interlock {
+
+// Bytes that a rank (or a stage) holds.
+struct MemoryFootprint {
+  double parameters = 0, gradients = 0, optimizer = 0;
+  double data = 0;            // tokenizer, and where samples begin; measured
+  double readout_copies = 0;  // of a shared readout: one per stage that reads through it, and the one that comes next
+  double checkpoint = 0;      // the copy that is being written while training goes on
+  double activations = 0;     // of microbatches in flight, messages, and what a pass needs beside; of ranks only
+  double sums = 0;            // what is on its way while gradients are summed over ranks; of ranks only
+  double fixed() const { return parameters + gradients + optimizer + readout_copies + checkpoint; }
+  double all() const { return fixed() + activations + sums + data; }
+  MemoryFootprint& operator+=(const MemoryFootprint& other);
+};
+
+std::vector<MemoryFootprint> stage_footprints(const RunSettings& settings, const Model& model,
+                                              const std::vector<StageParts>& parts);
+// Per rank, the most that any of the run's plans needs (one for each change of the rule or of the batch).
+std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,
+                                             const std::vector<int>& partition);
+
+}  // namespace interlock

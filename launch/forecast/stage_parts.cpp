@@ -1,0 +1,34 @@
+#include "launch/forecast/stage_parts.h"
+
+#include <algorithm>
+
+#include "launch/settings/plans.h"
+#include "models/model.h"
+
+namespace interlock {
+
+double parameter_bytes(const RunSettings& settings) { return settings.precision == Precision::float64 ? 8 : 4; }
+
+std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& model,
+                                    const std::vector<int>& partition) {
+  const auto blocks = model.block_costs(settings.parallel.batch.microbatch_size);
+  const std::vector<bool> with_heads = stages_with_heads(settings, model);
+  std::vector<StageParts> all(settings.parallel.shape.stages);
+  auto block = blocks.begin();
+  for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
+    StageParts& parts = all[stage];
+    for (int i = 0; i < partition[stage]; ++i, ++block) {
+      parts.body += *block;
+      parts.largest_segment.activation_bytes =
+          std::max(parts.largest_segment.activation_bytes, block->activation_bytes);
+    }
+    parts.has_head = with_heads[stage];
+    if (!parts.has_head) continue;
+    const bool last = stage + 1 == settings.parallel.shape.stages;
+    parts.head = last ? model.readout_costs(settings.parallel.batch.microbatch_size)
+                      : model.head_costs(settings.learning.head_kind, settings.parallel.batch.microbatch_size);
+  }
+  return all;
+}
+
+}  // namespace interlock

@@ -1,0 +1,24 @@
+#pragma once
+// What the stages of a run are made of, in the model's numbers; the ground of every estimate.
+
+#include <vector>
+
+#include "launch/settings/run_settings.h"
+#include "models/costs.h"
+
+namespace interlock {
+
+class Model;
+
+struct StageParts {
+  Costs body;             // all blocks of the stage
+  Costs largest_segment;  // of one block, the most
+  Costs head;             // the model's readout on the last stage
+  bool has_head = false;
+};
+// Of every stage, for one microbatch.
+std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& model, const std::vector<int>& partition);
+
+double parameter_bytes(const RunSettings& settings);  // of one number
+
+}  // namespace interlock

@@ -1,0 +1,126 @@
+#include "launch/run/perform.h"
+
+#include <algorithm>
+#include <atomic>
+#include <filesystem>
+
+#include "launch/forecast/estimate.h"
+#include "launch/forecast/measured_costs.h"
+#include "launch/run/data_identity.h"
+#include "launch/run/resume.h"
+#include "launch/run/run.h"
+#include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
+#include "models/model.h"
+#include "runtime/core/log.h"
+#include "runtime/core/nearest_name.h"
+#include "runtime/storage/weights_set.h"
+
+namespace interlock {
+namespace {
+
+// Whatever a run starts from must not be among the files that --overwrite removes.
+void refuse_inside(const std::string& folder, const std::string& key, const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code absent;
+  const fs::path outer = fs::weakly_canonical(folder, absent), inner = fs::weakly_canonical(path, absent);
+  if (std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first != outer.end()) return;
+  throw Error(ExitCode::config, message(key, " = ", path,
+                                        " lies in run.folder, whose files --overwrite replaces; choose another "
+                                        "run.folder"));
+}
+
+// A full disk costs lines of metrics, not the run.
+void record(RunFolder& folder, const StepMetrics& metrics) {
+  try {
+    folder.metrics().write(metrics);
+  } catch (const Error& error) {
+    static std::atomic<bool> told{false};
+    if (!told.exchange(true)) log_warning(message("metrics are lost from step ", metrics.step, " on: ", error.what()));
+  }
+}
+
+// Rows that no token stands for cost memory and time, and mostly come from a tokenizer that turned out smaller than
+// asked.
+void tell_unused_rows(const Model& model, const Dataset& dataset) {
+  if (dataset.classes() == 0) return;
+  const int64_t unused = model.classes() - dataset.classes();
+  if (unused > 0)
+    log_warning(message("model.vocabulary = ", model.classes(), ", but the tokenizer has ", dataset.classes(),
+                        " tokens: ", unused, " rows of the model stand for none"));
+}
+
+// Before anything in the folder changes: a config that is refused leaves it as it is.
+int64_t steps_done(const RunSettings& settings, const Dataset& dataset, const std::string& checkpoint) {
+  const auto opened = Checkpoint::open(checkpoint);
+  const std::vector<std::string> changed = check_changes(settings, dataset, *opened);
+  log_info("going on from " + checkpoint);
+  if (!changed.empty()) log_info("changed since the checkpoint: " + join(changed));
+  return opened->manifest().step;
+}
+
+// Of the plan that the run begins with.
+SimulationCosts costs_of(const RunSettings& settings, const Model& model, const RunSummary& summary) {
+  const std::vector<int> partition = make_partition(settings, model);
+  const Flows flows = make_plans(settings, model).front().plan.flows;
+  return measured_costs(summary, estimate_costs(settings, model, partition, flows));
+}
+
+// Rank 0: the run and its folder.
+RunResult lead(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+               const PerformRequest& request, const PerformCallbacks& callbacks) {
+  RunFolder folder(settings.folder, request.folder);
+  const bool resume = request.folder == FolderUse::resume;
+  const std::string checkpoint = resume ? find_checkpoint(settings.folder) : "";
+  const int64_t done = checkpoint.empty() ? 0 : steps_done(settings, *dataset, checkpoint);
+  if (resume && checkpoint.empty()) log_info("no checkpoint in " + settings.folder + ": starting from the beginning");
+  if (request.until && *request.until <= done)
+    throw Error(ExitCode::config,
+                message("--until ", *request.until, ", but ", checkpoint, " is beyond that step already"));
+  const auto model = make_model(settings, *dataset);
+  tell_unused_rows(*model, *dataset);
+  folder.write_start(settings, *dataset, transport.description(), done);
+  const TrainerCallbacks to_trainer{weights_file(settings.folder),
+                                    [&](const StepMetrics& metrics) {
+                                      record(folder, metrics);
+                                      if (callbacks.on_step) callbacks.on_step(metrics);
+                                    },
+                                    callbacks.stop_wanted};
+  const RunSummary summary = run_rank(settings, transport, dataset, to_trainer, {checkpoint, request.until});
+  folder.write_end(settings, summary, costs_of(settings, *model, summary));
+  RunResult result = result_of(settings, summary, *dataset);
+  folder.write_result(to_json(result), result.steps == 0 || result.performed > 0);
+  return result;
+}
+
+}  // namespace
+
+void check_folders(const RunSettings& settings, const Dataset& dataset, const PerformRequest& request) {
+  RunFolder::check(settings.folder, request.folder);
+  if (request.folder == FolderUse::resume) return;
+  if (const Section tokenizer = settings.config.section("tokenizer"); tokenizer.has("path"))
+    refuse_inside(settings.folder, "tokenizer.path", tokenizer.text("path", ""));
+  if (settings.weights.empty()) return;
+  refuse_inside(settings.folder, "run.weights", settings.weights);
+  check_start_tokenizer(settings, dataset, *WeightsSet::open(settings.weights));
+}
+
+void check_until(const RunSettings& settings, const PerformRequest& request) {
+  if (request.until && *request.until > settings.steps)
+    throw Error(ExitCode::config,
+                message("--until ", *request.until, " lies behind the last step, run.steps = ", settings.steps));
+}
+
+RunResult perform(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+                  const PerformRequest& request, const PerformCallbacks& callbacks) {
+  if (transport.rank() == 0) return lead(settings, transport, dataset, request, callbacks);
+  const RunSummary summary =
+      run_rank(settings, transport, dataset, {weights_file(settings.folder), {}, {}}, {"", request.until});
+  RunResult result;
+  result.run = settings.folder;
+  result.ending = summary.ending;
+  result.steps = summary.steps;
+  return result;
+}
+
+}  // namespace interlock

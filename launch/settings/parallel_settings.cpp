@@ -1,0 +1,73 @@
+#include "launch/settings/parallel_settings.h"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
+#include "launch/settings/key_place.h"
+#include "launch/settings/small_integers.h"
+#include "parallel/plan/schedule.h"
+#include "parallel/transport/mpi.h"
+
+namespace interlock {
+namespace {
+
+// A rule is a stages x stages matrix and a plan a list per microbatch: beyond these a plan no longer fits in memory.
+constexpr int64_t most_stages = 4096, most_microbatches = int64_t{1} << 20, most_replicas = int64_t{1} << 20;
+
+PlanShape read_shape(const Config& config, const Section& parallel) {
+  PlanShape shape;
+  shape.stages = small_integer(parallel, "stages", 4, 1, most_stages);
+  shape.ranks = small_integer(parallel, "ranks", shape.stages, 1);
+  shape.replicas = small_integer(parallel, "replicas", 1, 1, most_replicas);
+  shape.microbatches = small_integer(parallel, "microbatches", 4, 1, most_microbatches);
+  const bool interleaved = parallel.one_of("placement", "contiguous", {"contiguous", "interleaved"}) == "interleaved";
+  shape.placement = interleaved ? Placement::interleaved : Placement::contiguous;
+  placing_key(config, [&] { shape.check(); });
+  return shape;
+}
+
+std::vector<int> read_partition(const Section& parallel, int stages) {
+  const std::string key = "partition";
+  if (!parallel.has(key) || parallel.is_text(key)) {
+    parallel.one_of(key, "balanced", {"balanced"});
+    return {};
+  }
+  const std::vector<int> blocks = small_integers(parallel, key, {}, 1);
+  if (static_cast<int>(blocks.size()) != stages)
+    parallel.refuse(key, message("has ", blocks.size(), " entries for ", stages,
+                                 " stages; write \"balanced\", or the number of blocks of each stage"));
+  return blocks;
+}
+
+// Cores shared by the processes of the run on this machine. A launcher of other people may have bound each process to
+// its share already; ours binds nothing, so what it may use is what they all share.
+int threads_of(int asked, const PlanShape& shape) {
+  if (asked > 0) return asked;
+  const LaunchPlace place = launch_place();
+  const int64_t processes = place.launched && place.size > 1 ? place.local_size : int64_t{shape.ranks} * shape.replicas;
+  cpu_set_t set;
+  const int64_t usable = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+  const bool may_be_bound = place.launched && !std::getenv("INTERLOCK_SUPERVISED");
+  const int64_t cores = may_be_bound ? int64_t{std::thread::hardware_concurrency()} : usable;
+  return static_cast<int>(std::clamp(cores / std::max(int64_t{1}, processes), int64_t{1}, usable));
+}
+
+}  // namespace
+
+ParallelSettings ParallelSettings::from(const Config& config) {
+  const Section parallel = config.section("parallel");
+  ParallelSettings settings;
+  settings.shape = read_shape(config, parallel);
+  settings.batch = BatchSettings::from(parallel, settings.shape.microbatches);
+  settings.schedule = parallel.one_of("schedule", "wavefront", Schedules::instance().names());
+  settings.transport = parallel.one_of("transport", "auto", {"auto", "loopback", "mpi"});
+  settings.threads = threads_of(small_integer(parallel, "threads", 1, 0, 4096), settings.shape);
+  settings.partition = read_partition(parallel, settings.shape.stages);
+  settings.shard_optimizer = parallel.flag("shard_optimizer", false);
+  return settings;
+}
+
+}  // namespace interlock

@@ -1,0 +1,26 @@
+#pragma once
+// [parallel]: how a run is cut, placed and scheduled, and how large its batches are.
+
+#include <string>
+#include <vector>
+
+#include "parallel/plan/plan.h"
+#include "runtime/core/config.h"
+#include "runtime/data/batch_settings.h"
+
+namespace interlock {
+
+struct ParallelSettings {
+  PlanShape shape;  // stages, ranks, replicas, microbatches, placement
+  BatchSettings batch;
+  std::string schedule, transport;
+  int threads = 1;               // per rank; 0 in the file: cores / ranks
+  std::vector<int> partition;    // blocks per stage by hand; empty: balanced
+  bool shard_optimizer = false;  // ZeRO-1: each replica keeps a share of the optimizer's state
+
+  static ParallelSettings from(const Config& config);
+  BatchShape batch_shape() const { return {shape.replicas, shape.microbatches, batch.microbatch_size}; }
+  int processes() const { return shape.ranks * shape.replicas; }
+};
+
+}  // namespace interlock

@@ -1,0 +1,63 @@
+#include "launch/settings/plans.h"
+
+#include <algorithm>
+#include <cassert>
+#include <set>
+
+#include "launch/settings/key_place.h"
+#include "models/model.h"
+
+namespace interlock {
+
+PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t change) {
+  assert(change < settings.learning.rules.size());
+  const ParallelSettings& parallel = settings.parallel;
+  PlanRequest request;
+  request.shape = parallel.shape;
+  const auto rule = [&] { return make_rule(settings.learning.rules[change].request, parallel.shape.stages); };
+  request.rule = placing_key(settings.config, rule, change);
+  request.heads = settings.learning.heads;
+  request.schedule = parallel.schedule;
+  request.tied = model.tie().has_value();
+  if (request.tied && settings.clip.norm > 0 && settings.clip.scope == "stage")
+    settings.config.section("optimizer")
+        .refuse("clip_scope",
+                "cannot be \"stage\" with tied embeddings: first and last stage would clip the tensor they "
+                "share by different norms; use \"auto\" or \"model\"");
+  // Tied tensors make every step wait for the whole pipeline, as a rule that couples all stages does.
+  request.norm_over_model = settings.clip.over_model(request.tied || couples_all_stages(request.rule));
+  return request;
+}
+
+std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, const Model& model) {
+  const auto& rules = settings.learning.rules;
+  std::set<int64_t> changes{1};
+  for (const auto& rule : rules) changes.insert(rule.at_step);
+  for (const BatchPhase& phase : settings.parallel.batch.phases) changes.insert(phase.at_step);
+  std::vector<TrainerSettings::RulePlan> plans;
+  for (const int64_t step : changes) {
+    size_t rule = 0;
+    while (rule + 1 < rules.size() && rules[rule + 1].at_step <= step) ++rule;
+    PlanRequest request = plan_request(settings, model, rule);
+    for (const BatchPhase& phase : settings.parallel.batch.phases)
+      if (phase.at_step <= step) request.shape.microbatches = static_cast<int>(phase.microbatches);
+    plans.push_back({step, make_plan(request)});
+  }
+  return plans;
+}
+
+std::vector<bool> stages_with_heads(const RunSettings& settings, const Model& model) {
+  const int stages = settings.parallel.shape.stages;
+  const auto& rules = settings.learning.rules;
+  std::vector<bool> with(stages, false);
+  with.back() = true;
+  for (size_t i = 0; i < rules.size(); ++i) {
+    if (i > 0 && rules[i].at_step > std::max<int64_t>(1, settings.steps)) continue;
+    const Flows flows = derive_flows(plan_request(settings, model, i).rule, settings.learning.heads);
+    for (int stage = 0; stage < stages; ++stage)
+      if (flows.stages[stage].has_loss) with[stage] = true;
+  }
+  return with;
+}
+
+}  // namespace interlock

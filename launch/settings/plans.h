@@ -1,0 +1,23 @@
+#pragma once
+// The plans that a run goes through, as its settings ask for them.
+
+#include <vector>
+
+#include "launch/settings/run_settings.h"
+#include "parallel/training/trainer.h"
+
+namespace interlock {
+
+class Model;
+
+// The plan of rule number `change` (index into learning.rules), at the full number of microbatches.
+PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t change = 0);
+
+// Proved plans of a run: one for every step at which its rule or its number of microbatches changes.
+std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, const Model& model);
+
+// Which stages have a head: those that a rule of one of the run's steps teaches through their own loss, and the last. A
+// change of rule that comes after the last step builds none.
+std::vector<bool> stages_with_heads(const RunSettings& settings, const Model& model);
+
+}  // namespace interlock

@@ -1,0 +1,62 @@
+// Names and defaults of keys are those of configs/tiny.toml.
+#include "launch/settings/run_settings.h"
+
+#include "runtime/core/registry.h"
+#include "runtime/optimization/optimizer.h"
+
+namespace interlock {
+
+class Model;
+struct ModelSettings;
+
+namespace {
+
+Recompute read_recompute(const Section& run) {
+  const std::string name = run.one_of("recompute", "none", {"none", "block", "stage"});
+  return name == "block" ? Recompute::block : name == "stage" ? Recompute::stage : Recompute::none;
+}
+
+void read_run(const Section& run, RunSettings& settings) {
+  settings.steps = run.integer("steps", 20, 0);
+  settings.seed = static_cast<uint64_t>(run.integer("seed", 1, 0));
+  settings.folder = run.text("folder", "runs/tiny");
+  if (settings.folder.empty()) run.refuse("folder", "is empty; name the folder that the run writes to");
+  settings.weights = run.text("weights", "");
+  settings.evaluation = EvaluationSettings::from(run);
+  settings.trace_steps = run.integer("trace_steps", 20, 0);
+  settings.precision = read_precision(run);
+  settings.recompute = read_recompute(run);
+}
+
+}  // namespace
+
+EvaluationSettings EvaluationSettings::from(const Section& run) {
+  return {run.integer("evaluate_every", 10, 0), run.integer("evaluate_sequences", 64, 1)};
+}
+
+RunSettings read_settings(Config config) {
+  using ModelNames = Registry<Model, const ModelSettings&>;  // as in models/model.h, which costs seconds to include
+  for (const char* name :
+       {"model", "tokenizer", "data", "objective", "learning", "parallel", "optimizer", "checkpoint", "run"})
+    config.section(name);
+  const Section optimizer = config.section("optimizer");
+  RunSettings settings{
+      .config = config,
+      .model_name = config.section("model").one_of("name", "roberta", ModelNames::instance().names()),
+      .dataset_name = config.section("data").one_of("name", "text", Datasets::instance().names()),
+      .learning = LearningSettings::from(config.section("learning")),
+      .optimizer_name = optimizer.one_of("name", "adamw", Optimizers::instance().names()),
+      .parallel = ParallelSettings::from(config),
+      .clip = {},
+      .checkpoint = {},
+      .folder = "",
+      .weights = "",
+      .evaluation = {},
+  };
+  settings.clip = ClipSettings::from(optimizer);
+  settings.checkpoint = CheckpointPolicy::from(config.section("checkpoint"));
+  read_run(config.section("run"), settings);
+  return settings;
+}
+
+}  // namespace interlock
