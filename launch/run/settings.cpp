@@ -69,14 +69,21 @@ std::vector<RunSettings::RuleChange> read_rules(const Section& learning) {
   return rules;
 }
 
+// A name, or the rank of each stage.
+Placement read_placement(const Section& parallel, const PlanShape& shape) {
+  const std::string key = "placement";
+  if (parallel.has(key) && !parallel.is_text(key))
+    return Placement::by_hand(small_integers(parallel, key, {}, int_least));
+  return Placement::named(parallel.one_of(key, "contiguous", Placement::names()), shape.stages, shape.ranks);
+}
+
 PlanShape read_shape(const Config& config, const Section& parallel) {
   PlanShape shape;
   shape.stages = small_integer(parallel, "stages", 4, 1, most_stages);
   shape.ranks = small_integer(parallel, "ranks", shape.stages, 1);
   shape.replicas = small_integer(parallel, "replicas", 1, 1, most_replicas);
   shape.microbatches = small_integer(parallel, "microbatches", 4, 1, most_microbatches);
-  const bool interleaved = parallel.one_of("placement", "contiguous", {"contiguous", "interleaved"}) == "interleaved";
-  shape.placement = interleaved ? Placement::interleaved : Placement::contiguous;
+  shape.placement = read_placement(parallel, shape);
   placing_key(config, [&] { shape.check(); });
   return shape;
 }
