@@ -112,7 +112,7 @@ std::string timeline_part(const PlanReport& report, int columns) {
   if (shape.ranks > most_timeline_rows)
     return message("\nThe timeline of ", shape.ranks, " ranks is not printed; --svg FILE draws it.\n");
   std::string text = "\nTimeline, simulated from a standing start over " + plural(report.picture_steps, "step");
-  text += shape.stages > shape.ranks ? " (stage where there is room, kind, microbatch:" : " (kind, microbatch:";
+  text += !shape.placement.is_one_each() ? " (stage where there is room, kind, microbatch:" : " (kind, microbatch:";
   text +=
       " F forward, L head and loss,\nI input gradient only, W weight gradient, B both gradients at once, U update; '.' "
       "is waiting)\n";

@@ -88,7 +88,7 @@ json report_json(const PlanReport& report) {
   all["ranks"] = plan.shape.ranks;
   all["replicas"] = plan.shape.replicas;
   all["microbatches"] = plan.shape.microbatches;
-  all["placement"] = plan.shape.placement == Placement::interleaved ? "interleaved" : "contiguous";
+  all["placement"] = plan.shape.placement.rank_of_stage();
   all["schedule"] = plan.schedule;
   all["norm_over_model"] = plan.norm_over_model;
   if (!report.blocks.empty()) all["blocks"] = report.blocks;

@@ -29,7 +29,7 @@ std::vector<std::string> labels_of(const Plan& plan, const Action& action) {
   const std::string kind(text_of(action.kind));
   const std::string numbered = action.microbatch < 0 ? kind : kind + std::to_string(action.microbatch);
   std::vector<std::string> labels;
-  if (plan.shape.stages > plan.shape.ranks) labels.push_back(std::to_string(action.stage) + numbered);
+  if (!plan.shape.placement.is_one_each()) labels.push_back(std::to_string(action.stage) + numbered);
   labels.push_back(numbered);
   if (numbered != kind) labels.push_back(kind);
   return labels;
@@ -82,7 +82,7 @@ bool stages_fit(const Plan& plan, const Bars& bars, double scale) {
 
 std::string block(const Plan& plan, const Action& action, size_t width, bool with_stage) {
   auto labels = labels_of(plan, action);
-  if (plan.shape.stages > plan.shape.ranks && !with_stage) labels.erase(labels.begin());
+  if (!plan.shape.placement.is_one_each() && !with_stage) labels.erase(labels.begin());
   for (std::string& label : labels) {
     if (label.size() > width) continue;
     label.resize(width, '-');

@@ -21,7 +21,7 @@ struct Bars {
 };
 Bars bars_of(const Plan& plan, const Simulation& simulation);
 
-// The labels a bar may carry, the longest first: "2F3" (where its rank holds several stages), "F3", "F".
+// The labels a bar may carry, the longest first: "2F3" (where ranks and stages are not one each), "F3", "F".
 std::vector<std::string> labels_of(const Plan& plan, const Action& action);
 
 }  // namespace interlock

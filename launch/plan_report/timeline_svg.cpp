@@ -19,6 +19,7 @@ constexpr double axis_height = 46, legend_height = 34, character_width = 7.2;
 constexpr double least_width = 0.7;  // of a bar that can be seen
 constexpr const char* lump_colour = "#999999";
 constexpr size_t most_titled_bars = 20000;  // more of them make a file that viewers are slow to open
+constexpr size_t most_named_stages = 6;     // of one rank, in its label
 
 // Okabe and Ito's palette, with a hatching of its own for each kind.
 struct Look {
@@ -93,9 +94,12 @@ class Picture {
  public:
   Picture(const Plan& plan, const Simulation& simulation, const TimeUnit& unit)
       : plan_(plan), bars_(bars_of(plan, simulation)), unit_(unit) {
-    left_ = 30 + character_width * static_cast<double>(row_label(bars_.ranks.size() - 1).size());
-    size_t bars = 0;
-    for (const auto& rank : bars_.ranks) bars += rank.size();
+    size_t bars = 0, longest = 0;
+    for (size_t rank = 0; rank < bars_.ranks.size(); ++rank) {
+      bars += bars_.ranks[rank].size();
+      longest = std::max(longest, row_label(rank).size());
+    }
+    left_ = 30 + character_width * static_cast<double>(longest);
     titled_ = bars <= most_titled_bars;
     scale_ = bars_.end > 0 ? plot_width / bars_.end : 0;
     bottom_ = top_margin + static_cast<double>(bars_.ranks.size()) * (row_height + row_gap);
@@ -116,13 +120,16 @@ class Picture {
 
  private:
   std::string row_label(size_t rank) const {
+    const std::string label = message("rank ", rank);
+    if (plan_.shape.placement.is_one_each()) return label;
     const auto stages = plan_.shape.stages_of(static_cast<int>(rank));
-    std::string label = message("rank ", rank);
-    // The stages of a rank, unless each has one of its own number.
-    if (plan_.shape.stages != plan_.shape.ranks)
-      label += message(" (stages ", stages.front(), stages.size() > 2 ? ".." : ",");
-    if (plan_.shape.stages != plan_.shape.ranks) label += message(stages.back(), ")");
-    return label;
+    if (stages.size() == 1) return message(label, " (stage ", stages.front(), ")");
+    const bool in_a_row = stages.back() - stages.front() + 1 == static_cast<int>(stages.size());
+    if (stages.size() > 2 && in_a_row) return message(label, " (stages ", stages.front(), "..", stages.back(), ")");
+    std::string list;
+    for (size_t i = 0; i < std::min(most_named_stages, stages.size()); ++i)
+      list += message(i > 0 ? "," : "", stages[i]);
+    return message(label, " (stages ", list, stages.size() > most_named_stages ? ",..." : "", ")");
   }
   double x_of(double time) const { return left_ + time * scale_; }
   double y_of(size_t rank) const { return top_margin + static_cast<double>(rank) * (row_height + row_gap); }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <thread>
 
 #include "launch/settings/key_place.h"
@@ -17,14 +18,21 @@ namespace {
 // A rule is a stages x stages matrix and a plan a list per microbatch: beyond these a plan no longer fits in memory.
 constexpr int64_t most_stages = 4096, most_microbatches = int64_t{1} << 20, most_replicas = int64_t{1} << 20;
 
+// A name, or the rank of each stage.
+Placement read_placement(const Section& parallel, const PlanShape& shape) {
+  const std::string key = "placement";
+  if (parallel.has(key) && !parallel.is_text(key))
+    return Placement::by_hand(small_integers(parallel, key, {}, std::numeric_limits<int>::min()));
+  return Placement::named(parallel.one_of(key, "contiguous", Placement::names()), shape.stages, shape.ranks);
+}
+
 PlanShape read_shape(const Config& config, const Section& parallel) {
   PlanShape shape;
   shape.stages = small_integer(parallel, "stages", 4, 1, most_stages);
   shape.ranks = small_integer(parallel, "ranks", shape.stages, 1);
   shape.replicas = small_integer(parallel, "replicas", 1, 1, most_replicas);
   shape.microbatches = small_integer(parallel, "microbatches", 4, 1, most_microbatches);
-  const bool interleaved = parallel.one_of("placement", "contiguous", {"contiguous", "interleaved"}) == "interleaved";
-  shape.placement = interleaved ? Placement::interleaved : Placement::contiguous;
+  shape.placement = read_placement(parallel, shape);
   placing_key(config, [&] { shape.check(); });
   return shape;
 }

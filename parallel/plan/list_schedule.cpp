@@ -38,7 +38,7 @@ class ListScheduler {
  public:
   ListScheduler(const PlanShape& shape, const Flows& flows, const ListPolicy& policy)
       : shape_(shape), flows_(flows), policy_(policy), values_(flows, shape.microbatches), queues_(values_.parts()) {
-    const std::vector<int> rank_of = rank_of_stage(shape);
+    const std::vector<int>& rank_of = shape.placement.rank_of_stage();
     ranks_.resize(shape.ranks);
     std::vector<int64_t> actions(shape.ranks, 0);
     for (int stage = 0; stage < shape.stages; ++stage) add_queues(stage, rank_of[stage]);

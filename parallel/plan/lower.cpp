@@ -39,7 +39,7 @@ class UnitRun {
       : plan_(plan),
         order_(order),
         values_(plan.flows, plan.shape.microbatches),
-        rank_of_(rank_of_stage(plan.shape)),
+        rank_of_(plan.shape.placement.rank_of_stage()),
         made_(values_.size(), false),
         ranks_(plan.shape.ranks) {
     posted.resize(plan.shape.ranks);
@@ -132,7 +132,7 @@ class UnitRun {
   const Plan& plan_;
   const std::vector<std::vector<Action>>& order_;
   Values values_;
-  std::vector<int> rank_of_;
+  const std::vector<int>& rank_of_;
   std::vector<bool> made_;
   std::vector<RankState> ranks_;
   std::priority_queue<std::pair<int64_t, int>, std::vector<std::pair<int64_t, int>>, std::greater<>> ends_;
@@ -210,7 +210,7 @@ class RankWriter {
 void lower(Plan& plan, const std::vector<std::vector<Action>>& order) {
   UnitRun run(plan, order);
   run.run();
-  const std::vector<int> rank_of = rank_of_stage(plan.shape);
+  const std::vector<int>& rank_of = plan.shape.placement.rank_of_stage();
   plan.ranks.clear();
   for (int rank = 0; rank < plan.shape.ranks; ++rank) {
     plan.ranks.push_back(RankWriter(plan, rank, rank_of).write(order[rank], run.posted[rank]));

@@ -123,11 +123,4 @@ inline int parts_after_forward(const Plan& plan, int stage) {
 }
 inline int parts_made(const Action& action) { return action.kind == Kind::backward ? 2 : 1; }
 
-// rank_of every stage, looked up often.
-inline std::vector<int> rank_of_stage(const PlanShape& shape) {
-  std::vector<int> ranks(shape.stages);
-  for (int stage = 0; stage < shape.stages; ++stage) ranks[stage] = shape.rank_of(stage);
-  return ranks;
-}
-
 }  // namespace interlock

@@ -26,17 +26,6 @@ void check_size(const char* key, int value, int64_t most) {
 
 }  // namespace
 
-int PlanShape::rank_of(int stage) const {
-  return placement == Placement::contiguous ? stage / (stages / ranks) : stage % ranks;
-}
-
-std::vector<int> PlanShape::stages_of(int rank) const {
-  const int each = stages / ranks;
-  std::vector<int> own(each);
-  for (int i = 0; i < each; ++i) own[i] = placement == Placement::contiguous ? rank * each + i : rank + i * ranks;
-  return own;
-}
-
 void PlanShape::check() const {
   check_size("stages", stages, most_stages);
   check_size("ranks", ranks, most_stages);
@@ -46,7 +35,7 @@ void PlanShape::check() const {
     throw Error(ExitCode::config, message("parallel.ranks = ", ranks, ", but there are only ", stages, " stage",
                                           stages == 1 ? "" : "s", " to hold: use at most ", stages, " ranks"));
   }
-  if (stages % ranks != 0) {
+  if (!placement.is_by_hand() && stages % ranks != 0) {
     std::vector<std::string> fitting;
     for (int candidate = 1; candidate <= stages; ++candidate) {
       if (stages % candidate == 0) fitting.push_back(std::to_string(candidate));
@@ -54,6 +43,7 @@ void PlanShape::check() const {
     throw Error(ExitCode::config, message("parallel.ranks = ", ranks, " does not divide parallel.stages = ", stages,
                                           ": each rank holds equally many stages. Ranks that fit: ", join(fitting)));
   }
+  placement.check(stages, ranks);
 }
 
 std::vector<int64_t> Plan::forward_messages() const {

@@ -9,17 +9,18 @@
 
 #include "parallel/plan/action.h"
 #include "parallel/plan/learning_rule.h"
+#include "parallel/plan/placement.h"
 
 namespace interlock {
 
-enum class Placement { contiguous, interleaved };  // stages 0,1 | 2,3 or 0,2 | 1,3 for 4 stages on 2 ranks
-
 struct PlanShape {
   int stages = 1, ranks = 1, replicas = 1, microbatches = 1;
-  Placement placement = Placement::contiguous;
-  int rank_of(int stage) const;
-  std::vector<int> stages_of(int rank) const;  // ascending
-  // Error(config): ranks must divide stages, all sizes at least 1.
+  // Made for the sizes above: who changes them gives another one (check notices).
+  Placement placement = Placement::named("contiguous", stages, ranks);
+  int rank_of(int stage) const { return placement.rank_of_stage()[stage]; }
+  std::vector<int> stages_of(int rank) const { return placement.stages_of(rank); }  // ascending
+  // Error(config): a size below 1 or beyond any run, ranks that do not divide the stages under a named placement, and
+  // what Placement::check refuses.
   void check() const;
 };
 

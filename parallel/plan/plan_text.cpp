@@ -5,7 +5,7 @@
 //   ranks 2
 //   replicas 1
 //   microbatches 1
-//   placement contiguous
+//   placement contiguous  (or interleaved, or the rank of each stage: 0 0 1 1)
 //   schedule wavefront
 //   heads needed
 //   norm_over_model no
@@ -144,10 +144,7 @@ class PlanReader {
     if (key == "ranks") plan_.shape.ranks = number<int>(value, "a number of ranks");
     if (key == "replicas") plan_.shape.replicas = number<int>(value, "a number of replicas");
     if (key == "microbatches") plan_.shape.microbatches = number<int>(value, "a number of microbatches");
-    if (key == "placement") {
-      plan_.shape.placement =
-          choice(key, value, "contiguous", Placement::contiguous, "interleaved", Placement::interleaved);
-    }
+    if (key == "placement") read_placement(value);
     if (key == "heads") plan_.heads = choice(key, value, "needed", HeadPolicy::needed, "all", HeadPolicy::all);
     if (key == "norm_over_model") plan_.norm_over_model = choice(key, value, "yes", true, "no", false);
     if (key == "tied") plan_.tied = choice(key, value, "yes", true, "no", false);
@@ -155,6 +152,17 @@ class PlanReader {
     if (key == "schedule") plan_.schedule = value;
     if (key == "rule") name_ = value;
     while (key == "frozen" && !value.empty()) request_.frozen.push_back(number<int>(next_word(value), "a stage"));
+  }
+
+  // A name or a list; what it places is known at the end of the header.
+  void read_placement(std::string_view value) {
+    const bool list = value.find_first_not_of("-0123456789 \t") == std::string_view::npos;
+    while (list && !value.empty()) rank_of_stage_.push_back(number<int>(next_word(value), "a rank"));
+    if (list) return;
+    const std::vector<std::string> known = Placement::names();
+    placement_ = value.substr(0, 80);
+    if (std::find(known.begin(), known.end(), placement_) == known.end())
+      refuse(unknown_name("placement", placement_, known) + "; or the rank of each stage, as 0 0 1 1");
   }
 
   // Grows with the text, so that a huge number of stages costs nothing.
@@ -177,7 +185,10 @@ class PlanReader {
   void finish_header() {
     request_.rule = "matrix";
     on_this_line([&] {
-      plan_.shape.check();
+      PlanShape& shape = plan_.shape;
+      shape.placement = placement_.empty() ? Placement::by_hand(std::move(rank_of_stage_))
+                                           : Placement::named(placement_, shape.stages, shape.ranks);
+      shape.check();
       plan_.rule = make_rule(request_, plan_.shape.stages);
     });
     plan_.rule.name = name_;
@@ -210,7 +221,8 @@ class PlanReader {
   int64_t number_ = 0;
   Plan plan_;
   RuleRequest request_;
-  std::string name_;
+  std::string name_, placement_;    // the placement's name; "": by hand
+  std::vector<int> rank_of_stage_;  // by hand
 };
 
 void append_matrix(const Matrix& weights, std::string& out) {
@@ -228,12 +240,12 @@ void append_matrix(const Matrix& weights, std::string& out) {
 
 std::string print_plan(const Plan& plan) {
   const PlanShape& shape = plan.shape;
-  std::string out = message(
-      first_line, "\nstages ", shape.stages, "\nranks ", shape.ranks, "\nreplicas ", shape.replicas, "\nmicrobatches ",
-      shape.microbatches, "\nplacement ", shape.placement == Placement::contiguous ? "contiguous" : "interleaved",
-      "\nschedule ", plan.schedule, "\nheads ", plan.heads == HeadPolicy::needed ? "needed" : "all",
-      "\nnorm_over_model ", plan.norm_over_model ? "yes" : "no", "\ntied ", plan.tied ? "yes" : "no", "\nevaluation ",
-      plan.evaluation ? "yes" : "no", "\nrule ", plan.rule.name, "\n");
+  std::string out =
+      message(first_line, "\nstages ", shape.stages, "\nranks ", shape.ranks, "\nreplicas ", shape.replicas,
+              "\nmicrobatches ", shape.microbatches, "\nplacement ", shape.placement.text(), "\nschedule ",
+              plan.schedule, "\nheads ", plan.heads == HeadPolicy::needed ? "needed" : "all", "\nnorm_over_model ",
+              plan.norm_over_model ? "yes" : "no", "\ntied ", plan.tied ? "yes" : "no", "\nevaluation ",
+              plan.evaluation ? "yes" : "no", "\nrule ", plan.rule.name, "\n");
   if (!plan.rule.frozen.empty()) out += "frozen";
   for (int stage : plan.rule.frozen) out += message(" ", stage);
   if (!plan.rule.frozen.empty()) out += '\n';

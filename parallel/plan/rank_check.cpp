@@ -20,7 +20,7 @@ class RankCheck {
       : plan_(plan),
         flows_(plan.flows),
         values_(plan.flows, plan.shape.microbatches),
-        rank_of_(rank_of_stage(plan.shape)),
+        rank_of_(plan.shape.placement.rank_of_stage()),
         marks_(values_.size(), 0),
         stages_(plan.shape.stages) {}
 
@@ -304,7 +304,7 @@ class RankCheck {
   const Plan& plan_;
   const Flows& flows_;
   Values values_;
-  std::vector<int> rank_of_;
+  const std::vector<int>& rank_of_;
   std::vector<uint8_t> marks_;
   std::vector<StageState> stages_;
   int rank_ = 0;

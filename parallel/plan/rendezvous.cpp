@@ -50,7 +50,7 @@ Rendezvous::Rendezvous(const Plan& plan, int stop_rank, int64_t stop_index)
       stop_rank_(stop_rank),
       stop_index_(stop_index),
       values_(plan.flows, plan.shape.microbatches),
-      rank_of_(rank_of_stage(plan.shape)),
+      rank_of_(plan.shape.placement.rank_of_stage()),
       marks_(values_.size(), 0),
       states_(plan.ranks.size()) {}
 

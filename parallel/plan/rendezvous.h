@@ -51,7 +51,7 @@ class Rendezvous {
   int stop_rank_;
   int64_t stop_index_;
   Values values_;
-  std::vector<int> rank_of_;
+  const std::vector<int>& rank_of_;
   std::vector<uint8_t> marks_;  // per value
   std::vector<RankState> states_;
   std::vector<int> awake_;

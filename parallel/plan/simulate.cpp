@@ -44,7 +44,7 @@ class Simulator {
         costs_(costs),
         keep_timeline_(keep_timeline),
         values_(plan.flows, plan.shape.microbatches),
-        rank_of_(rank_of_stage(plan.shape)),
+        rank_of_(plan.shape.placement.rank_of_stage()),
         sent_(values_.size()),
         posted_(values_.size()),
         lanes_(values_.parts()),
@@ -197,7 +197,7 @@ class Simulator {
   const SimulationCosts& costs_;
   const bool keep_timeline_;
   Values values_;
-  std::vector<int> rank_of_;
+  const std::vector<int>& rank_of_;
   std::vector<double> sent_, posted_;  // per value, in this step
   std::vector<Lane> lanes_;            // per part
   std::vector<RankState> ranks_;

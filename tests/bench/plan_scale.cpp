@@ -55,19 +55,18 @@ bool measure(const RuleRequest& asked, const PlanShape& shape, const std::string
 }  // namespace
 
 int main(int argc, char** argv) {
-  PlanShape shape;
-  shape.stages = argc > 1 ? std::atoi(argv[1]) : 256;
-  shape.microbatches = argc > 2 ? std::atoi(argv[2]) : 2048;
+  const int stages = argc > 1 ? std::atoi(argv[1]) : 256;
+  const int microbatches = argc > 2 ? std::atoi(argv[2]) : 2048;
   const std::vector<RuleRequest> rules = {
       {.rule = "local"}, {.rule = "global"}, {.rule = "furthest", .horizon = 4}, {.rule = "sum", .horizon = 4}};
-  std::printf("%d stages x %d microbatches, contiguous, one core\n", shape.stages, shape.microbatches);
+  std::printf("%d stages x %d microbatches, contiguous, one core\n", stages, microbatches);
   std::printf("%-12s %5s %-10s %10s %10s %10s %10s %10s %14s %8s\n", "rule", "ranks", "schedule", "actions", "make s",
               "check s", "simulate s", "peak MiB", "step (units)", "idle");
   bool held = true;
   for (const std::string schedule : {"wavefront", "gpipe"}) {
     for (const int share : {1, 16}) {
-      if (shape.stages % share != 0) continue;
-      shape.ranks = shape.stages / share;
+      if (stages % share != 0) continue;
+      const PlanShape shape{.stages = stages, .ranks = stages / share, .microbatches = microbatches};
       for (const RuleRequest& rule : rules) held = measure(rule, shape, schedule) && held;
     }
   }

@@ -172,6 +172,8 @@ write("plan", "frozen", plan(2, 2, [[0, 0], [0, 1]], ["0F0 0SEND_F0", "1RECV_F0 
 write("plan", "tied", plan(2, 2, both, ["0F0 0SEND_F0 0RECV_B0@1 0W0 0REDUCE_TIED 0U",
                                         "1RECV_F0 1F0 1L0 1B0@1 1SEND_B0@1 1REDUCE_TIED 1U"], tied="yes"))
 write("plan", "deadlock", plan(2, 2, both, ["0RECV_B0@1 0W0 0F0 0SEND_F0 0U", "1RECV_F0 1F0 1L0 1B0@1 1SEND_B0@1 1U"]))
+write("plan", "by-hand", plan(3, 2, [[1, 0, 0], [0, 1, 0], [0, 0, 1]], placement="0 1 0", lines=[
+    "0F0 0SEND_F0 0L0 0W0 0U 2RECV_F0 2F0 2L0 2W0 2U", "1RECV_F0 1F0 1SEND_F0 1L0 1W0 1U"]))
 write("plan", "nothing", plan(2, 2, local, ["", ""]))
 write("plan", "twice", plan(1, 1, [[1]], ["0F0 0F0 0L0 0L0 0W0 0W0 0U 0U"]))
 write("plan", "many-microbatches", plan(1, 1, [[1]], ["0F0 0L0 0W0 0U"], microbatches=2147483647))

@@ -24,9 +24,8 @@ struct Case {
 std::vector<Case> cases() {
   std::vector<Case> all;
   const PlanShape straight{.stages = 4, .ranks = 4, .microbatches = 4};
-  PlanShape interleaved = straight;
-  interleaved.ranks = 2;
-  interleaved.placement = Placement::interleaved;
+  const PlanShape interleaved{
+      .stages = 4, .ranks = 2, .microbatches = 4, .placement = Placement::named("interleaved", 4, 2)};
   for (const std::string schedule : {"wavefront", "gpipe"}) {
     const auto add = [&](const std::string& name, const RuleRequest& rule) {
       all.push_back({name + "_" + schedule, rule, straight, schedule});

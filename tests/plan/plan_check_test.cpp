@@ -17,8 +17,11 @@ using testing::HasSubstr;
 
 Plan sample(int replicas = 2, bool norm = true) {
   PlanRequest request;
-  request.shape = {
-      .stages = 4, .ranks = 2, .replicas = replicas, .microbatches = 3, .placement = Placement::interleaved};
+  request.shape = {.stages = 4,
+                   .ranks = 2,
+                   .replicas = replicas,
+                   .microbatches = 3,
+                   .placement = Placement::named("interleaved", 4, 2)};
   request.rule = make_rule({.rule = "sum", .horizon = 3}, 4);
   request.norm_over_model = norm;
   return make_plan(request);

@@ -52,6 +52,23 @@ TEST(PlanText, APlanWrittenByHandIsReadAndProved) {
   EXPECT_EQ(parse_plan(crlf, "x").ranks, plan.ranks);
 }
 
+TEST(PlanText, APlacementIsANameOrTheRankOfEachStage) {
+  const auto placed = [](const std::string& words) { return replaced(small_text(), "contiguous", words); };
+  // A list says the same as the name does, and stays a list; it may come before what it is for.
+  const Plan list = parse_plan(placed("0\t1"), "x");
+  EXPECT_EQ(list.shape.placement.rank_of_stage(), parse_plan(small_text(), "x").shape.placement.rank_of_stage());
+  EXPECT_THAT(print_plan(list), HasSubstr("\nplacement 0 1\n"));
+  EXPECT_EQ(print_plan(parse_plan(print_plan(list), "again")), print_plan(list));
+  EXPECT_THAT(print_plan(parse_plan(placed("interleaved"), "x")), HasSubstr("\nplacement interleaved\n"));
+  const std::string first =
+      replaced(replaced(small_text(), "placement contiguous\n", ""), "stages 2", "placement 0 1\nstages 2");
+  EXPECT_EQ(print_plan(parse_plan(first, "x")), print_plan(list));
+  // The other way round, the lists belong to the other ranks.
+  EXPECT_THROW(plan_check(parse_plan(placed("1 0"), "x")), Error);
+  const std::string swapped = "rank 0: 1RECV_F0 1F0 1L0 1W0 1U\nrank 1: 0F0 0SEND_F0 0L0 0W0 0U\n";
+  EXPECT_NO_THROW(plan_check(parse_plan(placed("1 0").substr(0, placed("1 0").find("rank 0")) + swapped, "x")));
+}
+
 TEST(PlanText, WeightsReadBackAsTheSameDoubles) {
   PlanRequest request;
   request.shape = {.stages = 3, .ranks = 1, .microbatches = 2};
@@ -83,7 +100,17 @@ TEST(PlanText, WrongTextNamesFileLineAndWord) {
   EXPECT_THAT(refusal(replaced(small_text(), "ranks 2\n", "")), HasSubstr("\"ranks\" must come before"));
   EXPECT_THAT(refusal(replaced(small_text(), "ranks 2", "ranks 2\nranks 2")), HasSubstr("given twice"));
   EXPECT_THAT(refusal(replaced(small_text(), "ranks 2", "ranks 3")), HasSubstr("at most 2 ranks"));
-  EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "somewhere")), HasSubstr("contiguous or interleaved"));
+  EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "somewhere")),
+              HasSubstr("known: contiguous, interleaved; or the rank"));
+  EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "contigous")),
+              AllOf(HasSubstr("line 7"), HasSubstr("did you mean \"contiguous\"?")));
+  EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "0 1 x")), HasSubstr("unknown placement \"0 1 x\""));
+  EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "0 1-")), HasSubstr("\"1-\" is not a rank"));
+  EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "0 99999999999")), HasSubstr("is not a rank"));
+  EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "0")), HasSubstr("1 entries for 2 stages"));
+  EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "0 2")), HasSubstr("parallel.placement[1] = 2"));
+  EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "1 1")), HasSubstr("gives rank 0 no stage"));
+  EXPECT_THAT(refusal(replaced(small_text(), "placement contiguous", "placement")), HasSubstr("has no value"));
   EXPECT_THAT(refusal(replaced(small_text(), "evaluation no", "evaluation maybe")), HasSubstr("yes or no"));
   EXPECT_THAT(refusal(replaced(small_text(), "1 0\n0 1", "1 0")), HasSubstr("\"rank\" is not a weight"));
   EXPECT_THAT(refusal(replaced(small_text(), "1 0\n0 1", "1 0 0\n0 1")), HasSubstr("has 3 numbers"));

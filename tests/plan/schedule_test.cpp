@@ -81,7 +81,8 @@ TEST(Wavefront, OneRankNeedsOneMicrobatchAtATime) {
 TEST(GPipe, DoesAllForwardsFirst) {
   for (const std::string rule : {"global", "sum", "furthest", "local"}) {
     const Plan plan = plan_of(
-        {.rule = rule}, {.stages = 4, .ranks = 2, .microbatches = 5, .placement = Placement::interleaved}, "gpipe");
+        {.rule = rule},
+        {.stages = 4, .ranks = 2, .microbatches = 5, .placement = Placement::named("interleaved", 4, 2)}, "gpipe");
     for (int rank = 0; rank < 2; ++rank) {
       size_t last_forward = 0, first_teach = plan.ranks[rank].size();
       for (size_t i = 0; i < plan.ranks[rank].size(); ++i) {
@@ -110,10 +111,10 @@ TEST(Shape, RanksMustDivideStages) {
   EXPECT_THROW((PlanShape{.stages = 4, .ranks = 8}.check()), Error);
   EXPECT_THROW((PlanShape{.stages = 4, .ranks = 4, .replicas = 1, .microbatches = 0}.check()), Error);
   EXPECT_THROW((PlanShape{.stages = 4, .ranks = -1}.check()), Error);
-  for (const Placement placement : {Placement::contiguous, Placement::interleaved}) {
+  for (const std::string& name : Placement::names()) {
     for (int stages = 1; stages <= 12; ++stages) {
       for (int ranks = 1; ranks <= stages; ++ranks) {
-        const PlanShape shape{.stages = stages, .ranks = ranks, .placement = placement};
+        const PlanShape shape{.stages = stages, .ranks = ranks, .placement = Placement::named(name, stages, ranks)};
         if (stages % ranks != 0) {
           EXPECT_THROW(shape.check(), Error);
           continue;
@@ -131,8 +132,49 @@ TEST(Shape, RanksMustDivideStages) {
     }
   }
   EXPECT_EQ((PlanShape{.stages = 4, .ranks = 2}.stages_of(1)), (std::vector<int>{2, 3}));
-  EXPECT_EQ((PlanShape{.stages = 4, .ranks = 2, .placement = Placement::interleaved}.stages_of(1)),
+  EXPECT_EQ((PlanShape{.stages = 4, .ranks = 2, .placement = Placement::named("interleaved", 4, 2)}.stages_of(1)),
             (std::vector<int>{1, 3}));
+}
+
+std::string refusal(const PlanShape& shape) {
+  try {
+    shape.check();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::config);
+    return error.what();
+  }
+  return "not refused";
+}
+
+TEST(Shape, APlacementByHandNeedsEveryRank) {
+  const auto by_hand = [](int stages, int ranks, const std::vector<int>& list) {
+    return PlanShape{.stages = stages, .ranks = ranks, .placement = Placement::by_hand(list)};
+  };
+  const PlanShape uneven = by_hand(5, 3, {1, 1, 0, 2, 1});
+  EXPECT_EQ(refusal(uneven), "not refused");
+  EXPECT_EQ(uneven.stages_of(1), (std::vector<int>{0, 1, 4}));
+  EXPECT_EQ(uneven.stages_of(0), (std::vector<int>{2}));
+  EXPECT_EQ(uneven.rank_of(3), 2);
+  EXPECT_THAT(refusal(by_hand(4, 2, {0, 1, 1})), HasSubstr("parallel.placement has 3 entries for 4 stages"));
+  EXPECT_THAT(refusal(by_hand(4, 2, {0, 1, 1, 1, 0})), HasSubstr("parallel.placement has 5 entries for 4 stages"));
+  EXPECT_THAT(refusal(by_hand(4, 2, {0, 1, 2, 1})), HasSubstr("parallel.placement[2] = 2: the ranks are 0 to 1"));
+  EXPECT_THAT(refusal(by_hand(4, 2, {-1, 1, 0, 1})), HasSubstr("parallel.placement[0] = -1"));
+  EXPECT_THAT(refusal(by_hand(4, 3, {0, 2, 0, 2})), HasSubstr("parallel.placement gives rank 1 no stage"));
+  EXPECT_THAT(refusal(by_hand(2, 3, {0, 1})), HasSubstr("only 2 stages"));
+  // One made for other sizes is noticed.
+  PlanShape changed{.stages = 4, .ranks = 4};
+  changed.ranks = 2;
+  EXPECT_THAT(refusal(changed), HasSubstr("parallel.placement[2] = 2"));
+}
+
+TEST(Shape, AnUnknownPlacementNamesTheNearest) {
+  try {
+    Placement::named("interleavd", 4, 2);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::config);
+    EXPECT_THAT(error.what(), HasSubstr("did you mean \"interleaved\""));
+  }
 }
 
 TEST(Lower, ClosesStagesAndRanks) {

@@ -85,7 +85,7 @@ TEST(Simulate, MessagesTakeTheirTime) {
   EXPECT_EQ(simulate(make_plan(request_of({.rule = "global"}, 2, 1)), costs).step, 1 + 2 + 1 + 2 + 2 + 2);
   // On one rank nothing is sent.
   PlanRequest one = request_of({.rule = "global"}, 2, 1);
-  one.shape.ranks = 1;
+  one.shape = {.stages = 2, .ranks = 1, .microbatches = one.shape.microbatches};
   EXPECT_EQ(simulate(make_plan(one), costs).step, 6);
 }
 
@@ -147,7 +147,7 @@ TEST(Simulate, PeakMemoryCountsFixedAliveAndBuffers) {
   EXPECT_GE(simulate(gpipe, costs).peak_bytes[0], 1000 + 4 * 10);
   // Two stages on one rank: all activations alive at once, no buffers.
   PlanRequest one = request_of({.rule = "global"}, 2, 4);
-  one.shape.ranks = 1;
+  one.shape = {.stages = 2, .ranks = 1, .microbatches = one.shape.microbatches};
   EXPECT_EQ(simulate(make_plan(one), costs).peak_bytes[0], 3000 + 110);
 }
 

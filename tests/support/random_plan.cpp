@@ -1,5 +1,6 @@
-// Up to 8 stages, all divisors as ranks, 1 to 3 replicas, 1 to 9 microbatches; named rules and random matrices of small
-// whole numbers with zeros (often with proportional columns, so that streams merge), stages frozen at random.
+// Up to 8 stages on any number of ranks, placed by name or by hand, 1 to 3 replicas, 1 to 9 microbatches; named rules
+// and random matrices of small whole numbers with zeros (often with proportional columns, so that streams merge),
+// stages frozen at random.
 
 #include "tests/support/random_plan.h"
 
@@ -41,6 +42,18 @@ Matrix random_matrix(int stages, const std::vector<int>& frozen, Dice& dice) {
   return weights;
 }
 
+// By name where the ranks divide the stages; else, and often there too, by hand: every rank has one stage, the others
+// lie anywhere.
+Placement random_placement(int stages, Dice& dice, int& ranks) {
+  ranks = dice.from(1, stages);
+  if (stages % ranks == 0 && !dice.one_in(3))
+    return Placement::named(dice.one_in(2) ? "interleaved" : "contiguous", stages, ranks);
+  std::vector<int> rank_of_stage(stages);
+  for (int stage = 0; stage < stages; ++stage) rank_of_stage[stage] = stage < ranks ? stage : dice.from(0, ranks - 1);
+  for (int stage = stages - 1; stage > 0; --stage) std::swap(rank_of_stage[stage], rank_of_stage[dice.from(0, stage)]);
+  return Placement::by_hand(rank_of_stage);
+}
+
 }  // namespace
 
 PlanRequest random_request(uint64_t seed) {
@@ -48,12 +61,9 @@ PlanRequest random_request(uint64_t seed) {
   PlanRequest request;
   const int stages = dice.from(1, 8);
   request.shape.stages = stages;
-  do {
-    request.shape.ranks = dice.from(1, stages);
-  } while (stages % request.shape.ranks != 0);
+  request.shape.placement = random_placement(stages, dice, request.shape.ranks);
   request.shape.replicas = dice.one_in(3) ? dice.from(2, 3) : 1;
   request.shape.microbatches = dice.from(1, 9);
-  request.shape.placement = dice.one_in(2) ? Placement::interleaved : Placement::contiguous;
   request.heads = dice.one_in(3) ? HeadPolicy::all : HeadPolicy::needed;
   request.schedule = dice.one_in(2) ? "gpipe" : "wavefront";
   request.norm_over_model = dice.one_in(3);

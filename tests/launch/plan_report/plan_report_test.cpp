@@ -23,7 +23,7 @@ using testing::Not;
 PlanReport report_of(const RuleRequest& asked, int stages, int ranks, int microbatches,
                      const std::string& schedule = "wavefront") {
   PlanRequest request;
-  request.shape = {stages, ranks, 1, microbatches, Placement::contiguous};
+  request.shape = {.stages = stages, .ranks = ranks, .microbatches = microbatches};
   request.rule = make_rule(asked, stages);
   request.schedule = schedule;
   const SimulationCosts costs = SimulationCosts::unit(stages);

@@ -19,7 +19,7 @@ using testing::HasSubstr;
 
 Plan plan_of(const std::string& rule, int stages, int ranks, int microbatches) {
   PlanRequest request;
-  request.shape = {stages, ranks, 1, microbatches, Placement::contiguous};
+  request.shape = {.stages = stages, .ranks = ranks, .microbatches = microbatches};
   RuleRequest asked;
   asked.rule = rule;
   request.rule = make_rule(asked, stages);
@@ -187,6 +187,16 @@ TEST(TimelineSvg, IsWellFormedAndEscapes) {
   EXPECT_EQ(svg.find("href"), std::string::npos) << "the file must stand alone";
   EXPECT_TRUE(contains(svg, "rank 0 (stages 0,1)"));
   EXPECT_TRUE(contains(svg, "time in units (simulated)"));
+}
+
+TEST(TimelineSvg, NamesTheStagesOfAPlacementByHand) {
+  PlanRequest request;
+  request.shape = {.stages = 4, .ranks = 2, .placement = Placement::by_hand({0, 1, 0, 0})};
+  request.rule = make_rule({.rule = "local"}, 4);
+  const Plan plan = make_plan(request);
+  const std::string svg = timeline_svg(plan, simulate(plan, SimulationCosts::unit(4), 2, true), {}, "t");
+  EXPECT_TRUE(contains(svg, "rank 0 (stages 0,2,3)"));
+  EXPECT_TRUE(contains(svg, "rank 1 (stage 1)"));
 }
 
 TEST(TimelineSvg, HasABarForEveryActionOfSomeLength) {

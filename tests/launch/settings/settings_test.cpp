@@ -119,7 +119,7 @@ TEST(Settings, ReadsWhatTheFileSays) {
   EXPECT_EQ(run.learning.heads, HeadPolicy::needed);
   EXPECT_EQ(run.parallel.shape.stages, 4);
   EXPECT_EQ(run.parallel.shape.ranks, 4);
-  EXPECT_EQ(run.parallel.shape.placement, Placement::contiguous);
+  EXPECT_EQ(run.parallel.shape.placement.name(), "contiguous");
   EXPECT_EQ(run.parallel.schedule, "wavefront");
   EXPECT_EQ(run.parallel.transport, "auto");
   EXPECT_EQ(run.parallel.threads, 1);
@@ -142,6 +142,31 @@ TEST(Settings, RanksMustShareTheStagesEvenly) {
   EXPECT_THAT(refused({"parallel.ranks=3"}),
               testing::AllOf(HasSubstr("--set parallel.ranks"), HasSubstr("ranks = 3"), HasSubstr("1, 2, 4")));
   EXPECT_THAT(refused({"parallel.ranks=8"}), HasSubstr("only 4 stages"));
+}
+
+TEST(Settings, APlacementByHandIsTheRankOfEachStage) {
+  const RunSettings run = with({"parallel.ranks=2", "parallel.placement=[0, 1, 1, 0]"});
+  EXPECT_TRUE(run.shape.placement.is_by_hand());
+  EXPECT_THAT(run.shape.placement.rank_of_stage(), ElementsAre(0, 1, 1, 0));
+  EXPECT_THAT(run.shape.stages_of(0), ElementsAre(0, 3));
+  // Ranks may hold unequally many, so they need not divide the stages.
+  EXPECT_THAT(with({"parallel.ranks=3", "parallel.placement=[0, 0, 1, 2]"}).shape.stages_of(0), ElementsAre(0, 1));
+  // The resolved config gives the same run again.
+  EXPECT_EQ(read_settings(Config::from_text(run.config.resolved())).shape.placement, run.shape.placement);
+}
+
+TEST(Settings, AWrongPlacementByHandNamesKeyAndPlace) {
+  const auto told = [](const std::string& list) { return refused({"parallel.ranks=2", "parallel.placement=" + list}); };
+  EXPECT_THAT(told("[0, 1, 1]"), testing::AllOf(HasSubstr("--set parallel.placement"), HasSubstr("3 entries for 4")));
+  EXPECT_THAT(told("[]"), HasSubstr("0 entries for 4"));
+  EXPECT_THAT(told("[0, 0, 1, 2]"),
+              testing::AllOf(HasSubstr("parallel.placement[3] = 2"), HasSubstr("the ranks are 0 to 1")));
+  EXPECT_THAT(told("[0, -1, 1, 1]"), HasSubstr("parallel.placement[1] = -1"));
+  EXPECT_THAT(told("[0, 0, 0, 0]"),
+              testing::AllOf(HasSubstr("parallel.placement gives rank 1 no stage"), HasSubstr("--set")));
+  EXPECT_THAT(told("[0, 1.5, 1, 1]"), HasSubstr("a list of integers"));
+  EXPECT_THAT(told("3"), HasSubstr("a list of integers"));
+  EXPECT_THAT(told("contigous"), HasSubstr("did you mean \"contiguous\"?"));
 }
 
 TEST(Settings, SizesAreAtLeastOne) {
@@ -289,7 +314,7 @@ TEST(PlanRequestOfSettings, TakesTheAskedChange) {
   EXPECT_EQ(later.heads, HeadPolicy::all);
   EXPECT_EQ(later.schedule, "gpipe");
   EXPECT_EQ(later.shape.ranks, 2);
-  EXPECT_EQ(later.shape.placement, Placement::interleaved);
+  EXPECT_EQ(later.shape.placement.name(), "interleaved");
 }
 
 }  // namespace
