@@ -192,8 +192,7 @@ class Mlp : public Model {
 
   at::ScalarType input_type() const override { return at::kFloat; }
   int64_t classes() const override { return settings_.classes; }
-  std::vector<int64_t> boundary_shape() const override { return {settings_.width}; }
-  at::ScalarType boundary_type() const override { return settings_.numbers.hidden; }
+  Boundary boundary(int64_t) const override { return {{settings_.width}, settings_.numbers.hidden}; }
 
  private:
   void check_kind(const std::string& kind) const {

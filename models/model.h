@@ -73,6 +73,13 @@ class Head : public torch::nn::Module {
 struct Tie {
   std::string body, readout;  // global names; files hold the first alone
   int64_t numbers = 0;        // how many it has
+  bool trained = true;        // false: frozen, so there is nothing to sum
+};
+
+// The tensor that passes between two slices.
+struct Boundary {
+  std::vector<int64_t> shape;  // without the sample dimension: [length, width], [channels, height, width]
+  at::ScalarType type = at::kFloat;
 };
 
 class Model {
@@ -102,9 +109,8 @@ class Model {
   virtual at::ScalarType input_type() const = 0;
   virtual int64_t classes() const = 0;              // that the readout scores: the vocabulary, of tokens
   virtual int64_t max_length() const { return 1; }  // tokens that a sample may have
-  // Shape of what passes between slices, without the sample dimension: [length, width] or [width]; and its type.
-  virtual std::vector<int64_t> boundary_shape() const = 0;
-  virtual at::ScalarType boundary_type() const = 0;
+  // What stands behind the first `blocks_below` blocks, and passes on from there. 1 <= blocks_below <= blocks().
+  virtual Boundary boundary(int64_t blocks_below) const = 0;
 };
 
 struct ModelSettings {

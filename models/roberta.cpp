@@ -119,8 +119,9 @@ class Roberta : public Model {
   at::ScalarType input_type() const override { return at::kLong; }
   int64_t classes() const override { return settings_.vocabulary; }
   int64_t max_length() const override { return settings_.max_length; }
-  std::vector<int64_t> boundary_shape() const override { return {settings_.length, settings_.block.width}; }
-  at::ScalarType boundary_type() const override { return settings_.block.numbers.hidden; }
+  Boundary boundary(int64_t) const override {
+    return {{settings_.length, settings_.block.width}, settings_.block.numbers.hidden};
+  }
 
  private:
   void check_kind(const std::string& kind) const {

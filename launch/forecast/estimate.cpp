@@ -10,11 +10,18 @@
 namespace interlock {
 namespace {
 
-double message_bytes(const RunSettings& settings, const Model& model) {
-  const auto shape = model.boundary_shape();
-  const auto numbers =
-      std::accumulate(shape.begin(), shape.end(), settings.parallel.batch.microbatch_size, std::multiplies<>());
-  return static_cast<double>(numbers) * static_cast<double>(c10::elementSize(model.boundary_type()));
+// What stands at the end of every stage, per microbatch: what passes on, and the size of a gradient there.
+std::vector<double> message_bytes(const RunSettings& settings, const Model& model, const std::vector<int>& partition) {
+  std::vector<double> bytes;
+  int64_t below = 0;
+  for (const int blocks : partition) {
+    below += blocks;
+    const Boundary boundary = model.boundary(below);
+    const auto numbers = std::accumulate(boundary.shape.begin(), boundary.shape.end(),
+                                         settings.parallel.batch.microbatch_size, std::multiplies<>());
+    bytes.push_back(static_cast<double>(numbers) * static_cast<double>(c10::elementSize(boundary.type)));
+  }
+  return bytes;
 }
 
 // What a walk back holds beside what is kept of microbatches, and what is kept of one.
@@ -48,6 +55,7 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
   if (const auto tie = model.tie()) costs.tied_bytes = static_cast<double>(tie->numbers) * parameter_bytes(settings);
   const std::vector<StageParts> all = stage_parts(settings, model, partition);
   const std::vector<MemoryFootprint> footprints = stage_footprints(settings, model, all);
+  const std::vector<double> messages = message_bytes(settings, model, partition);
   for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
     const StageParts& parts = all[stage];
     // A walk that computes its forward again takes that much longer.
@@ -56,7 +64,7 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
     cost.forward = parts.body.forward_flops / rate;
     cost.input_gradient = (parts.body.input_gradient_flops + again) / rate;
     cost.weight_gradient = parts.body.weight_gradient_flops / rate;
-    cost.message_bytes = message_bytes(settings, model);
+    cost.message_bytes = messages[stage];
     cost.fixed_bytes = footprints[stage].fixed();
     if (parts.has_head)
       cost.loss =

@@ -33,9 +33,9 @@ MemoryFootprint footprint_of(const RunSettings& settings, const Model& model, co
                              double state_ratio, bool last) {
   const double width = parameter_bytes(settings);
   MemoryFootprint footprint;
-  footprint.parameters = footprint.gradients =
-      static_cast<double>(parts.body.parameters + parts.head.parameters) * width;
-  const double state = footprint.parameters * state_ratio;
+  footprint.parameters = static_cast<double>(parts.body.parameters + parts.head.parameters) * width;
+  footprint.gradients = static_cast<double>(parts.body.trained() + parts.head.trained()) * width;
+  const double state = footprint.gradients * state_ratio;
   footprint.optimizer = state / (settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1);
   footprint.readout_copies = static_cast<double>(parts.head.copied) * width;
   if (settings.checkpoint.every > 0) {  // the last step writes one in any case

@@ -12,7 +12,7 @@ double parameter_bytes(const RunSettings& settings) { return settings.precision 
 std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& model,
                                     const std::vector<int>& partition) {
   const auto blocks = model.block_costs(settings.parallel.batch.microbatch_size);
-  const std::vector<bool> with_heads = stages_with_heads(settings, model);
+  const std::vector<bool> with_heads = stages_with_heads(settings, model), learns = stages_that_learn(settings, model);
   std::vector<StageParts> all(settings.parallel.shape.stages);
   auto block = blocks.begin();
   for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
@@ -22,6 +22,7 @@ std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& mo
       parts.largest_segment.activation_bytes =
           std::max(parts.largest_segment.activation_bytes, block->activation_bytes);
     }
+    if (!learns[stage]) parts.body.frozen = parts.body.parameters;
     parts.has_head = with_heads[stage];
     if (!parts.has_head) continue;
     const bool last = stage + 1 == settings.parallel.shape.stages;

@@ -30,36 +30,51 @@ void load_copies(Head& head, const WeightsSet& weights, const std::optional<Tie>
       at::Tensor(copy).copy_(tensor_view(*entry, weights.bytes(*entry), weights.path()));
 }
 
+// The tensor that it shares with the readout goes on learning there, and so here.
+void freeze_body(Body& body, const std::optional<Tie>& tie) {
+  for (auto& named : body.named_parameters())
+    if (!tie || named.key() != tie->body) named.value().set_requires_grad(false);
+}
+
 }  // namespace
 
 std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
-                                  int index, bool with_head, const WeightsSet* weights, int replica) {
-  const int64_t begin = std::accumulate(partition.begin(), partition.begin() + index, int64_t{0});
-  const int64_t end = begin + partition[index];
-  const bool last = index + 1 == settings.parallel.shape.stages;
+                                  const StageRequest& request) {
+  const int64_t begin = std::accumulate(partition.begin(), partition.begin() + request.index, int64_t{0});
+  const int64_t end = begin + partition[request.index];
+  const bool last = request.index + 1 == settings.parallel.shape.stages;
   Stage::Parts parts;
   parts.body = model.body(begin, end);
   parts.head_is_readout = last;
   parts.make_optimizer = [&settings] {
     return Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
   };
-  if (settings.parallel.shard_optimizer) parts.share = {replica, settings.parallel.shape.replicas};
+  if (settings.parallel.shard_optimizer) parts.share = {request.replica, settings.parallel.shape.replicas};
   parts.recompute = settings.recompute;
   parts.tie = model.tie();
   if (last) {
     parts.head = model.readout();
-  } else if (with_head) {
+  } else if (request.has_head) {
     parts.head = model.head(settings.learning.head_kind, end);
   }
-  if (weights != nullptr) {
+  if (const WeightsSet* weights = request.weights) {
     load_weights(*parts.body, *weights);
     if (last) load_weights(*parts.head, *weights, parts.tie, model.aliases());
     if (!last && parts.head) {
-      load_local_head(*parts.head, *weights, index);
+      load_local_head(*parts.head, *weights, request.index);
       load_copies(*parts.head, *weights, parts.tie);
     }
   }
-  return std::make_unique<Stage>(index, std::move(parts));
+  if (!request.learns) freeze_body(*parts.body, parts.tie);
+  return std::make_unique<Stage>(request.index, std::move(parts));
+}
+
+std::vector<Boundary> make_boundaries(const Model& model, const std::vector<int>& partition) {
+  std::vector<Boundary> boundaries;
+  int64_t below = 0;
+  for (size_t stage = 0; stage + 1 < partition.size(); ++stage)
+    boundaries.push_back(model.boundary(below += partition[stage]));
+  return boundaries;
 }
 
 }  // namespace interlock

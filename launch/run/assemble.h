@@ -1,20 +1,28 @@
 #pragma once
-// Builds the stages of a run.
+// Builds the stages of a run, and says what passes between them.
 
 #include <memory>
 #include <vector>
 
 #include "launch/settings/run_settings.h"
+#include "models/model.h"
 
 namespace interlock {
 
-class Model;
 class Stage;
 class WeightsSet;
 
-// A stage with its body, its optimizers, and a head where `with_head` says so (the last stage always has the readout).
-// `weights` fill it where there are some; `replica` says which share of a shared-out optimizer state it keeps.
+struct StageRequest {
+  int index = 0;
+  bool has_head = true;                 // of its own; the last stage always has the readout
+  bool learns = true;                   // in some step; else its body is frozen
+  int replica = 0;                      // which share of a shared-out optimizer state it owns
+  const WeightsSet* weights = nullptr;  // to start from; null: from keyed start values
+};
 std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
-                                  int index, bool with_head, const WeightsSet* weights = nullptr, int replica = 0);
+                                  const StageRequest& request);
+
+// What passes from each stage to the next; as many as there are stages, less one.
+std::vector<Boundary> make_boundaries(const Model& model, const std::vector<int>& partition);
 
 }  // namespace interlock

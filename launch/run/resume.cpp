@@ -15,8 +15,8 @@ namespace {
 // Another value makes another network, another order of samples, or state that does not fit. Where the data lies may
 // change; that it is the same data is looked at.
 bool must_stay(const std::string& key) {
-  static const std::set<std::string> free_to_change = {"model.dropout", "model.attention_dropout", "data.paths",
-                                                       "data.validation_paths", "tokenizer.path"};
+  static const std::set<std::string> free_to_change = {"model.dropout", "model.attention_dropout", "model.frozen",
+                                                       "data.paths",    "data.validation_paths",   "tokenizer.path"};
   if (free_to_change.contains(key)) return false;
   if (key == "run.seed" || key == "optimizer.name") return true;
   const std::string section = key.substr(0, key.find('.'));

@@ -13,6 +13,7 @@
 #include "launch/settings/plans.h"
 #include "models/model.h"
 #include "parallel/stage/stage.h"
+#include "runtime/data/batch_stream.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
@@ -38,6 +39,23 @@ Agreement agree(Transport& transport, const std::string& resume) {
   agreement.resume.resize(length);
   world.broadcast(std::as_writable_bytes(std::span(agreement.resume)), 0);
   return agreement;
+}
+
+// Which batches a rank needs of its replica, and what of them: the first stage the inputs, a loss the targets.
+BatchStream::Request batches_of_rank(const Topology& topology, const std::vector<TrainerSettings::RulePlan>& plans,
+                                     int64_t first, int64_t last) {
+  std::vector<std::pair<int64_t, bool>> targets;  // from step .first on
+  for (const auto& [at_step, plan] : plans)
+    targets.emplace_back(
+        at_step, std::ranges::any_of(topology.stages(), [&](int stage) { return plan.flows.stages[stage].has_loss; }));
+  BatchStream::Request request{.replica = topology.replica(), .first_step = first, .last_step = last};
+  request.parts = [inputs = topology.holds(0), targets = std::move(targets)](int64_t step) {
+    BatchParts parts{.inputs = inputs, .targets = targets.front().second};
+    for (const auto& [at_step, wanted] : targets)
+      if (at_step <= step) parts.targets = wanted;
+    return parts;
+  };
+  return request;
 }
 
 }  // namespace
@@ -83,20 +101,25 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
   const Topology topology{settings.parallel.shape, transport.rank()};
   auto loader = std::make_shared<const Loader>(std::move(dataset), settings.parallel.batch_shape(),
                                                settings.parallel.batch.phases, start);
-  const std::vector<bool> with_heads = stages_with_heads(settings, *model);
+  const std::vector<bool> with_heads = stages_with_heads(settings, *model),
+                          learns = stages_that_learn(settings, *model);
+  std::optional<RankContext> context;
   std::optional<Engine> engine;
   try {
     std::vector<std::unique_ptr<Stage>> stages;
     for (const int index : topology.stages())
-      stages.push_back(
-          make_stage(settings, *model, partition, index, with_heads[index], weights.get(), topology.replica()));
+      stages.push_back(make_stage(settings, *model, partition,
+                                  {index, with_heads[index], learns[index], topology.replica(), weights.get()}));
     weights.reset();  // copied; a mapped file keeps its place on the disk after it is removed
-    RankContext context(transport, topology, agreement.run, std::move(stages), model->tie().has_value());
-    engine.emplace(context, Engine::Settings{.loader = loader,
-                                             .boundary_shape = model->boundary_shape(),
-                                             .dtype = model->boundary_type(),
-                                             .trace_steps = start.step + settings.trace_steps});
-    return Trainer(context, *engine, loader, std::move(trainer), std::move(callbacks)).run();
+    context.emplace(transport, topology, agreement.run, std::move(stages), model->tie() && model->tie()->trained);
+    const int64_t last = std::min(settings.steps, request.until.value_or(settings.steps));
+    engine.emplace(*context,
+                   Engine::Settings{.loader = loader,
+                                    .batches = std::make_unique<BatchStream>(
+                                        loader, batches_of_rank(topology, trainer.plans, start.step + 1, last)),
+                                    .boundaries = make_boundaries(*model, partition),
+                                    .trace_steps = start.step + settings.trace_steps});
+    return Trainer(*context, *engine, loader, std::move(trainer), std::move(callbacks)).run();
   } catch (...) {
     throw as_error(engine ? "in " + engine->current_action() : "while the stages were built");
   }

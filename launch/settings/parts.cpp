@@ -4,6 +4,7 @@
 
 #include "launch/settings/key_place.h"
 #include "launch/settings/plans.h"
+#include "models/frozen_model.h"
 #include "models/model.h"
 #include "parallel/plan/partition.h"
 #include "runtime/core/nearest_name.h"
@@ -23,7 +24,9 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
   const ModelSettings parts{
       settings.config.section("model"), settings.seed,      dataset.classes(),        dataset.features(),
       dataset.sample_length(),          settings.precision, dataset.predicted_share()};
-  return Models::instance().create("model", settings.model_name, parts);
+  const std::vector<std::string> patterns = parts.model.texts("frozen", {});
+  return placing_key(settings.config,
+                     [&] { return freeze(Models::instance().create("model", settings.model_name, parts), patterns); });
 }
 
 namespace {

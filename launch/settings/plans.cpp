@@ -5,9 +5,31 @@
 #include <set>
 
 #include "launch/settings/key_place.h"
+#include "launch/settings/parts.h"
 #include "models/model.h"
 
 namespace interlock {
+
+namespace {
+
+// Stages whose bodies hold parameters that train.
+std::vector<bool> stages_with_trained(const RunSettings& settings, const Model& model) {
+  const std::vector<Costs> blocks = model.block_costs(1);
+  std::vector<bool> with;
+  auto block = blocks.begin();
+  for (const int count : make_partition(settings, model)) {
+    with.push_back(std::any_of(block, block + count, [](const Costs& costs) { return costs.trained() > 0; }));
+    block += count;
+  }
+  return with;
+}
+
+// The steps of the run under rule number `change`; a change that comes after the last step has none.
+bool has_steps(const RunSettings& settings, size_t change) {
+  return change == 0 || settings.learning.rules[change].at_step <= std::max<int64_t>(1, settings.steps);
+}
+
+}  // namespace
 
 PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t change) {
   assert(change < settings.learning.rules.size());
@@ -18,7 +40,11 @@ PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t
   request.rule = placing_key(settings.config, rule, change);
   request.heads = settings.learning.heads;
   request.schedule = parallel.schedule;
-  request.tied = model.tie().has_value();
+  const std::vector<bool> trained = stages_with_trained(settings, model);
+  for (int stage = 0; stage < parallel.shape.stages; ++stage)
+    if (!trained[stage]) freeze_stage(request.rule, stage);
+  const auto tie = model.tie();
+  request.tied = tie && tie->trained;
   if (request.tied && settings.clip.norm > 0 && settings.clip.scope == "stage")
     settings.config.section("optimizer")
         .refuse("clip_scope",
@@ -46,13 +72,23 @@ std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, c
   return plans;
 }
 
+std::vector<bool> stages_that_learn(const RunSettings& settings, const Model& model) {
+  std::vector<bool> learn(settings.parallel.shape.stages, false);
+  for (size_t i = 0; i < settings.learning.rules.size(); ++i) {
+    if (!has_steps(settings, i)) continue;
+    const Flows flows = derive_flows(plan_request(settings, model, i).rule, settings.learning.heads);
+    for (size_t stage = 0; stage < learn.size(); ++stage) learn[stage] = learn[stage] || flows.stages[stage].learns;
+  }
+  return learn;
+}
+
 std::vector<bool> stages_with_heads(const RunSettings& settings, const Model& model) {
   const int stages = settings.parallel.shape.stages;
   const auto& rules = settings.learning.rules;
   std::vector<bool> with(stages, false);
   with.back() = true;
   for (size_t i = 0; i < rules.size(); ++i) {
-    if (i > 0 && rules[i].at_step > std::max<int64_t>(1, settings.steps)) continue;
+    if (!has_steps(settings, i)) continue;
     const Flows flows = derive_flows(plan_request(settings, model, i).rule, settings.learning.heads);
     for (int stage = 0; stage < stages; ++stage)
       if (flows.stages[stage].has_loss) with[stage] = true;

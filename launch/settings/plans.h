@@ -16,6 +16,10 @@ PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t
 // Proved plans of a run: one for every step at which its rule or its number of microbatches changes.
 std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, const Model& model);
 
+// Which stages' bodies learn in some step: under one of the run's rules, and with parameters that train. The others
+// have no gradient and no optimizer state.
+std::vector<bool> stages_that_learn(const RunSettings& settings, const Model& model);
+
 // Which stages have a head: those that a rule of one of the run's steps teaches through their own loss, and the last. A
 // change of rule that comes after the last step builds none.
 std::vector<bool> stages_with_heads(const RunSettings& settings, const Model& model);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <utility>
 
 #include "parallel/engine/step.h"
 #include "parallel/stage/stage.h"
@@ -21,6 +22,9 @@ Engine::Engine(RankContext& context, Settings settings)
     : context_(context), settings_(std::move(settings)), trace_(settings_.trace_steps) {
   counters_.forward.resize(std::max(0, context_.topology.shape.stages - 1));
   counters_.backward.resize(counters_.forward.size());
+  for (auto& here : context_.stages)
+    if (context_.replicas.size() > 1)
+      here->before_use([this, &stage = *here](int64_t segment) { await_segment(stage, segment); });
   last_end_ = TraceRecorder::now();
 }
 
@@ -30,9 +34,7 @@ StepReport Engine::train(const Plan& plan, const StepOptions& options) {
   for (auto& stage : context_.stages) stage->follow(plan.flows.stages[stage->index()]);
   if (++steps_ == 2) measured_.clear();
   Step step(plan, options);
-  const double begin = TraceRecorder::now();
-  step.targets = static_cast<double>(settings_.loader->training_targets(options.step));
-  step.loading = TraceRecorder::now() - begin;
+  begin_count(step);
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
   assert(step.inputs.empty() && step.outputs.empty() && step.incoming.empty() && step.outgoing.empty());
 
@@ -83,6 +85,7 @@ std::vector<LossValue> Engine::evaluate(const Plan& plan, const StepOptions& opt
 void Engine::restart_clock() { last_end_ = TraceRecorder::now(); }
 
 void Engine::drain() {
+  await_values();
   for (auto& [lane, handles] : sending_)
     for (auto& handle : handles) handle->wait();
   sending_.clear();
@@ -124,6 +127,7 @@ void Engine::perform(Step& step, const Action& action) {
       update(step, context_.stage(action.stage));
       break;
   }
+  step.waited += std::exchange(waited_between_, 0.0);
   if (step.evaluation) return;
   advance_reductions(step);
   const double end = TraceRecorder::now(), waited = step.waited - waited_before;
@@ -138,22 +142,6 @@ void Engine::perform(Step& step, const Action& action) {
 }
 
 // ---- Compute
-
-std::shared_ptr<const Batch> Engine::batch(Step& step, int microbatch) {
-  auto found = step.batches.find(microbatch);
-  if (found == step.batches.end()) {
-    const double begin = TraceRecorder::now();
-    const Batch made = step.evaluation
-                           ? settings_.loader->held_out(step.evaluation->limit, step.evaluation->indices[microbatch])
-                           : settings_.loader->training(step.options.step, context_.topology.replica(), microbatch);
-    step.loading += TraceRecorder::now() - begin;
-    const int uses = static_cast<int>(context_.stages.size());
-    found = step.batches.emplace(microbatch, std::pair(std::make_shared<const Batch>(made), uses)).first;
-  }
-  std::shared_ptr<const Batch> result = found->second.first;
-  if (--found->second.second == 0) step.batches.erase(found);
-  return result;
-}
 
 void Engine::forward(Step& step, const Action& action) {
   const int index = action.stage, microbatch = action.microbatch;
@@ -196,7 +184,7 @@ void Engine::forward(Step& step, const Action& action) {
 void Engine::loss(Step& step, const Action& action) {
   if (step.evaluation) return;  // scored with the forward of the last stage
   Stage& here = context_.stage(action.stage);
-  LossSum value = here.loss(action.microbatch, step.targets);
+  LossSum value = here.loss(action.microbatch, targets(step));
   Step::StageNumbers& numbers = step.numbers[action.stage];
   numbers.losses.push_back(value.sum);
   numbers.count += value.count;
@@ -207,7 +195,7 @@ void Engine::loss(Step& step, const Action& action) {
   for (TrainableGroup* group : here.active_groups()) {
     if (group->options().role == TrainableGroup::Role::body || group->options().shared) continue;
     group->complete();
-    begin_reduction(step, group->gradient());
+    begin_reduction(step, *group, {0, group->gradient().numel()});
   }
 }
 

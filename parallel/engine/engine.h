@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "parallel/engine/rank_context.h"
 #include "parallel/plan/plan.h"
 #include "parallel/stage/loss_value.h"
+#include "runtime/data/batch_stream.h"
 #include "runtime/data/loader.h"
 #include "runtime/observe/trace.h"
 
@@ -40,7 +42,7 @@ struct StepReport {
   std::vector<StageReport> stages;    // of this rank
   double seconds = 0;                 // from the end of this rank's step before
   double waited = 0;                  // of these, for messages, barriers and reductions
-  double loading = 0;                 // of these, to make batches and count their targets
+  double loading = 0;                 // of these, for batches that were not ready, and to count targets
   double norm_squared_of_model = -1;  // when the norm was taken over the model
 };
 
@@ -62,8 +64,8 @@ class Engine {
  public:
   struct Settings {
     std::shared_ptr<const Loader> loader;
-    std::vector<int64_t> boundary_shape;  // without samples
-    at::ScalarType dtype = at::kFloat;
+    std::unique_ptr<BatchStream> batches;  // of the steps to come; what this rank's stages need of them
+    std::vector<Boundary> boundaries;      // from stage k to k + 1
     int64_t trace_steps = 20;
     int64_t bucket_bytes = int64_t{8} << 20;  // gradients are summed over replicas in pieces of at least so many bytes
   };
@@ -78,6 +80,9 @@ class Engine {
     std::vector<int64_t> indices;  // held-out microbatches of this replica, in order
   };
   std::vector<LossValue> evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share);
+  // Waits for values of parameters that other replicas have updated. To be called before anybody but a forward pass
+  // reads them.
+  void await_values();
   // The time until now belongs to no step.
   void restart_clock();
   // Waits until everything sent was received.
@@ -94,6 +99,12 @@ class Engine {
     std::unique_ptr<Handle> handle;
     uint64_t flow = 0;
   };
+  struct Gather {  // values on their way from the replicas that have updated them
+    Stage* stage;
+    TrainableGroup* group;
+    TrainableGroup::Range range;
+    std::unique_ptr<Collective> values;
+  };
   struct Step;  // state of the step being performed
 
   void perform(Step& step, const Action& action);
@@ -103,21 +114,28 @@ class Engine {
   void hand_down(Step& step, const Action& action, at::Tensor gradient);
   void send(Step& step, const Action& action);
   void post(Step& step, const Action& action);
-  void begin_reduction(Step& step, at::Tensor values);
+  void begin_reduction(Step& step, TrainableGroup& group, TrainableGroup::Range range);
   void reduce_body(Step& step, Stage& stage, int64_t segment);
   void advance_reductions(Step& step);
   void reduce_gradient(Step& step, Stage& stage);
   void reduce_tied(Step& step);
   void reduce_norm(Step& step);
   void update(Step& step, Stage& stage);
-  void gather_values(TrainableGroup& group);
+  void begin_gather(Stage& stage, TrainableGroup& group);
+  void begin_gather(Stage& stage, TrainableGroup& group, TrainableGroup::Range range);
+  void finish_gather(Gather& gather);
+  void await_segment(const Stage& stage, int64_t segment);
   const at::Tensor& squared_norm(Step& step, TrainableGroup& group);
   StepReport report(const Step& step) const;
   double finite_loss(const Step& step, int stage, int microbatch) const;
 
   std::shared_ptr<const Batch> batch(Step& step, int microbatch);
+  Batch held_out(const Step& step, int microbatch) const;
+  void begin_count(Step& step);
+  double targets(Step& step);
   at::Tensor take(Step& step, Arrival& arrival);
-  void wait(Step& step, Handle& handle, uint64_t flow = 0);
+  // Counts and traces the time that `until` takes; `flow` is the message it waits for, 0: none.
+  void wait(Step& step, uint64_t flow, const std::function<void()>& until);
   void note_waiting(Step& step, double begin);
   MessageHeader header(const Step& step, MessageKind kind, int boundary, int stream, int loss, int microbatch,
                        const at::Tensor& tensor) const;
@@ -129,6 +147,8 @@ class Engine {
   EngineCounters counters_;
   std::map<int, std::array<MeasuredCost, num_kinds>> measured_;
   std::map<Lane, std::deque<std::unique_ptr<Handle>>> sending_;
+  std::deque<Gather> gathers_;
+  double waited_between_ = 0;  // for gathers, since the last action
   std::string current_;
   double last_end_ = 0;
   int64_t steps_ = 0;  // performed here

@@ -71,7 +71,7 @@ void Engine::send(Step& step, const Action& action) {
     queue.pop_front();
   }
   if (queue.size() >= 2) {
-    wait(step, *queue.front());
+    wait(step, 0, [&] { queue.front()->wait(); });
     queue.pop_front();
   }
   const double begin = TraceRecorder::now();
@@ -93,9 +93,9 @@ void Engine::post(Step& step, const Action& action) {
                                                 step.evaluation->limit, step.evaluation->indices[action.microbatch])
                                           : settings_.loader->shape().microbatch_size;
   std::vector<int64_t> shape{samples};
-  shape.insert(shape.end(), settings_.boundary_shape.begin(), settings_.boundary_shape.end());
-  at::Tensor tensor =
-      at::empty(shape, at::TensorOptions().dtype(settings_.dtype));  // 64-byte aligned by LibTorch's allocator
+  const Boundary& passes = settings_.boundaries.at(boundary);
+  shape.insert(shape.end(), passes.shape.begin(), passes.shape.end());
+  at::Tensor tensor = at::empty(shape, at::TensorOptions().dtype(passes.type));  // 64-byte aligned by LibTorch
   const MessageKind kind = forward ? MessageKind::activation : MessageKind::gradient;
   const int loss = forward ? -1 : step.plan.flows.stages[action.stage].incoming[stream].losses.front();
   const MessageHeader what = header(step, kind, boundary, stream, loss, action.microbatch, tensor);
@@ -110,13 +110,13 @@ void Engine::post(Step& step, const Action& action) {
 }
 
 at::Tensor Engine::take(Step& step, Arrival& arrival) {
-  if (arrival.handle) wait(step, *arrival.handle, arrival.flow);
+  if (arrival.handle) wait(step, arrival.flow, [&] { arrival.handle->join(); });
   return std::move(arrival.tensor);
 }
 
-void Engine::wait(Step& step, Handle& handle, uint64_t flow) {
+void Engine::wait(Step& step, uint64_t flow, const std::function<void()>& until) {
   const double begin = TraceRecorder::now();
-  flow != 0 ? handle.join() : handle.wait();  // an arrival is for the compute stream, a send buffer for the host
+  until();
   const double end = TraceRecorder::now();
   step.waited += end - begin;
   if (!step.evaluation && trace_.wants(step.options.step))

@@ -18,7 +18,9 @@ struct Engine::Step {
   const Plan& plan;
   StepOptions options;
   const EvaluationShare* evaluation = nullptr;
-  double targets = 0;  // predicted in the whole step, over replicas
+  // Targets predicted in the whole step: this replica's, and over all once `counting` is done.
+  std::shared_ptr<double> targets;
+  std::unique_ptr<Collective> counting;
   double waited = 0;
   double loading = 0;
   double norm_squared_of_model = -1;
@@ -34,8 +36,8 @@ struct Engine::Step {
     int64_t count = 0;                                // predicted targets
     at::Tensor body_norm_squared, head_norm_squared;  // float64, no dimension, before clipping
   };
-  std::map<int, StageNumbers> numbers;                // by stage
-  std::map<const TrainableGroup*, at::Tensor> norms;  // squared; each is taken once
+  std::map<int, StageNumbers> numbers;                 // by stage
+  std::map<const TrainableGroup*, at::Tensor> norms;   // squared; each is taken once
   std::deque<std::unique_ptr<Collective>> reductions;  // gradients under way over replicas, in the order begun
   std::map<int, int64_t> begun;  // per stage the first element of the body's gradient whose sum has begun
   std::vector<LossValue> evaluated;

@@ -1,4 +1,4 @@
-// How a step ends: gradients of replicas are summed, norms taken, clipped, and parameters updated.
+// How a step ends: norms are taken, gradients clipped, and parameters updated.
 
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/where.h>
@@ -7,20 +7,12 @@
 #include <cmath>
 #include <span>
 
+#include "parallel/engine/numbers.h"
 #include "parallel/engine/step.h"
 #include "parallel/stage/stage.h"
 
 namespace interlock {
 namespace {
-
-// The numbers of a tensor as `act` takes them: a span, and who keeps it alive.
-template <class Act>
-auto with_numbers(const at::Tensor& tensor, Act act) {
-  const auto owner = std::make_shared<at::Tensor>(tensor);
-  const auto count = static_cast<size_t>(tensor.numel());
-  if (tensor.scalar_type() == at::kDouble) return act(std::span(tensor.data_ptr<double>(), count), owner);
-  return act(std::span(tensor.data_ptr<float>(), count), owner);
-}
 
 at::Tensor number(double value) { return at::scalar_tensor(value, at::TensorOptions().dtype(at::kDouble)); }
 
@@ -39,46 +31,6 @@ void Engine::note_waiting(Step& step, double begin) {
   step.waited += end - begin;
   if (trace_.wants(step.options.step))
     trace_.record({TraceTrack::waiting, begin, end, current_, step.options.step, 0, 0});
-}
-
-// ---- Sums over replicas
-
-void Engine::begin_reduction(Step& step, at::Tensor values) {
-  if (context_.topology.shape.replicas == 1 || values.numel() == 0) return;
-  step.reductions.push_back(with_numbers(
-      values, [&](auto numbers, const auto& owner) { return context_.replicas.begin_all_reduce(numbers, owner); }));
-}
-
-// Segments come from the last to the first; what has gathered is begun once it fills a bucket.
-void Engine::reduce_body(Step& step, Stage& here, int64_t segment) {
-  at::Tensor& gradient = here.body_group()->gradient();
-  const int64_t begin = here.segment_offset(segment);
-  const auto [begun, fresh] = step.begun.try_emplace(here.index(), gradient.numel());
-  const int64_t bytes = (begun->second - begin) * static_cast<int64_t>(gradient.element_size());
-  if (bytes < settings_.bucket_bytes && begin > 0) return;
-  begin_reduction(step, gradient.narrow(0, begin, begun->second - begin));
-  begun->second = begin;
-  advance_reductions(step);
-}
-
-// What is done goes, and with it what it holds.
-void Engine::advance_reductions(Step& step) {
-  std::erase_if(step.reductions, [](const auto& reduction) { return reduction->advance(); });
-}
-
-void Engine::reduce_gradient(Step& step, Stage& here) {
-  const double begin = TraceRecorder::now();
-  // The shared tensor learns on both ends of the model whatever the rule, a body that nobody teaches in no pass.
-  for (TrainableGroup* group : here.active_groups()) {
-    if (!group->options().shared) continue;
-    group->complete();
-    begin_reduction(step, group->gradient());
-  }
-  while (!step.reductions.empty()) {
-    step.reductions.front()->finish();
-    step.reductions.pop_front();
-  }
-  note_waiting(step, begin);
 }
 
 // ---- The tensor that both ends share
@@ -155,22 +107,8 @@ void Engine::update(Step& step, Stage& here) {
   for (TrainableGroup* group : here.active_groups()) {
     const bool alone = group->options().role == Role::local_head;
     group->update({rate, clip_factor(step.options.clip, alone ? head : of_model)});
-    if (group->is_sharded()) gather_values(*group);
-    here.refresh(*group, {0, group->values().numel()});
+    begin_gather(here, *group);
   }
-}
-
-// Everybody gets what the others updated.
-void Engine::gather_values(TrainableGroup& group) {
-  const auto owner = std::make_shared<at::Tensor>(group.values());
-  auto* first = static_cast<std::byte*>(owner->data_ptr());
-  const size_t width = owner->element_size();
-  std::vector<Group::Shard> shards;
-  for (int replica = 0; replica < context_.replicas.size(); ++replica) {
-    const auto [begin, end] = group.owned_by(replica);
-    if (end > begin) shards.push_back({{first + begin * width, (end - begin) * width}, replica});
-  }
-  context_.replicas.all_gather(shards, owner);
 }
 
 }  // namespace interlock

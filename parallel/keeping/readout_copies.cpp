@@ -78,7 +78,7 @@ void ReadoutCopies::arrive() {
 }
 
 void ReadoutCopies::after_step(int64_t step) {
-  if (!any() || step % every_ != 0) return;
+  if (!due_after(step)) return;
   const int here = context_.topology.world_rank;
   if (!copies_.empty()) {
     arrive();

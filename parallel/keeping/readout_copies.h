@@ -20,6 +20,7 @@ class ReadoutCopies {
   // Every rank; finds out which ranks of its replica hold copies.
   ReadoutCopies(RankContext& context, int64_t refresh_every);
   bool any() const { return !holders_.empty(); }
+  bool due_after(int64_t step) const { return any() && step % every_ == 0; }
   // Every rank, between steps, after it has performed step `step`.
   void after_step(int64_t step);
   // Waits until everything sent was received.

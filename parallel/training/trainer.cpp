@@ -98,6 +98,7 @@ void Trainer::after_step(int64_t step, const StepReport& report) {
   loading_ += report.loading;
   tokens_ += static_cast<double>(loader_->samples_per_step(step) * loader_->dataset().sample_length());
   reports_.add(report);
+  if (copies_.due_after(step)) engine_.await_values();
   copies_.after_step(step);
   summary_.ending = ending_after(step);
   if (evaluates_after(step)) {
@@ -114,6 +115,7 @@ void Trainer::after_step(int64_t step, const StepReport& report) {
   const bool last = step == settings_.steps && settings_.checkpoint.every > 0;
   const bool asked = summary_.ending != Ending::completed || step == settings_.until || last;
   if (!settings_.checkpoint.run_folder.empty() && (asked || checkpointer_.due_after(step))) {
+    engine_.await_values();
     check_finite();
     checkpointer_.begin(step, loader_->first_sample(step + 1));
     engine_.restart_clock();

@@ -29,13 +29,13 @@ Rank rank_of(const RunSettings& settings, Transport& transport) {
   const Topology topology{settings.parallel.shape, transport.rank()};
   std::vector<std::unique_ptr<Stage>> stages;
   for (const int stage : topology.stages())
-    stages.push_back(make_stage(settings, *model, make_partition(settings, *model), stage, true));
+    stages.push_back(make_stage(settings, *model, make_partition(settings, *model), {.index = stage}));
   Rank rank;
   rank.context = std::make_unique<RankContext>(transport, topology, 1, std::move(stages), false);
-  rank.engine = std::make_unique<Engine>(
-      *rank.context, Engine::Settings{.loader = std::make_shared<const Loader>(dataset, settings.parallel.batch_shape()),
-                                      .boundary_shape = model->boundary_shape(),
-                                      .trace_steps = 0});
+  rank.engine = std::make_unique<Engine>(*rank.context, Engine::Settings{.loader = std::make_shared<const Loader>(
+                                                                             dataset, settings.parallel.batch_shape()),
+                                                                         .boundary_shape = model->boundary_shape(),
+                                                                         .trace_steps = 0});
   return rank;
 }
 

@@ -89,9 +89,9 @@ TEST_P(Bf16, ParametersStayWideAndTheHiddenStateIsNarrow) {
     hidden = body->forward_segment(i, hidden, context);
     EXPECT_EQ(hidden.scalar_type(), at::kBFloat16);
   }
-  EXPECT_EQ(of->boundary_type(), at::kBFloat16);
-  EXPECT_EQ(model(Precision::float32)->boundary_type(), at::kFloat);
-  EXPECT_EQ(model(Precision::float64)->boundary_type(), at::kDouble);
+  EXPECT_EQ(of->boundary(1).type, at::kBFloat16);
+  EXPECT_EQ(model(Precision::float32)->boundary(1).type, at::kFloat);
+  EXPECT_EQ(model(Precision::float64)->boundary(1).type, at::kDouble);
 }
 
 // Start values are drawn before anything is rounded.

@@ -71,7 +71,7 @@ TEST_P(Readouts, KeepAfterTheLossWhatTheirCostsSay) {
   batch.targets.fill_(ignored_target);
   batch.targets.view(-1).narrow(0, 40, 48).fill_(9);  // 15 % of 320 positions
   const ForwardContext context{&batch, 1, 0, true};
-  const auto hidden = some_numbers({10, 32, 64}, at::kFloat).to(model->boundary_type()).requires_grad_();
+  const auto hidden = some_numbers({10, 32, 64}, at::kFloat).to(model->boundary(1).type).requires_grad_();
   for (const std::string kind : {"", "linear", "block", "shared_readout"}) {
     const auto head = kind.empty() ? model->readout() : model->head(kind, 1);
     const int64_t before = CountingAllocator::instance().live();
@@ -140,7 +140,7 @@ TEST_P(Working, IsThePeakOfAPassBesideWhatIsSaved) {
   const ForwardContext context{&batch, 1, 0, true};
   const auto body = model->body(0, 2);
   const auto hidden =
-      some_numbers({size.samples, size.length, size.width}, at::kFloat).to(model->boundary_type()).requires_grad_();
+      some_numbers({size.samples, size.length, size.width}, at::kFloat).to(model->boundary(1).type).requires_grad_();
   expect_near(
       working_bytes(body->segment_parameters(1), hidden, [&] { return body->forward_segment(1, hidden, context); }),
       model->block_costs(size.samples)[1], "block");

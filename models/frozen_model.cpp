@@ -1,0 +1,120 @@
+#include "models/frozen_model.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "runtime/core/error.h"
+#include "runtime/core/nearest_name.h"
+
+namespace interlock {
+namespace {
+
+class FrozenModel final : public Model {
+ public:
+  FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns)
+      : model_(std::move(model)), patterns_(std::move(patterns)), used_(patterns_.size(), false) {
+    // Names and sizes come from the modules themselves, a block at a time: no model says them twice.
+    for (int64_t block = 0; block < model_->blocks(); ++block)
+      frozen_of_block_.push_back(frozen_numbers(*model_->body(block, block + 1)));
+    frozen_of_readout_ = frozen_numbers(*model_->readout());
+    refuse_unused();
+  }
+
+  int64_t blocks() const override { return model_->blocks(); }
+  std::shared_ptr<Body> body(int64_t begin, int64_t end) const override { return frozen(model_->body(begin, end)); }
+  std::shared_ptr<Head> readout() const override { return frozen(model_->readout()); }
+  std::shared_ptr<Head> head(const std::string& kind, int64_t blocks_below) const override {
+    return frozen(model_->head(kind, blocks_below));
+  }
+  std::vector<std::string> head_kinds() const override { return model_->head_kinds(); }
+  std::vector<std::string> sites() const override { return model_->sites(); }
+  std::vector<std::pair<std::string, std::string>> aliases() const override { return model_->aliases(); }
+  std::optional<Tie> tie() const override {
+    std::optional<Tie> tie = model_->tie();
+    if (tie) tie->trained = !matches(tie->body);
+    return tie;
+  }
+
+  std::vector<Costs> block_costs(int64_t samples) const override {
+    std::vector<Costs> costs = model_->block_costs(samples);
+    for (size_t block = 0; block < costs.size(); ++block)
+      costs[block] = with_frozen(costs[block], frozen_of_block_[block]);
+    return costs;
+  }
+  Costs readout_costs(int64_t samples) const override {
+    return with_frozen(model_->readout_costs(samples), frozen_of_readout_);
+  }
+  // Of a head above any block: what patterns freeze of one above the first counts.
+  Costs head_costs(const std::string& kind, int64_t samples) const override {
+    return with_frozen(model_->head_costs(kind, samples), frozen_numbers(*model_->head(kind, 1)));
+  }
+  Boundary boundary(int64_t blocks_below) const override { return model_->boundary(blocks_below); }
+
+ private:
+  bool matches(const std::string& name) const {
+    const std::optional<Tie> tie = model_->tie();
+    const std::string& counted = tie && name == tie->readout ? tie->body : name;
+    bool any = false;
+    for (size_t i = 0; i < patterns_.size(); ++i) {
+      if (fnmatch(patterns_[i].c_str(), counted.c_str(), 0) != 0) continue;
+      used_[i] = any = true;
+    }
+    return any;
+  }
+
+  template <class Module>
+  std::shared_ptr<Module> frozen(std::shared_ptr<Module> module) const {
+    for (auto& named : module->named_parameters())
+      if (matches(named.key())) named.value().set_requires_grad(false);
+    return module;
+  }
+
+  int64_t frozen_numbers(const torch::nn::Module& module) const {
+    int64_t numbers = 0;
+    for (const auto& named : module.named_parameters()) {
+      names_.push_back(named.key());
+      if (matches(named.key())) numbers += named.value().numel();
+    }
+    return numbers;
+  }
+
+  // Gradients of weights are products of the same size each as the forward's: their share is the share of the numbers.
+  static Costs with_frozen(Costs costs, int64_t numbers) {
+    costs.frozen = numbers;
+    if (costs.parameters > 0)
+      costs.weight_gradient_flops *= static_cast<double>(costs.trained()) / static_cast<double>(costs.parameters);
+    return costs;
+  }
+
+  // Which heads there are is for the learning rule to say: a pattern for heads may fit none.
+  void refuse_unused() const {
+    for (size_t i = 0; i < patterns_.size(); ++i)
+      if (!used_[i] && !patterns_[i].starts_with("heads."))
+        throw Error(ExitCode::config,
+                    message("model.frozen[", i, "] = \"", patterns_[i], "\" fits no parameter of the model",
+                            near(patterns_[i]), "; `interlock inspect` lists the names of a weights file"));
+  }
+
+  std::string near(const std::string& pattern) const {
+    const std::string name = nearest_name(pattern, names_);
+    return name.empty() ? message(" (there is ", names_.front(), ", for instance)") : message(" (near is ", name, ")");
+  }
+
+  std::shared_ptr<Model> model_;
+  std::vector<std::string> patterns_;
+  mutable std::vector<bool> used_;
+  mutable std::vector<std::string> names_;
+  std::vector<int64_t> frozen_of_block_;
+  int64_t frozen_of_readout_ = 0;
+};
+
+}  // namespace
+
+std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns) {
+  if (patterns.empty()) return model;
+  return std::make_shared<FrozenModel>(std::move(model), patterns);
+}
+
+}  // namespace interlock

@@ -1,0 +1,52 @@
+// What a step works on: batches, and how many targets it predicts.
+
+#include <algorithm>
+
+#include "parallel/engine/step.h"
+
+namespace interlock {
+
+// Only ranks with a loss need the count, and each counts its replica's share.
+void Engine::begin_count(Step& step) {
+  if (std::ranges::none_of(context_.stages, [](const auto& here) { return here->runs_loss(); })) return;
+  const double begin = TraceRecorder::now();
+  const int replica = context_.topology.replica();
+  step.targets =
+      std::make_shared<double>(static_cast<double>(settings_.loader->training_targets(step.options.step, replica)));
+  step.loading += TraceRecorder::now() - begin;
+  if (context_.replicas.size() > 1)
+    step.counting = context_.replicas.begin_all_reduce(std::span(step.targets.get(), 1), step.targets);
+}
+
+double Engine::targets(Step& step) {
+  if (step.counting) {
+    const double begin = TraceRecorder::now();
+    step.counting->finish();
+    step.counting.reset();
+    note_waiting(step, begin);
+  }
+  return *step.targets;
+}
+
+Batch Engine::held_out(const Step& step, int microbatch) const {
+  const Topology& topology = context_.topology;
+  const BatchParts parts{.inputs = topology.holds(0), .targets = topology.holds(topology.shape.stages - 1)};
+  return settings_.loader->held_out(step.evaluation->limit, step.evaluation->indices[microbatch], parts);
+}
+
+std::shared_ptr<const Batch> Engine::batch(Step& step, int microbatch) {
+  auto found = step.batches.find(microbatch);
+  if (found == step.batches.end()) {
+    const double begin = TraceRecorder::now();
+    const Batch made =
+        step.evaluation ? held_out(step, microbatch) : settings_.batches->take(step.options.step, microbatch);
+    step.loading += TraceRecorder::now() - begin;
+    const int uses = static_cast<int>(context_.stages.size());
+    found = step.batches.emplace(microbatch, std::pair(std::make_shared<const Batch>(made), uses)).first;
+  }
+  std::shared_ptr<const Batch> result = found->second.first;
+  if (--found->second.second == 0) step.batches.erase(found);
+  return result;
+}
+
+}  // namespace interlock

@@ -1,0 +1,125 @@
+// What copies of the pipeline do together. Gradients are summed behind the last pass back, bucket by bucket: over all
+// replicas, or, where the optimizer's state is shared out, only to the owner of each number. Then what an owner has
+// updated goes to the others behind the next forward pass, which waits for a segment's values where it begins.
+
+#include <algorithm>
+
+#include "parallel/engine/numbers.h"
+#include "parallel/engine/step.h"
+
+namespace interlock {
+namespace {
+
+using Range = TrainableGroup::Range;
+
+Range intersection(Range one, Range other) {
+  const int64_t begin = std::max(one.first, other.first);
+  return {begin, std::max(begin, std::min(one.second, other.second))};
+}
+
+}  // namespace
+
+void Engine::begin_reduction(Step& step, TrainableGroup& group, Range range) {
+  const Group& replicas = context_.replicas;
+  if (replicas.size() == 1 || range.first == range.second) return;
+  const at::Tensor values = group.gradient().narrow(0, range.first, range.second - range.first);
+  std::vector<Group::Range> shards;
+  for (int owner = 0; group.is_sharded() && owner < replicas.size(); ++owner) {
+    const auto [begin, end] = intersection(group.owned_by(owner), range);
+    if (begin < end)
+      shards.push_back({static_cast<size_t>(begin - range.first), static_cast<size_t>(end - range.first), owner});
+  }
+  step.reductions.push_back(with_numbers(values, [&](auto numbers, const auto& owner) {
+    return group.is_sharded() ? context_.replicas.begin_reduce_scatter(numbers, shards, owner)
+                              : context_.replicas.begin_all_reduce(numbers, owner);
+  }));
+}
+
+// Segments come from the last to the first; what has gathered is begun once it fills a bucket.
+void Engine::reduce_body(Step& step, Stage& here, int64_t segment) {
+  TrainableGroup& group = *here.body_group();
+  const int64_t begin = here.segment_offset(segment);
+  const auto [begun, fresh] = step.begun.try_emplace(here.index(), group.gradient().numel());
+  const int64_t bytes = (begun->second - begin) * static_cast<int64_t>(group.gradient().element_size());
+  if (bytes < settings_.bucket_bytes && begin > 0) return;
+  begin_reduction(step, group, {begin, begun->second});
+  begun->second = begin;
+  advance_reductions(step);
+}
+
+// What is done goes, and with it what it holds.
+void Engine::advance_reductions(Step& step) {
+  std::erase_if(step.reductions, [](const auto& reduction) { return reduction->advance(); });
+}
+
+void Engine::reduce_gradient(Step& step, Stage& here) {
+  const double begin = TraceRecorder::now();
+  // The shared tensor learns on both ends of the model whatever the rule, a body that nobody teaches in no pass.
+  for (TrainableGroup* group : here.active_groups()) {
+    if (!group->options().shared) continue;
+    group->complete();
+    begin_reduction(step, *group, {0, group->gradient().numel()});
+  }
+  while (!step.reductions.empty()) {
+    step.reductions.front()->finish();
+    step.reductions.pop_front();
+  }
+  note_waiting(step, begin);
+}
+
+// The body's values in buckets, from the first segment on, as the next forward pass uses them; others as one.
+void Engine::begin_gather(Stage& here, TrainableGroup& group) {
+  const int64_t all = group.values().numel();
+  if (!group.is_sharded()) return here.refresh(group, {0, all});
+  const auto width = static_cast<int64_t>(group.values().element_size());
+  int64_t begin = 0;
+  for (int64_t segment = 1; &group == here.body_group() && segment < here.segments(); ++segment) {
+    const int64_t end = here.segment_offset(segment);
+    if ((end - begin) * width < settings_.bucket_bytes) continue;
+    begin_gather(here, group, {begin, end});
+    begin = end;
+  }
+  begin_gather(here, group, {begin, all});
+}
+
+void Engine::begin_gather(Stage& here, TrainableGroup& group, Range range) {
+  const auto owner = std::make_shared<at::Tensor>(group.values());
+  auto* first = static_cast<std::byte*>(owner->data_ptr());
+  const auto width = static_cast<int64_t>(owner->element_size());
+  std::vector<Group::Shard> shards;
+  for (int replica = 0; replica < context_.replicas.size(); ++replica) {
+    const auto [begin, end] = intersection(group.owned_by(replica), range);
+    const auto bytes = static_cast<size_t>((end - begin) * width);
+    if (bytes > 0) shards.push_back({{first + begin * width, bytes}, replica});
+  }
+  gathers_.push_back({&here, &group, range, context_.replicas.begin_all_gather(shards, owner)});
+}
+
+void Engine::finish_gather(Gather& gather) {
+  const double begin = TraceRecorder::now();
+  gather.values->finish();
+  gather.stage->refresh(*gather.group, gather.range);
+  waited_between_ += TraceRecorder::now() - begin;
+}
+
+// Segment -1 is the head. The shared tensor belongs to no segment of the body's group: any of them may use it.
+void Engine::await_segment(const Stage& here, int64_t segment) {
+  std::erase_if(gathers_, [&](Gather& gather) {
+    const bool of_body = gather.group->options().role == TrainableGroup::Role::body;
+    if (gather.stage != &here || of_body != (segment >= 0)) return false;
+    if (gather.group == here.body_group()) {
+      const Range needed{here.segment_offset(segment), here.segment_offset(segment + 1)};
+      const auto [begin, end] = intersection(gather.range, needed);
+      if (begin == end) return false;
+    }
+    finish_gather(gather);
+    return true;
+  });
+}
+
+void Engine::await_values() {
+  for (Gather& gather : gathers_) finish_gather(gather);
+  gathers_.clear();
+}
+
+}  // namespace interlock
