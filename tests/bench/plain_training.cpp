@@ -7,6 +7,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "launch/settings/parts.h"
 #include "runtime/core/log.h"
 #include "tests/support/reference.h"
 
