@@ -23,7 +23,8 @@ void MpiThread::start(const std::shared_ptr<MpiOperation>& operation) {
   }
 }
 
-// What tells that the receive was posted is synchronous: the message itself when it is small, its pieces otherwise.
+// All is synchronous. A small message tells so that its receive was posted; of a larger one its pieces do, and the
+// header tells that they will be asked for now.
 void MpiThread::start_send(const std::shared_ptr<MpiOperation>& operation) {
   const MessageHeader& header = operation->header;
   const uint64_t with_header = header.bytes <= inline_bytes ? header.bytes : 0;
@@ -32,8 +33,7 @@ void MpiThread::start_send(const std::shared_ptr<MpiOperation>& operation) {
   if (with_header) std::memcpy(operation->first.data() + sizeof header, operation->buffer.data, with_header);
   MPI_Request request = MPI_REQUEST_NULL;
   const int count = static_cast<int>(operation->first.size());
-  const auto call = header.bytes <= inline_bytes ? MPI_Issend : MPI_Isend;
-  check(call(operation->first.data(), count, MPI_BYTE, operation->peer, operation->tag, communicator_, &request),
+  check(MPI_Issend(operation->first.data(), count, MPI_BYTE, operation->peer, operation->tag, communicator_, &request),
         "MPI_Issend");
   add_request(operation, true, request);
   if (header.bytes > inline_bytes) start_pieces(operation, header.bytes);
@@ -72,6 +72,11 @@ void MpiThread::start_pieces(const std::shared_ptr<MpiOperation>& operation, uin
   }
 }
 
+void MpiThread::start_moving(MpiOperation& operation) {
+  operation.moving = true;
+  ++moving_;
+}
+
 void MpiThread::add_request(const std::shared_ptr<MpiOperation>& operation, bool is_header, MPI_Request request) {
   ++operation->pending;
   requests_.push_back(request);
@@ -79,14 +84,24 @@ void MpiThread::add_request(const std::shared_ptr<MpiOperation>& operation, bool
   last_progress_ = Clock::now();
 }
 
+// Open MPI looks at the requests first and then makes progress, of which only the next call tells: with one call a
+// message would be noticed a pause late.
+int MpiThread::test_some(int& completed) {
+  int error = MPI_SUCCESS;
+  for (int call = 0; call < 2 && completed == 0; ++call) {
+    error = MPI_Testsome(static_cast<int>(requests_.size()), requests_.data(), &completed, indices_.data(),
+                         statuses_.data());
+    if (error != MPI_ERR_IN_STATUS) check(error, "MPI_Testsome");
+  }
+  return error;
+}
+
 bool MpiThread::poll() {
   if (requests_.empty()) return false;
-  const int active = static_cast<int>(requests_.size());
   indices_.resize(requests_.size());
   statuses_.resize(requests_.size());
   int completed = 0;
-  const int error = MPI_Testsome(active, requests_.data(), &completed, indices_.data(), statuses_.data());
-  if (error != MPI_ERR_IN_STATUS) check(error, "MPI_Testsome");
+  const int error = test_some(completed);
   if (completed <= 0) return false;  // none, or MPI_UNDEFINED
   last_progress_ = Clock::now();
   std::vector<Part> came;
@@ -116,6 +131,7 @@ void MpiThread::complete(const Part& part, const MPI_Status& status, int error) 
   --operation->pending;
   int cancelled = 0;
   if (receives) MPI_Test_cancelled(&status, &cancelled);
+  if (part.is_header && !receives && operation->pending > 0) start_moving(*operation);
   if (part.is_header && receives && !cancelled) header_came(operation, status);
   if (operation->pending == 0 && !operation->done) finish(*operation);
 }
@@ -136,6 +152,7 @@ void MpiThread::header_came(const std::shared_ptr<MpiOperation>& operation, cons
   if (any_size || !operation->problem.empty()) operation->buffer = Buffer::allocate(came.bytes);
   if (came.bytes > inline_bytes) {
     start_pieces(operation, came.bytes);
+    start_moving(*operation);
   } else if (came.bytes > 0) {
     std::memcpy(operation->buffer.data, operation->first.data() + sizeof(MessageHeader), came.bytes);
   }

@@ -165,10 +165,13 @@ bool MpiThread::take_commands() {
 // message is never noticed later than that share of the wait. While the rank computes, every poll interrupts the
 // computation (some 30 us each where this was measured) and it matters less how soon a message is noticed. Ranks often
 // share cores, so nothing spins for long.
+// Pieces that move are another matter: over TCP they do so inside MPI calls only, and a poll that moved some of a piece
+// looks like one that found nothing. The pauses between are such that what the sockets hold (megabytes) bridges them.
 MpiThread::Clock::duration MpiThread::pause() const {
-  constexpr Clock::duration longest = microseconds(2000);
+  const Clock::duration shortest = moving_ > 0 ? microseconds(20) : microseconds(100);
+  const Clock::duration longest = moving_ > 0 ? microseconds(500) : microseconds(1000);
   const auto quiet = Clock::now() - last_progress_;
-  if (!waiting_) return std::clamp<Clock::duration>(quiet / 8, microseconds(100), longest);
+  if (!waiting_) return std::clamp<Clock::duration>(quiet / 8, shortest, longest);
   if (quiet < microseconds(30)) return Clock::duration::zero();
   return std::clamp<Clock::duration>(quiet / 16, microseconds(10), longest);
 }
@@ -208,6 +211,7 @@ void MpiThread::abort(int exit_code) {
 
 void MpiThread::finish(MpiOperation& operation) {
   std::lock_guard lock(mutex_);
+  if (operation.moving) --moving_;
   operation.done = true;
   if (waiting_) finished_.notify_all();
 }

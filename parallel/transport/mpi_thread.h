@@ -38,6 +38,7 @@ struct MpiOperation {
   // The MPI thread's own until `done`.
   std::vector<std::byte> first;  // header and inline payload
   int pending = 0;               // MPI requests not complete
+  bool moving = false;           // both ends have posted pieces, which move whenever MPI is called
   std::string problem;           // what wait() throws
 
   std::atomic<bool> done{false};
@@ -74,8 +75,10 @@ class MpiThread {
   void start(const std::shared_ptr<MpiOperation>& operation);
   void start_send(const std::shared_ptr<MpiOperation>& operation);
   void start_pieces(const std::shared_ptr<MpiOperation>& operation, uint64_t bytes);
+  void start_moving(MpiOperation& operation);
   void add_request(const std::shared_ptr<MpiOperation>& operation, bool is_header, MPI_Request request);
-  bool poll();  // whether anything was complete
+  bool poll();                    // whether anything was complete
+  int test_some(int& completed);  // the error; statuses_ has more
   void complete(const Part& part, const MPI_Status& status, int error);
   void header_came(const std::shared_ptr<MpiOperation>& operation, const MPI_Status& status);
   void post_header(const std::shared_ptr<MpiOperation>& operation);
@@ -97,6 +100,7 @@ class MpiThread {
   // Receives that wait for their turn; a lane is in the map while a header of it is posted.
   std::map<LaneEnd, std::deque<std::shared_ptr<MpiOperation>>> lanes_;
   Clock::time_point last_progress_;
+  int moving_ = 0;  // operations whose pieces move
 
   // Between the threads.
   std::mutex mutex_;
