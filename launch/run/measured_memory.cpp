@@ -53,11 +53,12 @@ trace_steps = 0
 class FewTokens final : public Dataset {
  public:
   int64_t samples(Split split) const override { return split == Split::training ? 64 : 0; }
-  Batch batch(Split, std::span<const int64_t> numbers) const override {
+  Batch batch(Split, std::span<const int64_t> numbers, BatchParts parts) const override {
     const auto rows = static_cast<int64_t>(numbers.size());
     Batch batch;
-    batch.inputs = at::arange(length, at::kLong).repeat({rows, 1});
-    batch.targets = batch.inputs.clone();
+    const at::Tensor tokens = at::arange(length, at::kLong).repeat({rows, 1});
+    if (parts.inputs) batch.inputs = tokens;
+    if (parts.targets) batch.targets = tokens.clone();
     batch.sample_ids.assign(numbers.begin(), numbers.end());
     batch.predicted = rows * length;
     return batch;

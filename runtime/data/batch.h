@@ -10,9 +10,18 @@ namespace interlock {
 
 inline constexpr int64_t ignored_target = -100;
 
+// Which parts of a batch are wanted. The first stage takes the inputs and a loss the targets; a rank with neither needs
+// only what a batch always has: lengths, sample numbers and the count of targets.
+struct BatchParts {
+  bool inputs = true, targets = true;
+  bool any() const { return inputs || targets; }
+};
+
 struct Batch {
-  at::Tensor inputs;   // int64 [samples, length] tokens, or float32 [samples, features]
-  at::Tensor targets;  // int64 [samples, length] or [samples]; ignored_target where nothing is predicted
+  // int64 [samples, length] tokens, or float32 [samples, features]; undefined when not asked for
+  at::Tensor inputs;
+  // int64 [samples, length] or [samples]; ignored_target where nothing is predicted; undefined when not asked for
+  at::Tensor targets;
   at::Tensor lengths;  // int64 [samples], tokens before the padding; undefined when nothing in it is padded
   std::vector<int64_t>
       sample_ids;         // [samples] the global sample number, counted from 0 over the run: keys noise on data

@@ -25,8 +25,9 @@ class Dataset {
   // How many samples a split has: one epoch of training, or all that is held out.
   virtual int64_t samples(Split split) const = 0;
   // The samples with these global numbers. Training: number n is sample permuted(n % samples) of epoch n / samples.
-  // Held out: number n is sample n, with masks that never change.
-  virtual Batch batch(Split split, std::span<const int64_t> numbers) const = 0;
+  // Held out: number n is sample n, with masks that never change. What `parts` leaves out is not made, and what is made
+  // is the same to the bit. May be called from several threads, as all that follows open().
+  virtual Batch batch(Split split, std::span<const int64_t> numbers, BatchParts parts = {}) const = 0;
   // How many targets those samples predict, without building them.
   virtual int64_t predicted(Split split, std::span<const int64_t> numbers) const = 0;
   // Size of the vocabulary (or number of classes) the targets come from, and of the inputs (features; tokens: the

@@ -90,15 +90,22 @@ int64_t Loader::first_sample(int64_t step) const {
   return total;
 }
 
-Batch Loader::training(int64_t step, int64_t replica, int64_t microbatch) const {
+Batch Loader::training(int64_t step, int64_t replica, int64_t microbatch, BatchParts parts) const {
   assert(replica >= 0 && replica < shape_.replicas && microbatch >= 0 && microbatch < microbatches(step));
   const int64_t first = first_sample(step) + (replica * microbatches(step) + microbatch) * shape_.microbatch_size;
-  return dataset_->batch(Split::training, numbers_from(first, shape_.microbatch_size));
+  return dataset_->batch(Split::training, numbers_from(first, shape_.microbatch_size), parts);
 }
 
-int64_t Loader::training_targets(int64_t step) const {
+int64_t Loader::training_targets(int64_t step) const { return predicted(first_sample(step), samples_per_step(step)); }
+
+int64_t Loader::training_targets(int64_t step, int64_t replica) const {
+  assert(replica >= 0 && replica < shape_.replicas);
+  const int64_t samples = microbatches(step) * shape_.microbatch_size;
+  return predicted(first_sample(step) + replica * samples, samples);
+}
+
+int64_t Loader::predicted(int64_t first, int64_t samples) const {
   constexpr int64_t at_once = 4096;  // keeps the numbers of a huge step in the cache
-  const int64_t first = first_sample(step), samples = samples_per_step(step);
   int64_t targets = 0;
   for (int64_t done = 0; done < samples; done += at_once) {
     targets += dataset_->predicted(Split::training, numbers_from(first + done, std::min(at_once, samples - done)));
@@ -117,8 +124,8 @@ int64_t Loader::held_out_samples(int64_t limit, int64_t i) const {
   return std::min(shape_.microbatch_size, samples - i * shape_.microbatch_size);
 }
 
-Batch Loader::held_out(int64_t limit, int64_t i) const {
-  return dataset_->batch(Split::held_out, numbers_from(i * shape_.microbatch_size, held_out_samples(limit, i)));
+Batch Loader::held_out(int64_t limit, int64_t i, BatchParts parts) const {
+  return dataset_->batch(Split::held_out, numbers_from(i * shape_.microbatch_size, held_out_samples(limit, i)), parts);
 }
 
 }  // namespace interlock

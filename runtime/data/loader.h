@@ -33,9 +33,11 @@ class Loader {
          DataPosition start = {});
 
   // Steps count from 1 and come after the start, replicas and microbatches count from 0.
-  Batch training(int64_t step, int64_t replica, int64_t microbatch) const;
+  Batch training(int64_t step, int64_t replica, int64_t microbatch, BatchParts parts = {}) const;
   // Targets predicted in all microbatches of all replicas of a step: the divisor of its loss.
   int64_t training_targets(int64_t step) const;
+  // Those of one replica; their sum over replicas is the number above.
+  int64_t training_targets(int64_t step, int64_t replica) const;
   int64_t microbatches(int64_t step) const;  // of each replica
   int64_t samples_per_step(int64_t step) const;
   // The number of a step's first sample: how many were consumed before it, those before the start included. Also for
@@ -45,13 +47,15 @@ class Loader {
 
   // Held-out microbatch i of microbatch_size samples; the last may be smaller. `limit` bounds the samples used.
   int64_t held_out_microbatches(int64_t limit) const;
-  Batch held_out(int64_t limit, int64_t i) const;
+  Batch held_out(int64_t limit, int64_t i, BatchParts parts = {}) const;
   int64_t held_out_samples(int64_t limit, int64_t i) const;  // how many samples that microbatch has
 
   const Dataset& dataset() const { return *dataset_; }
   const BatchShape& shape() const { return shape_; }
 
  private:
+  int64_t predicted(int64_t first, int64_t samples) const;
+
   std::shared_ptr<const Dataset> dataset_;
   BatchShape shape_;
   std::vector<BatchPhase> phases_;  // by step, the first at step 1

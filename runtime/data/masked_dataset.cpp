@@ -2,7 +2,7 @@
 
 #include "runtime/data/masked_dataset.h"
 
-#include <ATen/ops/full.h>
+#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <cassert>
@@ -28,32 +28,43 @@ SamplePlace MaskedDataset::find(Split split, int64_t number) const {
   return shuffled(seed_, split, number, samples(split));
 }
 
-Batch MaskedDataset::batch(Split split, std::span<const int64_t> numbers) const {
+Batch MaskedDataset::batch(Split split, std::span<const int64_t> numbers, BatchParts parts) const {
   const auto rows = static_cast<int64_t>(numbers.size());
+  const auto width = static_cast<size_t>(length_);
   Batch batch;
-  batch.inputs = at::full({rows, length_}, vocabulary().pad, at::kLong);
-  batch.targets = at::full({rows, length_}, ignored_target, at::kLong);
-  at::Tensor lengths = at::full({rows}, length_, at::kLong);
+  if (parts.inputs) batch.inputs = at::empty({rows, length_}, at::kLong);
+  if (parts.targets) batch.targets = at::empty({rows, length_}, at::kLong);
+  at::Tensor lengths = at::empty({rows}, at::kLong);
   batch.sample_ids.assign(numbers.begin(), numbers.end());
+  // Masking makes both parts of a row: the one that nobody asked for goes here.
+  std::vector<int64_t> unasked(parts.inputs == parts.targets ? 0 : width);
+  const auto row_of = [&](at::Tensor& part, int64_t row) {
+    return part.defined() ? std::span(part.mutable_data_ptr<int64_t>() + row * length_, width) : std::span(unasked);
+  };
   bool padded = false;
   for (int64_t row = 0; row < rows; ++row) {
     const SamplePlace place = find(split, numbers[static_cast<size_t>(row)]);
-    const int64_t tokens = fill(split, place, batch.inputs.mutable_data_ptr<int64_t>() + row * length_,
-                                batch.targets.mutable_data_ptr<int64_t>() + row * length_);
-    lengths.mutable_data_ptr<int64_t>()[row] = tokens + 2;
-    padded |= tokens + 2 < length_;
+    const int64_t count = parts.any() ? fill(split, place, row_of(batch.inputs, row), row_of(batch.targets, row))
+                                      : tokens(split, place.sample);
+    lengths.mutable_data_ptr<int64_t>()[row] = count + 2;
+    padded |= count + 2 < length_;
     batch.predicted += masking_.predicted(predictable(split, place.sample));
   }
   if (padded) batch.lengths = lengths;
   return batch;
 }
 
-int64_t MaskedDataset::fill(Split split, SamplePlace place, int64_t* inputs, int64_t* targets) const {
+int64_t MaskedDataset::fill(Split split, SamplePlace place, std::span<int64_t> inputs,
+                            std::span<int64_t> targets) const {
   const Vocabulary words = vocabulary();
-  const int64_t count = read(split, place.sample, {inputs + 1, static_cast<size_t>(length_ - 2)});
+  const int64_t count = read(split, place.sample, inputs.subspan(1, inputs.size() - 2));
+  const auto end = static_cast<size_t>(count) + 1;
   inputs[0] = words.begin;
-  inputs[count + 1] = words.end;
-  const std::span<int64_t> tokens(inputs + 1, static_cast<size_t>(count)), labels(targets + 1, tokens.size());
+  inputs[end] = words.end;
+  // By hand, as at::full would start a team of threads for each thread that makes batches.
+  std::ranges::fill(inputs.subspan(end + 1), words.pad);
+  std::ranges::fill(targets, ignored_target);
+  const std::span<int64_t> tokens = inputs.subspan(1, end - 1), labels = targets.subspan(1, end - 1);
   const Masking::Sample sample{split, place.epoch, static_cast<uint64_t>(place.sample)};
   if (const auto ends = word_ends(tokens); ends.empty()) {
     masking_.apply(words.masking, sample, tokens, labels);
@@ -81,7 +92,7 @@ double MaskedDataset::unigram_baseline(int64_t count) const {
   double loss = 0;
   int64_t targets = 0;
   for (int64_t number = 0; number < count; ++number) {
-    const Batch one = batch(Split::held_out, {&number, 1});
+    const Batch one = batch(Split::held_out, {&number, 1}, {.inputs = false});
     for (int64_t place = 0; place < length_; ++place) {
       const int64_t target = one.targets.const_data_ptr<int64_t>()[place];
       if (target == ignored_target) continue;

@@ -22,7 +22,7 @@ class MaskedDataset : public Dataset {
   int64_t sample_length() const override { return length_; }
   double predicted_share() const override { return masking_.rate(); }
   int64_t mask_token() const override { return vocabulary().masking.mask(); }
-  Batch batch(Split split, std::span<const int64_t> numbers) const override;
+  Batch batch(Split split, std::span<const int64_t> numbers, BatchParts parts) const override;
   int64_t predicted(Split split, std::span<const int64_t> numbers) const override;
   // Add-one smoothing over all tokens but special ones: one that never occurs in training still has a finite loss.
   double unigram_baseline(int64_t count) const override;
@@ -39,6 +39,8 @@ class MaskedDataset : public Dataset {
   virtual SamplePlace find(Split split, int64_t number) const;
   // How many tokens of a sample may be predicted, without reading them.
   virtual int64_t predictable(Split split, int64_t sample) const = 0;
+  // How many tokens a sample has without its frame, special ones included, without reading them.
+  virtual int64_t tokens(Split split, int64_t sample) const = 0;
   // Writes the tokens of a sample without its frame, at most sample_length() - 2; returns how many.
   virtual int64_t read(Split split, int64_t sample, std::span<int64_t> out) const = 0;
   // The ends of the words of a sample when whole words are masked (Masking::apply_to_words); none: single tokens are.
@@ -49,7 +51,8 @@ class MaskedDataset : public Dataset {
   uint64_t seed() const { return seed_; }
 
  private:
-  int64_t fill(Split split, SamplePlace place, int64_t* inputs, int64_t* targets) const;
+  // Makes a whole row, padding included; returns how many tokens it has without its frame.
+  int64_t fill(Split split, SamplePlace place, std::span<int64_t> inputs, std::span<int64_t> targets) const;
   std::string shown_place(int64_t input, int64_t target) const;
   const std::vector<int64_t>& counts() const;
 

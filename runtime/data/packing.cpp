@@ -146,26 +146,39 @@ PackedSamples::PackedSamples(std::shared_ptr<const TokenFile> file, PackingRules
       starts_(std::move(starts)),
       members_(std::move(members)) {}
 
-int64_t PackedSamples::read(int64_t sample, std::span<int32_t> out) const {
+template <class Act>
+void PackedSamples::for_each_stretch(int64_t sample, const Act& act) const {
   assert(sample >= 0 && sample < size());
   const auto place = static_cast<size_t>(sample);
   const bool last = place + 1 == starts_.size();
   const int64_t stop = last ? file_->documents() : starts_[place + 1].document();
   const int64_t stop_offset = last ? 0 : starts_[place + 1].offset();
-  int64_t document = starts_[place].document(), begin = starts_[place].offset(), written = 0;
+  int64_t document = starts_[place].document(), begin = starts_[place].offset();
   while (true) {
     const int64_t end = document == stop ? stop_offset : file_->document_tokens(document);
-    if (end > begin) {
-      if (written > 0) out[static_cast<size_t>(written++)] = separator_;
-      file_->read(document, begin, out.subspan(static_cast<size_t>(written), static_cast<size_t>(end - begin)));
-      written += end - begin;
-    }
+    if (end > begin) act(document, begin, end);
     begin = 0;
     do {
       ++document;
     } while (document < stop && !members_.empty() && !members_[static_cast<size_t>(document)]);
-    if (document > stop || document == file_->documents() || !rules_.cross_documents) return written;
+    if (document > stop || document == file_->documents() || !rules_.cross_documents) return;
   }
+}
+
+int64_t PackedSamples::tokens(int64_t sample) const {
+  int64_t count = 0;
+  for_each_stretch(sample, [&](int64_t, int64_t begin, int64_t end) { count += (count > 0 ? 1 : 0) + end - begin; });
+  return count;
+}
+
+int64_t PackedSamples::read(int64_t sample, std::span<int32_t> out) const {
+  int64_t written = 0;
+  for_each_stretch(sample, [&](int64_t document, int64_t begin, int64_t end) {
+    if (written > 0) out[static_cast<size_t>(written++)] = separator_;
+    file_->read(document, begin, out.subspan(static_cast<size_t>(written), static_cast<size_t>(end - begin)));
+    written += end - begin;
+  });
+  return written;
 }
 
 PackedFile pack(const std::shared_ptr<const TokenFile>& file, const Tokenizer& tokenizer, PackingRules rules,

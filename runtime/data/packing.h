@@ -48,10 +48,15 @@ class PackedSamples {
 
   int64_t size() const { return std::ssize(starts_); }
   int64_t predictable(int64_t sample) const { return starts_[static_cast<size_t>(sample)].predictable(); }
+  int64_t tokens(int64_t sample) const;  // how many read() writes; reads no ids
   // Writes the tokens of a sample, at most `capacity`, with the separator between documents; returns how many.
   int64_t read(int64_t sample, std::span<int32_t> out) const;
 
  private:
+  // Calls act(document, begin, end) for each stretch of tokens of a sample.
+  template <class Act>
+  void for_each_stretch(int64_t sample, const Act& act) const;
+
   std::shared_ptr<const TokenFile> file_;
   PackingRules rules_;
   int32_t separator_;

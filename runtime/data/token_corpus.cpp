@@ -175,6 +175,11 @@ int64_t TokenCorpus::predictable(Split split, int64_t sample) const {
   return piece.packed->predictable(piece.begin + sample - piece.first);
 }
 
+int64_t TokenCorpus::tokens(Split split, int64_t sample) const {
+  const Piece& piece = piece_of(split, sample);
+  return piece.packed->tokens(piece.begin + sample - piece.first);
+}
+
 int64_t TokenCorpus::read(Split split, int64_t sample, std::span<int32_t> out) const {
   const Piece& piece = piece_of(split, sample);
   return piece.packed->read(piece.begin + sample - piece.first, out);

@@ -37,6 +37,7 @@ class TokenCorpus {
   // its weight says, at keyed places that repeat, and the samples of a file come once per epoch of that file.
   SamplePlace find(Split split, int64_t number) const;
   int64_t predictable(Split split, int64_t sample) const;
+  int64_t tokens(Split split, int64_t sample) const;  // separators included
   // Writes the tokens of a sample; returns how many.
   int64_t read(Split split, int64_t sample, std::span<int32_t> out) const;
 

@@ -15,19 +15,11 @@ class RandomTokens final : public Dataset {
         vocabulary_(settings.data.integer("vocabulary", 8192, 1)),
         seed_(settings.seed) {}
   int64_t samples(Split split) const override { return split == Split::training ? int64_t{1} << 40 : 0; }
-  Batch batch(Split, std::span<const int64_t> numbers) const override {
+  Batch batch(Split, std::span<const int64_t> numbers, BatchParts parts) const override {
     Batch batch;
     const auto rows = static_cast<int64_t>(numbers.size());
-    batch.inputs = at::empty({rows, length_}, at::TensorOptions().dtype(at::kLong));
-    batch.targets = at::empty({rows, length_}, at::TensorOptions().dtype(at::kLong));
-    const RandomKey key = random_key(seed_, Purpose::synthetic_data);
-    for (int64_t row = 0; row < rows; ++row) {
-      for (int64_t at = 0; at < length_; ++at) {
-        const auto words = philox(key, static_cast<uint64_t>(numbers[row]), static_cast<uint64_t>(at));
-        batch.inputs.data_ptr<int64_t>()[row * length_ + at] = words[0] % vocabulary_;
-        batch.targets.data_ptr<int64_t>()[row * length_ + at] = words[1] % vocabulary_;
-      }
-    }
+    if (parts.inputs) batch.inputs = draw(numbers, 0);
+    if (parts.targets) batch.targets = draw(numbers, 1);
     batch.sample_ids.assign(numbers.begin(), numbers.end());
     batch.predicted = rows * length_;
     return batch;
@@ -42,6 +34,20 @@ class RandomTokens final : public Dataset {
   std::string describe(const Batch&, int64_t) const override { return "random tokens"; }
 
  private:
+  // [numbers, length]; `part` says which of a place's random words stands there.
+  at::Tensor draw(std::span<const int64_t> numbers, size_t part) const {
+    at::Tensor tokens = at::empty({std::ssize(numbers), length_}, at::kLong);
+    const RandomKey key = random_key(seed_, Purpose::synthetic_data);
+    int64_t* next = tokens.mutable_data_ptr<int64_t>();
+    for (const int64_t number : numbers) {
+      for (int64_t at = 0; at < length_; ++at) {
+        const auto words = philox(key, static_cast<uint64_t>(number), static_cast<uint64_t>(at));
+        *next++ = words[part] % vocabulary_;
+      }
+    }
+    return tokens;
+  }
+
   int64_t length_, vocabulary_;
   uint64_t seed_;
 };

@@ -62,6 +62,7 @@ Plain read_all(const PackedSamples& packed, int64_t capacity) {
   for (int64_t sample = 0; sample < packed.size(); ++sample) {
     Ids ids(static_cast<size_t>(capacity));
     ids.resize(static_cast<size_t>(packed.read(sample, ids)));
+    EXPECT_EQ(packed.tokens(sample), std::ssize(ids));
     all.samples.push_back(ids);
     all.predictable.push_back(packed.predictable(sample));
   }

@@ -17,9 +17,9 @@ class Slow final : public Dataset {
  public:
   explicit Slow(std::shared_ptr<const Dataset> other) : other_(std::move(other)) {}
   int64_t samples(Split split) const override { return other_->samples(split); }
-  Batch batch(Split split, std::span<const int64_t> numbers) const override {
+  Batch batch(Split split, std::span<const int64_t> numbers, BatchParts parts) const override {
     std::this_thread::sleep_for(split == Split::training ? training_nap : held_out_nap);
-    return other_->batch(split, numbers);
+    return other_->batch(split, numbers, parts);
   }
   int64_t predicted(Split split, std::span<const int64_t> numbers) const override {
     std::this_thread::sleep_for(counting_nap);

@@ -91,20 +91,21 @@ class IdxDataset : public Dataset {
     return static_cast<int64_t>(numbers.size());
   }
 
-  Batch batch(Split split, std::span<const int64_t> numbers) const override {
+  Batch batch(Split split, std::span<const int64_t> numbers, BatchParts parts) const override {
     const auto rows = static_cast<int64_t>(numbers.size());
     Batch batch;
-    batch.inputs = at::empty({rows, features_}, at::kFloat);
-    batch.targets = at::empty({rows}, at::kLong);
     batch.sample_ids.assign(numbers.begin(), numbers.end());
     batch.predicted = rows;
-    float* inputs = batch.inputs.mutable_data_ptr<float>();
-    int64_t* targets = batch.targets.mutable_data_ptr<int64_t>();
-    for (const int64_t number : numbers) {
-      const Found found = find(split, number);
-      *targets++ = found.pair.label(found.item);
-      const std::byte* pixels = found.pair.images.data + found.item * features_;
-      for (int64_t i = 0; i < features_; ++i) *inputs++ = static_cast<float>(std::to_integer<uint8_t>(pixels[i])) / 255;
+    if (parts.inputs) {
+      batch.inputs = at::empty({rows, features_}, at::kFloat);
+      float* inputs = batch.inputs.mutable_data_ptr<float>();
+      for (int64_t row = 0; row < rows; ++row)
+        read_pixels(find(split, numbers[static_cast<size_t>(row)]), inputs + row * features_);
+    }
+    if (parts.targets) {
+      batch.targets = at::empty({rows}, at::kLong);
+      std::ranges::transform(numbers, batch.targets.mutable_data_ptr<int64_t>(),
+                             [&](int64_t number) { return static_cast<int64_t>(label(split, number)); });
     }
     return batch;
   }
@@ -173,6 +174,10 @@ class IdxDataset : public Dataset {
     const RandomKey which = random_key(seed_, Purpose::sample_order, 0, 0, 2);
     const auto place = static_cast<uint64_t>(in_split + (training ? 0 : training_));
     return {*images_, static_cast<int64_t>(permuted(which, place, static_cast<uint64_t>(training_ + held_out_)))};
+  }
+  void read_pixels(Found found, float* out) const {
+    const std::byte* pixels = found.pair.images.data + found.item * features_;
+    for (int64_t i = 0; i < features_; ++i) out[i] = static_cast<float>(std::to_integer<uint8_t>(pixels[i])) / 255;
   }
   size_t label(Split split, int64_t number) const {
     const Found found = find(split, number);

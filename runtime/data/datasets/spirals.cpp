@@ -35,20 +35,20 @@ class SpiralsDataset : public Dataset {
     return static_cast<int64_t>(numbers.size());
   }
 
-  Batch batch(Split split, std::span<const int64_t> numbers) const override {
+  Batch batch(Split split, std::span<const int64_t> numbers, BatchParts parts) const override {
     const auto rows = static_cast<int64_t>(numbers.size());
     Batch batch;
-    batch.inputs = at::empty({rows, 2}, at::kFloat);
-    batch.targets = at::empty({rows}, at::kLong);
     batch.sample_ids.assign(numbers.begin(), numbers.end());
     batch.predicted = rows;
-    float* inputs = batch.inputs.mutable_data_ptr<float>();
-    int64_t* targets = batch.targets.mutable_data_ptr<int64_t>();
-    for (const int64_t number : numbers) {
-      const int64_t point = find(split, number);
-      *targets++ = point % classes_;
-      place(point, inputs);
-      inputs += 2;
+    if (parts.inputs) {
+      batch.inputs = at::empty({rows, 2}, at::kFloat);
+      float* inputs = batch.inputs.mutable_data_ptr<float>();
+      for (int64_t row = 0; row < rows; ++row) place(find(split, numbers[static_cast<size_t>(row)]), inputs + 2 * row);
+    }
+    if (parts.targets) {
+      batch.targets = at::empty({rows}, at::kLong);
+      std::ranges::transform(numbers, batch.targets.mutable_data_ptr<int64_t>(),
+                             [&](int64_t number) { return find(split, number) % classes_; });
     }
     return batch;
   }

@@ -36,6 +36,7 @@ class TextDataset final : public MaskedDataset {
   }
   std::string shown(int64_t token) const override { return byte_tokens::shown(token); }
   int64_t predictable(Split split, int64_t sample) const override { return corpus().sample_size(split, sample); }
+  int64_t tokens(Split split, int64_t sample) const override { return corpus().sample_size(split, sample); }
   int64_t read(Split split, int64_t number, std::span<int64_t> out) const override {
     const TextCorpus::Sample sample = corpus().sample(split, number);
     for (size_t i = 0; i < sample.bytes.size(); ++i) {

@@ -80,6 +80,7 @@ class TokensDataset final : public MaskedDataset {
   std::string shown(int64_t token) const override { return tokenizer_->shown(token); }
   SamplePlace find(Split split, int64_t number) const override { return corpus().find(split, number); }
   int64_t predictable(Split split, int64_t sample) const override { return corpus().predictable(split, sample); }
+  int64_t tokens(Split split, int64_t sample) const override { return corpus().tokens(split, sample); }
 
   int64_t read(Split split, int64_t sample, std::span<int64_t> out) const override {
     thread_local std::vector<int32_t> ids;
