@@ -12,16 +12,19 @@ namespace interlock {
 
 namespace {
 
-// Stages whose bodies hold parameters that train.
-std::vector<bool> stages_with_trained(const RunSettings& settings, const Model& model) {
+// Stages whose bodies hold no parameter that trains.
+std::vector<int> untrained_stages(const RunSettings& settings, const Model& model) {
   const std::vector<Costs> blocks = model.block_costs(1);
-  std::vector<bool> with;
+  std::vector<int> untrained;
   auto block = blocks.begin();
+  int stage = 0;
   for (const int count : make_partition(settings, model)) {
-    with.push_back(std::any_of(block, block + count, [](const Costs& costs) { return costs.trained() > 0; }));
+    if (std::none_of(block, block + count, [](const Costs& costs) { return costs.trained() > 0; }))
+      untrained.push_back(stage);
     block += count;
+    ++stage;
   }
-  return with;
+  return untrained;
 }
 
 // The steps of the run under rule number `change`; a change that comes after the last step has none.
@@ -36,13 +39,12 @@ PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t
   const ParallelSettings& parallel = settings.parallel;
   PlanRequest request;
   request.shape = parallel.shape;
-  const auto rule = [&] { return make_rule(settings.learning.rules[change].request, parallel.shape.stages); };
+  RuleRequest asked = settings.learning.rules[change].request;
+  asked.untrained = untrained_stages(settings, model);
+  const auto rule = [&] { return make_rule(asked, parallel.shape.stages); };
   request.rule = placing_key(settings.config, rule, change);
   request.heads = settings.learning.heads;
   request.schedule = parallel.schedule;
-  const std::vector<bool> trained = stages_with_trained(settings, model);
-  for (int stage = 0; stage < parallel.shape.stages; ++stage)
-    if (!trained[stage]) freeze_stage(request.rule, stage);
   const auto tie = model.tie();
   request.tied = tie && tie->trained;
   if (request.tied && settings.clip.norm > 0 && settings.clip.scope == "stage")
