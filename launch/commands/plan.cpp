@@ -43,6 +43,7 @@ RuleRequest global_rule(const RuleRequest& asked) {
   RuleRequest request;
   request.rule = "global";
   request.frozen = asked.frozen;
+  request.untrained = asked.untrained;
   return request;
 }
 
@@ -179,8 +180,7 @@ class PlanCommand final : public Command {
       // minutes.
       report.most_tried = std::clamp((1 << 19) / run.shape.stages, 1, 4096);
       const RuleRequest& asked = run.rules.front().request;
-      const bool banded = asked.rule == "furthest" || asked.rule == "sum" || asked.rule == "local";
-      report.break_even_by_formula = banded && asked.frozen.empty();
+      report.break_even_by_formula = has_break_even_formula(asked);
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
     }
     for (size_t i = 1; i < run.rules.size(); ++i) {

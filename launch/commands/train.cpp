@@ -236,9 +236,10 @@ Ending Train::lead(const RunSettings& settings, Transport& transport, std::share
   RunSummary summary = run_rank(settings, transport, dataset, outlets, {checkpoint, until_});
   progress.finish();
   const auto model = make_model(settings, *dataset);
-  folder.write_end(settings, summary,
-                   measured_costs(summary, estimate_costs(settings, *model, make_partition(settings, *model),
-                                                          make_plans(settings).front().plan.flows)));
+  const auto plans = make_plans(settings);
+  const SimulationCosts estimate =
+      estimate_costs(settings, *model, make_partition(settings, *model), plans.front().plan.flows);
+  folder.write_end(settings, summary, measured_costs(summary, estimate, plans));
   tell(settings, summary, *dataset);
   return summary.ending;
 }

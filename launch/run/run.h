@@ -34,7 +34,9 @@ void check_start_tokenizer(const RunSettings& settings, const WeightsSet& weight
 // Proved plans of a run: one for every step at which its rule or its number of microbatches changes.
 std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings);
 
-// Measured seconds per stage and action in the form that `simulate` takes; sizes come from the estimate.
-SimulationCosts measured_costs(const RunSummary& summary, const SimulationCosts& estimate);
+// Measured seconds per stage and action in the form that `simulate` takes; sizes come from the estimate. `plans` are
+// the run's: they tell how many W were deferred.
+SimulationCosts measured_costs(const RunSummary& summary, const SimulationCosts& estimate,
+                               const std::vector<TrainerSettings::RulePlan>& plans);
 
 }  // namespace interlock
