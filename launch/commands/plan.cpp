@@ -44,6 +44,7 @@ RuleRequest global_rule(const RuleRequest& asked) {
   RuleRequest request;
   request.rule = "global";
   request.frozen = asked.frozen;
+  request.untrained = asked.untrained;
   return request;
 }
 
@@ -180,7 +181,7 @@ class PlanCommand final : public Command {
       // minutes.
       report.most_tried = std::clamp((1 << 19) / run.parallel.shape.stages, 1, 4096);
       const RuleRequest& asked = run.learning.rules.front().request;
-      report.break_even_by_formula = break_even_by_formula(asked);
+      report.break_even_by_formula = has_break_even_formula(asked);
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
     }
     for (size_t i = 1; i < run.learning.rules.size(); ++i) {

@@ -39,6 +39,9 @@ void add_memory(StageCosts& cost, const RunSettings& settings, const StageParts&
     cost.activation_bytes = input;
     cost.working_bytes += all;
   }
+  cost.forward_working_bytes = static_cast<double>(parts.largest_segment.activation_bytes);
+  // At most: one gradient for everything that was saved. What was computed again for I is held for W as well.
+  cost.recorded_bytes = settings.recompute == Recompute::none ? all : 2 * all;
   if (own_loss_used) cost.activation_bytes += cost.message_bytes;  // the gradient of the own loss waits
   // A head's forward and backward are one action: what it saves lives no longer.
   if (parts.has_head)

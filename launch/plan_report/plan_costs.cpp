@@ -50,6 +50,8 @@ class CostsFile {
     stage.fixed_bytes = cost(entry, "fixed_bytes", where, 0);
     stage.working_bytes = cost(entry, "working_bytes", where, 0);
     stage.loss_working_bytes = cost(entry, "loss_working_bytes", where, 0);
+    stage.recorded_bytes = cost(entry, "recorded_bytes", where, 0);
+    stage.forward_working_bytes = cost(entry, "forward_working_bytes", where, 0);
     return stage;
   }
 

@@ -62,8 +62,8 @@ int64_t steps_done(const RunSettings& settings, const Dataset& dataset, const st
 // Of the plan that the run begins with.
 SimulationCosts costs_of(const RunSettings& settings, const Model& model, const RunSummary& summary) {
   const std::vector<int> partition = make_partition(settings, model);
-  const Flows flows = make_plans(settings, model).front().plan.flows;
-  return measured_costs(summary, estimate_costs(settings, model, partition, flows));
+  const auto plans = make_plans(settings, model);
+  return measured_costs(summary, estimate_costs(settings, model, partition, plans.front().plan.flows), plans);
 }
 
 // Rank 0: the run and its folder.

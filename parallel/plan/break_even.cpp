@@ -39,7 +39,7 @@ double simulated_step(PlanRequest request, int microbatches, const SimulationCos
 // Smallest m with a global step no longer than the rule's: doubling finds a bound, halving the place.
 double by_simulation(const PlanRequest& request, const SimulationCosts& costs, int most) {
   PlanRequest global = request;
-  global.rule = make_rule({.rule = "global"}, request.shape.stages);
+  global.rule = make_rule({.rule = "global", .untrained = request.rule.frozen}, request.shape.stages);
   const auto global_wins = [&](int microbatches) {
     const double rule_step = simulated_step(request, microbatches, costs);
     return simulated_step(global, microbatches, costs) <= rule_step * (1 + 1e-9);  // equal but for rounding of sums
@@ -60,15 +60,15 @@ double by_simulation(const PlanRequest& request, const SimulationCosts& costs, i
 
 }  // namespace
 
-bool break_even_by_formula(const RuleRequest& asked) {
-  return asked.frozen.empty() && (asked.rule == "furthest" || asked.rule == "sum" || asked.rule == "local");
+bool has_break_even_formula(const RuleRequest& asked) {
+  return asked.all_train() && (asked.rule == "furthest" || asked.rule == "sum" || asked.rule == "local");
 }
 
 double break_even_microbatches(const PlanRequest& request, const RuleRequest& asked, const SimulationCosts& costs,
                                int most) {
   const int stages = request.shape.stages;
   assert(costs.stages.size() == static_cast<size_t>(stages));
-  if (break_even_by_formula(asked)) return by_formula(stages, asked.rule == "local" ? 1 : asked.horizon, costs);
+  if (has_break_even_formula(asked)) return by_formula(stages, asked.rule == "local" ? 1 : asked.horizon, costs);
   return by_simulation(request, costs, most);
 }
 

@@ -4,6 +4,7 @@
 #include "parallel/plan/learning_rule.h"
 
 #include <algorithm>
+#include <cassert>
 #include <charconv>
 #include <cmath>
 
@@ -94,6 +95,16 @@ std::vector<int> check_frozen(std::vector<int> frozen, int stages) {
   return frozen;
 }
 
+void add_untrained(const std::vector<int>& untrained, LearningRule& rule) {
+  for (const int stage : untrained) {
+    assert(stage >= 0 && stage < rule.stages());
+    std::fill(rule.weights[stage].begin(), rule.weights[stage].end(), 0.0);
+    rule.frozen.push_back(stage);
+  }
+  std::sort(rule.frozen.begin(), rule.frozen.end());
+  rule.frozen.erase(std::unique(rule.frozen.begin(), rule.frozen.end()), rule.frozen.end());
+}
+
 Matrix named_matrix(const RuleRequest& request, int stages) {
   const std::string& rule = request.rule;
   const int last = stages - 1;
@@ -150,6 +161,7 @@ LearningRule make_rule(const RuleRequest& request, int stages) {
                      "] gives it a weight: clear that row, or take the stage out of learning.frozen"));
     }
   }
+  add_untrained(request.untrained, rule);
   for (int stage = 0; stage < stages; ++stage) {
     const bool frozen = std::binary_search(rule.frozen.begin(), rule.frozen.end(), stage);
     if (!frozen && learns_from_nothing(rule.weights[stage])) {

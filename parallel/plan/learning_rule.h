@@ -13,7 +13,7 @@ using Matrix = std::vector<std::vector<double>>;
 struct LearningRule {
   std::string name;         // for people: "furthest(2)", "local", "matrix"
   Matrix weights;           // stages x stages, upper triangular
-  std::vector<int> frozen;  // stages that are meant to learn from nothing
+  std::vector<int> frozen;  // stages that are meant to learn from nothing; ascending, each once
   int stages() const { return static_cast<int>(weights.size()); }
 };
 
@@ -24,14 +24,19 @@ struct RuleRequest {
   int window = 2;                 // chunked
   double weight = 0.3;            // deep_supervision
   Matrix matrix = {};             // matrix
-  std::vector<int> frozen = {};
+  std::vector<int> frozen = {};   // as a user asks for it
+  // Stages whose body has nothing that trains, whatever the rule says: found in the model, not asked for. They are
+  // frozen too, and what a matrix gives them is dropped.
+  std::vector<int> untrained = {};
+  bool all_train() const { return frozen.empty() && untrained.empty(); }
 };
 std::vector<std::string> rule_names();
 
 // Builds and checks a rule. Refuses with Error(config) and a sentence: an unknown name; horizon or window out
 // of 1..stages (naming the largest that makes sense); a matrix that is not stages x stages, not upper triangular, or
 // has a negative or non-finite weight; a stage that learns from nothing and is not frozen, and a frozen stage out of
-// range or with a weight. A frozen stage's row is cleared for named rules. Whether a model has the heads that a rule
+// range or with a weight. A frozen stage's row is cleared for named rules, an untrained one's for every rule. A stage
+// below which no row is left sends nothing down: no stream leaves it. Whether a model has the heads that a rule
 // needs (Flows::heads) is asked where both are known.
 LearningRule make_rule(const RuleRequest& request, int stages);
 

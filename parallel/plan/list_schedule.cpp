@@ -9,6 +9,7 @@
 #include <functional>
 #include <queue>
 
+#include "parallel/plan/deferred_weights.h"
 #include "parallel/plan/passes.h"
 
 namespace interlock {
@@ -84,26 +85,27 @@ class ListScheduler {
     std::vector<Action> order;
   };
 
-  void add_queue(int stage, int rank, int part, const Action& action, int64_t cost, Preference preference) {
-    queues_[values_.part(stage, part)] = {action, rank, cost, preference, true, true};
+  // No W of these orders is deferred: a stage with a joint stream does B.
+  void add_queue(int stage, int rank, int part, const Action& action, Preference preference) {
+    queues_[values_.part(stage, part)] = {action, rank, unit_cost(action.kind), preference, true, true};
   }
 
   void add_queues(int stage, int rank) {
     const StageFlow& flow = flows_.stages[stage];
-    add_queue(stage, rank, Values::forward_part, {Kind::forward, stage, 0, -1}, 1, next_forward);
-    if (flow.has_loss) add_queue(stage, rank, Values::loss_part, {Kind::loss, stage, 0, -1}, 0, head);
+    add_queue(stage, rank, Values::forward_part, {Kind::forward, stage, 0, -1}, next_forward);
+    if (flow.has_loss) add_queue(stage, rank, Values::loss_part, {Kind::loss, stage, 0, -1}, head);
     const int joint = flow.learns ? flow.joint : -1;
     if (flow.learns && joint < 0) {
-      add_queue(stage, rank, Values::teach_part, {Kind::weight_gradient, stage, 0, -1}, 2, teach_only);
+      add_queue(stage, rank, Values::teach_part, {Kind::weight_gradient, stage, 0, -1}, teach_only);
     }
     for (int stream = 0; stream < static_cast<int>(flow.outgoing.size()); ++stream) {
       const int part = Values::stream_part + stream;
       const std::vector<Term>& terms = flow.outgoing[stream].terms;
       if (stream == joint) {
-        add_queue(stage, rank, part, {Kind::backward, stage, 0, stream}, 2, pass_on);
+        add_queue(stage, rank, part, {Kind::backward, stage, 0, stream}, pass_on);
       } else {
         const bool own_only = terms.size() == 1 && terms.front().source == Term::own_loss;
-        add_queue(stage, rank, part, {Kind::input_gradient, stage, 0, stream}, 1, own_only ? own_stream : pass_on);
+        add_queue(stage, rank, part, {Kind::input_gradient, stage, 0, stream}, own_only ? own_stream : pass_on);
       }
     }
   }

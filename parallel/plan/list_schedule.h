@@ -1,7 +1,7 @@
 #pragma once
 // Greedy list scheduling: the order of compute that comes out when every rank, whenever it is free, starts the ready
-// action it ranks highest. Time is counted in unit costs (a forward or an input gradient 1, a weight-gradient walk 2, a
-// head 0), so the order depends on rule and shape alone, and all ranks and replicas find the same one.
+// action it ranks highest. Time is counted in unit costs (deferred_weights.h), so the order depends on rule and shape
+// alone, and all ranks and replicas find the same one.
 
 #include <cstdint>
 #include <vector>

@@ -16,16 +16,12 @@
 #include <functional>
 #include <queue>
 
+#include "parallel/plan/deferred_weights.h"
 #include "parallel/plan/passes.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
 namespace {
-
-int64_t unit_cost(Kind kind) {
-  if (kind == Kind::loss) return 0;
-  return kind == Kind::forward || kind == Kind::input_gradient ? 1 : 2;
-}
 
 struct Posted {
   int64_t before;  // index in the rank's order of compute
@@ -38,6 +34,7 @@ class UnitRun {
   UnitRun(const Plan& plan, const std::vector<std::vector<Action>>& order)
       : plan_(plan),
         order_(order),
+        deferred_(plan.flows, plan.shape.microbatches, order),
         values_(plan.flows, plan.shape.microbatches),
         rank_of_(plan.shape.placement.rank_of_stage()),
         made_(values_.size(), false),
@@ -86,7 +83,7 @@ class UnitRun {
     const std::vector<Action>& order = order_[rank];
     while (!state.busy && state.next < static_cast<int64_t>(order.size()) && ready(order[state.next])) {
       const Action& action = order[state.next++];
-      const int64_t cost = unit_cost(action.kind);
+      const int64_t cost = unit_cost(action.kind, deferred_.is_deferred(action));
       if (cost == 0) {
         mark_made(action);
         continue;
@@ -131,6 +128,7 @@ class UnitRun {
 
   const Plan& plan_;
   const std::vector<std::vector<Action>>& order_;
+  const DeferredWeights deferred_;
   Values values_;
   const std::vector<int>& rank_of_;
   std::vector<bool> made_;

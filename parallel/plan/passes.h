@@ -101,7 +101,6 @@ inline Need carried(const Action& message) {
   }
 }
 
-// Walks F, L, I, W and B of the step through the stage after its forward, until the microbatch can be forgotten.
 inline bool runs_loss(const Plan& plan, int stage) {
   return plan.evaluation ? stage == plan.shape.stages - 1 : plan.flows.stages[stage].has_loss;
 }
@@ -109,6 +108,8 @@ inline int streams_out(const Plan& plan, int stage) {
   return plan.evaluation ? 0 : static_cast<int>(plan.flows.stages[stage].outgoing.size());
 }
 inline bool learns(const Plan& plan, int stage) { return !plan.evaluation && plan.flows.stages[stage].learns; }
+// Something is passed back through the body, so its forward keeps a graph (or the input that one is made from).
+inline bool keeps_graph(const Plan& plan, int stage) { return streams_out(plan, stage) > 0 || learns(plan, stage); }
 // Shares its tensor with the stage at the other end of the model.
 inline bool is_tied(const Plan& plan, int stage) {
   return plan.tied && !plan.evaluation && (stage == 0 || stage == plan.shape.stages - 1);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "parallel/plan/deferred_weights.h"
 #include "parallel/plan/passes.h"
 
 namespace interlock {
@@ -12,7 +13,11 @@ namespace {
 class MemoryWalk {
  public:
   MemoryWalk(const Plan& plan, const SimulationCosts& costs, int rank)
-      : plan_(plan), costs_(costs), rank_(rank), own_(plan.shape.stages_of(rank)) {
+      : plan_(plan),
+        costs_(costs),
+        rank_(rank),
+        own_(plan.shape.stages_of(rank)),
+        deferred_(plan.flows, plan.shape.microbatches, std::span(&plan.ranks[rank], 1)) {
     slot_.assign(plan.shape.stages, -1);
     for (size_t i = 0; i < own_.size(); ++i) {
       slot_[own_[i]] = static_cast<int>(i);
@@ -46,6 +51,11 @@ class MemoryWalk {
   double buffer_bytes(const Action& receive) const {
     return costs_.stages[receive.kind == Kind::receive_forward ? receive.stage - 1 : receive.stage].message_bytes;
   }
+  // Of a microbatch: all that was saved where something is passed back; else the output, for its loss and its send.
+  double alive_bytes(int stage) const {
+    const StageCosts& costs = costs_.stages[stage];
+    return keeps_graph(plan_, stage) ? costs.activation_bytes : costs.message_bytes;
+  }
   int32_t& uses_left(int stage, int source, int microbatch) {
     return uses_left_[(first_stream_[slot_[stage]] + source) * plan_.shape.microbatches + microbatch];
   }
@@ -69,15 +79,18 @@ class MemoryWalk {
     int32_t& left = parts_left_[int64_t{slot_[action.stage]} * plan_.shape.microbatches + action.microbatch];
     if (action.kind == Kind::forward) {
       left = parts_after_forward(plan_, action.stage);
-      grow(costs.activation_bytes);
+      if (!keeps_graph(plan_, action.stage)) most_ = std::max(most_, now_ + costs.forward_working_bytes);
+      grow(alive_bytes(action.stage));
       if (action.stage > 0 && arrives_by_message(action.stage - 1)) {
         now_ -= costs_.stages[action.stage - 1].message_bytes;
       }
     } else {
+      if (deferred_.records(action)) now_ += costs.recorded_bytes;
       most_ = std::max(most_, now_ + (action.kind == Kind::loss ? costs.loss_working_bytes : costs.working_bytes));
+      if (deferred_.is_deferred(action)) now_ -= costs.recorded_bytes;
       left -= parts_made(action);
     }
-    if (left == 0) now_ -= costs.activation_bytes;
+    if (left == 0) now_ -= alive_bytes(action.stage);
     if (action.stage + 1 < plan_.shape.stages && arrives_by_message(action.stage + 1)) release_streams(action);
   }
 
@@ -99,6 +112,7 @@ class MemoryWalk {
   const SimulationCosts& costs_;
   const int rank_;
   const std::vector<int> own_;
+  const DeferredWeights deferred_;
   std::vector<int> slot_;              // place of a stage in own_
   std::vector<int64_t> first_stream_;  // per own stage: where its incoming streams start
   int64_t streams_ = 0;

@@ -10,6 +10,7 @@
 #include <cassert>
 #include <limits>
 
+#include "parallel/plan/deferred_weights.h"
 #include "parallel/plan/passes.h"
 #include "parallel/plan/peak_memory.h"
 #include "runtime/core/error.h"
@@ -19,7 +20,7 @@ namespace {
 
 constexpr double unknown = -1.0;  // times are never negative
 
-double cost_of(const Action& action, const StageCosts& costs) {
+double cost_of(const Action& action, const StageCosts& costs, const DeferredWeights& deferred) {
   switch (action.kind) {
     case Kind::forward:
       return costs.forward;
@@ -28,6 +29,7 @@ double cost_of(const Action& action, const StageCosts& costs) {
     case Kind::input_gradient:
       return costs.input_gradient;
     case Kind::weight_gradient:
+      return (deferred.is_deferred(action) ? 0 : costs.input_gradient) + costs.weight_gradient;
     case Kind::backward:
       return costs.input_gradient + costs.weight_gradient;
     case Kind::update:
@@ -39,9 +41,10 @@ double cost_of(const Action& action, const StageCosts& costs) {
 
 class Simulator {
  public:
-  Simulator(const Plan& plan, const SimulationCosts& costs, bool keep_timeline)
+  Simulator(const Plan& plan, const SimulationCosts& costs, const DeferredWeights& deferred, bool keep_timeline)
       : plan_(plan),
         costs_(costs),
+        deferred_(deferred),
         keep_timeline_(keep_timeline),
         values_(plan.flows, plan.shape.microbatches),
         rank_of_(plan.shape.placement.rank_of_stage()),
@@ -119,7 +122,7 @@ class Simulator {
     if (action.kind == Kind::reduce_norm || action.kind == Kind::reduce_tied) return meet(rank, action.kind);
     if (action.kind <= Kind::backward && !wait_for_needs(rank, state, action)) return false;
     const double begin = state.clock;
-    state.clock += cost_of(action, costs_.stages[action.stage]);
+    state.clock += cost_of(action, costs_.stages[action.stage], deferred_);
     if (keep_timeline_ && is_compute(action.kind))
       timeline.push_back({rank, state.position, step_, begin, state.clock});
     return true;
@@ -195,6 +198,7 @@ class Simulator {
 
   const Plan& plan_;
   const SimulationCosts& costs_;
+  const DeferredWeights& deferred_;
   const bool keep_timeline_;
   Values values_;
   const std::vector<int>& rank_of_;
@@ -218,7 +222,8 @@ Simulation simulate(const Plan& plan, const SimulationCosts& costs, int steps, b
   assert(steps >= 2);
   assert(costs.stages.size() == static_cast<size_t>(plan.shape.stages));
   Simulation result;
-  Simulator simulator(plan, costs, keep_timeline);
+  const DeferredWeights deferred(plan);
+  Simulator simulator(plan, costs, deferred, keep_timeline);
   std::vector<double> ends;
   for (int step = 0; step < steps; ++step) {
     simulator.run_step(step);
@@ -227,7 +232,7 @@ Simulation simulate(const Plan& plan, const SimulationCosts& costs, int steps, b
   result.step = ends[steps - 1] - ends[steps - 2];
   for (const std::vector<Action>& actions : plan.ranks) {
     double busy = 0;
-    for (const Action& action : actions) busy += cost_of(action, costs.stages[action.stage]);
+    for (const Action& action : actions) busy += cost_of(action, costs.stages[action.stage], deferred);
     const double idle = result.step > 0 ? std::max(0.0, 1.0 - busy / result.step) : 0.0;
     result.idle_share_of_rank.push_back(idle);
     result.idle_share += idle / plan.shape.ranks;

@@ -8,15 +8,18 @@
 namespace interlock {
 
 struct StageCosts {  // seconds (or units) per microbatch, and bytes
-  double forward = 1, input_gradient = 1,
-         weight_gradient = 1;     // W takes input_gradient + weight_gradient: it walks the body too
-  double loss = 0;                // head forward and backward
-  double update = 0;              // per step
-  double message_bytes = 0;       // of one activation or gradient over the boundary above this stage
-  double activation_bytes = 0;    // saved per microbatch alive
-  double fixed_bytes = 0;         // parameters, gradients, optimizer state, head
-  double working_bytes = 0;       // beside all that is kept, while the stage passes back
-  double loss_working_bytes = 0;  // and while its head runs
+  // I takes input_gradient, B both. W too takes both, since it walks the body, but for a deferred one, which takes
+  // weight_gradient alone (deferred_weights.h).
+  double forward = 1, input_gradient = 1, weight_gradient = 1;
+  double loss = 0;                   // head forward and backward
+  double update = 0;                 // per step
+  double message_bytes = 0;          // of one output of this stage, or of one gradient at it
+  double activation_bytes = 0;       // saved per microbatch alive
+  double fixed_bytes = 0;            // parameters, gradients, optimizer state, head
+  double working_bytes = 0;          // beside all that is kept, while the stage passes back
+  double loss_working_bytes = 0;     // and while its head runs
+  double recorded_bytes = 0;         // per microbatch between I and its deferred W: the recorded gradients
+  double forward_working_bytes = 0;  // beside all that is kept, while a stage that keeps no graph runs forward
 };
 
 struct SimulationCosts {
@@ -50,7 +53,8 @@ Simulation simulate(const Plan& plan, const SimulationCosts& costs, int steps = 
 // rule: for furthest(N) and sum(N) the formula m* = 3 (K - N) / (N - 1 + h), h = a head's cost in units of a third of a
 // stage's forward + backward; found by simulation for any other matrix. Returns a negative number when the rule is
 // faster at every number tried (up to `most`), 0 when global is faster from the first microbatch.
-bool break_even_by_formula(const RuleRequest& asked);  // whether there is one for this rule
+// By the formula (`true`) or by simulation, against global learning with the same stages frozen.
+bool has_break_even_formula(const RuleRequest& asked);
 double break_even_microbatches(const PlanRequest& request, const RuleRequest& asked, const SimulationCosts& costs,
                                int most = 4096);
 

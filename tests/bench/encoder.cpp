@@ -96,8 +96,9 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
   const auto dataset = make_dataset(settings);
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);
-  const SimulationCosts costs = measured_costs(
-      summary, estimate_costs(settings, *model, partition, make_plans(settings, *model).front().plan.flows));
+  const auto plans = make_plans(settings, *model);
+  const SimulationCosts costs =
+      measured_costs(summary, estimate_costs(settings, *model, partition, plans.front().plan.flows), plans);
   const Simulation simulated = simulate(make_plan(plan_request(settings, *model)), costs);
   json peak = json::array();
   for (const RankSummary& rank : summary.ranks) peak.push_back(std::lround(rank.peak_rss_mib));

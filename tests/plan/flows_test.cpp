@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <numeric>
 
 #include "parallel/plan/learning_rule.h"
@@ -166,6 +167,83 @@ TEST(Flows, AllHeadsRunWhenAskedAndTeachNobodyMore) {
   }
   EXPECT_EQ(streams_of(needed), streams_of(all));
   EXPECT_EQ(needed.heads(), all.heads());
+}
+
+// ---- Stages below which nothing trains
+
+Plan frozen_plan(const std::string& rule, std::vector<int> untrained, const std::string& schedule,
+                 HeadPolicy heads = HeadPolicy::needed) {
+  PlanRequest request;
+  request.shape = {.stages = 4, .ranks = 4, .replicas = 2, .microbatches = 6};
+  request.rule = make_rule({.rule = rule, .horizon = 2, .untrained = std::move(untrained)}, 4);
+  request.schedule = schedule;
+  request.heads = heads;
+  return make_plan(request);
+}
+using Messages = std::vector<int64_t>;
+
+TEST(Flows, NothingGoesDownWhereNobodyTrainsBelow) {
+  for (const std::string schedule : {"wavefront", "gpipe"}) {
+    // Stages 0 and 1 have nothing to train: the boundaries 1-0 and 2-1 carry activations only.
+    const Plan plan = frozen_plan("global", {0, 1}, schedule);
+    EXPECT_EQ(streams_of(plan.flows), (std::vector<Streams>{{}, {}, {{3}}}));
+    EXPECT_EQ(plan.forward_messages(), (Messages{6, 6, 6}));
+    EXPECT_EQ(plan.backward_messages(), (Messages{0, 0, 6}));
+    EXPECT_EQ(plan.flows.stages[2].joint, -1);  // it is taught, and passes nothing on
+    // They forget a microbatch with its forward; stage 2 waits for one loss above it (1F1B), or keeps all.
+    const int all = schedule == "gpipe" ? 6 : 0;
+    EXPECT_EQ(plan.in_flight(), (std::vector<int>{1, 1, std::max(all, 2), std::max(all, 1)})) << schedule;
+    for (const Action& action : plan.ranks[0])
+      EXPECT_TRUE(action.kind == Kind::forward || action.kind == Kind::send_forward) << text_of(action, plan.flows);
+    for (const Action& action : plan.ranks[1])
+      EXPECT_TRUE(action.kind <= Kind::forward || is_send(action.kind) || is_receive(action.kind));
+    // A frozen stage above one that trains passes on.
+    const Plan middle = frozen_plan("global", {2}, schedule);
+    EXPECT_EQ(middle.backward_messages(), (Messages{6, 6, 6}));
+    EXPECT_FALSE(middle.flows.stages[2].learns);
+  }
+}
+
+TEST(Flows, TheStreamsOfOtherRulesEndWhereTheLastWhoWantsThemTrains) {
+  // sum(2): stage k learns from k and k + 1. Without stage 1, loss 2 crosses no boundary, and nobody needs loss 0 but
+  // stage 0.
+  const Plan plan = frozen_plan("sum", {1}, "wavefront");
+  EXPECT_EQ(streams_of(plan.flows), (std::vector<Streams>{{{1}}, {}, {{3}}}));
+  EXPECT_EQ(plan.backward_messages(), (Messages{6, 0, 6}));
+  // Nobody learns from loss 0 any more when stage 0 does not train.
+  EXPECT_FALSE(frozen_plan("sum", {0}, "wavefront").flows.stages[0].has_loss);
+}
+
+TEST(Flows, OnlyHeadsMayTrain) {
+  for (const std::string schedule : {"wavefront", "gpipe"}) {
+    for (const std::string rule : {"local", "furthest", "sum", "chunked", "deep_supervision", "global"}) {
+      for (const HeadPolicy heads : {HeadPolicy::needed, HeadPolicy::all}) {
+        const Plan plan = frozen_plan(rule, {0, 1, 2, 3}, schedule, heads);
+        SCOPED_TRACE(rule + "\n" + print_plan(plan));
+        EXPECT_EQ(streams_of(plan.flows), (std::vector<Streams>{{}, {}, {}}));
+        EXPECT_EQ(plan.backward_messages(), (Messages{0, 0, 0}));
+        EXPECT_EQ(plan.flows.longest_backward_chain, 0);
+        for (int stage = 0; stage < 4; ++stage) {
+          const StageFlow& flow = plan.flows.stages[stage];
+          const bool runs = stage == 3 || heads == HeadPolicy::all;
+          EXPECT_EQ(flow.has_loss, runs);
+          EXPECT_FALSE(flow.own_loss_used || flow.learns);
+          const auto count = [&](Kind kind) {
+            return std::count_if(plan.ranks[stage].begin(), plan.ranks[stage].end(),
+                                 [&](const Action& action) { return action.kind == kind; });
+          };
+          EXPECT_EQ(count(Kind::loss), runs ? 6 : 0);
+          EXPECT_EQ(count(Kind::update), runs ? 1 : 0);
+          EXPECT_EQ(count(Kind::reduce_gradient), runs ? 1 : 0);
+          EXPECT_EQ(count(Kind::weight_gradient) + count(Kind::backward) + count(Kind::input_gradient), 0);
+          EXPECT_EQ(plan.in_flight()[stage], 1);
+        }
+        const Plan read = parse_plan(print_plan(plan), "printed");
+        EXPECT_EQ(read.rule.frozen, (std::vector<int>{0, 1, 2, 3}));
+        EXPECT_EQ(read.ranks, plan.ranks);
+      }
+    }
+  }
 }
 
 // The definition: loss j crosses boundary k exactly when some stage below k learns from it.

@@ -101,6 +101,28 @@ TEST(LearningRule, FreezingClearsTheRowOfANamedRule) {
   EXPECT_EQ(rule.frozen, (std::vector<int>{0, 2}));
 }
 
+TEST(LearningRule, AStageWithNothingToTrainIsFrozenUnderAnyRule) {
+  const LearningRule named = make_rule({.rule = "global", .frozen = {2}, .untrained = {1, 0, 1}}, 4);
+  EXPECT_EQ(named.weights, (Matrix{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 1}}));
+  EXPECT_EQ(named.frozen, (std::vector<int>{0, 1, 2}));
+  EXPECT_EQ(named.name, "global");
+  // Nobody has asked for it, so what a matrix gives the stage is no mistake, and neither is an empty row.
+  const RuleRequest matrix{.rule = "matrix", .matrix = {{1, 2, 3}, {0, 0, 0}, {0, 0, 4}}, .untrained = {0, 1}};
+  EXPECT_EQ(make_rule(matrix, 3).weights, (Matrix{{0, 0, 0}, {0, 0, 0}, {0, 0, 4}}));
+  EXPECT_EQ(make_rule(matrix, 3).frozen, (std::vector<int>{0, 1}));
+  // What a user asks for is checked as before, beside it.
+  RuleRequest wrong = matrix;
+  wrong.frozen = {0};
+  EXPECT_THAT(refusal(wrong, 3), HasSubstr("gives it a weight"));
+  wrong.frozen = {3};
+  EXPECT_THAT(refusal(wrong, 3), HasSubstr("the stages are 0 to 2"));
+  RuleRequest empty = matrix;
+  empty.untrained = {0};
+  EXPECT_THAT(refusal(empty, 3), HasSubstr("stage 1 learns from nothing"));
+  EXPECT_TRUE(RuleRequest{}.all_train());
+  EXPECT_FALSE(named.frozen.empty() || matrix.all_train());
+}
+
 TEST(LearningRule, TheFirstStageDecidesWhetherAllAreCoupled) {
   EXPECT_TRUE(couples_all_stages(make_rule({.rule = "global"}, 4)));
   EXPECT_TRUE(couples_all_stages(make_rule({.rule = "sum", .horizon = 4}, 4)));

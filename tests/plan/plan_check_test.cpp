@@ -190,11 +190,24 @@ TEST(PlanCheck, ThrowsWithTheGrid) {
 }
 
 TEST(PlanCheck, AStageMayTeachAndPassOnInTwoWalks) {
-  // W and I in place of B, as schedules that put weight gradients off will want.
+  // W and I in place of B, in both orders: as schedules that put weight gradients off will want, and walking twice.
   EXPECT_EQ(fault_of(by_hand(global_rule,
                              "rank 0: 0F0 0RECV_B0@1 0SEND_F0 0W0 0U\n"
                              "rank 1: 1RECV_F0 1F0 1L0 1I0@1 1SEND_B0@1 1W0 1U\n")),
             "no fault");
+  EXPECT_EQ(fault_of(by_hand(global_rule,
+                             "rank 0: 0F0 0RECV_B0@1 0SEND_F0 0W0 0U\n"
+                             "rank 1: 1RECV_F0 1F0 1L0 1W0 1I0@1 1SEND_B0@1 1U\n")),
+            "no fault");
+  // A deferred W belongs to the step of its I, and either of them once.
+  EXPECT_THAT(fault_of(by_hand(global_rule,
+                               "rank 0: 0F0 0RECV_B0@1 0SEND_F0 0W0 0U\n"
+                               "rank 1: 1RECV_F0 1F0 1L0 1I0@1 1SEND_B0@1 1U 1W0\n")),
+              HasSubstr("1U comes before the stage is done: 1W0 is missing"));
+  EXPECT_THAT(fault_of(by_hand(global_rule,
+                               "rank 0: 0F0 0RECV_B0@1 0SEND_F0 0W0 0U\n"
+                               "rank 1: 1RECV_F0 1F0 1L0 1I0@1 1SEND_B0@1 1B0@1 1U\n")),
+              HasSubstr("does again"));
 }
 
 TEST(PlanCheck, RefusesWhatTheRuleDoesNotHave) {

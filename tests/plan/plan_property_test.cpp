@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "parallel/plan/deferred_weights.h"
 #include "parallel/plan/plan_check.h"
 #include "tests/support/plan_interpreter.h"
 #include "tests/support/random_plan.h"
@@ -42,6 +43,28 @@ TEST(PlanProperty, PlansDoWhatTheMatrixSays) {
       ASSERT_LE(in_flight[stage], plan.flows.reach[stage] + 1) << "stage " << stage;
     }
   }
+}
+
+// I and W in place of B, in both orders and W as late as it likes: the same sums. How many W are deferred is counted by
+// who runs the plan, and by who reads it.
+TEST(PlanProperty, SplitPlansDoWhatTheMatrixSays) {
+  int64_t deferred = 0, walked = 0;
+  for (uint64_t seed = 0; seed < num_cases(); ++seed) {
+    const Plan plan = split_at_random(make_plan(random_request(seed)), seed);
+    SCOPED_TRACE("seed " + std::to_string(seed) + "\n" + print_plan(plan));
+    const auto fault = find_fault(plan);
+    ASSERT_FALSE(fault) << fault->reason;
+    ASSERT_EQ(compare_with_direct(plan, 2, seed, seed % 4 == 0), "");
+    int64_t per_step = 0;
+    for (const WeightPasses& passes : weight_passes(plan)) {
+      per_step += passes.deferred;
+      walked += passes.all - passes.deferred;
+    }
+    ASSERT_EQ(interpret(plan, 2, seed, false).deferred, 2 * plan.shape.replicas * per_step);
+    deferred += per_step;
+  }
+  EXPECT_GT(deferred, static_cast<int64_t>(num_cases()));
+  EXPECT_GT(walked, static_cast<int64_t>(num_cases()));
 }
 
 TEST(PlanProperty, EvaluationPlansRunTheLastLossOnly) {
@@ -114,6 +137,12 @@ TEST(PlanProperty, TheInterpreterNoticesWrongPlans) {
   std::vector<Action>& list = early.ranks[0];
   std::swap(list[list.size() - 1], list[list.size() - 2]);
   EXPECT_NE(compare_with_direct(early, 2, 1, false), "");
+
+  Plan factor = split_at_random(right, 2);  // of what W makes of the records of I
+  ASSERT_EQ(compare_with_direct(factor, 2, 1, false), "");
+  ASSERT_GT(interpret(factor, 2, 1, false).deferred, 0);
+  for (StageFlow& flow : factor.flows.stages) flow.joint_factor *= 2;
+  EXPECT_NE(compare_with_direct(factor, 2, 1, false), "");
 
   Plan crossed = right;  // two sends of one lane the other way round
   std::vector<Action*> sends;

@@ -168,6 +168,29 @@ TEST(Simulate, PeakMemoryOfAPlanByHand) {
   EXPECT_EQ(simulate(plan, costs).peak_bytes, (std::vector<double>{1000 + 2 + 20, 2000 + 2 + 100}));
 }
 
+TEST(Simulate, PeakMemoryOfAStageThatKeepsNoGraph) {
+  // Nothing trains below stage 2. Stages 0 and 1 hold of a microbatch its output; while a forward runs, what that
+  // needs, and stage 1 the input and the next one.
+  const PlanRequest request = request_of({.rule = "global", .untrained = {0, 1}}, 3, 4);
+  SimulationCosts costs = SimulationCosts::unit(3);
+  for (StageCosts& stage : costs.stages)
+    stage = {.message_bytes = 1, .activation_bytes = 100, .fixed_bytes = 1000, .forward_working_bytes = 10};
+  const std::vector<double> peak = simulate(make_plan(request), costs).peak_bytes;
+  // Stage 2 takes three units for what comes every unit: while W0 runs, the inputs of all three others have come.
+  EXPECT_EQ(peak, (std::vector<double>{1000 + 10, 1000 + 10 + 2, 1000 + 100 + 3}));
+}
+
+TEST(BreakEven, StagesThatDoNotTrainAreComparedAsSuch) {
+  const SimulationCosts costs = SimulationCosts::unit(4);
+  const RuleRequest local{.rule = "local", .untrained = {0, 1, 2}};
+  EXPECT_FALSE(has_break_even_formula(local));
+  EXPECT_TRUE(has_break_even_formula({.rule = "local"}));
+  EXPECT_FALSE(has_break_even_formula({.rule = "sum", .frozen = {1}}));
+  EXPECT_FALSE(has_break_even_formula({.rule = "global"}));
+  // Only the last stage trains, from its own loss: with these stages frozen, this is global learning.
+  EXPECT_EQ(break_even_microbatches(request_of(local, 4, 4), local, costs, 64), 0);
+}
+
 TEST(BreakEven, FormulasForFurthestAndSum) {
   const SimulationCosts costs = SimulationCosts::unit(8);
   const auto m_star = [&](const RuleRequest& rule, const SimulationCosts& with) {

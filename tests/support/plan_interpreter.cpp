@@ -23,6 +23,12 @@ struct Cell {
   int step = -1;
 };
 
+// What I of the joint stream leaves for the W to come: the two factors of the weight products.
+struct Recorded {
+  Modular output_gradient, input;
+  int step = -1;
+};
+
 struct Weighted {
   int source;
   Modular weight;
@@ -32,6 +38,8 @@ struct Weighted {
 struct StageMemory {
   Modular body, head, body_gradient, head_gradient, loss;
   std::vector<Cell> input, output, own_gradient;      // per microbatch
+  std::vector<Recorded> recorded;                     // per microbatch
+  std::vector<int> taught;                            // per microbatch: the step of the last W or B
   std::vector<std::vector<Cell>> incoming, outgoing;  // per stream and microbatch
 };
 
@@ -103,9 +111,9 @@ class Interpreter {
         if (!lane.posted.empty() || !lane.under_way.empty()) throw Fault{"a message is left over"};
       }
     } catch (const Fault& fault) {
-      return {fault.text, {}};
+      return {fault.text, {}, 0};
     }
-    return {"", results_};
+    return {"", results_, deferred_};
   }
 
  private:
@@ -124,6 +132,8 @@ class Interpreter {
     stage.head = network_.head(number);
     const std::vector<Cell> cells(shape_.microbatches);
     stage.input = stage.output = stage.own_gradient = cells;
+    stage.recorded.assign(shape_.microbatches, {});
+    stage.taught.assign(shape_.microbatches, -1);
     stage.incoming.assign(flow.incoming.size(), cells);
     stage.outgoing.assign(flow.outgoing.size(), cells);
   }
@@ -231,12 +241,26 @@ class Interpreter {
   bool backward(const Process& process, const Action& action, StageMemory& stage) {
     Modular sum;
     const bool teaches_only = action.kind == Kind::weight_gradient;
+    Recorded& recorded = stage.recorded[action.microbatch];
+    if (teaches_only && recorded.step == process.step) {
+      // Nothing but the products.
+      stage.body_gradient += joint_factors_[action.stage] * recorded.output_gradient * recorded.input;
+      recorded = {};
+      ++deferred_;
+      return true;
+    }
     const std::vector<Weighted>& terms =
         teaches_only ? teach_terms_[action.stage] : outgoing_terms_[first_slot_[action.stage] + action.stream];
     if (!sum_of(process, action, stage, terms, sum)) return false;
     const Modular input = get(stage.input[action.microbatch], process, action);
     if (teaches_only) stage.body_gradient += sum * input;
     if (action.kind == Kind::backward) stage.body_gradient += joint_factors_[action.stage] * sum * input;
+    const StageFlow& flow = plan_.flows.stages[action.stage];
+    if (action.kind != Kind::input_gradient) {
+      stage.taught[action.microbatch] = process.step;
+    } else if (flow.learns && action.stream == flow.joint && stage.taught[action.microbatch] != process.step) {
+      recorded = {sum, input, process.step};
+    }
     if (!teaches_only) stage.outgoing[action.stream][action.microbatch] = {sum * stage.body, process.step};
     return true;
   }
@@ -362,31 +386,13 @@ class Interpreter {
   std::vector<Modular> norm_;
   std::vector<Process> processes_;
   std::vector<StepResult> results_;
+  int64_t deferred_ = 0;
 };
 
 }  // namespace
 
 Interpretation interpret(const Plan& plan, int steps, uint64_t seed, bool eager) {
   return Interpreter(plan, steps, seed, eager).run();
-}
-
-std::string compare_with_direct(const Plan& plan, int steps, uint64_t seed, bool eager) {
-  const Interpretation done = interpret(plan, steps, seed, eager);
-  if (!done.fault.empty()) return done.fault;
-  const std::vector<StepResult> direct = interpret_directly(plan, steps, seed);
-  for (int step = 0; step < steps; ++step) {
-    for (int stage = 0; stage < plan.shape.stages; ++stage) {
-      const auto differs = [&](const std::vector<uint64_t> StepResult::*part) {
-        return (done.steps[step].*part)[stage] != (direct[step].*part)[stage];
-      };
-      if (differs(&StepResult::body_gradient))
-        return message("step ", step, ": another body gradient at stage ", stage);
-      if (differs(&StepResult::head_gradient))
-        return message("step ", step, ": another head gradient at stage ", stage);
-      if (differs(&StepResult::loss)) return message("step ", step, ": another loss at stage ", stage);
-    }
-  }
-  return "";
 }
 
 }  // namespace interlock

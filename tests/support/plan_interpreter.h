@@ -1,8 +1,8 @@
 #pragma once
 // Executes a plan on all its ranks and replicas with numbers modulo the prime 2^61 - 1 in place of tensors, in a random
 // interleaving, and computes the same results without any plan. A stage multiplies by one number, a head weighs the
-// square of the output; so gradients are exact, and a wrong weight, stream, order or stale value shows (up to a chance
-// of 2^-61).
+// square of the output. W after its own I uses what I recorded, and nothing else, as a stage does; so gradients are
+// exact, and a wrong weight, stream, order or stale value shows (up to a chance of 2^-61).
 
 #include <cstdint>
 #include <string>
@@ -21,6 +21,7 @@ struct StepResult {
 struct Interpretation {
   std::string fault;  // "" when the plan ran to its end and everything fitted
   std::vector<StepResult> steps;
+  int64_t deferred = 0;  // W that ran what I had recorded, over all steps and replicas
 };
 
 // Performs the plan `steps` times in a row. Sends block until their receive is posted, or (`eager`) until fewer than

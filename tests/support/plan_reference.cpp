@@ -1,5 +1,6 @@
-// The direct formula of plan_interpreter.h: no plan, no streams, no order; only the matrix.
+// The direct formula of plan_interpreter.h: no plan, no streams, no order; only the matrix. And the comparison with it.
 
+#include "runtime/core/error.h"
 #include "tests/support/modular.h"
 #include "tests/support/plan_interpreter.h"
 
@@ -82,6 +83,25 @@ std::vector<StepResult> interpret_directly(const Plan& plan, int steps, uint64_t
     }
   }
   return results;
+}
+
+std::string compare_with_direct(const Plan& plan, int steps, uint64_t seed, bool eager) {
+  const Interpretation done = interpret(plan, steps, seed, eager);
+  if (!done.fault.empty()) return done.fault;
+  const std::vector<StepResult> direct = interpret_directly(plan, steps, seed);
+  for (int step = 0; step < steps; ++step) {
+    for (int stage = 0; stage < plan.shape.stages; ++stage) {
+      const auto differs = [&](const std::vector<uint64_t> StepResult::*part) {
+        return (done.steps[step].*part)[stage] != (direct[step].*part)[stage];
+      };
+      if (differs(&StepResult::body_gradient))
+        return message("step ", step, ": another body gradient at stage ", stage);
+      if (differs(&StepResult::head_gradient))
+        return message("step ", step, ": another head gradient at stage ", stage);
+      if (differs(&StepResult::loss)) return message("step ", step, ": another loss at stage ", stage);
+    }
+  }
+  return "";
 }
 
 }  // namespace interlock

@@ -1,11 +1,14 @@
 // Up to 8 stages on any number of ranks, placed by name or by hand, 1 to 3 replicas, 1 to 9 microbatches; named rules
 // and random matrices of small whole numbers with zeros (often with proportional columns, so that streams merge),
-// stages frozen at random.
+// stages frozen, or without anything that trains, at random.
 
 #include "tests/support/random_plan.h"
 
 #include <algorithm>
+#include <deque>
 #include <random>
+
+#include "parallel/plan/lower.h"
 
 namespace interlock {
 namespace {
@@ -73,6 +76,9 @@ PlanRequest random_request(uint64_t seed) {
   for (int stage = 0; stage < stages; ++stage) {
     if (dice.one_in(8)) asked.frozen.push_back(stage);
   }
+  for (int stage = 0; stage < stages; ++stage) {
+    if (dice.one_in(12)) asked.untrained.push_back(stage);
+  }
   const std::vector<std::string> names = rule_names();
   asked.rule = dice.one_in(2) ? "matrix" : names[dice.from(0, static_cast<int>(names.size()) - 1)];
   asked.horizon = dice.from(1, stages);
@@ -81,6 +87,40 @@ PlanRequest random_request(uint64_t seed) {
   if (asked.rule == "matrix") asked.matrix = random_matrix(stages, asked.frozen, dice);
   request.rule = make_rule(asked, stages);
   return request;
+}
+
+Plan split_at_random(const Plan& plan, uint64_t seed) {
+  Dice dice(seed);
+  std::vector<std::vector<Action>> order(plan.shape.ranks);
+  for (int rank = 0; rank < plan.shape.ranks; ++rank) {
+    std::vector<std::deque<Action>> waiting(plan.shape.stages);  // W put off, per stage
+    const auto run_waiting = [&](int stage, int one_in) {
+      for (std::deque<Action>& list = waiting[stage]; !list.empty() && dice.one_in(one_in); list.pop_front())
+        order[rank].push_back(list.front());
+    };
+    for (const Action& action : plan.ranks[rank]) {
+      if (action.kind > Kind::backward) continue;
+      const Action weights{Kind::weight_gradient, action.stage, action.microbatch, -1};
+      const Action input{Kind::input_gradient, action.stage, action.microbatch, action.stream};
+      if (action.kind != Kind::backward) {
+        order[rank].push_back(action);
+      } else if (dice.one_in(4)) {
+        run_waiting(action.stage, 1);
+        order[rank].push_back(action);
+      } else if (dice.one_in(4)) {
+        run_waiting(action.stage, 1);
+        order[rank].insert(order[rank].end(), {weights, input});
+      } else {
+        order[rank].push_back(input);
+        waiting[action.stage].push_back(weights);
+      }
+      for (int stage = 0; stage < plan.shape.stages; ++stage) run_waiting(stage, 4);
+    }
+    for (int stage = 0; stage < plan.shape.stages; ++stage) run_waiting(stage, 1);
+  }
+  Plan split = plan;
+  lower(split, order);
+  return split;
 }
 
 }  // namespace interlock

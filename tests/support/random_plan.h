@@ -9,4 +9,8 @@ namespace interlock {
 
 PlanRequest random_request(uint64_t seed);
 
+// The same step with B taken apart at random: I and later W, W and then I, or B as it was. The W of a stage and its B
+// keep their order.
+Plan split_at_random(const Plan& plan, uint64_t seed);
+
 }  // namespace interlock

@@ -94,7 +94,11 @@ TEST(MeasuredCosts, AreMeansAndSplitTheWalkBack) {
   auto& upper = summary.ranks[1].costs[1];
   upper[static_cast<int>(Kind::loss)] = {0.75, 3};
   upper[static_cast<int>(Kind::backward)] = {6.0, 3};
-  const SimulationCosts costs = measured_costs(summary, estimate);
+  PlanRequest request;
+  request.shape = {.stages = 2, .ranks = 2};
+  request.shape.placement = Placement::named("contiguous", 2, 2);
+  request.rule = make_rule({.rule = "sum"}, 2);
+  const SimulationCosts costs = measured_costs(summary, estimate, {{1, make_plan(request)}});
   EXPECT_EQ(costs.stages[0].forward, 0.5);
   EXPECT_EQ(costs.stages[0].input_gradient, 0.25);
   EXPECT_EQ(costs.stages[0].weight_gradient, 0.75);

@@ -185,14 +185,16 @@ class CostsFile : public testing::Test {
 TEST_F(CostsFile, IsReadWhole) {
   const auto costs =
       read_costs(write(R"({"stages":[{"forward":1,"input_gradient":2,"weight_gradient":3,"loss":4,"update":5,
-    "message_bytes":6,"activation_bytes":7,"fixed_bytes":8},{"forward":0.5,"input_gradient":0,"weight_gradient":1e-3}],
+    "message_bytes":6,"activation_bytes":7,"fixed_bytes":8,"recorded_bytes":9,"forward_working_bytes":10},{"forward":0.5,"input_gradient":0,"weight_gradient":1e-3}],
     "seconds_per_byte":1e-9,"latency":2e-6})"),
                  2);
   ASSERT_EQ(costs.stages.size(), 2u);
   const StageCosts& first = costs.stages[0];
   EXPECT_THAT((std::vector<double>{first.forward, first.input_gradient, first.weight_gradient, first.loss, first.update,
-                                   first.message_bytes, first.activation_bytes, first.fixed_bytes}),
-              testing::ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
+                                   first.message_bytes, first.activation_bytes, first.fixed_bytes, first.recorded_bytes,
+                                   first.forward_working_bytes}),
+              testing::ElementsAre(1, 2, 3, 4, 5, 6, 7, 8, 9, 10));
+  EXPECT_EQ(costs.stages[1].recorded_bytes, 0);
   EXPECT_EQ(costs.stages[1].forward, 0.5);
   EXPECT_EQ(costs.stages[1].loss, 0);
   EXPECT_EQ(costs.seconds_per_byte, 1e-9);
@@ -207,6 +209,8 @@ TEST_F(CostsFile, RefusesWhatDoesNotFit) {
   EXPECT_THAT(refusal(R"({"stages":[{"forward":1}]})", 1), HasSubstr("has no stages[0].input_gradient"));
   EXPECT_THAT(refusal(R"({"stages":[{"forward":"1"}]})", 1), HasSubstr("stages[0].forward is not a number"));
   EXPECT_THAT(refusal(R"({"stages":[{"forward":-1}]})", 1), HasSubstr("stages[0].forward is -1"));
+  EXPECT_THAT(refusal(R"({"stages":[{"forward":1,"input_gradient":1,"weight_gradient":1,"recorded_bytes":-1}]})", 1),
+              HasSubstr("stages[0].recorded_bytes is -1"));
   EXPECT_THAT(refusal(R"({"stages":[3]})", 1), HasSubstr("stages[0] is not an object"));
 }
 
