@@ -8,8 +8,8 @@
 
 namespace interlock {
 
-// Measured seconds per stage and action in the form that `simulate` takes; sizes come from the estimate. `plans` are the
-// run's: they tell how many W were deferred.
+// Measured seconds per stage and action in the form that `simulate` takes; sizes come from the estimate. `plans` are
+// the run's: they tell how many W were deferred.
 SimulationCosts measured_costs(const RunSummary& summary, const SimulationCosts& estimate,
                                const std::vector<TrainerSettings::RulePlan>& plans);
 
