@@ -180,7 +180,7 @@ class PlanCommand final : public Command {
       // A search simulates plans of up to so many microbatches; beyond a million of stages x microbatches it takes
       // minutes.
       report.most_tried = std::clamp((1 << 19) / run.parallel.shape.stages, 1, 4096);
-      const RuleRequest& asked = run.learning.rules.front().request;
+      const RuleRequest asked = rule_request(run, *model);
       report.break_even_by_formula = has_break_even_formula(asked);
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
     }

@@ -34,13 +34,18 @@ bool has_steps(const RunSettings& settings, size_t change) {
 
 }  // namespace
 
+RuleRequest rule_request(const RunSettings& settings, const Model& model, size_t change) {
+  RuleRequest request = settings.learning.rules.at(change).request;
+  request.untrained = untrained_stages(settings, model);
+  return request;
+}
+
 PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t change) {
   assert(change < settings.learning.rules.size());
   const ParallelSettings& parallel = settings.parallel;
   PlanRequest request;
   request.shape = parallel.shape;
-  RuleRequest asked = settings.learning.rules[change].request;
-  asked.untrained = untrained_stages(settings, model);
+  const RuleRequest asked = rule_request(settings, model, change);
   const auto rule = [&] { return make_rule(asked, parallel.shape.stages); };
   request.rule = placing_key(settings.config, rule, change);
   request.heads = settings.learning.heads;

@@ -10,6 +10,9 @@ namespace interlock {
 
 class Model;
 
+// Rule number `change` as the config asks for it, with the stages that have nothing to train under model.frozen.
+RuleRequest rule_request(const RunSettings& settings, const Model& model, size_t change = 0);
+
 // The plan of rule number `change` (index into learning.rules), at the full number of microbatches.
 PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t change = 0);
 
