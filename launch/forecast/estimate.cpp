@@ -64,7 +64,7 @@ void add_memory(StageCosts& cost, const RunSettings& settings, const StageParts&
     double again = all;
     if (!whole) again = static_cast<double>(std::ranges::max(blocks, {}, &Costs::activation_bytes).activation_bytes);
     cost.activation_bytes = cost.released_bytes = whole ? input : input * static_cast<double>(blocks.size());
-    cost.working_bytes += again + input;  // with the result
+    cost.working_bytes += again;  // with the result, but without the input, which is kept
     cost.kept_working_bytes = cost.working_bytes;
     cost.recorded_bytes += linear_inputs;
   }

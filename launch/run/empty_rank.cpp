@@ -2,16 +2,19 @@
 
 #include <ATen/ops/arange.h>
 
+#include "launch/forecast/estimate.h"
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
 #include "models/model.h"
+#include "parallel/plan/peak_memory.h"
 #include "parallel/transport/mpi.h"
 
 namespace interlock {
 namespace {
 
-// Networks of a few hundred numbers on data that needs no file: two steps touch every library a rank uses, and the code
-// of every kernel (an encoder's are 7 MiB more than those of an mlp, in bf16 another 6).
+// A network of a few hundred numbers on data that needs no file: two steps touch every library a rank uses, and the
+// code of every kernel (an encoder's are 7 MiB more than those of an mlp, in bf16 another 6).
 constexpr const char* smallest_run = R"(
 [model]
 layers = 2
@@ -26,11 +29,17 @@ rule = "global"
 [parallel]
 stages = 1
 microbatches = 1
+[checkpoint]
+every = 0
 [run]
 steps = 2
 evaluate_every = 0
 trace_steps = 0
 )";
+// An encoder's products are as small as those can be that take the way of large ones (2^24 multiplications,
+// models/blocks/functions.cpp), whose code and buffers no small product touches.
+const std::vector<std::string> encoder = {"model.layers=1", "model.width=256", "model.feed_forward=256",
+                                          "parallel.microbatch_size=32"};
 
 // For a model that reads tokens: every sample is the tokens 0 to 7, all of them predicted.
 class FewTokens final : public Dataset {
@@ -62,15 +71,22 @@ class FewTokens final : public Dataset {
 }  // namespace
 
 double empty_rank_bytes(const std::string& model, const std::string& precision) {
-  const RunSettings settings =
-      read_settings(Config::from_text(smallest_run, {"model.name=" + model, "run.precision=" + precision}));
+  std::vector<std::string> chosen = {"model.name=" + model, "run.precision=" + precision};
   const auto tokens = std::make_shared<FewTokens>();
+  RunSettings settings = read_settings(Config::from_text(smallest_run, chosen));
   const bool reads_tokens = make_model(settings, *tokens)->input_type() == at::kLong;
+  if (reads_tokens) {
+    chosen.insert(chosen.end(), encoder.begin(), encoder.end());
+    settings = read_settings(Config::from_text(smallest_run, chosen));
+  }
   const std::shared_ptr<Dataset> dataset = reads_tokens ? tokens : make_dataset(settings);
   dataset->open();
   const auto transport = make_mpi();
   run_rank(settings, *transport, dataset, {}, {.checkpoints = false});
-  return peak_rss_mib() * 1024 * 1024;
+  const auto network = make_model(settings, *dataset);
+  const Plan plan = make_plans(settings, *network).front().plan;
+  const SimulationCosts costs = estimate_costs(settings, *network, make_partition(settings, *network), plan.flows);
+  return peak_rss_mib() * 1024 * 1024 - peak_bytes(plan, costs, 0);
 }
 
 }  // namespace interlock

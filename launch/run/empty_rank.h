@@ -5,7 +5,8 @@
 
 namespace interlock {
 
-// Performs a run of two steps of the smallest such model in this process. Returns its peak memory in bytes.
+// Performs a run of two steps of the smallest such model that runs the code of a real one in this process. Returns its
+// peak memory in bytes, less what the forecast says of its own tensors.
 double empty_rank_bytes(const std::string& model, const std::string& precision);
 
 }  // namespace interlock

@@ -104,8 +104,8 @@ Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t 
   // Where nothing is freed: there, and at GELU with a gradient on both sides.
   costs.kept_working_bytes = std::max({at_output, row + 2 * wide_row, at_attention});
   // At the output layer: the first norm's input and result, and what GELU took and gave. In attention: query, key,
-  // value and the result; the tables that are kept, and two more.
-  costs.forward_working_bytes = std::max(3 * row + 2 * wide_row, 4 * row + tables + 2 * chunk);
+  // value and the result; the tables that are kept, and one more.
+  costs.forward_working_bytes = std::max(3 * row + 2 * wide_row, 4 * row + tables + chunk);
   return costs;
 }
 
