@@ -74,7 +74,61 @@ TEST(MemoryFootprintOfRanks, ReplicasSumGradientsAndShareTheOptimizer) {
   const Forecast forecast({"parallel.replicas=2", "parallel.shard_optimizer=true", "run.precision=float64"});
   EXPECT_EQ(forecast.ranks[0].parameters, 8 * forecast.lower());
   EXPECT_EQ(forecast.ranks[0].optimizer, 8 * forecast.lower());  // two moments, half of each
-  EXPECT_EQ(forecast.ranks[0].sums, 8 * forecast.lower() / 2);   // the other's part of the half that it adds up
+  // Sums are under way when the last microbatch has gone: the other's part of the half that a rank adds up, 8 * 252 / 2
+  // bytes at the least, does not reach what two microbatches of 8 samples and more hold before.
+  EXPECT_EQ(forecast.ranks[0].sums, 0);
+}
+
+TEST(MemoryFootprintOfRanks, SumsCountWhereTheyExceedWhatMicrobatchesHold) {
+  const std::vector<std::string> one_sample = {"parallel.replicas=2", "parallel.microbatches=1",
+                                               "parallel.microbatch_size=1", "run.precision=float64"};
+  const Forecast forecast(one_sample);
+  // Rank 0 at the end of its pass: the gradient that it was taught by has arrived and goes with the pass, what it saved
+  // is free; the sum stays. Its peak without is the pass itself.
+  const MemoryFootprint& rank = forecast.ranks[0];
+  EXPECT_EQ(rank.activations + rank.sums, 8 * forecast.lower() / 2 + 8 * 8);
+}
+
+TEST(MemoryFootprintOfRanks, Bfloat16KeepsACopyOfWhatTakesPartInProducts) {
+  const Forecast forecast({"run.precision=bf16"});
+  EXPECT_EQ(forecast.ranks[0].product_copies, 2 * forecast.lower());
+  EXPECT_EQ(forecast.ranks[1].product_copies, 2 * forecast.upper());
+  EXPECT_EQ(forecast.ranks[0].parameters, 4 * forecast.lower());
+  EXPECT_EQ(Forecast({}).ranks[0].product_copies, 0);
+}
+
+TEST(MemoryFootprintOfRanks, FrozenParametersAreStoredAndNothingElse) {
+  const Forecast forecast({"model.frozen=['mlp.input.*','mlp.layer.[01].*']", "checkpoint.every=5"});
+  const MemoryFootprint& rank = forecast.ranks[0];
+  EXPECT_EQ(rank.parameters, 4 * forecast.lower());
+  EXPECT_EQ(rank.gradients, 0);
+  EXPECT_EQ(rank.optimizer, 0);
+  EXPECT_EQ(rank.checkpoint, 4 * forecast.lower());
+  EXPECT_EQ(forecast.ranks[1].checkpoint, 12 * forecast.upper());
+}
+
+// A stage of which only the upper layer trains, and that passes nothing on, keeps nothing of the lower one.
+TEST(MemoryFootprintOfRanks, BelowTheLowestLayerThatTrainsNothingIsKept) {
+  const std::string one_size = "parallel.microbatch_size=64";
+  const Forecast all({one_size}), upper({one_size, "model.frozen=['mlp.input.*','mlp.layer.0.*']"});
+  const double samples = 64, features = static_cast<double>(all.dataset->features());
+  const double kept_of_one = 4 * samples * (features + 8);  // inputs of the input layer and of layer 0
+  const int in_flight = 2;
+  // The gradient between the layers is not made either.
+  EXPECT_EQ(all.ranks[0].activations - upper.ranks[0].activations, in_flight * kept_of_one + 4 * samples * 8);
+}
+
+TEST(MemoryFootprintOfRanks, TheFirstHolderOfReadoutCopiesStoresThem) {
+  const std::vector<std::string> rule = {"learning.rule=local", "learning.head=shared_readout", "parallel.stages=3",
+                                         "parallel.partition=[1,1,2]"};
+  std::vector<std::string> stored = rule;
+  stored.push_back("checkpoint.every=5");
+  const Forecast without(rule), with(stored);
+  const double copy = 4 * static_cast<double>(8 * with.dataset->classes() + with.dataset->classes());
+  EXPECT_EQ(with.ranks[0].readout_copies, 2 * copy);  // in use, and to come
+  EXPECT_EQ(with.ranks[0].checkpoint, 3 * with.ranks[0].parameters + 2 * copy);
+  EXPECT_EQ(with.ranks[1].checkpoint, 3 * with.ranks[1].parameters);
+  EXPECT_EQ(without.ranks[0].checkpoint, 0);
 }
 
 TEST(MemoryFootprintOfRanks, ACheckpointHoldsACopyOfParametersAndState) {
