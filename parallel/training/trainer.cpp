@@ -2,7 +2,6 @@
 
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/sum.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
@@ -25,12 +24,6 @@ struct ScoredMicrobatch {
 };
 
 }  // namespace
-
-double peak_rss_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024.0;
-}
 
 Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loader> loader, TrainerSettings settings,
                  TrainerCallbacks callbacks)
