@@ -99,8 +99,8 @@ void Trainer::after_step(int64_t step, const StepReport& report) {
     if (leader) publish(reports_.complete_through(step), loss);
     // All ranks know it; one says it, the others are ended.
     if (leader && !std::isfinite(loss))
-      throw Error(ExitCode::gave_up,
-                  message("the validation loss is ", loss, " after step ", step, "; checkpoints written before stand"));
+      throw Error(ExitCode::gave_up, message("the validation loss is ", loss, " after step ", step,
+                                             "; the checkpoints of the run stay as they are"));
     engine_.restart_clock();
   } else if (leader) {
     publish(reports_.complete(), std::nullopt);
@@ -202,7 +202,7 @@ void Trainer::check_finite() {
       if (entry.kind == ParameterStore::Kind::trained && !at::isfinite(at::sum(entry.value)).item().toBool())
         throw Error(ExitCode::gave_up,
                     message(entry.name, " of stage ", stage->index(),
-                            " is not finite after the last update; checkpoints written before stand"));
+                            " is not finite after the last update; the checkpoints of the run stay as they are"));
 }
 
 std::vector<RankSummary> Trainer::gather_summaries() {
