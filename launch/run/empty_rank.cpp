@@ -5,6 +5,7 @@
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
 #include "models/model.h"
+#include "parallel/training/summary.h"
 #include "parallel/transport/mpi.h"
 
 namespace interlock {

@@ -14,7 +14,7 @@ namespace interlock {
 namespace {
 
 // What a run that fails leaves behind.
-constexpr const char* what_stands = "checkpoints written before stand";
+constexpr const char* what_stands = "the checkpoints of the run stay as they are";
 
 }  // namespace
 

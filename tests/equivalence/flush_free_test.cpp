@@ -32,10 +32,13 @@ Rank rank_of(const RunSettings& settings, Transport& transport) {
     stages.push_back(make_stage(settings, *model, make_partition(settings, *model), {.index = stage}));
   Rank rank;
   rank.context = std::make_unique<RankContext>(transport, topology, 1, std::move(stages), false);
-  rank.engine = std::make_unique<Engine>(*rank.context, Engine::Settings{.loader = std::make_shared<const Loader>(
-                                                                             dataset, settings.parallel.batch_shape()),
-                                                                         .boundary_shape = model->boundary_shape(),
-                                                                         .trace_steps = 0});
+  const auto loader = std::make_shared<const Loader>(dataset, settings.parallel.batch_shape());
+  rank.engine = std::make_unique<Engine>(
+      *rank.context, Engine::Settings{.loader = loader,
+                                      .batches = std::make_unique<BatchStream>(
+                                          loader, BatchStream::Request{.replica = 0, .first_step = 1, .last_step = 1}),
+                                      .boundaries = make_boundaries(*model, make_partition(settings, *model)),
+                                      .trace_steps = 0});
   return rank;
 }
 

@@ -150,7 +150,8 @@ TEST(Settings, APlacementByHandIsTheRankOfEachStage) {
   EXPECT_THAT(run.parallel.shape.placement.rank_of_stage(), ElementsAre(0, 1, 1, 0));
   EXPECT_THAT(run.parallel.shape.stages_of(0), ElementsAre(0, 3));
   // Ranks may hold unequally many, so they need not divide the stages.
-  EXPECT_THAT(with({"parallel.ranks=3", "parallel.placement=[0, 0, 1, 2]"}).shape.stages_of(0), ElementsAre(0, 1));
+  EXPECT_THAT(with({"parallel.ranks=3", "parallel.placement=[0, 0, 1, 2]"}).parallel.shape.stages_of(0),
+              ElementsAre(0, 1));
   // The resolved config gives the same run again.
   EXPECT_EQ(read_settings(Config::from_text(run.config.resolved())).parallel.shape.placement,
             run.parallel.shape.placement);
