@@ -54,7 +54,8 @@ RunSummary run_slowly(std::vector<std::string> overrides) {
 }
 
 // Steps that ask for batches as fast as they can. Two are made before the first is asked for, and the others while a
-// rank computes, which takes a millisecond or two for each: half of their time is left for a busy machine.
+// rank computes, which takes a millisecond or two for each: half of their time is left for a busy machine. The second
+// rank may find its batch ready and wait for the first rank's output instead.
 TEST(Loading, IsAFigureOfItsOwnOnEveryRank) {
   constexpr int steps = 4, microbatches = 3;
   const RunSummary summary =
@@ -62,9 +63,11 @@ TEST(Loading, IsAFigureOfItsOwnOnEveryRank) {
   ASSERT_EQ(summary.ranks.size(), 2U);
   const Seconds asked = (steps * microbatches - 2) * training_nap, counted = steps * counting_nap;
   for (const RankSummary& rank : summary.ranks) {
-    EXPECT_GE(rank.loader_seconds, asked.count() / 2 + counted.count()) << rank.rank;
+    const double for_others = rank.rank == 0 ? 0.0 : rank.waited;
+    EXPECT_GE(rank.loader_seconds + for_others, asked.count() / 2) << rank.rank;
+    EXPECT_GE(rank.loader_seconds, counted.count()) << rank.rank << ": targets are counted when a step begins";
     EXPECT_LT(rank.loader_seconds, rank.seconds) << "held-out batches belong to no step";
-    EXPECT_GE(rank.seconds, (asked + counted).count()) << rank.rank;
+    EXPECT_GE(rank.seconds, asked.count()) << rank.rank;
     // The first stage's F take the batches; what they computed does not hold that time. The first step is left out.
     const MeasuredCost forward = rank.costs.begin()->second[static_cast<size_t>(Kind::forward)];
     EXPECT_EQ(forward.times, (steps - 1) * microbatches);
@@ -81,7 +84,7 @@ TEST(Loading, IsNotTheTimeOfBatchesThatWereMadeMeanwhile) {
   ASSERT_EQ(summary.ranks.size(), 1U);
   const Seconds all = steps * training_nap, counted = steps * counting_nap;
   EXPECT_LT(summary.ranks[0].loader_seconds, all.count());
-  EXPECT_GE(summary.ranks[0].loader_seconds, counted.count()) << "targets are counted when a step begins";
+  EXPECT_GE(summary.ranks[0].loader_seconds, counted.count());
 }
 
 }  // namespace
