@@ -3,13 +3,32 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <utility>
 
 #include "runtime/core/error.h"
-#include "runtime/core/nearest_name.h"
 
 namespace interlock {
 namespace {
+
+// How many letters to change, add or take away until the pattern fits the name; what `*` and `?` stand for is free.
+size_t distance(const std::string& pattern, const std::string& name) {
+  std::vector<size_t> row(name.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (const char letter : pattern) {
+    const bool any = letter == '*';
+    size_t before = row[0];  // of the row above, one to the left
+    row[0] += any ? 0 : 1;
+    for (size_t i = 0; i < name.size(); ++i) {
+      const size_t above = row[i + 1];
+      const bool same = letter == '?' || letter == name[i];
+      row[i + 1] = any ? std::min(above, row[i]) : std::min({above + 1, row[i] + 1, before + (same ? 0 : 1)});
+      before = above;
+    }
+  }
+  return row.back();
+}
 
 class FrozenModel final : public Model {
  public:
@@ -43,15 +62,15 @@ class FrozenModel final : public Model {
   std::vector<Costs> block_costs(int64_t samples) const override {
     std::vector<Costs> costs = model_->block_costs(samples);
     for (size_t block = 0; block < costs.size(); ++block)
-      costs[block] = with_frozen(costs[block], frozen_of_block_[block]);
+      costs[block] = with_frozen(costs[block], frozen_of_block_[block], samples);
     return costs;
   }
   Costs readout_costs(int64_t samples) const override {
-    return with_frozen(model_->readout_costs(samples), frozen_of_readout_);
+    return with_frozen(model_->readout_costs(samples), frozen_of_readout_, samples);
   }
   // Of a head above any block: what patterns freeze of one above the first counts.
   Costs head_costs(const std::string& kind, int64_t samples) const override {
-    return with_frozen(model_->head_costs(kind, samples), frozen_numbers(*model_->head(kind, 1)));
+    return with_frozen(model_->head_costs(kind, samples), frozen_numbers(*model_->head(kind, 1)), samples);
   }
   Boundary boundary(int64_t blocks_below) const override { return model_->boundary(blocks_below); }
 
@@ -84,10 +103,18 @@ class FrozenModel final : public Model {
   }
 
   // Gradients of weights are products of the same size each as the forward's: their share is the share of the numbers.
-  static Costs with_frozen(Costs costs, int64_t numbers) {
+  // Where none trains, no linear layer saves its input, but for the hidden state that came in, which whoever walks the
+  // blocks keeps; where some do, it is counted as if all did.
+  Costs with_frozen(Costs costs, int64_t numbers, int64_t samples) const {
     costs.frozen = numbers;
-    if (costs.parameters > 0)
-      costs.weight_gradient_flops *= static_cast<double>(costs.trained()) / static_cast<double>(costs.parameters);
+    if (costs.parameters == 0) return costs;
+    costs.weight_gradient_flops *= static_cast<double>(costs.trained()) / static_cast<double>(costs.parameters);
+    if (costs.trained() > 0) return costs;
+    const Boundary hidden = model_->boundary(1);
+    const int64_t bytes = std::accumulate(hidden.shape.begin(), hidden.shape.end(), samples, std::multiplies<>()) *
+                          static_cast<int64_t>(c10::elementSize(hidden.type));
+    costs.activation_bytes -= std::max<int64_t>(0, costs.linear_input_bytes - bytes);
+    costs.linear_input_bytes = costs.recorded_bytes = 0;
     return costs;
   }
 
@@ -96,13 +123,12 @@ class FrozenModel final : public Model {
     for (size_t i = 0; i < patterns_.size(); ++i)
       if (!used_[i] && !patterns_[i].starts_with("heads."))
         throw Error(ExitCode::config,
-                    message("model.frozen[", i, "] = \"", patterns_[i], "\" fits no parameter of the model",
-                            near(patterns_[i]), "; `interlock inspect` lists the names of a weights file"));
+                    message("model.frozen[", i, "] = \"", patterns_[i], "\" fits no parameter of the model; near is ",
+                            nearest(patterns_[i]), "; `interlock inspect` lists the names of a weights file"));
   }
 
-  std::string near(const std::string& pattern) const {
-    const std::string name = nearest_name(pattern, names_);
-    return name.empty() ? message(" (there is ", names_.front(), ", for instance)") : message(" (near is ", name, ")");
+  const std::string& nearest(const std::string& pattern) const {
+    return *std::ranges::min_element(names_, {}, [&](const std::string& name) { return distance(pattern, name); });
   }
 
   std::shared_ptr<Model> model_;

@@ -126,9 +126,12 @@ Costs layer_costs(int64_t inputs, int64_t outputs, int64_t samples, const Number
   costs.forward_flops = 2.0 * static_cast<double>(samples * inputs * outputs);
   costs.input_gradient_flops = costs.weight_gradient_flops = costs.forward_flops;
   costs.parameters = inputs * outputs + outputs;
-  costs.activation_bytes = samples * inputs * numbers.hidden_bytes();
-  costs.working_bytes =
-      costs.parameters * numbers.parameter_bytes() + samples * (inputs + outputs) * numbers.hidden_bytes();
+  costs.product_copy_bytes = costs.parameters * numbers.copy_bytes();
+  costs.activation_bytes = costs.linear_input_bytes = samples * inputs * numbers.hidden_bytes();
+  costs.recorded_bytes = samples * outputs * numbers.hidden_bytes();
+  // Of a pass back: the gradients of its result and of its input. Of a forward pass: the result before and after ReLU.
+  costs.working_bytes = costs.kept_working_bytes = samples * (inputs + outputs) * numbers.hidden_bytes();
+  costs.forward_working_bytes = 2 * samples * outputs * numbers.hidden_bytes();
   return costs;
 }
 
@@ -183,7 +186,7 @@ class Mlp : public Model {
     if (kind == "shared_readout") {
       Costs copy = readout_costs(samples);
       copy.copied = copy.parameters;
-      copy.parameters = 0;
+      copy.parameters = copy.product_copy_bytes = 0;
       copy.weight_gradient_flops = 0;
       return copy += layer_costs(settings_.width, settings_.width, samples, settings_.numbers);
     }

@@ -12,8 +12,8 @@ double predicted_rows(const RobertaSettings& settings, int64_t samples) {
   return settings.predicted_share * static_cast<double>(samples * settings.length);
 }
 
-// The dense layer, GELU, norm and decoder on the predicted rows. As a copy that is not trained it keeps no input of a
-// linear layer, and has no gradient of weights.
+// The dense layer, GELU, norm and decoder on the predicted rows. As a copy of another stage's, which is not trained, it
+// keeps no input of a linear layer, and each product makes its own copy of the weights in its type.
 Costs reading_costs(const RobertaSettings& settings, int64_t samples, bool trained) {
   const int64_t width = settings.block.width;
   const Numbers& numbers = settings.block.numbers;
@@ -24,6 +24,7 @@ Costs reading_costs(const RobertaSettings& settings, int64_t samples, bool train
   costs.input_gradient_flops += dense;
   costs.weight_gradient_flops += dense;
   costs.parameters += width * (width + 1);
+  costs.product_copy_bytes += width * (width + 1) * numbers.copy_bytes();
   const auto of_widths = [&](int64_t widths) {
     return static_cast<int64_t>(rows * static_cast<double>(widths * width * numbers.hidden_bytes()));
   };
@@ -33,8 +34,9 @@ Costs reading_costs(const RobertaSettings& settings, int64_t samples, bool train
   }
   costs.weight_gradient_flops = 0;
   costs.copied = costs.parameters;
-  costs.parameters = 0;
-  costs.working_bytes = width * settings.vocabulary * numbers.copy_bytes() + of_widths(3);
+  costs.parameters = costs.product_copy_bytes = 0;
+  // In forward: the rows, and what the decoder takes.
+  costs.working_bytes = width * settings.vocabulary * numbers.copy_bytes() + of_widths(2);
   return costs;
 }
 
@@ -47,8 +49,13 @@ Costs roberta_embedding_costs(const RobertaSettings& settings, int64_t samples) 
   Costs costs;
   costs.parameters = (settings.vocabulary + settings.max_length + 2 + 1 + 2) * width;
   costs.activation_bytes = samples * settings.length * ((width + 2) * number + mask);
-  // The tables' gradients are as large as the tables, however few rows were looked up.
-  costs.working_bytes = std::max(costs.parameters * number, 3 * samples * settings.length * width * number);
+  // The gradients on both sides of the norm; and, of the table of positions alone, one as large as the table, which is
+  // not looked up where nothing is padded. That of the words is added row by row.
+  const int64_t row = samples * settings.length * width * number;
+  const int64_t positions = (settings.max_length + 2) * width * number;
+  costs.working_bytes = costs.kept_working_bytes = std::max(2 * row, row + positions);
+  costs.recorded_bytes = row + positions + 3 * width * number;
+  costs.forward_working_bytes = 3 * row;  // the words, their sum with the places, and the norm's result
   return costs;
 }
 
@@ -60,8 +67,8 @@ Costs roberta_readout_costs(const RobertaSettings& settings, int64_t samples) {
   return reading_costs(settings, samples, true);
 }
 
-// The block is walked back after the readout above it: the readout's saved tensors are free by then, the gradients of
-// its parameters are kept to the end.
+// The block is walked back after the readout above it, when the readout's saved tensors are free; the gradient between
+// them has the size of a message.
 Costs roberta_head_costs(const RobertaSettings& settings, const std::string& kind, int64_t samples) {
   const Numbers& numbers = settings.block.numbers;
   const bool shared = kind == "shared_readout";
@@ -70,8 +77,8 @@ Costs roberta_head_costs(const RobertaSettings& settings, const std::string& kin
              : linear_head_costs(settings.block.width, settings.vocabulary, predicted_rows(settings, samples), numbers);
   if (kind == "linear") return costs;
   const Costs block = roberta_block_costs(settings, samples);
-  const int64_t at_block = transformer_last_pass_bytes(settings.block, samples, settings.length) +
-                           costs.parameters * numbers.parameter_bytes() - costs.activation_bytes;
+  const int64_t between = samples * settings.length * settings.block.width * numbers.hidden_bytes();
+  const int64_t at_block = block.working_bytes + between - costs.activation_bytes;
   const int64_t working = std::max(costs.working_bytes, at_block);
   costs += block;
   costs.working_bytes = working;

@@ -182,8 +182,12 @@ std::string costs_json(const SimulationCosts& costs) {
                       {"activation_bytes", stage.activation_bytes},
                       {"fixed_bytes", stage.fixed_bytes},
                       {"working_bytes", stage.working_bytes},
+                      {"kept_working_bytes", stage.kept_working_bytes},
                       {"loss_working_bytes", stage.loss_working_bytes},
                       {"recorded_bytes", stage.recorded_bytes},
+                      {"released_bytes", stage.released_bytes},
+                      {"sum_bytes", stage.sum_bytes},
+                      {"head_sum_bytes", stage.head_sum_bytes},
                       {"forward_working_bytes", stage.forward_working_bytes}});
   const json all = {{"stages", stages},
                     {"seconds_per_byte", costs.seconds_per_byte},

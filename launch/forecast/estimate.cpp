@@ -1,5 +1,6 @@
 #include "launch/forecast/estimate.h"
 
+#include <algorithm>
 #include <functional>
 #include <numeric>
 
@@ -9,6 +10,12 @@
 
 namespace interlock {
 namespace {
+
+Costs sum_of(const std::vector<Costs>& blocks) {
+  Costs sum;
+  for (const Costs& block : blocks) sum += block;
+  return sum;
+}
 
 // What stands at the end of every stage, per microbatch: what passes on, and the size of a gradient there.
 std::vector<double> message_bytes(const RunSettings& settings, const Model& model, const std::vector<int>& partition) {
@@ -24,28 +31,84 @@ std::vector<double> message_bytes(const RunSettings& settings, const Model& mode
   return bytes;
 }
 
-// What a walk back holds beside what is kept of microbatches, and what is kept of one.
-void add_memory(StageCosts& cost, const RunSettings& settings, const StageParts& parts, int blocks,
-                bool own_loss_used) {
-  const auto working = static_cast<double>(parts.body.working_bytes);
-  const auto all = static_cast<double>(parts.body.activation_bytes);
-  const double input = cost.message_bytes;
-  cost.working_bytes = working;
-  cost.activation_bytes = all + input;
-  if (settings.recompute == Recompute::block) {
-    cost.activation_bytes = input * blocks;
-    cost.working_bytes += static_cast<double>(parts.largest_segment.activation_bytes);
-  } else if (settings.recompute == Recompute::stage) {
-    cost.activation_bytes = input;
-    cost.working_bytes += all;
+// The blocks that a pass back through the stage walks: all, where a stream goes on; else from the lowest that trains.
+// Below it a forward pass keeps nothing.
+std::vector<Costs> walked_blocks(const StageParts& parts, const StageFlow& flow) {
+  auto first = parts.blocks.begin();
+  if (flow.outgoing.empty() && parts.body.trained() > 0)
+    first = std::ranges::find_if(parts.blocks, [](const Costs& block) { return block.trained() > 0; });
+  return {first, parts.blocks.end()};
+}
+
+// A stage's first pass back works on a gradient that came, unless it is a sum or a multiple of such; every segment
+// below on the one that the segment above it made.
+bool makes_gradients(const StageFlow& flow, size_t blocks) {
+  const auto makes = [](const std::vector<Term>& terms) { return terms.size() > 1 || terms.front().weight != 1.0; };
+  return blocks > 1 || (flow.learns && makes(flow.teach)) ||
+         std::ranges::any_of(flow.outgoing, [&](const Outgoing& outgoing) { return makes(outgoing.terms); });
+}
+
+// What a pass back holds beside what is kept of microbatches, and what is kept of one.
+void add_memory(StageCosts& cost, const RunSettings& settings, const StageParts& parts, const StageFlow& flow) {
+  const std::vector<Costs> blocks = walked_blocks(parts, flow);
+  const Costs walked = sum_of(blocks);
+  const auto all = static_cast<double>(walked.activation_bytes), input = cost.message_bytes;
+  const auto linear_inputs = static_cast<double>(walked.linear_input_bytes);
+  cost.working_bytes = static_cast<double>(walked.working_bytes);
+  cost.kept_working_bytes = static_cast<double>(walked.kept_working_bytes);
+  cost.recorded_bytes = static_cast<double>(walked.recorded_bytes);
+  cost.activation_bytes = all + input;  // the result is kept beside what the blocks save
+  cost.released_bytes = cost.activation_bytes - linear_inputs;
+  if (settings.recompute != Recompute::none) {
+    const bool whole = settings.recompute == Recompute::stage;
+    double again = all;
+    if (!whole) again = static_cast<double>(std::ranges::max(blocks, {}, &Costs::activation_bytes).activation_bytes);
+    cost.activation_bytes = cost.released_bytes = whole ? input : input * static_cast<double>(blocks.size());
+    cost.working_bytes += again + input;  // with the result
+    cost.kept_working_bytes = cost.working_bytes;
+    cost.recorded_bytes += linear_inputs;
   }
-  cost.forward_working_bytes = static_cast<double>(parts.largest_segment.activation_bytes);
-  // At most: one gradient for everything that was saved. What was computed again for I is held for W as well.
-  cost.recorded_bytes = settings.recompute == Recompute::none ? all : 2 * all;
-  if (own_loss_used) cost.activation_bytes += cost.message_bytes;  // the gradient of the own loss waits
+  if (makes_gradients(flow, blocks.size())) {
+    cost.working_bytes += cost.message_bytes;
+    cost.kept_working_bytes += cost.message_bytes;
+  }
+  cost.forward_working_bytes = static_cast<double>(parts.body.forward_working_bytes);
+  if (flow.own_loss_used) cost.activation_bytes += cost.message_bytes;  // the gradient of the own loss waits
   // A head's forward and backward are one action: what it saves lives no longer.
   if (parts.has_head)
     cost.loss_working_bytes = static_cast<double>(parts.head.activation_bytes + parts.head.working_bytes);
+}
+
+// What is held beside `numbers` while they are summed over replicas: of what a rank adds up, the parts of all others
+// (transport/reduce_scatter.cpp). Values come back in place.
+double bytes_of_a_sum(const RunSettings& settings, int64_t numbers) {
+  const int replicas = settings.parallel.shape.replicas;
+  return static_cast<double>(numbers) * parameter_bytes(settings) * (replicas - 1) / replicas;
+}
+
+// The tensor that both ends share is summed when the step ends, with the body; then over the ends.
+void add_sums(StageCosts& cost, const RunSettings& settings, const Model& model, const StageParts& parts, int stage) {
+  const PlanShape& shape = settings.parallel.shape;
+  const auto tie = model.tie();
+  const bool shares = tie && tie->trained, last = stage + 1 == shape.stages;
+  const int64_t late = shares && last ? tie->numbers : 0;
+  cost.sum_bytes = bytes_of_a_sum(settings, parts.body.trained() + late);
+  cost.head_sum_bytes = bytes_of_a_sum(settings, parts.head.trained() - late);
+  const bool at_an_end = last || stage == 0;
+  if (shares && at_an_end && shape.rank_of(0) != shape.rank_of(shape.stages - 1))
+    cost.sum_bytes = std::max(cost.sum_bytes, static_cast<double>(tie->numbers) * parameter_bytes(settings) / 2);
+}
+
+// A message is held until the next of its kind goes out: of gradients, and of results where no graph keeps them.
+double bytes_on_their_way(const RunSettings& settings, const std::vector<double>& messages, const StageFlow& flow,
+                          int stage) {
+  const PlanShape& shape = settings.parallel.shape;
+  const auto leaves = [&](int other) { return shape.rank_of(other) != shape.rank_of(stage); };
+  const bool keeps_result = settings.recompute == Recompute::none && (flow.learns || !flow.outgoing.empty());
+  double bytes = 0;
+  if (stage > 0 && leaves(stage - 1)) bytes += messages[stage - 1] * static_cast<double>(flow.outgoing.size());
+  if (stage + 1 < shape.stages && leaves(stage + 1) && !keeps_result) bytes += messages[stage];
+  return bytes;
 }
 
 }  // namespace
@@ -61,18 +124,20 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
   const std::vector<double> messages = message_bytes(settings, model, partition);
   for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
     const StageParts& parts = all[stage];
-    // A walk that computes its forward again takes that much longer.
-    const double again = settings.recompute == Recompute::none ? 0 : parts.body.forward_flops;
+    // A pass back that computes its forward again takes that much longer.
+    const Costs walked = sum_of(walked_blocks(parts, flows.stages[stage]));
+    const double again = settings.recompute == Recompute::none ? 0 : walked.forward_flops;
     StageCosts cost;
     cost.forward = parts.body.forward_flops / rate;
-    cost.input_gradient = (parts.body.input_gradient_flops + again) / rate;
+    cost.input_gradient = (walked.input_gradient_flops + again) / rate;
     cost.weight_gradient = parts.body.weight_gradient_flops / rate;
     cost.message_bytes = messages[stage];
-    cost.fixed_bytes = footprints[stage].fixed();
+    cost.fixed_bytes = footprints[stage].fixed() + bytes_on_their_way(settings, messages, flows.stages[stage], stage);
     if (parts.has_head)
       cost.loss =
           (parts.head.forward_flops + parts.head.input_gradient_flops + parts.head.weight_gradient_flops) / rate;
-    add_memory(cost, settings, parts, partition[stage], flows.stages[stage].own_loss_used);
+    add_memory(cost, settings, parts, flows.stages[stage]);
+    add_sums(cost, settings, model, parts, stage);
     costs.stages.push_back(cost);
   }
   return costs;

@@ -15,26 +15,13 @@ namespace {
 // MiB on ranks with a head, by the difference that ONEDNN_PRIMITIVE_CACHE_CAPACITY=0 makes; 2 MiB in float32.
 constexpr double code_of_bf16_readouts = 10.0 * (1 << 20);
 
-// What is held beside `bytes` while they are summed over `members` ranks: of the share that a rank adds up, the parts
-// of all others (transport/group.cpp).
-double bytes_of_a_sum(double bytes, int members) { return bytes * (members - 1) / members; }
-
-// The gradients that a rank sums with others: with its copies in other replicas, and the tensor that both ends share.
-double sums_of(const RunSettings& settings, const Model& model, int rank, double gradients) {
-  const PlanShape& shape = settings.parallel.shape;
-  double most = bytes_of_a_sum(gradients, shape.replicas);
-  const int first = shape.rank_of(0), last = shape.rank_of(shape.stages - 1);
-  if (const auto tie = model.tie(); tie && first != last && (rank == first || rank == last))
-    most = std::max(most, bytes_of_a_sum(static_cast<double>(tie->numbers) * parameter_bytes(settings), 2));
-  return most;
-}
-
 MemoryFootprint footprint_of(const RunSettings& settings, const Model& model, const StageParts& parts,
                              double state_ratio, bool last) {
   const double width = parameter_bytes(settings);
   MemoryFootprint footprint;
   footprint.parameters = static_cast<double>(parts.body.parameters + parts.head.parameters) * width;
   footprint.gradients = static_cast<double>(parts.body.trained() + parts.head.trained()) * width;
+  footprint.product_copies = static_cast<double>(parts.body.product_copy_bytes + parts.head.product_copy_bytes);
   const double state = footprint.gradients * state_ratio;
   footprint.optimizer = state / (settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1);
   footprint.readout_copies = static_cast<double>(parts.head.copied) * width;
@@ -42,9 +29,15 @@ MemoryFootprint footprint_of(const RunSettings& settings, const Model& model, co
     footprint.checkpoint = footprint.parameters + state;
     // The first stage writes the tensor that both ends share.
     if (const auto tie = model.tie(); tie && last)
-      footprint.checkpoint -= static_cast<double>(tie->numbers) * width * (1 + state_ratio);
+      footprint.checkpoint -= static_cast<double>(tie->numbers) * width * (1 + (tie->trained ? state_ratio : 0));
   }
   return footprint;
+}
+
+double fixed_of(const std::vector<MemoryFootprint>& stages, const std::vector<int>& own) {
+  double bytes = 0;
+  for (const int stage : own) bytes += stages[stage].fixed();
+  return bytes;
 }
 
 }  // namespace
@@ -53,6 +46,7 @@ MemoryFootprint& MemoryFootprint::operator+=(const MemoryFootprint& other) {
   parameters += other.parameters;
   gradients += other.gradients;
   optimizer += other.optimizer;
+  product_copies += other.product_copies;
   readout_copies += other.readout_copies;
   checkpoint += other.checkpoint;
   activations += other.activations;
@@ -84,18 +78,29 @@ std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const 
       ranks[rank] += stages[stage];
     }
   }
+  const bool copies_are_stored = settings.checkpoint.every > 0;
+  for (int rank = 0; rank < shape.ranks; ++rank) {
+    ranks[rank].readout_copies += copy_to_come[rank];
+    // The first rank that holds copies writes them too, the one in use and the one to come.
+    const auto holds = [](double bytes) { return bytes > 0; };
+    if (copies_are_stored && copy_to_come[rank] > 0 && std::none_of(&copy_to_come[0], &copy_to_come[rank], holds))
+      ranks[rank].checkpoint += 2 * copy_to_come[rank];
+  }
   for (const auto& [at_step, plan] : make_plans(settings, model)) {
     if (at_step > std::max<int64_t>(1, settings.steps)) continue;
     const SimulationCosts costs = estimate_costs(settings, model, partition, plan.flows);
-    for (int rank = 0; rank < shape.ranks; ++rank)
-      ranks[rank].activations = std::max(ranks[rank].activations, peak_bytes(plan, costs, rank) - ranks[rank].fixed());
+    SimulationCosts without_sums = costs;
+    for (StageCosts& stage : without_sums.stages) stage.sum_bytes = stage.head_sum_bytes = 0;
+    for (int rank = 0; rank < shape.ranks; ++rank) {
+      const double alive = peak_bytes(plan, without_sums, rank);
+      ranks[rank].activations = std::max(ranks[rank].activations, alive - fixed_of(stages, shape.stages_of(rank)));
+      ranks[rank].sums = std::max(ranks[rank].sums, peak_bytes(plan, costs, rank) - alive);
+    }
   }
   for (int rank = 0; rank < shape.ranks; ++rank) {
     const auto own = shape.stages_of(rank);
     const bool reads_out = std::ranges::any_of(own, [&](int stage) { return parts[stage].has_head; });
     if (reads_out && settings.precision == Precision::bf16) ranks[rank].activations += code_of_bf16_readouts;
-    ranks[rank].sums = sums_of(settings, model, rank, ranks[rank].gradients);
-    ranks[rank].readout_copies += copy_to_come[rank];
   }
   return ranks;
 }

@@ -9,6 +9,16 @@ namespace interlock {
 
 double parameter_bytes(const RunSettings& settings) { return settings.precision == Precision::float64 ? 8 : 4; }
 
+namespace {
+
+// Of the tensor that both ends share, which goes on learning in a body that does not.
+int64_t shared_numbers(const Model& model, int stage) {
+  const auto tie = model.tie();
+  return tie && tie->trained && stage == 0 ? tie->numbers : 0;
+}
+
+}  // namespace
+
 std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& model,
                                     const std::vector<int>& partition) {
   const auto blocks = model.block_costs(settings.parallel.batch.microbatch_size);
@@ -18,11 +28,10 @@ std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& mo
   for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
     StageParts& parts = all[stage];
     for (int i = 0; i < partition[stage]; ++i, ++block) {
+      parts.blocks.push_back(*block);
       parts.body += *block;
-      parts.largest_segment.activation_bytes =
-          std::max(parts.largest_segment.activation_bytes, block->activation_bytes);
     }
-    if (!learns[stage]) parts.body.frozen = parts.body.parameters;
+    if (!learns[stage]) parts.body.frozen = parts.body.parameters - shared_numbers(model, stage);
     parts.has_head = with_heads[stage];
     if (!parts.has_head) continue;
     const bool last = stage + 1 == settings.parallel.shape.stages;

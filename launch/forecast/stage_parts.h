@@ -11,9 +11,9 @@ namespace interlock {
 class Model;
 
 struct StageParts {
-  Costs body;             // all blocks of the stage
-  Costs largest_segment;  // of one block, the most
-  Costs head;             // the model's readout on the last stage
+  std::vector<Costs> blocks;  // of the stage
+  Costs body;                 // all of them
+  Costs head;                 // the model's readout on the last stage
   bool has_head = false;
 };
 // Of every stage, for one microbatch.

@@ -49,8 +49,12 @@ class CostsFile {
     stage.activation_bytes = cost(entry, "activation_bytes", where, 0);
     stage.fixed_bytes = cost(entry, "fixed_bytes", where, 0);
     stage.working_bytes = cost(entry, "working_bytes", where, 0);
+    stage.kept_working_bytes = cost(entry, "kept_working_bytes", where, stage.working_bytes);
     stage.loss_working_bytes = cost(entry, "loss_working_bytes", where, 0);
     stage.recorded_bytes = cost(entry, "recorded_bytes", where, 0);
+    stage.released_bytes = cost(entry, "released_bytes", where, 0);
+    stage.sum_bytes = cost(entry, "sum_bytes", where, 0);
+    stage.head_sum_bytes = cost(entry, "head_sum_bytes", where, 0);
     stage.forward_working_bytes = cost(entry, "forward_working_bytes", where, 0);
     return stage;
   }

@@ -16,9 +16,10 @@ struct Column {
   const char* name;
   double MemoryFootprint::*value;
 };
-constexpr std::array<Column, 8> columns = {{{"parameters", &MemoryFootprint::parameters},
+constexpr std::array<Column, 9> columns = {{{"parameters", &MemoryFootprint::parameters},
                                             {"gradients", &MemoryFootprint::gradients},
                                             {"optimizer", &MemoryFootprint::optimizer},
+                                            {"bf16 copies", &MemoryFootprint::product_copies},
                                             {"readout copy", &MemoryFootprint::readout_copies},
                                             {"checkpoint", &MemoryFootprint::checkpoint},
                                             {"data", &MemoryFootprint::data},

@@ -56,6 +56,7 @@ json memory_json(const PlanReport& report) {
     ranks.push_back({{"parameters", rank.parameters},
                      {"gradients", rank.gradients},
                      {"optimizer", rank.optimizer},
+                     {"product_copies", rank.product_copies},
                      {"readout_copies", rank.readout_copies},
                      {"sums", rank.sums},
                      {"checkpoint", rank.checkpoint},

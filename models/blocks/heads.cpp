@@ -73,9 +73,10 @@ Costs linear_head_costs(int64_t width, int64_t classes, double rows, Numbers num
   costs.parameters = width * classes + classes + 2 * width;
   const int64_t per_row = (2 * width + classes) * numbers.hidden_bytes() + 2 * numbers.parameter_bytes();
   costs.activation_bytes = static_cast<int64_t>(rows * static_cast<double>(per_row));
-  // The decoder's gradient, or before it the copy of its weights; and two gradients of the rows.
-  costs.working_bytes = width * classes * std::max(numbers.parameter_bytes(), numbers.copy_bytes()) +
-                        static_cast<int64_t>(2 * rows * static_cast<double>(width * numbers.hidden_bytes()));
+  costs.product_copy_bytes = (width + 1) * classes * numbers.copy_bytes();
+  // The gradient of the norm's result; and, once the scores' is free again, that of the rows as well.
+  const int64_t widths = std::max(width, 2 * width - classes);
+  costs.working_bytes = static_cast<int64_t>(rows * static_cast<double>(widths * numbers.hidden_bytes()));
   return costs;
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// The types of a precision's numbers. An operation computes in the type of what it is given: a linear layer makes a
-// copy of its weights in that type for as long as a product takes, norms and softmax widen inside.
+// The types of a precision's numbers. An operation computes in the type of what it is given: a linear layer takes a
+// copy of its weights in that type (parameter_access.h), norms and softmax widen inside.
 
 #include <c10/core/ScalarType.h>
 
@@ -16,7 +16,7 @@ struct Numbers {
 
   int64_t parameter_bytes() const { return static_cast<int64_t>(c10::elementSize(parameters)); }
   int64_t hidden_bytes() const { return static_cast<int64_t>(c10::elementSize(hidden)); }
-  // Of the copy that a product makes of each weight.
+  // Of the copy of each number of a weight that products take; 0 where they take the weight itself.
   int64_t copy_bytes() const { return parameters == hidden ? 0 : hidden_bytes(); }
 };
 

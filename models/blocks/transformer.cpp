@@ -45,67 +45,67 @@ const std::vector<std::string>& transformer_linear_names() {
 
 namespace {
 
-// Bytes that the working memory of a pass is made of.
+// Bytes that the memory of a pass is made of.
 struct Pieces {
   int64_t row, wide_row;  // a tensor of one width per token, and of the feed-forward width
-  int64_t tables;         // of attention that drops: three, of the samples that are worked on at a time
+  int64_t mask;           // of one dropout: a byte per number of a row
+  int64_t tables;         // attention's rows of scores, where it drops; of all samples
+  int64_t chunk;          // the same of the samples that are worked on at a time
 };
 
 Pieces pieces_of(const TransformerShape& shape, int64_t samples, int64_t length) {
   const int64_t number = shape.numbers.hidden_bytes(), tokens = samples * length;
-  Pieces pieces{tokens * shape.width * number, tokens * shape.feed_forward * number, 0};
+  Pieces pieces{tokens * shape.width * number, tokens * shape.feed_forward * number, 0, 0, 0};
+  if (shape.dropout > 0) pieces.mask = tokens * shape.width;
   if (shape.attention_dropout > 0) {
-    const int64_t at_a_time = std::min(samples, attention_chunk(shape.heads, length));
-    pieces.tables = 3 * at_a_time * shape.heads * length * length * number;
+    const int64_t of_sample = shape.heads * length * length * number;
+    pieces.tables = samples * of_sample;
+    pieces.chunk = std::min(samples, attention_chunk(shape.heads, length)) * of_sample;
   }
   return pieces;
 }
 
-// But for the working memory.
-Costs transformer_totals(const TransformerShape& shape, int64_t samples, int64_t length) {
+void add_products(Costs& costs, const TransformerShape& shape, int64_t samples, int64_t length) {
   const auto width = static_cast<double>(shape.width), wide = static_cast<double>(shape.feed_forward);
   const double tokens = static_cast<double>(samples * length);
   const double linear = 2 * tokens * (4 * width * width + 2 * width * wide);
   const double attention_product = 2 * tokens * static_cast<double>(length) * width;
-  const bool drops_in_attention = shape.attention_dropout > 0;
-  Costs costs;
   costs.forward_flops = linear + 2 * attention_product;
   // Backward needs four products, and a fifth where the scores were not kept.
-  costs.input_gradient_flops = linear + (drops_in_attention ? 4 : 5) * attention_product;
+  costs.input_gradient_flops = linear + (shape.attention_dropout > 0 ? 4 : 5) * attention_product;
   costs.weight_gradient_flops = linear;
-  costs.parameters = 4 * shape.width * (shape.width + 1) + 2 * shape.width * shape.feed_forward + shape.feed_forward +
-                     shape.width + 4 * shape.width;
-  const int64_t stored = shape.numbers.hidden_bytes(), statistic = shape.numbers.parameter_bytes();
-  const int64_t of_attention = drops_in_attention ? length * stored : statistic;
-  const int64_t masks = shape.dropout > 0 ? 2 * shape.width : 0;
-  const int64_t per_token =
-      (8 * shape.width + 2 * shape.feed_forward) * stored + 4 * statistic + masks + shape.heads * of_attention;
-  costs.activation_bytes = samples * length * per_token;
-  return costs;
 }
 
 }  // namespace
 
-int64_t transformer_last_pass_bytes(const TransformerShape& shape, int64_t samples, int64_t length) {
-  const auto [row, wide_row, tables] = pieces_of(shape, samples, length);
-  const int64_t parameter = shape.numbers.parameter_bytes();
-  const int64_t wide = shape.width * shape.feed_forward, matrix = shape.width * shape.width;
-  const int64_t copies = 2 * wide * shape.numbers.copy_bytes();  // of a weight, and of a piece of its gradient
-  const int64_t at_output = 2 * row + wide_row + wide * parameter + copies;
-  // From here on what was saved above is free again: five rows, which as many gradients of rows make up for, and both
-  // wide ones; and the gradients of the weights there are made.
-  const int64_t at_attention = tables + (2 * wide + matrix) * parameter - 2 * wide_row;
-  const Costs costs = transformer_totals(shape, samples, length);
-  const int64_t at_end = costs.parameters * parameter - costs.activation_bytes + 4 * row;
-  return std::max({at_output, tables > 0 ? at_attention : 0, at_end});
-}
-
 Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length) {
-  Costs costs = transformer_totals(shape, samples, length);
-  // A pass to the input alone frees nothing: the gradients on both sides of GELU, or attention's tables.
-  const auto [row, wide_row, tables] = pieces_of(shape, samples, length);
-  const int64_t input_only = std::max(2 * row + 2 * wide_row, tables > 0 ? tables + 5 * row : 0);
-  costs.working_bytes = std::max(input_only, transformer_last_pass_bytes(shape, samples, length));
+  const int64_t width = shape.width, wide = shape.feed_forward, of_norms = 4 * width;
+  const int64_t statistic = shape.numbers.parameter_bytes(), tokens = samples * length;
+  const auto [row, wide_row, mask, tables, chunk] = pieces_of(shape, samples, length);
+  Costs costs;
+  add_products(costs, shape, samples, length);
+  const int64_t in_products = 4 * width * (width + 1) + 2 * width * wide + wide + width;
+  costs.parameters = in_products + of_norms;
+  costs.product_copy_bytes = in_products * shape.numbers.copy_bytes();
+  const int64_t of_attention = tables > 0 ? tables : tokens * shape.heads * statistic;
+  costs.activation_bytes = 8 * row + 2 * wide_row + 4 * tokens * statistic + 2 * mask + of_attention;
+  costs.linear_input_bytes = 3 * row + wide_row;
+  // At query, key, value, both outputs and the middle. Without dropout the gradient at an output is that of the norm
+  // above it, which is not copied.
+  costs.recorded_bytes = 5 * row + wide_row + of_norms * statistic;
+
+  // While the pass goes down, beside the gradient that it came with. At the output layer: the gradient of the norm's
+  // input, which goes to the residual too (what the norm took is free again by then), what dropout makes of it, and the
+  // layer's own. In attention: gradients of the residual, of the result, of query, key and value, and three tables; of
+  // what was saved above, four rows, both wide ones and both masks are free.
+  const int64_t dropped = mask > 0 ? row : 0, at_output = row + dropped + wide_row;
+  const int64_t at_attention = tables > 0 ? 5 * row + 3 * chunk : 5 * row;
+  costs.working_bytes = std::max(at_output - row - mask, at_attention - 4 * row - 2 * wide_row - 2 * mask);
+  // Where nothing is freed: there, and at GELU with a gradient on both sides.
+  costs.kept_working_bytes = std::max({at_output, row + 2 * wide_row, at_attention});
+  // At the output layer: the first norm's input and result, and what GELU took and gave. In attention: query, key,
+  // value and the result; the tables that are kept, and two more.
+  costs.forward_working_bytes = std::max(3 * row + 2 * wide_row, 4 * row + tables + 2 * chunk);
   return costs;
 }
 

@@ -42,7 +42,5 @@ const std::vector<std::string>& transformer_linear_names();
 // and after GELU, mean and deviation of both norms; with dropout two masks of one width (a byte per number); and the
 // log-sum of every head's row of scores - or, when attention drops, the row itself.
 Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length);
-// Its working_bytes of a walk that makes all gradients and releases what was saved.
-int64_t transformer_last_pass_bytes(const TransformerShape& shape, int64_t samples, int64_t length);
 
 }  // namespace interlock

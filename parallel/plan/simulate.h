@@ -16,9 +16,13 @@ struct StageCosts {  // seconds (or units) per microbatch, and bytes
   double message_bytes = 0;          // of one output of this stage, or of one gradient at it
   double activation_bytes = 0;       // saved per microbatch alive
   double fixed_bytes = 0;            // parameters, gradients, optimizer state, head
-  double working_bytes = 0;          // beside all that is kept, while the stage passes back
+  double working_bytes = 0;          // beside all that is kept, while the stage passes back and frees what was saved
+  double kept_working_bytes = 0;     // the same of a pass that keeps what was saved for another, or records
   double loss_working_bytes = 0;     // and while its head runs
-  double recorded_bytes = 0;         // per microbatch between I and its deferred W: the recorded gradients
+  double recorded_bytes = 0;         // per microbatch between I and its deferred W: what I records
+  double released_bytes = 0;         // of activation_bytes, what then is free once no stream is left to pass on
+  double sum_bytes = 0;              // beside the body's gradients while they are summed over replicas
+  double head_sum_bytes = 0;         // and beside the head's
   double forward_working_bytes = 0;  // beside all that is kept, while a stage that keeps no graph runs forward
 };
 

@@ -94,6 +94,12 @@ TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
     EXPECT_TRUE(keys.contains(key)) << key << ": not asked for any more";
   for (const std::string& key : keys)
     EXPECT_TRUE(std::regex_search(text, std::regex("(\\n#?|[{ ])" + key + " = "))) << key;
+  // Two sections have a key of this name: each has a line of its own.
+  for (const std::string section : {"\n[model]\n", "\n[learning]\n"}) {
+    const size_t begin = text.find(section), end = text.find("\n[", begin + 1);
+    ASSERT_NE(begin, std::string::npos) << section;
+    EXPECT_THAT(text.substr(begin, end - begin), HasSubstr("\n#frozen = ")) << section;
+  }
 }
 
 TEST(Settings, ResolvedConfigGivesTheSameSettings) {
