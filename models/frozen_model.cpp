@@ -8,10 +8,27 @@
 #include <utility>
 
 #include "runtime/core/error.h"
-#include "runtime/core/nearest_name.h"
 
 namespace interlock {
 namespace {
+
+// How many letters to change, add or take away until the pattern fits the name; what `*` and `?` stand for is free.
+size_t distance(const std::string& pattern, const std::string& name) {
+  std::vector<size_t> row(name.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (const char letter : pattern) {
+    const bool any = letter == '*';
+    size_t before = row[0];  // of the row above, one to the left
+    row[0] += any ? 0 : 1;
+    for (size_t i = 0; i < name.size(); ++i) {
+      const size_t above = row[i + 1];
+      const bool same = letter == '?' || letter == name[i];
+      row[i + 1] = any ? std::min(above, row[i]) : std::min({above + 1, row[i] + 1, before + (same ? 0 : 1)});
+      before = above;
+    }
+  }
+  return row.back();
+}
 
 class FrozenModel final : public Model {
  public:
@@ -106,13 +123,12 @@ class FrozenModel final : public Model {
     for (size_t i = 0; i < patterns_.size(); ++i)
       if (!used_[i] && !patterns_[i].starts_with("heads."))
         throw Error(ExitCode::config,
-                    message("model.frozen[", i, "] = \"", patterns_[i], "\" fits no parameter of the model",
-                            near(patterns_[i]), "; `interlock inspect` lists the names of a weights file"));
+                    message("model.frozen[", i, "] = \"", patterns_[i], "\" fits no parameter of the model; near is ",
+                            nearest(patterns_[i]), "; `interlock inspect` lists the names of a weights file"));
   }
 
-  std::string near(const std::string& pattern) const {
-    const std::string name = nearest_name(pattern, names_);
-    return name.empty() ? message(" (there is ", names_.front(), ", for instance)") : message(" (near is ", name, ")");
+  const std::string& nearest(const std::string& pattern) const {
+    return *std::ranges::min_element(names_, {}, [&](const std::string& name) { return distance(pattern, name); });
   }
 
   std::shared_ptr<Model> model_;

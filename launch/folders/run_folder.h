@@ -8,7 +8,7 @@
 
 #include "launch/settings/run_settings.h"
 #include "parallel/plan/simulate.h"
-#include "parallel/training/trainer.h"
+#include "parallel/training/run_summary.h"
 #include "runtime/observe/metrics.h"
 #include "runtime/storage/folder_lock.h"
 

@@ -22,14 +22,14 @@ MemoryFootprint footprint_of(const RunSettings& settings, const Model& model, co
   footprint.parameters = static_cast<double>(parts.body.parameters + parts.head.parameters) * width;
   footprint.gradients = static_cast<double>(parts.body.trained() + parts.head.trained()) * width;
   footprint.product_copies = static_cast<double>(parts.body.product_copy_bytes + parts.head.product_copy_bytes);
-  const double state = footprint.gradients * state_ratio;
-  footprint.optimizer = state / (settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1);
+  const double of_state = state_ratio / (settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1);
+  footprint.optimizer = footprint.gradients * of_state;
   footprint.readout_copies = static_cast<double>(parts.head.copied) * width;
   if (settings.checkpoint.every > 0) {  // the last step writes one in any case
-    footprint.checkpoint = footprint.parameters + state;
-    // The first stage writes the tensor that both ends share.
+    footprint.checkpoint = footprint.parameters + footprint.optimizer;
+    // The first stage writes the tensor that both ends share, and its state.
     if (const auto tie = model.tie(); tie && last)
-      footprint.checkpoint -= static_cast<double>(tie->numbers) * width * (1 + (tie->trained ? state_ratio : 0));
+      footprint.checkpoint -= static_cast<double>(tie->numbers) * width * (1 + (tie->trained ? of_state : 0));
   }
   return footprint;
 }

@@ -23,7 +23,8 @@ struct MemoryFootprint {
 
 std::vector<MemoryFootprint> stage_footprints(const RunSettings& settings, const Model& model,
                                               const std::vector<StageParts>& parts);
-// Per rank, the most that any of the run's plans needs (one for each change of the rule or of the batch).
+// Per rank of the first replica, the most that any of the run's plans needs (one for each change of the rule or of the
+// batch). Ranks of other replicas hold less of checkpoints: at most the optimizer's state.
 std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,
                                              const std::vector<int>& partition);
 

@@ -8,6 +8,7 @@
 #include "launch/settings/plans.h"
 #include "models/model.h"
 #include "parallel/plan/peak_memory.h"
+#include "parallel/training/summary.h"
 #include "parallel/transport/mpi.h"
 
 namespace interlock {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "launch/settings/run_settings.h"
-#include "parallel/training/trainer.h"
+#include "parallel/training/run_summary.h"
 
 namespace interlock {
 

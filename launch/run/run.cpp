@@ -86,6 +86,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
         settings.folder, settings.checkpoint.every, settings.checkpoint.keep, settings.config.resolved(), {},
         trainer.aliases};
   trainer.checkpoint.state = data_identity(*dataset);
+  trainer.checkpoint.state_is_shared_out = settings.parallel.shard_optimizer;
 
   std::shared_ptr<const WeightsSet> weights;
   DataPosition start;

@@ -14,7 +14,7 @@ namespace interlock {
 namespace {
 
 // What a run that fails leaves behind.
-constexpr const char* what_stands = "checkpoints written before stand";
+constexpr const char* what_stands = "the checkpoints of the run stay as they are";
 
 }  // namespace
 
@@ -93,7 +93,8 @@ void Engine::drain() {
 
 void Engine::perform(Step& step, const Action& action) {
   current_ = text_of(action, step.plan.flows);
-  const double waited_before = step.waited, begin = TraceRecorder::now();
+  const auto idle = [&] { return step.waited + step.loading; };
+  const double idle_before = idle(), begin = TraceRecorder::now();
   switch (action.kind) {
     case Kind::forward:
       forward(step, action);
@@ -130,12 +131,12 @@ void Engine::perform(Step& step, const Action& action) {
   step.waited += std::exchange(waited_between_, 0.0);
   if (step.evaluation) return;
   advance_reductions(step);
-  const double end = TraceRecorder::now(), waited = step.waited - waited_before;
+  const double end = TraceRecorder::now(), waited = idle() - idle_before;
   if (is_compute(action.kind)) {
     MeasuredCost& cost = measured_[action.stage][static_cast<int>(action.kind)];
     cost.seconds += end - begin - waited;
     ++cost.times;
-    // What an action waited for comes before what it computed: receives are joined first.
+    // What an action waited for comes before what it computed: batches are taken and receives are joined first.
     if (trace_.wants(step.options.step))
       trace_.record({TraceTrack::compute, begin + waited, end, current_, step.options.step, 0, 0});
   }

@@ -35,8 +35,10 @@ void Engine::begin_reduction(Step& step, TrainableGroup& group, Range range) {
   }));
 }
 
-// Segments come from the last to the first; what has gathered is begun once it fills a bucket.
+// Segments come from the last to the first; what has gathered is begun once it fills a bucket. A body of which the
+// shared tensor alone trains has nothing to begin: that one is summed at the end.
 void Engine::reduce_body(Step& step, Stage& here, int64_t segment) {
+  if (here.body_group() == nullptr) return;
   TrainableGroup& group = *here.body_group();
   const int64_t begin = here.segment_offset(segment);
   const auto [begun, fresh] = step.begun.try_emplace(here.index(), group.gradient().numel());

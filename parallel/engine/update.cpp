@@ -100,7 +100,7 @@ void Engine::update(Step& step, Stage& here) {
   if (together.is_cpu() && !std::isfinite((together + head).item<double>()))
     throw Error(ExitCode::gave_up,
                 message("the gradient of stage ", here.index(), " is not finite at step ", step.options.step,
-                        "; checkpoints written before stand. A lower optimizer.learning_rate may "
+                        "; the checkpoints of the run stay as they are. A lower optimizer.learning_rate may "
                         "help"));
   const at::Tensor of_model = step.plan.norm_over_model ? number(step.norm_squared_of_model) : together;
   const at::Tensor rate = number(step.options.learning_rate);

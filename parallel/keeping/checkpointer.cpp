@@ -20,9 +20,10 @@ bool is_ready(const std::future<T>& future) {
   return future.wait_for(seconds(0)) == std::future_status::ready;
 }
 
-std::string numbered(const char* what, int stage) {
+// what-00003, the beginning of a file's name.
+std::string numbered(const char* what, int number) {
   char name[64];
-  std::snprintf(name, sizeof name, "%s-%05d.safetensors", what, stage);
+  std::snprintf(name, sizeof name, "%s-%05d", what, number);
   return name;
 }
 
@@ -35,7 +36,16 @@ std::string hexadecimal(uint64_t number) {
 }  // namespace
 
 Checkpointer::Checkpointer(RankContext& context, ReadoutCopies& copies, CheckpointSettings settings)
-    : context_(context), copies_(copies), settings_(std::move(settings)), nonce_(hexadecimal(context.run)) {}
+    : context_(context), copies_(copies), settings_(std::move(settings)), nonce_(hexadecimal(context.run)) {
+  for (const auto& stage : context.stages)
+    if (is_sharded(*stage) && !settings_.state_is_shared_out)
+      throw Error(ExitCode::gave_up, message("the optimizer's state of stage ", stage->index(),
+                                             " is shared out over replicas, and checkpoints are not told so"));
+}
+
+int Checkpointer::writers() const {
+  return settings_.state_is_shared_out ? context_.topology.world_size() : context_.topology.shape.ranks;
+}
 
 // A run that ends by an error may leave while a file is written: the thread ends first, its checkpoint has no name. It
 // is not waited for longer than one tensor takes: the other ranks wait for this one's word that the run has failed.
@@ -60,13 +70,20 @@ MessageHeader Checkpointer::header(uint64_t bytes) const {
 
 std::vector<CheckpointPart> Checkpointer::copy_everything() {
   std::vector<CheckpointPart> parts;
-  for (auto& stage : context_.stages) {
-    CheckpointPart state{numbered("optimizer", stage->index()), copy_optimizer_state(*stage, context_.replicas), {}};
-    if (!writes()) continue;
-    parts.push_back({numbered("weights", stage->index()), copy_weights(*stage, settings_.aliases), {}});
-    parts.push_back(std::move(state));
-  }
   if (!writes()) return parts;
+  const int replica = context_.topology.replica();
+  for (auto& stage : context_.stages) {
+    if (replica == 0)
+      parts.push_back(
+          {numbered("weights", stage->index()) + ".safetensors", copy_weights(*stage, settings_.aliases), {}});
+    const bool sharded = is_sharded(*stage);
+    const std::string of_replica = sharded ? numbered("-of-replica", replica) : "";
+    CheckpointPart state{
+        numbered("optimizer", stage->index()) + of_replica + ".safetensors", copy_optimizer_state(*stage, replica), {}};
+    // The first replica has a file for every stage; another may own nothing of a small one.
+    if (replica == 0 || !state.tensors.empty()) parts.push_back(std::move(state));
+  }
+  if (replica != 0) return parts;
   CheckpointPart readout{"shared_readout.safetensors", {}, {}};
   for (const ReadoutCopies::Values& value : copies_.values()) {
     readout.tensors.push_back(stored_copy("shared_readout.current." + value.name, value.current));
@@ -91,7 +108,7 @@ void Checkpointer::begin(int64_t step, int64_t samples) {
         return {problem.what(), {}};
       }
     });
-    for (int from = 1; leads() && from < context_.topology.shape.ranks; ++from) {
+    for (int from = 1; leads() && from < writers(); ++from) {
       Incoming& incoming = incoming_[from];
       incoming.handle = context_.transport.receive_any_size(from, header(0), &incoming.header, &incoming.payload);
     }
@@ -191,17 +208,35 @@ void Checkpointer::fail(const std::string& problem) {
                       "; training goes on, ", last));
 }
 
+namespace {
+
+// The readout's copies of a checkpoint; none when the run had none: then they hold the readout that was loaded with the
+// weights. Error(bad_input) names one that is missing beside others.
+std::vector<ReadoutCopies::Values> stored_copies(const ReadoutCopies& copies, const Checkpoint& checkpoint) {
+  std::vector<ReadoutCopies::Values> values;
+  size_t current = 0, next = 0;
+  for (const auto& [name, copy] : copies.copied()) {
+    values.push_back({name, stored_tensor(checkpoint, "shared_readout.current." + name, copy.sizes()),
+                      stored_tensor(checkpoint, "shared_readout.next." + name, copy.sizes())});
+    current += values.back().current.defined();
+    next += values.back().next.defined();
+  }
+  if (current == 0 && next == 0) return {};
+  for (const ReadoutCopies::Values& value : values)
+    if (!value.current.defined() || value.next.defined() != (next > 0))
+      throw Error(ExitCode::bad_input,
+                  message(checkpoint.folder(), ": holds copies of a shared readout, but no ", "shared_readout.",
+                          value.current.defined() ? "next." : "current.", value.name));
+  return values;
+}
+
+}  // namespace
+
 std::vector<std::string> restore_state(RankContext& context, ReadoutCopies& copies, const Checkpoint& checkpoint) {
   std::vector<std::string> fresh;
   for (auto& stage : context.stages)
     for (std::string& name : restore_optimizer_state(*stage, checkpoint)) fresh.push_back(std::move(name));
-  std::vector<ReadoutCopies::Values> values;
-  for (const std::string& name : copies.names()) {
-    const at::Tensor current = stored_tensor(checkpoint, "shared_readout.current." + name);
-    if (!current.defined()) return fresh;  // the run had none: they hold the readout that was loaded with the weights
-    values.push_back({name, current, stored_tensor(checkpoint, "shared_readout.next." + name)});
-  }
-  copies.restore(values);
+  copies.restore(stored_copies(copies, checkpoint));
   return fresh;
 }
 

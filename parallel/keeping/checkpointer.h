@@ -1,10 +1,17 @@
 #pragma once
-// Writes and reads the checkpoints of a run. At the end of a step every rank of the first replica copies what it holds
-// into memory of its own and goes on; a thread writes and hashes the files behind the training, and when all ranks have
+// Writes and reads the checkpoints of a run. At the end of a step every rank that stores something copies it into
+// memory of its own and goes on; a thread writes and hashes the files behind the training, and when all of them have
 // told rank 0 of theirs, a thread there publishes the checkpoint. A write that fails costs that checkpoint and nothing
 // else.
 //
-// Tensors go by global names: weights by their own, the optimizer's by "<parameter>.<state>", copies of the readout by
+// The first replica stores the weights and, where every replica has all of it, the optimizer's state. Where that is
+// shared out over the replicas (ZeRO-1), each stores what it owns, and nobody waits for another:
+//
+//   weights-00003.safetensors, optimizer-00003.safetensors            of stage 3
+//   optimizer-00003-of-replica-00001.safetensors                      the share of replica 1 in the state of stage 3
+//
+// Tensors go by global names: weights by their own, the optimizer's by "<parameter>.<state>", or, of a parameter that
+// is cut, "<parameter>.<state>[begin:end]" (runtime/storage/tensor_pieces.h), copies of the readout by
 // "shared_readout.current.<name>" and "shared_readout.next.<name>". Any cut, placement or number of replicas can read
 // them.
 
@@ -30,10 +37,12 @@ struct CheckpointSettings {
   std::string config;                                        // resolved
   std::map<std::string, std::string> state;                  // of the manifest, the same in every checkpoint
   std::vector<std::pair<std::string, std::string>> aliases;  // Model::aliases: a checkpoint has what a weights file has
+  bool state_is_shared_out = false;  // over the replicas, if there are several: then ranks of all of them write
 };
 
 class Checkpointer {
  public:
+  // Error(gave_up) when the settings do not say how the state is kept: some of it would be in no file.
   Checkpointer(RankContext& context, ReadoutCopies& copies, CheckpointSettings settings);
   ~Checkpointer();
 
@@ -64,7 +73,9 @@ class Checkpointer {
     Buffer payload;
     std::unique_ptr<Handle> handle;
   };
-  bool writes() const { return context_.topology.replica() == 0; }
+  bool writes() const { return context_.topology.world_rank < writers(); }
+  // Ranks 0 to writers() - 1 write, and tell rank 0: from the settings, so that all ranks know it unasked.
+  int writers() const;
   bool leads() const { return context_.topology.world_rank == 0; }
   MessageHeader header(uint64_t bytes) const;
   std::vector<CheckpointPart> copy_everything();

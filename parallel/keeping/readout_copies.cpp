@@ -4,11 +4,11 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <cassert>
 #include <cstring>
 
 #include "parallel/stage/stage.h"
 #include "parallel/transport/control_lanes.h"
+#include "runtime/core/error.h"
 
 namespace interlock {
 namespace {
@@ -17,12 +17,22 @@ void by_name(std::vector<std::pair<std::string, at::Tensor>>& tensors) {
   std::sort(tensors.begin(), tensors.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
 }
 
+std::string description(const std::vector<std::pair<std::string, at::Tensor>>& tensors) {
+  std::string text;
+  for (const auto& [name, tensor] : tensors)
+    text += message(text.empty() ? "" : ", ", name, " ", c10::toString(tensor.scalar_type()), " ", tensor.sizes());
+  return text;
+}
+
 }  // namespace
 
 ReadoutCopies::ReadoutCopies(RankContext& context, int64_t refresh_every) : context_(context), every_(refresh_every) {
   for (auto& stage : context.stages)
     if (Copies copies = stage->readout_copies(); !copies.empty()) {
       by_name(copies);
+      if (!copies_.empty() && description(copies) != description(copies_.front()))
+        throw Error(ExitCode::gave_up, message("stage ", stage->index(), " copies of the readout ", description(copies),
+                                               ", another stage of this rank ", description(copies_.front())));
       copies_.push_back(std::move(copies));
     }
   const Topology& topology = context.topology;
@@ -49,9 +59,13 @@ uint64_t ReadoutCopies::bytes_of(const Copies& copies) const {
 // The last stage's readout, by name: the order in which holders keep their copies.
 Buffer ReadoutCopies::pack() {
   Stage& last = *context_.stages.back();
-  assert(last.head_is_readout());
+  if (!last.head_is_readout())
+    throw Error(ExitCode::gave_up, message("stage ", last.index(), ", the last, has no readout to copy"));
   Copies values = last.head_tensors();
   by_name(values);
+  if (!copies_.empty() && description(values) != description(copies_.front()))
+    throw Error(ExitCode::gave_up,
+                message("the readout has ", description(values), ", but its copies ", description(copies_.front())));
   Buffer packed = Buffer::allocate(bytes_of(values));
   std::byte* to = packed.data;
   for (const auto& [name, value] : values) {
@@ -61,9 +75,9 @@ Buffer ReadoutCopies::pack() {
   return packed;
 }
 
+// Of as many bytes as the copies have: the transport refuses a message of another size, and pack() values of its own.
 void ReadoutCopies::install(const Buffer& packed) {
   for (const Copies& copies : copies_) {
-    assert(bytes_of(copies) == packed.bytes);
     const std::byte* from = packed.data;
     for (const auto& [name, copy] : copies) {
       std::memcpy(copy.data_ptr(), from, copy.nbytes());
@@ -106,12 +120,7 @@ void ReadoutCopies::drain() {
   sending_.clear();
 }
 
-std::vector<std::string> ReadoutCopies::names() const {
-  std::vector<std::string> names;
-  if (!copies_.empty())
-    for (const auto& [name, copy] : copies_.front()) names.push_back(name);
-  return names;
-}
+ReadoutCopies::Copies ReadoutCopies::copied() const { return copies_.empty() ? Copies{} : copies_.front(); }
 
 std::vector<ReadoutCopies::Values> ReadoutCopies::values() {
   if (holders_.empty() || holders_.front() != context_.topology.world_rank) return {};
@@ -129,14 +138,12 @@ std::vector<ReadoutCopies::Values> ReadoutCopies::values() {
 }
 
 void ReadoutCopies::restore(const std::vector<Values>& values) {
-  if (copies_.empty()) return;
+  if (copies_.empty() || values.empty()) return;
   c10::NoGradGuard no_graph;
-  for (const Copies& copies : copies_) {
-    assert(copies.size() == values.size());
-    for (size_t i = 0; i < copies.size(); ++i) copies[i].second.copy_(values[i].current);
-  }
+  for (const Copies& copies : copies_)
+    for (size_t i = 0; i < copies.size(); ++i) copies[i].second.copy_(values.at(i).current);
   next_ = {};
-  if (values.empty() || !values.front().next.defined()) return;
+  if (!values.front().next.defined()) return;
   next_ = Buffer::allocate(bytes_of(copies_.front()));
   std::byte* to = next_.data;
   for (size_t i = 0; i < values.size(); ++i) {

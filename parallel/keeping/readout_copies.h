@@ -17,7 +17,10 @@ namespace interlock {
 
 class ReadoutCopies {
  public:
-  // Every rank; finds out which ranks of its replica hold copies.
+  using Copies = std::vector<std::pair<std::string, at::Tensor>>;
+
+  // Every rank; finds out which ranks of its replica hold copies. Error(gave_up) names a stage whose copies are not of
+  // what the copies of other stages here are.
   ReadoutCopies(RankContext& context, int64_t refresh_every);
   bool any() const { return !holders_.empty(); }
   bool due_after(int64_t step) const { return any() && step % every_ == 0; }
@@ -33,12 +36,13 @@ class ReadoutCopies {
     at::Tensor current, next;
   };
   std::vector<Values> values();
-  // The state of a resumed run; `next` may be undefined.
+  // The state of a resumed run: a value for each of copied(), in its order and of its shape; `next` may be undefined in
+  // all of them. An empty list leaves everything as it is.
   void restore(const std::vector<Values>& values);
-  std::vector<std::string> names() const;  // of the readout's parameters that are copied here
+  Copies copied()
+      const;  // the readout's parameters that are copied here, by name; the same in every stage of this rank
 
  private:
-  using Copies = std::vector<std::pair<std::string, at::Tensor>>;
   MessageHeader header(uint64_t bytes) const;
   uint64_t bytes_of(const Copies& copies) const;
   Buffer pack();

@@ -1,13 +1,13 @@
 #include "parallel/keeping/stored_state.h"
 
-#include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <cstring>
+#include <span>
 
-#include "parallel/keeping/weights.h"
 #include "runtime/core/error.h"
+#include "runtime/storage/tensor_pieces.h"
+#include "runtime/storage/tensors/tensor_entry.h"
 
 namespace interlock {
 namespace {
@@ -16,43 +16,29 @@ std::span<std::byte> bytes_of(const at::Tensor& tensor) {
   return {static_cast<std::byte*>(tensor.data_ptr()), static_cast<size_t>(tensor.nbytes())};
 }
 
-// The part of a whole state tensor that belongs to a shard; a count belongs to all of them.
-at::Tensor part_of(const at::Tensor& whole, const TrainableGroup::Shard& shard) {
-  return whole.dim() == 0 ? whole : whole.view({-1}).narrow(0, shard.begin, shard.end - shard.begin);
+bool is_cut(const TrainableGroup& group, const TrainableGroup::Shard& shard) {
+  return shard.end - shard.begin < group.parameters()[shard.parameter].value.numel();
 }
 
-// The state tensors [name] of a whole parameter, of which each replica owns shards. Every replica calls it for the same
-// parameters in the same order; only the first gets tensors.
-std::vector<at::Tensor> gather_state(TrainableGroup& group, size_t parameter, Group& replicas) {
-  const Parameter& whole = group.parameters()[parameter];
-  const auto names = group.optimizer().state_names();
-  const auto own_state = group.optimizer().state();
-  std::vector<at::Tensor> gathered;
-  for (size_t name = 0; name < names.size(); ++name) {
-    at::Tensor result;
-    for (size_t i = 0, here = 0; i < group.shards().size(); ++i) {
-      const bool mine = here < group.own_shards().size() && group.own_shards()[here] == i;
-      const size_t at = here;
-      here += mine ? 1 : 0;
-      const TrainableGroup::Shard& shard = group.shards()[i];
-      if (shard.parameter != parameter) continue;
-      std::string bytes;
-      if (mine) {
-        const std::span<std::byte> own = bytes_of(own_state[at][name]);
-        bytes.assign(reinterpret_cast<const char*>(own.data()), own.size());
-      }
-      bytes = replicas.collect(bytes, shard.owner, 0);
-      if (replicas.position() != 0) continue;
-      const bool count = bytes.size() != static_cast<size_t>(shard.end - shard.begin) * whole.value.element_size();
-      if (!result.defined())
-        result = count ? at::empty({}, at::kFloat)
-                       : at::empty(whole.value.sizes(), whole.value.options().requires_grad(false));
-      const at::Tensor to = part_of(result, shard);
-      std::memcpy(to.data_ptr(), bytes.data(), bytes.size());
-    }
-    gathered.push_back(std::move(result));
+// The elements of a state tensor that `to`, the state of a shard, stands for: where in the whole, and its shape.
+struct Extent {
+  std::vector<int64_t> shape;
+  int64_t begin = 0;
+};
+Extent extent_of(const TrainableGroup& group, const TrainableGroup::Shard& shard, const at::Tensor& to) {
+  if (!is_cut(group, shard) || to.dim() == 0) return {to.sizes().vec(), 0};
+  return {group.parameters()[shard.parameter].value.sizes().vec(), shard.begin};
+}
+
+// `to` := elements [begin, begin + its size) of the tensor that the pieces hold.
+void fill(const at::Tensor& to, int64_t begin, const std::vector<TensorPiece>& pieces, const Checkpoint& checkpoint) {
+  const at::Tensor flat = to.view({-1});
+  for (const TensorPiece& piece : pieces) {
+    const int64_t first = std::max(piece.begin, begin), last = std::min(piece.end, begin + flat.numel());
+    if (first >= last) continue;
+    const at::Tensor stored = tensor_view(*piece.entry, checkpoint.bytes(piece.entry->name), checkpoint.folder());
+    flat.narrow(0, first - begin, last - first).copy_(stored.view({-1}).narrow(0, first - piece.begin, last - first));
   }
-  return gathered;
 }
 
 }  // namespace
@@ -80,26 +66,37 @@ std::vector<CheckpointPart::Tensor> copy_weights(Stage& stage,
   return tensors;
 }
 
-std::vector<CheckpointPart::Tensor> copy_optimizer_state(Stage& stage, Group& replicas) {
+bool is_sharded(const Stage& stage) {
+  return std::ranges::any_of(stage.groups(), [](const auto& group) { return group->is_sharded(); });
+}
+
+std::vector<CheckpointPart::Tensor> copy_optimizer_state(Stage& stage, int replica) {
   std::vector<CheckpointPart::Tensor> tensors;
   for (const auto& group : stage.groups()) {
-    if (!group->options().primary) continue;
+    if (!group->options().primary || (!group->is_sharded() && replica != 0)) continue;
     const auto names = group->optimizer().state_names();
-    const auto own = group->optimizer().state();
-    for (size_t i = 0; i < group->parameters().size(); ++i) {
-      const std::string& parameter = group->parameters()[i].name;
-      // Unshared, this replica's own state is the whole, and the others need not be asked.
-      const auto values = group->is_sharded() ? gather_state(*group, i, replicas) : own[i];
-      for (size_t name = 0; name < names.size(); ++name)
-        if (values[name].defined()) tensors.push_back(stored_copy(parameter + "." + names[name], values[name]));
+    const auto state = group->optimizer().state();
+    for (size_t i = 0; i < group->own_shards().size(); ++i) {
+      const TrainableGroup::Shard& shard = group->shards()[group->own_shards()[i]];
+      const bool cut = is_cut(*group, shard);
+      for (size_t name = 0; name < names.size(); ++name) {
+        const at::Tensor& value = state[i][name];
+        const std::string key = group->parameters()[shard.parameter].name + "." + names[name];
+        if (!value.defined() || (cut && value.dim() == 0 && shard.begin != 0)) continue;
+        tensors.push_back(stored_copy(cut && value.dim() != 0 ? piece_name(key, shard.begin, shard.end) : key, value));
+      }
     }
   }
   return tensors;
 }
 
-at::Tensor stored_tensor(const Checkpoint& checkpoint, const std::string& name) {
+at::Tensor stored_tensor(const Checkpoint& checkpoint, const std::string& name, at::IntArrayRef shape) {
   const TensorEntry* entry = checkpoint.find(name);
-  return entry == nullptr ? at::Tensor() : tensor_view(*entry, checkpoint.bytes(name), checkpoint.folder());
+  if (entry == nullptr) return {};
+  if (entry->shape != shape.vec())
+    throw Error(ExitCode::bad_input, message(checkpoint.folder(), ": ", name, " has shape ",
+                                             at::IntArrayRef(entry->shape), ", needed here is ", shape));
+  return tensor_view(*entry, checkpoint.bytes(name), checkpoint.folder());
 }
 
 std::vector<std::string> restore_optimizer_state(Stage& stage, const Checkpoint& checkpoint) {
@@ -110,20 +107,18 @@ std::vector<std::string> restore_optimizer_state(Stage& stage, const Checkpoint&
     const auto state = group->optimizer().state();
     for (size_t i = 0; i < group->own_shards().size(); ++i) {
       const TrainableGroup::Shard& shard = group->shards()[group->own_shards()[i]];
-      const Parameter& whole = group->parameters()[shard.parameter];
+      std::vector<std::string> absent, present;
       for (size_t name = 0; name < names.size(); ++name) {
-        const std::string key = whole.name + "." + names[name];
-        const at::Tensor stored = stored_tensor(checkpoint, key);
-        if (!stored.defined()) {
-          fresh.push_back(key);
-          continue;
-        }
-        if (stored.dim() != 0 && stored.sizes() != whole.value.sizes())
-          throw Error(ExitCode::bad_input, message(checkpoint.folder(), ": ", key, " has ", stored.numel(),
-                                                   " numbers, its parameter here ", whole.value.numel()));
-        at::Tensor to = state[i][name];
-        to.view({-1}).copy_(part_of(stored, shard).view({-1}));
+        const std::string key = group->parameters()[shard.parameter].name + "." + names[name];
+        const Extent extent = extent_of(*group, shard, state[i][name]);
+        const std::vector<TensorPiece> pieces = pieces_of(checkpoint, key, extent.shape);
+        fill(state[i][name], extent.begin, pieces, checkpoint);
+        (pieces.empty() ? absent : present).push_back(key);
       }
+      if (!absent.empty() && !present.empty())
+        throw Error(ExitCode::bad_input,
+                    message(checkpoint.folder(), ": holds ", present.front(), " but no ", absent.front()));
+      fresh.insert(fresh.end(), absent.begin(), absent.end());
     }
   }
   return fresh;

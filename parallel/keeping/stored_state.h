@@ -5,9 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "parallel/keeping/readout_copies.h"
 #include "parallel/stage/stage.h"
-#include "parallel/transport/group.h"
 #include "runtime/storage/checkpoint.h"
 
 namespace interlock {
@@ -15,17 +13,21 @@ namespace interlock {
 // A copy of `tensor` with the bytes of a file entry of this name.
 CheckpointPart::Tensor stored_copy(const std::string& name, const at::Tensor& tensor);
 
-// The weights of a stage, those with a second name under both (`aliases`: Model::aliases), and its optimizers' state.
-// Where the state is shared out over `replicas`, all of them call
-// this and the first gets the whole; elsewhere the list is empty.
+// The weights of a stage, those with a second name under both (`aliases`: Model::aliases).
 std::vector<CheckpointPart::Tensor> copy_weights(Stage& stage,
                                                  const std::vector<std::pair<std::string, std::string>>& aliases);
-std::vector<CheckpointPart::Tensor> copy_optimizer_state(Stage& stage, Group& replicas);
 
-// Fills what this replica keeps of the state; returns the parameters of which the checkpoint has none. Error(bad_input)
-// names the tensor and both shapes.
+// Whether the optimizers' state of a stage is shared out over replicas.
+bool is_sharded(const Stage& stage);
+// What this replica stores of that state: of groups that are shared out what it owns, of others everything on the first
+// replica and nothing elsewhere. A parameter that is cut has pieces (runtime/storage/tensor_pieces.h); a state without
+// dimension, which all its owners have alike, is stored once, by the owner of its first element.
+std::vector<CheckpointPart::Tensor> copy_optimizer_state(Stage& stage, int replica);
+
+// Fills what this replica keeps of the state, whoever wrote it in whatever pieces; returns the parameters of which the
+// checkpoint has none. Error(bad_input) names a tensor that is not whole, or of another shape.
 std::vector<std::string> restore_optimizer_state(Stage& stage, const Checkpoint& checkpoint);
-// A tensor of the checkpoint, viewed in the map; undefined when absent.
-at::Tensor stored_tensor(const Checkpoint& checkpoint, const std::string& name);
+// A whole tensor of the checkpoint, viewed in the map; undefined when absent. Error(bad_input) names both shapes.
+at::Tensor stored_tensor(const Checkpoint& checkpoint, const std::string& name, at::IntArrayRef shape);
 
 }  // namespace interlock

@@ -24,12 +24,34 @@ Named tensors_here(RankContext& context, const std::vector<std::pair<std::string
   return here;
 }
 
-std::string announce(const Named& tensors) {
-  nlohmann::json list = nlohmann::json::array();
+std::vector<TensorEntry> entries_of(const Named& tensors) {
+  std::vector<TensorEntry> entries;
   for (const auto& [name, tensor] : tensors)
-    list.push_back(
-        {{"name", name}, {"dtype", safetensors_dtype(tensor.scalar_type())}, {"shape", tensor.sizes().vec()}});
+    entries.push_back({name, safetensors_dtype(tensor.scalar_type()), tensor.sizes().vec(), 0, 0});
+  return entries;
+}
+
+std::string announce(const std::vector<TensorEntry>& entries) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const TensorEntry& entry : entries)
+    list.push_back({{"name", entry.name}, {"dtype", entry.dtype}, {"shape", entry.shape}});
   return list.dump();
+}
+
+// What all ranks have, and who has it. Error(gave_up), on every rank alike, names a tensor that two of them have: the
+// writer would wait for it twice.
+std::pair<std::vector<TensorEntry>, std::map<std::string, int>> everything(const std::vector<std::string>& announced) {
+  std::vector<TensorEntry> entries;
+  std::map<std::string, int> owner;
+  for (size_t rank = 0; rank < announced.size(); ++rank)
+    for (const auto& item : nlohmann::json::parse(announced[rank])) {
+      entries.push_back({item["name"], item["dtype"], item["shape"].get<std::vector<int64_t>>(), 0, 0});
+      const auto [found, fresh] = owner.emplace(entries.back().name, static_cast<int>(rank));
+      if (!fresh)
+        throw Error(ExitCode::gave_up, message("rank ", found->second, " and rank ", rank, " both store the tensor ",
+                                               entries.back().name));
+    }
+  return {std::move(entries), std::move(owner)};
 }
 
 MessageHeader header_of(uint64_t run, uint64_t bytes) {
@@ -46,21 +68,14 @@ void write_weights(RankContext& context, const std::string& path,
                    const std::vector<std::pair<std::string, std::string>>& aliases,
                    const std::map<std::string, std::string>& metadata) {
   const Named here = tensors_here(context, aliases);
+  std::vector<TensorEntry> mine = entries_of(here);
   // Every rank learns all names, so that senders and the writer agree on the order without asking.
-  const std::vector<std::string> announced = context.pipeline.all_gather(announce(here));
-  const int rank = context.transport.rank();
-  std::vector<TensorEntry> entries;
-  std::map<std::string, int> owner;
-  for (size_t other = 0; other < announced.size(); ++other)
-    for (const auto& item : nlohmann::json::parse(announced[other])) {
-      entries.push_back({item["name"], item["dtype"], item["shape"].get<std::vector<int64_t>>(), 0, 0});
-      owner[entries.back().name] = static_cast<int>(other);
-    }
+  const auto [entries, owner] = everything(context.pipeline.all_gather(announce(mine)));
 
-  if (rank != 0) {
-    // safetensors orders by dtype, then name; all tensors of a run have one dtype, so by name.
-    for (const auto& [name, tensor] : here) {
-      const auto value = std::make_shared<at::Tensor>(tensor.contiguous());
+  if (context.transport.rank() != 0) {
+    layout_safetensors(mine, {});  // the file's order, in which rank 0 asks for them
+    for (const TensorEntry& entry : mine) {
+      const auto value = std::make_shared<at::Tensor>(here.at(entry.name).contiguous());
       const auto bytes = static_cast<uint64_t>(value->nbytes());
       context.transport
           .send(0, header_of(context.run, bytes), {value, static_cast<std::byte*>(value->data_ptr()), bytes})
@@ -81,7 +96,7 @@ void write_weights(RankContext& context, const std::string& path,
   };
   std::vector<TensorEntry> order = entries;
   layout_safetensors(order, metadata);
-  attempt([&] { writer.emplace(path, entries, metadata); });
+  attempt([&] { writer.emplace(path, order, metadata); });
   for (const TensorEntry& entry : order) {
     const int from = owner.at(entry.name);
     if (from == 0) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "parallel/plan/evaluation_order.h"
 #include "parallel/plan/lower.h"
 #include "parallel/plan/passes.h"
 #include "parallel/plan/plan_check.h"
@@ -108,16 +109,7 @@ Plan make_evaluation_plan(const PlanShape& shape, const LearningRule& rule) {
   plan.flows = derive_flows(rule, HeadPolicy::needed);
   plan.schedule = "evaluation";
   plan.evaluation = true;
-  std::vector<std::vector<Action>> order(shape.ranks);
-  for (int rank = 0; rank < shape.ranks; ++rank) {
-    for (int microbatch = 0; microbatch < shape.microbatches; ++microbatch) {
-      for (int stage : shape.stages_of(rank)) order[rank].push_back({Kind::forward, stage, microbatch, -1});
-      if (shape.rank_of(shape.stages - 1) == rank) {
-        order[rank].push_back({Kind::loss, shape.stages - 1, microbatch, -1});
-      }
-    }
-  }
-  lower(plan, order);
+  lower(plan, evaluation_order(shape));
   plan_check(plan);
   return plan;
 }

@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "models/parameter_access.h"
+#include "models/model.h"
 #include "parallel/stage/parameter_store.h"
 #include "parallel/stage/trainable_group.h"
 

@@ -71,7 +71,7 @@ class Stage {
   const std::vector<std::unique_ptr<TrainableGroup>>& groups() const { return groups_; }
   // Those that are updated under the present flow.
   std::vector<TrainableGroup*> active_groups() const;
-  // The group of the body's own parameters; null when none of them trains.
+  // The group of the body's own parameters, without the shared tensor; null when none of them trains.
   TrainableGroup* body_group() const { return body_group_; }
   // After an update of the elements [range) of a group: copies in the type of products follow.
   void refresh(TrainableGroup& group, TrainableGroup::Range range);
@@ -84,7 +84,8 @@ class Stage {
   int64_t segments() const { return parts_.body->segments(); }
 
   bool head_is_readout() const { return parts_.head_is_readout; }
-  bool learns() const { return flow_->learns && body_group_ != nullptr; }
+  // Whether the body is taught: a tensor of it trains, be it the shared one alone.
+  bool learns() const { return flow_->learns && lowest_trained_ < segments(); }
   bool runs_loss() const { return flow_->has_loss; }
   const StageFlow& flow() const { return *flow_; }
   // Incoming streams that a pass needs: the terms of outgoing stream `stream`, or of `teach` for stream < 0.

@@ -1,5 +1,6 @@
 #include "parallel/training/summary.h"
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <limits>
@@ -13,6 +14,12 @@ std::string host_name() {
   char host[256] = "";
   gethostname(host, sizeof host - 1);
   return host;
+}
+
+double peak_rss_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024.0;
 }
 
 std::string serialize(const RankSummary& summary, const TraceRecorder& trace) {

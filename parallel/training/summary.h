@@ -4,11 +4,12 @@
 #include <string>
 #include <utility>
 
-#include "parallel/training/trainer.h"
+#include "parallel/training/run_summary.h"
 
 namespace interlock {
 
 std::string host_name();
+double peak_rss_mib();  // highest resident memory of this process so far
 std::string serialize(const RankSummary& summary, const TraceRecorder& trace);
 RankSummary deserialize(const std::string& bytes);
 

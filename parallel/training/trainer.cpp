@@ -2,7 +2,6 @@
 
 #include <ATen/ops/isfinite.h>
 #include <ATen/ops/sum.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
@@ -25,12 +24,6 @@ struct ScoredMicrobatch {
 };
 
 }  // namespace
-
-double peak_rss_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024.0;
-}
 
 Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loader> loader, TrainerSettings settings,
                  TrainerCallbacks callbacks)
@@ -106,8 +99,8 @@ void Trainer::after_step(int64_t step, const StepReport& report) {
     if (leader) publish(reports_.complete_through(step), loss);
     // All ranks know it; one says it, the others are ended.
     if (leader && !std::isfinite(loss))
-      throw Error(ExitCode::gave_up,
-                  message("the validation loss is ", loss, " after step ", step, "; checkpoints written before stand"));
+      throw Error(ExitCode::gave_up, message("the validation loss is ", loss, " after step ", step,
+                                             "; the checkpoints of the run stay as they are"));
     engine_.restart_clock();
   } else if (leader) {
     publish(reports_.complete(), std::nullopt);
@@ -209,7 +202,7 @@ void Trainer::check_finite() {
       if (entry.kind == ParameterStore::Kind::trained && !at::isfinite(at::sum(entry.value)).item().toBool())
         throw Error(ExitCode::gave_up,
                     message(entry.name, " of stage ", stage->index(),
-                            " is not finite after the last update; checkpoints written before stand"));
+                            " is not finite after the last update; the checkpoints of the run stay as they are"));
 }
 
 std::vector<RankSummary> Trainer::gather_summaries() {

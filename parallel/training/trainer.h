@@ -14,6 +14,7 @@
 #include "parallel/keeping/checkpointer.h"
 #include "parallel/keeping/readout_copies.h"
 #include "parallel/training/report.h"
+#include "parallel/training/run_summary.h"
 #include "parallel/training/stop_agreement.h"
 #include "runtime/observe/metrics.h"
 #include "runtime/optimization/learning_rate.h"
@@ -45,30 +46,6 @@ struct TrainerCallbacks {
   std::string weights_path;
   std::function<void(const StepMetrics&)> on_step;
   std::function<bool()> stop_wanted;  // asked on rank 0 after every step
-};
-
-struct RankSummary {
-  int rank = 0;
-  std::string host;
-  double seconds = 0, waited = 0, peak_rss_mib = 0;  // seconds: in training steps, evaluation and checkpoints apart
-  double loader_seconds = 0;                         // of these, to make batches
-  double checkpoint_seconds = 0;                     // that training stood still for checkpoints
-  EngineCounters counters;
-  std::map<int, std::array<MeasuredCost, num_kinds>> costs;  // per stage
-  RankTrace trace;
-};
-
-enum class Ending { completed, until, stopped };
-
-struct RunSummary {  // on rank 0; `steps` and `ending` on all
-  Ending ending = Ending::completed;
-  int64_t steps = 0;       // the number of the last step
-  int64_t first_step = 1;  // that was performed by this process
-  double loss = 0;         // of the last step
-  std::optional<double> validation_loss;
-  double tokens_per_second = 0, idle_share = 0, seconds = 0;
-  double first_step_seconds = 0;  // from the start of the trainer to the end of its first step
-  std::vector<RankSummary> ranks;
 };
 
 class Trainer {
@@ -103,8 +80,5 @@ class Trainer {
   double tokens_ = 0;
   double seconds_ = 0, waited_ = 0, loading_ = 0, clock_offset_ = 0, clock_error_ = 0;
 };
-
-// Highest resident memory of this process so far, MiB.
-double peak_rss_mib();
 
 }  // namespace interlock

@@ -79,6 +79,8 @@ class Checkpoint {
   virtual const std::vector<std::shared_ptr<const SafetensorsFile>>& files() const = 0;  // in the manifest's order
   // By global name, over all files; nullptr when absent. Two files with one name are refused on opening.
   virtual const TensorEntry* find(const std::string& name) const = 0;
+  // Those whose names begin with `prefix`, by name.
+  virtual std::vector<const TensorEntry*> beginning_with(const std::string& prefix) const = 0;
   virtual std::span<const std::byte> bytes(const std::string& name) const = 0;
 };
 

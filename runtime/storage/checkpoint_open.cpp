@@ -35,6 +35,14 @@ class OpenedCheckpoint final : public Checkpoint {
     return found == tensors_.end() ? nullptr : found->second.tensor;
   }
 
+  std::vector<const TensorEntry*> beginning_with(const std::string& prefix) const override {
+    std::vector<const TensorEntry*> found;
+    for (auto place = tensors_.lower_bound(prefix); place != tensors_.end() && place->first.starts_with(prefix);
+         ++place)
+      found.push_back(place->second.tensor);
+    return found;
+  }
+
   std::span<const std::byte> bytes(const std::string& name) const override {
     const auto found = tensors_.find(name);
     if (found == tensors_.end())

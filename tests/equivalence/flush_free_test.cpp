@@ -7,37 +7,12 @@
 #include <chrono>
 #include <thread>
 
-#include "launch/run/assemble.h"
 #include "launch/settings/plans.h"
-#include "models/model.h"
-#include "parallel/engine/engine.h"
-#include "parallel/stage/stage.h"
+#include "tests/support/engine_for_test.h"
 #include "tests/support/run_for_test.h"
 
 namespace interlock {
 namespace {
-
-struct Rank {
-  std::unique_ptr<RankContext> context;
-  std::unique_ptr<Engine> engine;
-};
-
-Rank rank_of(const RunSettings& settings, Transport& transport) {
-  const auto dataset = make_dataset(settings);
-  dataset->open();
-  const auto model = make_model(settings, *dataset);
-  const Topology topology{settings.parallel.shape, transport.rank()};
-  std::vector<std::unique_ptr<Stage>> stages;
-  for (const int stage : topology.stages())
-    stages.push_back(make_stage(settings, *model, make_partition(settings, *model), {.index = stage}));
-  Rank rank;
-  rank.context = std::make_unique<RankContext>(transport, topology, 1, std::move(stages), false);
-  rank.engine = std::make_unique<Engine>(*rank.context, Engine::Settings{.loader = std::make_shared<const Loader>(
-                                                                             dataset, settings.parallel.batch_shape()),
-                                                                         .boundary_shape = model->boundary_shape(),
-                                                                         .trace_steps = 0});
-  return rank;
-}
 
 // Whether rank 0 ends its first step although rank 1 has not begun: rank 1 starts when rank 0 is done or `patience` is
 // over.
@@ -47,7 +22,7 @@ bool ends_alone(const std::string& rule, int microbatches, std::chrono::millisec
   const Plan plan = make_plan(plan_request(settings, *make_model(settings, *make_dataset(settings))));
   std::atomic<bool> done{false}, alone{false};
   run_loopback(2, [&](Transport& transport) {
-    const Rank rank = rank_of(settings, transport);
+    const EngineForTest rank = engine_for_test(settings, transport, 1);
     if (transport.rank() == 1) {
       const auto end = std::chrono::steady_clock::now() + patience;
       while (!done && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(1));

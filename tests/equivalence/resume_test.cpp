@@ -7,29 +7,10 @@
 #include <iterator>
 #include <limits>
 
-#include "launch/run/resume.h"
-#include "tests/support/run_for_test.h"
+#include "tests/equivalence/pieces_of_a_run.h"
 
 namespace interlock {
 namespace {
-
-using Overrides = std::vector<std::string>;
-
-RunSettings settings_in(const std::string& folder, Overrides overrides) {
-  overrides.insert(overrides.end(), {"run.folder='" + folder + "'", "run.steps=7", "checkpoint.every=2"});
-  return settings_for_test(overrides);
-}
-
-// The steps of this process end after `until` (0: with the run).
-TestRun go_on(const std::string& folder, const Overrides& overrides, int64_t until) {
-  RunRequest request{find_checkpoint(folder), std::nullopt, true};
-  if (until > 0) request.until = until;
-  return run_on_loopback(settings_in(folder, overrides), request);
-}
-
-std::string digest_of_one_piece(const Overrides& overrides) {
-  return run_on_loopback(settings_in(new_folder(), overrides)).digest;
-}
 
 struct Case {
   std::string name;
@@ -79,17 +60,6 @@ INSTANTIATE_TEST_SUITE_P(
              {"learning.rule=sum", "parallel.batch_change=[{at_step=1, microbatches=1}, {at_step=4, microbatches=3}]"}},
         Case{"rule_changes", {"learning.rule=local", "learning.change=[{at_step=5, rule='global'}]"}}),
     [](const auto& one) { return one.param.name; });
-
-// Shares of the optimizer's state are put together in the checkpoint and cut anew.
-TEST(Reshard, OtherNumbersOfSharesAreTheSameToTheBit) {
-  const Overrides two{"learning.rule=sum", "parallel.replicas=2", "parallel.microbatches=3",
-                      "parallel.shard_optimizer=true"};
-  Overrides whole = two;
-  whole.emplace_back("parallel.shard_optimizer=false");
-  const std::string folder = new_folder();
-  go_on(folder, two, 3);
-  EXPECT_EQ(go_on(folder, whole, 0).digest, digest_of_one_piece(two));
-}
 
 // Sums over replicas are added in another order: float32 keeps a few thousand roundings over seven steps of Adam, whose
 // division turns the smallest gradients' rounding into differences of the size of a step (1e-3).

@@ -105,6 +105,53 @@ std::vector<Case> cases() {
       one.overrides.insert(one.overrides.end(), shape_keys.begin(), shape_keys.end());
       all.push_back(one);
     }
+  // The lowest stage trains nothing, the second its matrices alone.
+  const std::string lower = "model.frozen=['roberta.embeddings.*', '*.layer.0.*', '*.layer.1.*.bias']";
+  for (const size_t rule : {0U, 1U, 3U, 5U, 6U})
+    for (const auto& [shape, shape_keys] : shapes) {
+      Case one{"frozen_lower_" + rules[rule].first + "_" + shape, rules[rule].second};
+      one.overrides.insert(one.overrides.end(), shape_keys.begin(), shape_keys.end());
+      one.overrides.push_back(lower);
+      all.push_back(one);
+    }
+  all.push_back({"frozen_bodies", {"learning.rule=global", "model.frozen=['roberta.*']"}});
+  all.push_back({"frozen_bodies_all_heads",
+                 {"learning.rule=local", "learning.heads=all", "model.frozen=['roberta.*']", "parallel.replicas=2"}});
+  all.push_back({"frozen_readout", {"learning.rule=sum", "model.frozen=['lm_head.*']", "parallel.ranks=2"}});
+  all.push_back({"frozen_local_heads",
+                 {"learning.rule=sum", "learning.heads=all", "model.frozen=['heads.*']", "parallel.ranks=2"}});
+  all.push_back({"frozen_lower_and_local_heads",
+                 {"learning.rule=sum", "learning.heads=all", "parallel.replicas=2",
+                  "model.frozen=['heads.*', 'roberta.embeddings.*', '*.layer.0.*']"}});
+  all.push_back({"frozen_middle_recomputed",
+                 {"learning.rule=deep_supervision", "run.recompute=block",
+                  "model.frozen=['*.layer.1.*', '*.0.*.dense.*']", "parallel.ranks=2"}});
+  all.push_back({"frozen_biases_state_shared_out",
+                 {"learning.rule=global", "run.recompute=stage", "model.frozen=['*.bias']", "parallel.replicas=2",
+                  "parallel.shard_optimizer=true"}});
+  all.push_back({"frozen_and_a_frozen_stage",
+                 {"learning.rule=sum", "learning.frozen=[2]", "model.frozen=['*.layer.1.*', '*.query.*']"}});
+  all.push_back({"frozen_readout_read_by_all",
+                 {"learning.rule=sum", "learning.head=shared_readout", "learning.refresh_every=1",
+                  "model.frozen=['lm_head.d*']", "run.steps=5"}});
+  all.push_back(
+      {"frozen_rule_changes",
+       {"learning.rule=local", "learning.change=[{at_step=2, rule='global'}, {at_step=3, rule='sum'}]", lower}});
+  all.push_back(
+      {"frozen_mlp", {"model.name=mlp", "learning.rule=sum", "model.frozen=['mlp.input.*', 'mlp.layer.0.*']"}});
+  for (const auto& [shape, shape_keys] : shapes) {
+    Case table{"tied_frozen_table_" + shape,
+               {"learning.rule=sum", "model.tie_embeddings=true", "model.frozen=['*.word_embeddings.weight']"}};
+    // Of the lowest body the table alone trains: it follows the body's losses as well as the readout's.
+    Case alone{
+        "tied_table_alone_" + shape,
+        {"learning.rule=sum", "model.tie_embeddings=true",
+         "model.frozen=['*.position_embeddings.*', '*.token_type*', '*.embeddings.LayerNorm.*', '*.layer.0.*']"}};
+    for (Case* one : {&table, &alone}) {
+      one->overrides.insert(one->overrides.end(), shape_keys.begin(), shape_keys.end());
+      all.push_back(*one);
+    }
+  }
   all.push_back({"block_heads", {"learning.rule=sum", "learning.head=block", "parallel.microbatches=1"}});
   all.push_back({"clip_per_stage_bites", {"learning.rule=local", "optimizer.clip=0.01"}});
   all.push_back({"clip_per_model_bites", {"learning.rule=global", "optimizer.clip=0.01", "parallel.ranks=2"}});

@@ -22,6 +22,8 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr long steps = 40;
+const Words shares = {"parallel.ranks=2", "parallel.replicas=2", "parallel.microbatches=2",
+                      "parallel.shard_optimizer=true"};
 const Words short_run = {"run.steps=40", "checkpoint.every=4", "run.evaluate_every=0", "run.trace_steps=0"};
 
 class Resume : public SmallProject {
@@ -53,8 +55,8 @@ class Resume : public SmallProject {
 
   // Waits for a moment of a run that has `before` steps behind it, and ends a rank or the launcher by force: one kill
   // in eight as the run starts, the others at a step, or a little later, while a checkpoint may be written.
-  CommandResult kill_once(std::mt19937& random, long before) const {
-    const auto run = start(words(short_run, {"--resume"}));
+  CommandResult kill_once(const Words& overrides, std::mt19937& random, long before) const {
+    const auto run = start(words(overrides, {"--resume"}));
     const long target = random() % 8 == 0 ? 0 : before + 1 + static_cast<long>(random() % (steps - 1 - before));
     run->wait_until([&] { return steps_done() >= target; });
     const auto moment =
@@ -70,8 +72,8 @@ class Resume : public SmallProject {
   }
 
   // Of the last process of a run: the end is the undisturbed one, and nothing of the kills is left.
-  void expect_undisturbed(const std::string& digest) {
-    const CommandResult last = train(short_run, {"--resume", "--json"});
+  void expect_undisturbed(const Words& overrides, const std::string& digest) {
+    const CommandResult last = train(overrides, {"--resume", "--json"});
     expect_done(last);
     EXPECT_EQ(last_object(last)["digest"], digest);
     expect_done(interlock({"verify", "run"}));
@@ -82,8 +84,8 @@ class Resume : public SmallProject {
 
   // `kills` that hit a run with some of its steps done and some to do. A run with few steps left goes on to its end,
   // and the next kills hit a new one.
-  void survive_kills(int kills) {
-    const std::string digest = digest_of_undisturbed(short_run);
+  void survive_kills(const Words& overrides, int kills) {
+    const std::string digest = digest_of_undisturbed(overrides);
     const unsigned seed = std::random_device{}();
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     std::mt19937 random(seed);
@@ -92,18 +94,18 @@ class Resume : public SmallProject {
     while (landed < kills && attempts < 3 * kills) {
       const long before = steps_done();
       if (before > steps - 10) {
-        expect_undisturbed(digest);
+        expect_undisturbed(overrides, digest);
         std::filesystem::remove_all(path("run"));
         checked = true;
         continue;
       }
       ++attempts;
-      const CommandResult result = kill_once(random, before);
+      const CommandResult result = kill_once(overrides, random, before);
       const long done = steps_done();
       landed += result.code != 0 && done > 0 && done < steps;
       checked = false;
     }
-    if (!checked) expect_undisturbed(digest);
+    if (!checked) expect_undisturbed(overrides, digest);
     EXPECT_EQ(landed, kills) << "of " << attempts
                              << " kills, too many hit a run before its first step or after its last";
     RecordProperty("attempts", attempts);
@@ -112,8 +114,11 @@ class Resume : public SmallProject {
 
 TEST_F(Resume, AfterKillsAtRandomMoments) {
   const char* many = std::getenv("INTERLOCK_KILLS");
-  survive_kills(many != nullptr ? std::atoi(many) : 4);
+  survive_kills(short_run, many != nullptr ? std::atoi(many) : 4);
 }
+
+// Four processes write each checkpoint, whichever of them is killed.
+TEST_F(Resume, AfterKillsOfReplicasThatWriteTheirShares) { survive_kills(with(short_run, shares), 3); }
 
 TEST_F(Resume, AskedToStopItWritesACheckpointAndGoesOn) {
   const Words long_run = with(short_run, {"run.steps=120", "checkpoint.every=0"});
@@ -157,6 +162,33 @@ TEST_F(Resume, UntilAStepAndOnWithOtherRanks) {
   expect_done(last);
   EXPECT_EQ(last_object(last)["digest"], digest);
   expect_failure(train(short_run, {"--resume", "--until", "17"}), 64, {"--until 17", "step-00000040"});
+}
+
+TEST_F(Resume, ACheckpointOfSharesIsVerifiedInspectedAndGoneOnFrom) {
+  const Words sharded = with(short_run, shares);
+  const std::string digest = digest_of_undisturbed(sharded);
+  expect_done(train(sharded, {"--until", "17"}));
+  const std::string checkpoint = "run/checkpoints/step-00000017";
+  const CommandResult verified = interlock({"verify", checkpoint, "--json"});
+  expect_done(verified);
+  EXPECT_THAT(verified.all, HasSubstr("optimizer-00000-of-replica-00001.safetensors"));
+  const CommandResult inspected = interlock({"inspect", checkpoint, "--json"});
+  expect_done(inspected);
+  const nlohmann::json seen = last_object(inspected);
+  // Two moments of each number, and the counts of updates; the readout's bias has a second name among the weights.
+  const auto numbers = [](const nlohmann::json& tensors, const char* but) {
+    size_t sum = 0;
+    for (const nlohmann::json& tensor : tensors) {
+      size_t size = std::string(tensor["name"]).ends_with(but) ? 0 : 1;
+      for (const size_t dimension : tensor["shape"]) size *= dimension;
+      sum += size;
+    }
+    return sum;
+  };
+  EXPECT_EQ(numbers(seen["optimizer"]["tensors"], ".count"), 2 * numbers(seen["tensors"], "lm_head.decoder.bias"));
+  const CommandResult last = train(with(sharded, {"parallel.shard_optimizer=false"}), {"--resume", "--json"});
+  expect_done(last);
+  EXPECT_EQ(last_object(last)["digest"], digest);
 }
 
 // The same batch, its gradients summed in another order: in float64 the same but for the last digits, which forty steps

@@ -87,7 +87,7 @@ inline std::vector<at::Tensor> trained(const Problem& problem, Optimizer& optimi
       const auto& gradient = problem.gradients[which[k]][static_cast<size_t>(step)];
       parameters[k].gradient.copy_(tensor_of(gradient, kShapes[which[k]], type));
     }
-    optimizer.step(kRate * (step + 1));  // a rate that changes
+    optimizer.step(UpdateNumbers::of(kRate * (step + 1)));  // a rate that changes
     for (size_t k = 0; k < which.size(); ++k) {
       const auto& gradient = problem.gradients[which[k]][static_cast<size_t>(step)];
       EXPECT_EQ(numbers_of(parameters[k].gradient), gradient) << "a step changed a gradient";

@@ -65,7 +65,7 @@ std::vector<double> after_one_step(const std::string& lines, double scale, bool 
   const at::Tensor gradient = tensor_of(Problem(12).gradients[0][2], kShapes[0], at::kDouble).mul_(scale);
   const auto optimizer = make(lines);
   optimizer->attach({{"w", value, gradient, decayed}});
-  optimizer->step(kRate);
+  optimizer->step(UpdateNumbers::of(kRate));
   return numbers_of(value);
 }
 

@@ -117,7 +117,7 @@ TEST(Optimizer, ElementwiseOnesMayBeCutInsideATensor) {
     constexpr int64_t cut = 12345;
     parts->attach({{"w", other.narrow(0, 0, cut), gradient.narrow(0, 0, cut)},
                    {"w", other.narrow(0, cut, 60033 - cut), gradient.narrow(0, cut, 60033 - cut)}});
-    for (int step = 0; step < 3; ++step) whole->step(kRate), parts->step(kRate);
+    for (int step = 0; step < 3; ++step) whole->step(UpdateNumbers::of(kRate)), parts->step(UpdateNumbers::of(kRate));
     EXPECT_TRUE(same_bits(one, other)) << lines;
   }
   EXPECT_FALSE(make("name = \"lamb\"")->elementwise());
@@ -135,7 +135,7 @@ TEST(Optimizer, StateCarriesOver) {
     }
     const auto one = make(lines);
     one->attach(here);
-    for (int step = 0; step < 3; ++step) one->step(kRate);
+    for (int step = 0; step < 3; ++step) one->step(UpdateNumbers::of(kRate));
     for (Parameter copy : here) {
       copy.value = copy.value.clone();
       there.push_back(copy);
@@ -151,8 +151,8 @@ TEST(Optimizer, StateCarriesOver) {
         to[i][k].copy_(from[i][k]);
       }
     }
-    one->step(kRate);
-    other->step(kRate);
+    one->step(UpdateNumbers::of(kRate));
+    other->step(UpdateNumbers::of(kRate));
     for (size_t i = 0; i < here.size(); ++i)
       EXPECT_TRUE(same_bits(here[i].value, there[i].value)) << lines << ": " << i;
   }
@@ -162,7 +162,7 @@ TEST(Optimizer, StageWithoutParameters) {
   for (const std::string& lines : kEvery) {
     const auto optimizer = make(lines);
     optimizer->attach({});
-    EXPECT_NO_THROW(optimizer->step(0.1));
+    EXPECT_NO_THROW(optimizer->step(UpdateNumbers::of(0.1)));
     EXPECT_TRUE(optimizer->state().empty());
   }
 }

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
+#include <string_view>
 
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
@@ -15,6 +17,13 @@
 
 namespace interlock {
 namespace {
+
+// * is any letters, ? one; those of a shell's patterns that the tests use.
+bool fits(std::string_view pattern, std::string_view name) {
+  if (pattern.empty()) return name.empty();
+  if (pattern[0] == '*') return fits(pattern.substr(1), name) || (!name.empty() && fits(pattern, name.substr(1)));
+  return !name.empty() && (pattern[0] == '?' || pattern[0] == name[0]) && fits(pattern.substr(1), name.substr(1));
+}
 
 struct Part {  // a body, a head or the tied table, with its gradients and moments
   std::shared_ptr<torch::nn::Module> module;
@@ -79,11 +88,13 @@ void update(Part& part, const Section& optimizer, double rate, double clip_norm,
 
 }  // namespace
 
-// Puts the values of a module into the part, and gives back the one of this name, which learns elsewhere.
-at::Tensor take_values(Part& part, const std::string& tied) {
+// Puts the values of a module that train into the part, and gives back the one of this name, which learns elsewhere.
+at::Tensor take_values(Part& part, const std::string& tied, const std::function<bool(const std::string&)>& frozen) {
   at::Tensor apart;
   for (const auto& named : part.module->named_parameters()) {
-    if (named.key() == tied)
+    if (frozen(named.key()))
+      named.value().set_requires_grad(false);
+    else if (named.key() == tied)
       apart = named.value();
     else
       part.values.push_back(named.value());
@@ -95,6 +106,7 @@ at::Tensor take_values(Part& part, const std::string& tied) {
 at::Tensor add_gradients(Part& part, const at::Tensor& objective, const at::Tensor& tied) {
   std::vector<at::Tensor> inputs = part.values;
   if (tied.defined()) inputs.push_back(tied);
+  if (inputs.empty()) return {};
   std::vector<at::Tensor> found = torch::autograd::grad({objective}, inputs, {}, true);
   at::Tensor apart;
   if (tied.defined()) {
@@ -109,21 +121,32 @@ ReferenceResult train_reference(const RunSettings& settings) {
   const auto dataset = make_dataset(settings);
   dataset->open();
   const auto model = make_model(settings, *dataset);
+  // The modules are those of the model without model.frozen; what that means is said here.
+  const Section model_keys = settings.config.section("model");
+  const auto plain = Models::instance().create(
+      "model", settings.model_name,
+      ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(), dataset->sample_length(),
+                    settings.precision, dataset->predicted_share()});
+  const std::vector<std::string> patterns = model_keys.texts("frozen", {});
+  const Tie tie = plain->tie().value_or(Tie{});
+  const auto frozen = [&](const std::string& name) {
+    const std::string& counted = !tie.readout.empty() && name == tie.readout ? tie.body : name;
+    return std::ranges::any_of(patterns, [&](const std::string& pattern) { return fits(pattern, counted); });
+  };
   const std::vector<int> cut = make_partition(settings, *model);
   const int stages = settings.parallel.shape.stages;
   const bool all_heads = settings.learning.heads == HeadPolicy::all;
 
   std::vector<Part> bodies, heads;
   for (int k = 0, begin = 0; k < stages; begin += cut[k++]) {
-    bodies.push_back({model->body(begin, begin + cut[k])});
-    heads.push_back({k + 1 == stages ? model->readout() : model->head(settings.learning.head_kind, begin + cut[k])});
+    bodies.push_back({plain->body(begin, begin + cut[k])});
+    heads.push_back({k + 1 == stages ? plain->readout() : plain->head(settings.learning.head_kind, begin + cut[k])});
   }
-  const Tie tie = model->tie().value_or(Tie{});
   at::Tensor table, twin;  // of the embeddings, and of the readout
   for (Part& part : bodies)
-    if (const at::Tensor found = take_values(part, tie.body); found.defined()) table = found;
+    if (const at::Tensor found = take_values(part, tie.body, frozen); found.defined()) table = found;
   for (Part& part : heads)
-    if (const at::Tensor found = take_values(part, tie.readout); found.defined()) twin = found;
+    if (const at::Tensor found = take_values(part, tie.readout, frozen); found.defined()) twin = found;
   Part shared{nullptr, {}};
   if (table.defined()) shared.values = {table};
   std::vector<at::Tensor> next_readout;   // copies of the readout's parameters, by refresh
@@ -136,7 +159,10 @@ ReferenceResult train_reference(const RunSettings& settings) {
     size_t change = 0;
     while (change + 1 < settings.learning.rules.size() && settings.learning.rules[change + 1].at_step <= step) ++change;
     const PlanRequest request = plan_request(settings, *model, change);
-    const LearningRule& rule = request.rule;
+    LearningRule rule = make_rule(settings.learning.rules[change].request, stages);
+    // A body with nothing to train follows no loss.
+    for (int k = 0; k < stages; ++k)
+      if (bodies[k].values.empty() && !(k == 0 && table.defined())) rule.weights[k].assign(stages, 0.0);
     for (int k = 0; k < stages; ++k) {
       double column = 0, row = 0;
       for (int i = 0; i < stages; ++i) column += rule.weights[i][k], row += rule.weights[k][i];

@@ -20,7 +20,8 @@ struct ReferenceResult {
   double validation_loss = 0;                      // after the last step
 };
 
-// Reads the same settings as a run; optimizer "sgd" and "adamw", constant rate after warm-up or linear decay.
+// Reads the same settings as a run, model.frozen too (patterns of * and ?); optimizer "sgd" and "adamw", constant rate
+// after warm-up or linear decay.
 ReferenceResult train_reference(const RunSettings& settings);
 
 }  // namespace interlock

@@ -108,7 +108,6 @@ TEST_F(StoppedRun, UntilAStepWithoutItsWeightsIsAFailure) {
   const Words more = with(quiet, {"run.steps=6"});
   const CommandResult result = train_threads(more, {"--resume", "--until", "4"}, limited);
   expect_failure(result, 73, {"weights.safetensors", "File too large"});
-  EXPECT_THAT(result.all, HasSubstr("the weights of step 4 could not be written"));
   EXPECT_TRUE(fs::exists(path("run/checkpoints/step-00000004/manifest.json")));
   EXPECT_EQ(inspected("run")["step"], 4);
 }

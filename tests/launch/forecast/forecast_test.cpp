@@ -79,6 +79,11 @@ TEST(MemoryFootprintOfRanks, ReplicasSumGradientsAndShareTheOptimizer) {
   EXPECT_EQ(forecast.ranks[0].sums, 0);
 }
 
+TEST(MemoryFootprintOfRanks, ReplicasStoreTheirOwnShareOfTheOptimizer) {
+  const Forecast forecast({"parallel.replicas=2", "parallel.shard_optimizer=true", "checkpoint.every=5"});
+  EXPECT_EQ(forecast.ranks[0].checkpoint, 4 * forecast.lower() + 8 * forecast.lower() / 2);
+}
+
 TEST(MemoryFootprintOfRanks, SumsCountWhereTheyExceedWhatMicrobatchesHold) {
   const std::vector<std::string> one_sample = {"parallel.replicas=2", "parallel.microbatches=1",
                                                "parallel.microbatch_size=1", "run.precision=float64"};

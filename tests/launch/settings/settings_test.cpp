@@ -94,6 +94,12 @@ TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
     EXPECT_TRUE(keys.contains(key)) << key << ": not asked for any more";
   for (const std::string& key : keys)
     EXPECT_TRUE(std::regex_search(text, std::regex("(\\n#?|[{ ])" + key + " = "))) << key;
+  // Two sections have a key of this name: each has a line of its own.
+  for (const std::string section : {"\n[model]\n", "\n[learning]\n"}) {
+    const size_t begin = text.find(section), end = text.find("\n[", begin + 1);
+    ASSERT_NE(begin, std::string::npos) << section;
+    EXPECT_THAT(text.substr(begin, end - begin), HasSubstr("\n#frozen = ")) << section;
+  }
 }
 
 TEST(Settings, ResolvedConfigGivesTheSameSettings) {
@@ -150,7 +156,8 @@ TEST(Settings, APlacementByHandIsTheRankOfEachStage) {
   EXPECT_THAT(run.parallel.shape.placement.rank_of_stage(), ElementsAre(0, 1, 1, 0));
   EXPECT_THAT(run.parallel.shape.stages_of(0), ElementsAre(0, 3));
   // Ranks may hold unequally many, so they need not divide the stages.
-  EXPECT_THAT(with({"parallel.ranks=3", "parallel.placement=[0, 0, 1, 2]"}).shape.stages_of(0), ElementsAre(0, 1));
+  EXPECT_THAT(with({"parallel.ranks=3", "parallel.placement=[0, 0, 1, 2]"}).parallel.shape.stages_of(0),
+              ElementsAre(0, 1));
   // The resolved config gives the same run again.
   EXPECT_EQ(read_settings(Config::from_text(run.config.resolved())).parallel.shape.placement,
             run.parallel.shape.placement);

@@ -1,0 +1,40 @@
+#pragma once
+// What a run comes to: how it ended, its losses and its speed, and what each rank has measured.
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "parallel/engine/engine.h"
+#include "runtime/observe/trace.h"
+
+namespace interlock {
+
+struct RankSummary {
+  int rank = 0;
+  std::string host;
+  double seconds = 0, waited = 0, peak_rss_mib = 0;  // seconds: in training steps, evaluation and checkpoints apart
+  double loader_seconds = 0;                         // of these, to make batches
+  double checkpoint_seconds = 0;                     // that training stood still for checkpoints
+  EngineCounters counters;
+  std::map<int, std::array<MeasuredCost, num_kinds>> costs;  // per stage
+  RankTrace trace;
+};
+
+enum class Ending { completed, until, stopped };
+
+struct RunSummary {  // on rank 0; `steps` and `ending` on all
+  Ending ending = Ending::completed;
+  int64_t steps = 0;       // the number of the last step
+  int64_t first_step = 1;  // that was performed by this process
+  double loss = 0;         // of the last step
+  std::optional<double> validation_loss;
+  double tokens_per_second = 0, idle_share = 0, seconds = 0;
+  double first_step_seconds = 0;  // from the start of the trainer to the end of its first step
+  std::vector<RankSummary> ranks;
+};
+
+}  // namespace interlock

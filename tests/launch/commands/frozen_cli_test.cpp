@@ -1,0 +1,104 @@
+// model.frozen as a user writes it: what the plan says of it, what a run counts, what is refused.
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/support/small_project.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr const char* lower = "model.frozen=['roberta.embeddings.*', '*.layer.0.*', '*.layer.1.*']";
+
+class FrozenParameters : public SmallProject {
+ protected:
+  json done(const CommandResult& result) {
+    expect_done(result);
+    return last_object(result);
+  }
+  json plan(const Words& overrides) {
+    Words words{"plan", "config.toml", "--json"};
+    for (const std::string& one : overrides) words.insert(words.end(), {"--set", one});
+    return done(interlock(words));
+  }
+  // The config with this line as the second, in [model].
+  void write_frozen(const std::string& line) {
+    const std::string config = read("config.toml"), section = "[model]\n";
+    ASSERT_TRUE(config.starts_with(section));
+    write("config.toml", section + line + "\n" + config.substr(section.size()));
+  }
+  void expect_refused(const std::string& line, const Words& words) {
+    write_frozen(line);
+    const CommandResult result = train();
+    expect_failure(result, 64, words);
+    EXPECT_THAT(result.all, Not(HasSubstr("rank 0:"))) << "a rank was started for it";
+    EXPECT_FALSE(std::filesystem::exists(path("run")));
+  }
+};
+
+TEST_F(FrozenParameters, PlanAndRunCountNoGradientMessageBelowTheLowestStageThatTrains) {
+  for (const std::string rule : {"learning.rule=global", "learning.rule=sum"}) {
+    const json planned = plan({lower, rule})["messages"],
+               counted = done(train({lower, rule}, {"--json", "--overwrite"}))["messages_per_boundary"];
+    ASSERT_EQ(planned.size(), 3U);
+    for (size_t boundary = 0; boundary < 3; ++boundary)
+      for (const char* way : {"forward", "backward"})
+        EXPECT_EQ(counted[boundary][way].get<int64_t>(), 4 * planned[boundary][way].get<int64_t>())
+            << rule << ", " << way << " over boundary " << boundary;
+    // Stages 0 and 1 train nothing; four microbatches come down to stage 2.
+    EXPECT_EQ(counted[0]["backward"], 0);
+    EXPECT_EQ(counted[1]["backward"], 0);
+    EXPECT_EQ(counted[2]["backward"], 4 * 4);
+  }
+  EXPECT_EQ(plan({"learning.rule=global"})["messages"][0]["backward"], 4) << "unfrozen there are some";
+}
+
+TEST_F(FrozenParameters, TheConfigOfARunReadsBack) {
+  const json first = done(train_threads({lower}, {"--json"}));
+  EXPECT_THAT(read("run/config.toml"), HasSubstr("frozen = [\"roberta.embeddings.*\", \"*.layer.0.*\""));
+  std::filesystem::copy_file(path("run/config.toml"), path("again.toml"));
+  const json again = done(interlock({"train", "again.toml", "--set", "run.folder='again'", "--json"}));
+  EXPECT_EQ(again["digest"], first["digest"]);
+  const json trained = done(train_threads({"run.folder='trained'"}, {"--json"}));
+  EXPECT_NE(trained["digest"], first["digest"]) << "nothing was frozen";
+}
+
+// Which parameters train may change at a checkpoint: those frozen from there on stay as they are in it.
+TEST_F(FrozenParameters, MayBeOthersAfterAResumedCheckpoint) {
+  done(train_threads({"checkpoint.every=2"}, {"--until", "2", "--json"}));
+  expect_done(interlock({"inspect", "run/checkpoints/step-00000002"}));
+  done(train_threads({"model.frozen=['roberta.*', 'heads.*', 'lm_head.*weight']"}, {"--resume", "--json"}));
+  const CommandResult compared = interlock({"inspect", "run", "--against", "run/checkpoints/step-00000002", "--json"});
+  expect_done(compared);
+  EXPECT_GT(last_object(compared)["max_abs_difference"].get<double>(), 0)
+      << "the biases of the readout have trained on";
+}
+
+TEST_F(FrozenParameters, APatternThatFitsNothingIsRefusedWithANameThatComesNear) {
+  expect_refused(
+      "frozen = ['*.layer.0.*', 'roberta.embedings.LayerNorm.*']",
+      {"config.toml:2", "model.frozen[1]", "roberta.embedings.LayerNorm.*", "roberta.embeddings.LayerNorm."});
+}
+
+TEST_F(FrozenParameters, ALayerThatIsNotThereIsRefused) {
+  expect_refused("frozen = ['*.layer.4.*']", {"config.toml:2", "model.frozen[0]", "*.layer.4.*", "encoder.layer."});
+}
+
+TEST_F(FrozenParameters, AnEmptyPatternIsRefused) {
+  expect_refused("frozen = ['']", {"config.toml:2", "model.frozen[0]"});
+}
+
+TEST_F(FrozenParameters, ATextInPlaceOfAListIsRefused) {
+  expect_refused("frozen = 'roberta.*'", {"config.toml:2", "model.frozen", "a list of strings"});
+}
+
+TEST_F(FrozenParameters, NumbersInPlaceOfPatternsAreRefused) {
+  expect_refused("frozen = [0, 1]", {"config.toml:2", "model.frozen", "a list of strings"});
+}
+
+}  // namespace
+}  // namespace interlock
