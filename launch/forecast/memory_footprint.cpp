@@ -15,6 +15,9 @@ namespace {
 // MiB on ranks with a head, by the difference that ONEDNN_PRIMITIVE_CACHE_CAPACITY=0 makes; 2 MiB in float32.
 constexpr double code_of_bf16_readouts = 10.0 * (1 << 20);
 
+// A checkpoint that is written while steps go on; there is one after the last step in any case.
+bool is_within_the_run(const RunSettings& settings) { return settings.checkpoint.every < settings.steps; }
+
 MemoryFootprint footprint_of(const RunSettings& settings, const Model& model, const StageParts& parts,
                              double state_ratio, bool last) {
   const double width = parameter_bytes(settings);
@@ -25,12 +28,12 @@ MemoryFootprint footprint_of(const RunSettings& settings, const Model& model, co
   const double of_state = state_ratio / (settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1);
   footprint.optimizer = footprint.gradients * of_state;
   footprint.readout_copies = static_cast<double>(parts.head.copied) * width;
-  if (settings.checkpoint.every > 0) {  // the last step writes one in any case
-    footprint.checkpoint = footprint.parameters + footprint.optimizer;
-    // The first stage writes the tensor that both ends share, and its state.
-    if (const auto tie = model.tie(); tie && last)
-      footprint.checkpoint -= static_cast<double>(tie->numbers) * width * (1 + (tie->trained ? of_state : 0));
-  }
+  if (settings.checkpoint.every == 0) return footprint;
+  double copy = footprint.parameters + footprint.optimizer;
+  // The first stage writes the tensor that both ends share, and its state.
+  if (const auto tie = model.tie(); tie && last)
+    copy -= static_cast<double>(tie->numbers) * width * (1 + (tie->trained ? of_state : 0));
+  (is_within_the_run(settings) ? footprint.checkpoint : footprint.last_checkpoint) = copy;
   return footprint;
 }
 
@@ -49,6 +52,7 @@ MemoryFootprint& MemoryFootprint::operator+=(const MemoryFootprint& other) {
   product_copies += other.product_copies;
   readout_copies += other.readout_copies;
   checkpoint += other.checkpoint;
+  last_checkpoint += other.last_checkpoint;
   activations += other.activations;
   sums += other.sums;
   data += other.data;
@@ -84,7 +88,7 @@ std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const 
     // The first rank that holds copies writes them too, the one in use and the one to come.
     const auto holds = [](double bytes) { return bytes > 0; };
     if (copies_are_stored && copy_to_come[rank] > 0 && std::none_of(&copy_to_come[0], &copy_to_come[rank], holds))
-      ranks[rank].checkpoint += 2 * copy_to_come[rank];
+      (is_within_the_run(settings) ? ranks[rank].checkpoint : ranks[rank].last_checkpoint) += 2 * copy_to_come[rank];
   }
   for (const auto& [at_step, plan] : make_plans(settings, model)) {
     if (at_step > std::max<int64_t>(1, settings.steps)) continue;
@@ -100,7 +104,9 @@ std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const 
   for (int rank = 0; rank < shape.ranks; ++rank) {
     const auto own = shape.stages_of(rank);
     const bool reads_out = std::ranges::any_of(own, [&](int stage) { return parts[stage].has_head; });
-    if (reads_out && settings.precision == Precision::bf16) ranks[rank].activations += code_of_bf16_readouts;
+    MemoryFootprint& whole = ranks[rank];
+    if (reads_out && settings.precision == Precision::bf16) whole.activations += code_of_bf16_readouts;
+    whole.checkpoint += std::max(0.0, whole.last_checkpoint - whole.activations - whole.sums);
   }
   return ranks;
 }

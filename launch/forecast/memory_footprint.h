@@ -10,12 +10,14 @@ namespace interlock {
 // Bytes that a rank (or a stage) holds.
 struct MemoryFootprint {
   double parameters = 0, gradients = 0, optimizer = 0;
-  double product_copies = 0;  // of parameters, in the type of products where that is another
-  double data = 0;            // tokenizer, and where samples begin; measured
-  double readout_copies = 0;  // of a shared readout: one per stage that reads through it, and the one that comes next
-  double checkpoint = 0;      // the copy that is being written while training goes on
-  double activations = 0;     // of microbatches in flight, messages, and what a pass needs beside; of ranks only
-  double sums = 0;            // what gradients that are summed over ranks add to the peak; of ranks only
+  double product_copies = 0;   // of parameters, in the type of products where that is another
+  double data = 0;             // tokenizer, and where samples begin; measured
+  double readout_copies = 0;   // of a shared readout: one per stage that reads through it, and the one that comes next
+  double checkpoint = 0;       // the copy that is being written while training goes on
+  double last_checkpoint = 0;  // the one after the last step, when no microbatch is left; of ranks, checkpoint has what
+                               // exceeds activations and sums
+  double activations = 0;      // of microbatches in flight, messages, and what a pass needs beside; of ranks only
+  double sums = 0;             // what gradients that are summed over ranks add to the peak; of ranks only
   double fixed() const { return parameters + gradients + optimizer + product_copies + readout_copies + checkpoint; }
   double all() const { return fixed() + activations + sums + data; }
   MemoryFootprint& operator+=(const MemoryFootprint& other);

@@ -79,6 +79,15 @@ TEST(MemoryFootprintOfRanks, ReplicasSumGradientsAndShareTheOptimizer) {
   EXPECT_EQ(forecast.ranks[0].sums, 0);
 }
 
+TEST(MemoryFootprintOfRanks, ACheckpointAfterTheLastStepTakesThePlaceOfMicrobatches) {
+  const Forecast forecast({"checkpoint.every=5", "run.steps=5", "parallel.microbatch_size=1"});
+  const MemoryFootprint& rank = forecast.ranks[1];
+  ASSERT_LT(rank.activations, 12 * forecast.upper());
+  EXPECT_EQ(rank.checkpoint + rank.activations, 12 * forecast.upper());
+  const Forecast large({"checkpoint.every=5", "run.steps=5", "parallel.microbatch_size=64"});
+  EXPECT_EQ(large.ranks[1].checkpoint, 0);
+}
+
 TEST(MemoryFootprintOfRanks, ReplicasStoreTheirOwnShareOfTheOptimizer) {
   const Forecast forecast({"parallel.replicas=2", "parallel.shard_optimizer=true", "checkpoint.every=5"});
   EXPECT_EQ(forecast.ranks[0].checkpoint, 4 * forecast.lower() + 8 * forecast.lower() / 2);
