@@ -148,5 +148,19 @@ TEST(DeferredWeights, WhatLiesBetweenIsCounted) {
   EXPECT_EQ(split(plan, Split::late).in_flight(), (std::vector<int>{2, 3}));
 }
 
+TEST(DeferredWeights, WhatOnlyOtherPassesNeededIsFreeInBetween) {
+  SimulationCosts costs = SimulationCosts::unit(2);
+  for (StageCosts& stage : costs.stages)
+    stage = {.activation_bytes = 100, .working_bytes = 10, .recorded_bytes = 30, .released_bytes = 60};
+  const auto peak = [&](const Plan& plan) { return simulate(plan, costs).peak_bytes; };
+  const Plan plan = rule_on({.rule = "global"}, 2, 3);
+  EXPECT_EQ(peak(split(plan, Split::input_first)), (std::vector<double>{2 * 100 + 10, 100 + 10}));
+  // The third microbatch comes while two wait for their W with 100 + 30 - 60 each.
+  EXPECT_EQ(peak(split(plan, Split::late)), (std::vector<double>{2 * 100 + 10, 2 * 70 + 100 + 10}));
+  // A pass that keeps the graph for the next, W before I: more than one that frees it.
+  costs.stages[1].kept_working_bytes = 25;
+  EXPECT_EQ(peak(split(plan, Split::weights_first)), (std::vector<double>{2 * 100 + 10, 100 + 25}));
+}
+
 }  // namespace
 }  // namespace interlock

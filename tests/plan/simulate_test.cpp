@@ -168,6 +168,20 @@ TEST(Simulate, PeakMemoryOfAPlanByHand) {
   EXPECT_EQ(simulate(plan, costs).peak_bytes, (std::vector<double>{1000 + 2 + 20, 2000 + 2 + 100}));
 }
 
+TEST(Simulate, PeakMemoryCountsSumsFromTheLastMicrobatchOn) {
+  PlanRequest request = request_of({.rule = "global"}, 2, 4);
+  request.shape.replicas = 2;
+  request.shape.ranks = 2;
+  SimulationCosts costs = SimulationCosts::unit(2);
+  costs.stages[0] = {.activation_bytes = 10, .fixed_bytes = 1000, .sum_bytes = 15};
+  costs.stages[1] = {.activation_bytes = 100, .fixed_bytes = 2000, .sum_bytes = 150, .head_sum_bytes = 7};
+  // Stage 0 held two microbatches before, more than its sum. On stage 1 the head's sum is under way during the last
+  // pass, and the body's joins it when the microbatch has gone.
+  EXPECT_EQ(simulate(make_plan(request), costs).peak_bytes, (std::vector<double>{1000 + 20, 2000 + 150 + 7}));
+  costs.stages[1].sum_bytes = 50;
+  EXPECT_EQ(simulate(make_plan(request), costs).peak_bytes[1], 2000 + 100 + 7);
+}
+
 TEST(Simulate, PeakMemoryOfAStageThatKeepsNoGraph) {
   // Nothing trains below stage 2. Stages 0 and 1 hold of a microbatch its output; while a forward runs, what that
   // needs, and stage 1 the input and the next one.
