@@ -11,13 +11,6 @@
 #include "parallel/stage/stage.h"
 
 namespace interlock {
-namespace {
-
-// What a run that fails leaves behind.
-constexpr const char* what_stands = "the checkpoints of the run stay as they are";
-
-}  // namespace
-
 Engine::Engine(RankContext& context, Settings settings)
     : context_(context), settings_(std::move(settings)), trace_(settings_.trace_steps) {
   counters_.forward.resize(std::max(0, context_.topology.shape.stages - 1));
@@ -35,6 +28,7 @@ StepReport Engine::train(const Plan& plan, const StepOptions& options) {
   if (++steps_ == 2) measured_.clear();
   Step step(plan, options);
   begin_count(step);
+  step.waited += std::exchange(waited_between_, 0.0);  // for values, since the step before
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
   assert(step.inputs.empty() && step.outputs.empty() && step.incoming.empty() && step.outgoing.empty());
 
@@ -45,7 +39,7 @@ StepReport Engine::train(const Plan& plan, const StepOptions& options) {
   return made;
 }
 
-// The one place where the numbers of a step are read on the host.
+// Where the losses of a step and what it tells of norms are read on the host.
 StepReport Engine::report(const Step& step) const {
   const auto number = [](const at::Tensor& value) { return value.defined() ? value.item<double>() : 0.0; };
   StepReport made;
@@ -77,12 +71,16 @@ double Engine::finite_loss(const Step& step, int stage, int microbatch) const {
 std::vector<LossValue> Engine::evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share) {
   Step step(plan, options, &share);
   step.evaluated.resize(share.indices.size());
+  waited_between_ = 0;
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
   if (!context_.topology.holds(plan.shape.stages - 1)) step.evaluated.clear();
   return std::move(step.evaluated);
 }
 
-void Engine::restart_clock() { last_end_ = TraceRecorder::now(); }
+void Engine::restart_clock() {
+  last_end_ = TraceRecorder::now();
+  waited_between_ = 0;
+}
 
 void Engine::drain() {
   await_values();

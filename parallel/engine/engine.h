@@ -23,6 +23,9 @@
 
 namespace interlock {
 
+// What a run that fails leaves behind, for messages.
+inline constexpr const char* what_stands = "the checkpoints of the run stay as they are";
+
 // What a step needs beside the plan.
 struct StepOptions {
   int64_t step = 1;

@@ -55,6 +55,8 @@ void Engine::advance_reductions(Step& step) {
 }
 
 void Engine::reduce_gradient(Step& step, Stage& here) {
+  // All-reduces end in the order in which they began, and a stage below the first loss of this rank may be done before.
+  if (step.counting) targets(step);
   const double begin = TraceRecorder::now();
   // The shared tensor learns on both ends of the model whatever the rule, a body that nobody teaches in no pass.
   for (TrainableGroup* group : here.active_groups()) {
@@ -85,6 +87,7 @@ void Engine::begin_gather(Stage& here, TrainableGroup& group) {
 }
 
 void Engine::begin_gather(Stage& here, TrainableGroup& group, Range range) {
+  if (range.first == range.second) return;
   const auto owner = std::make_shared<at::Tensor>(group.values());
   auto* first = static_cast<std::byte*>(owner->data_ptr());
   const auto width = static_cast<int64_t>(owner->element_size());

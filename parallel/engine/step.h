@@ -1,5 +1,5 @@
 #pragma once
-// What the engine keeps while it performs one step or evaluation. Internal to engine*.cpp.
+// What the engine keeps while it performs one step or evaluation. Internal to engine/*.cpp.
 
 #include <array>
 #include <deque>

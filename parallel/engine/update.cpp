@@ -59,20 +59,23 @@ const at::Tensor& Engine::squared_norm(Step& step, TrainableGroup& group) {
   group.complete();
   at::Tensor& parts = group.measure_norm();
   // Every part is zero on all replicas but the one that owns it: a sum only brings them together.
-  if (group.is_sharded())
+  if (group.is_sharded()) {
+    const double begin = TraceRecorder::now();
     with_numbers(parts, [&](auto numbers, const auto& owner) { context_.replicas.all_reduce(numbers, owner); });
+    note_waiting(step, begin);
+  }
   norm = group.squared_norm();
   return norm;
 }
 
 void Engine::reduce_norm(Step& step) {
-  const double begin = TraceRecorder::now();
+  const double begin = TraceRecorder::now(), waited = step.waited;
   std::vector<double> mine(step.plan.shape.stages, 0.0);
   for (auto& here : context_.stages)
     for (TrainableGroup* group : here->active_groups())
       if (group->options().role != TrainableGroup::Role::local_head && group->options().primary)
         mine[here->index()] += squared_norm(step, *group).item<double>();
-  const double computed = TraceRecorder::now();
+  const double computed = TraceRecorder::now(), computed_late = step.waited - waited;
   const std::vector<double> all = context_.pipeline.all_gather(std::span<const double>(mine));
   // Every stage stands on one rank, the others have zero for it: adding in stage order gives the same bits for any
   // placement.
@@ -81,7 +84,7 @@ void Engine::reduce_norm(Step& step) {
     total += all[static_cast<size_t>(step.plan.shape.rank_of(index)) * mine.size() + index];
   step.norm_squared_of_model = total;
   if (trace_.wants(step.options.step))
-    trace_.record({TraceTrack::compute, begin, computed, "norm", step.options.step, 0, 0});
+    trace_.record({TraceTrack::compute, begin + computed_late, computed, "norm", step.options.step, 0, 0});
   note_waiting(step, computed);
 }
 
@@ -99,9 +102,8 @@ void Engine::update(Step& step, Stage& here) {
   const at::Tensor together = here.head_is_readout() ? body + head : body;
   if (together.is_cpu() && !std::isfinite((together + head).item<double>()))
     throw Error(ExitCode::gave_up,
-                message("the gradient of stage ", here.index(), " is not finite at step ", step.options.step,
-                        "; the checkpoints of the run stay as they are. A lower optimizer.learning_rate may "
-                        "help"));
+                message("the gradient of stage ", here.index(), " is not finite at step ", step.options.step, "; ",
+                        what_stands, ". A lower optimizer.learning_rate may help"));
   const at::Tensor of_model = step.plan.norm_over_model ? number(step.norm_squared_of_model) : together;
   const at::Tensor rate = number(step.options.learning_rate);
   for (TrainableGroup* group : here.active_groups()) {

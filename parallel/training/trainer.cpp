@@ -99,8 +99,7 @@ void Trainer::after_step(int64_t step, const StepReport& report) {
     if (leader) publish(reports_.complete_through(step), loss);
     // All ranks know it; one says it, the others are ended.
     if (leader && !std::isfinite(loss))
-      throw Error(ExitCode::gave_up, message("the validation loss is ", loss, " after step ", step,
-                                             "; the checkpoints of the run stay as they are"));
+      throw Error(ExitCode::gave_up, message("the validation loss is ", loss, " after step ", step, "; ", what_stands));
     engine_.restart_clock();
   } else if (leader) {
     publish(reports_.complete(), std::nullopt);
@@ -200,9 +199,8 @@ void Trainer::check_finite() {
   for (auto& stage : context_.stages)
     for (const ParameterStore::Entry& entry : stage->store().entries())
       if (entry.kind == ParameterStore::Kind::trained && !at::isfinite(at::sum(entry.value)).item().toBool())
-        throw Error(ExitCode::gave_up,
-                    message(entry.name, " of stage ", stage->index(),
-                            " is not finite after the last update; the checkpoints of the run stay as they are"));
+        throw Error(ExitCode::gave_up, message(entry.name, " of stage ", stage->index(),
+                                               " is not finite after the last update; ", what_stands));
 }
 
 std::vector<RankSummary> Trainer::gather_summaries() {
