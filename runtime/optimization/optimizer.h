@@ -1,5 +1,6 @@
 #pragma once
-// Updates named parameters from their gradients. One optimizer per group of parameters that learn together; nothing in it knows of stages.
+// Updates named parameters from their gradients. One optimizer per group of parameters that learn together; nothing in
+// it knows of stages.
 
 #include <ATen/core/Tensor.h>
 
