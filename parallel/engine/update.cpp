@@ -45,8 +45,11 @@ void Engine::reduce_tied(Step& step) {
   at::Tensor& sum = members.front()->gradient();
   for (size_t i = 1; i < members.size(); ++i) sum.add_(members[i]->gradient());
   // Group order is first stage, last stage: the same sum to the bit.
-  if (context_.ends)
-    with_numbers(sum, [&](auto numbers, const auto& owner) { context_.ends->all_reduce(numbers, owner); });
+  if (context_.end_values) {
+    with_numbers(sum, [&](auto numbers, const auto& owner) {
+      return context_.end_values->begin_all_reduce(numbers, owner);
+    })->join();
+  }
   for (size_t i = 1; i < members.size(); ++i) members[i]->gradient().copy_(sum);
   note_waiting(step, begin);
 }
@@ -61,7 +64,9 @@ const at::Tensor& Engine::squared_norm(Step& step, TrainableGroup& group) {
   // Every part is zero on all replicas but the one that owns it: a sum only brings them together.
   if (group.is_sharded()) {
     const double begin = TraceRecorder::now();
-    with_numbers(parts, [&](auto numbers, const auto& owner) { context_.replicas.all_reduce(numbers, owner); });
+    with_numbers(parts, [&](auto numbers, const auto& owner) {
+      return context_.replica_values().begin_all_reduce(numbers, owner);
+    })->join();
     note_waiting(step, begin);
   }
   norm = group.squared_norm();
