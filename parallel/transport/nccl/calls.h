@@ -4,6 +4,7 @@
 // throws Error(gave_up) with CUDA's words.
 
 #include <cstddef>
+#include <optional>
 #include <string>
 
 struct ncclComm;
@@ -61,7 +62,9 @@ class NcclCalls {
   // ---- Streams and events
   virtual Stream make_stream() = 0;
   virtual void free_stream(Stream stream) = 0;
-  virtual Stream compute_stream() = 0;  // of the calling thread
+  // Of the calling thread; none: the host computes, and memory is ready when the host is. CUDA's own default stream is
+  // a null pointer.
+  virtual std::optional<Stream> compute_stream() = 0;
   virtual Event make_event() = 0;
   virtual void free_event(Event event) = 0;
   virtual void record(Event event, Stream stream) = 0;

@@ -1,6 +1,7 @@
 #include "parallel/transport/nccl/watch.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "runtime/core/error.h"
 
@@ -88,8 +89,10 @@ std::shared_ptr<NcclOperation> NcclWatch::put(NcclCalls::Communicator* communica
 }
 
 void NcclWatch::order_after_compute(NcclCalls::Stream stream) {
+  const std::optional<NcclCalls::Stream> compute = calls_.compute_stream();
+  if (!compute) return;
   const NcclCalls::Event computed = take_event();
-  calls_.record(computed, calls_.compute_stream());
+  calls_.record(computed, *compute);
   calls_.wait_for(computed, stream);
   std::lock_guard lock(mutex_);
   events_.push_back(computed);  // what waits for it has seen this record
@@ -108,9 +111,11 @@ void NcclWatch::wait(NcclOperation& operation) {
 }
 
 void NcclWatch::order_compute(NcclOperation& operation) {
+  const std::optional<NcclCalls::Stream> compute = calls_.compute_stream();
+  if (!compute) return wait(operation);
   check();
   std::lock_guard lock(operation.mutex);
-  if (!operation.done) calls_.wait_for(operation.end, calls_.compute_stream());
+  if (!operation.done) calls_.wait_for(operation.end, *compute);
 }
 
 void NcclWatch::add(NcclCalls::Communicator* communicator, const std::string& name) {

@@ -42,16 +42,16 @@ class NcclWatch {
   // A stream's next call: begin is recorded, `call` performed, end is recorded. Both events come from a pool.
   std::shared_ptr<NcclOperation> put(NcclCalls::Communicator* communicator, NcclCalls::Stream stream, std::string what,
                                      std::vector<std::shared_ptr<void>> keeps, const std::function<int()>& call);
-  bool done(NcclOperation& operation);   // never blocks; true after a failure
-  void wait(NcclOperation& operation);   // blocks the host; throws the failure
+  bool done(NcclOperation& operation);           // never blocks; true after a failure
+  void wait(NcclOperation& operation);           // blocks the host; throws the failure
   void order_compute(NcclOperation& operation);  // of the calling thread's compute stream
 
   void add(NcclCalls::Communicator* communicator, const std::string& name);  // to be watched, and aborted
   void close(NcclCalls::Communicator* communicator);  // finalizes and destroys it; aborts it after a failure
   void order_after_compute(NcclCalls::Stream stream);
 
-  void check();                            // throws the failure
-  void fail(const std::string& reason);    // the first one stays
+  void check();                          // throws the failure
+  void fail(const std::string& reason);  // the first one stays
   NcclCalls& calls() { return calls_; }
 
  private:
