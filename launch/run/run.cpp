@@ -13,7 +13,10 @@
 #include "launch/settings/plans.h"
 #include "models/model.h"
 #include "parallel/stage/stage.h"
+#include "parallel/transport/mpi.h"
+#include "runtime/core/log.h"
 #include "runtime/data/batch_stream.h"
+#include "runtime/device/device.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
@@ -58,11 +61,32 @@ BatchStream::Request batches_of_rank(const Topology& topology, const std::vector
   return request;
 }
 
+// Told by rank 0, for all: which rank computes on what, and why. Error(config) when some have a GPU and others none: two
+// kinds of device give two kinds of bits, and one would wait for the other.
+void tell_devices(Group& world, const Device& device) {
+  const std::vector<std::string> names = world.all_gather((device.is_cpu() ? "cpu " : "gpu ") + device.name);
+  for (size_t rank = 0; rank < names.size(); ++rank)
+    if (names[rank].substr(0, 3) != names.front().substr(0, 3))
+      throw Error(ExitCode::config, message("rank 0 computes on ", names.front().substr(4), ", but rank ", rank, " on ",
+                                            names[rank].substr(4), "; set run.device to \"cpu\", or start ranks only ",
+                                            "where there is a GPU"));
+  if (world.position() != 0) return;
+  log_info(message("computes on ", device.name, ": ", device.reason));
+  for (size_t rank = 1; rank < names.size(); ++rank)
+    if (!device.is_cpu()) log_info(message("rank ", rank, " computes on ", names[rank].substr(4)));
+}
+
+int local_rank_of(const Transport& transport) {
+  const LaunchPlace place = launch_place();
+  return place.launched && place.size == transport.size() ? place.local_rank : transport.rank();
+}
+
 }  // namespace
 
 RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
                     TrainerCallbacks callbacks, const RunRequest& request) {
   at::set_num_threads(settings.parallel.threads);
+  const Device device = choose_device(settings.device, local_rank_of(transport));
   const Agreement agreement = agree(transport, request.resume);
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);
@@ -110,9 +134,12 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
     std::vector<std::unique_ptr<Stage>> stages;
     for (const int index : topology.stages())
       stages.push_back(make_stage(settings, *model, partition,
-                                  {index, with_heads[index], learns[index], topology.replica(), weights.get()}));
+                                  {index, with_heads[index], learns[index], topology.replica(), weights.get(),
+                                   device.at}));
     weights.reset();  // copied; a mapped file keeps its place on the disk after it is removed
-    context.emplace(transport, topology, agreement.run, std::move(stages), model->tie() && model->tie()->trained);
+    context.emplace(transport, topology, agreement.run, std::move(stages), model->tie() && model->tie()->trained,
+                    device);
+    tell_devices(context->world, device);
     const int64_t last = std::min(settings.steps, request.until.value_or(settings.steps));
     engine.emplace(*context,
                    Engine::Settings{.loader = loader,
