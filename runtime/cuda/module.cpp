@@ -80,8 +80,7 @@ int memory(int gpu, GpuMemory* memory, char* problem, int room) {
     const auto& held = stats.allocated_bytes[static_cast<size_t>(StatType::AGGREGATE)];
     memory->held = static_cast<uint64_t>(held.current);
     memory->peak = static_cast<uint64_t>(held.peak);
-    memory->reserved =
-        static_cast<uint64_t>(stats.reserved_bytes[static_cast<size_t>(StatType::AGGREGATE)].current);
+    memory->reserved = static_cast<uint64_t>(stats.reserved_bytes[static_cast<size_t>(StatType::AGGREGATE)].current);
     size_t free = 0, total = 0;
     const cudaError_t error = cudaMemGetInfo(&free, &total);
     memory->free_on_device = free;

@@ -47,9 +47,9 @@ const CudaModule* open_at(const std::string& path) {
                                           "); name another file with INTERLOCK_CUDA_MODULE"));
   const CudaModule* module = table();
   if (std::strcmp(module->interface, cuda_interface) != 0)
-    throw Error(ExitCode::config, message("the CUDA module ", path, " belongs to another build: it is \"",
-                                          module->interface, "\", this program needs \"", cuda_interface,
-                                          "\"; build both together"));
+    throw Error(ExitCode::config,
+                message("the CUDA module ", path, " belongs to another build: it is \"", module->interface,
+                        "\", this program needs \"", cuda_interface, "\"; build both together"));
   return module;
 }
 
@@ -63,14 +63,15 @@ Device use_gpu(int local_rank, const std::string& reason) {
   int gpus = 0, runtime = 0, driver = 0;
   call(module.versions, "the versions of CUDA cannot be asked", &runtime, &driver);
   if (driver / 1000 < module.compiled_with / 1000)
-    throw Error(ExitCode::config, message("the NVIDIA driver serves CUDA ", cuda_version_text(driver),
-                                          " at most, and the module is built with ",
-                                          cuda_version_text(module.compiled_with),
-                                          ": install a newer driver, or set run.device = \"cpu\""));
+    throw Error(
+        ExitCode::config,
+        message("the NVIDIA driver serves CUDA ", cuda_version_text(driver), " at most, and the module is built with ",
+                cuda_version_text(module.compiled_with), ": install a newer driver, or set run.device = \"cpu\""));
   call(module.count, "LibTorch finds no GPU", &gpus);
   if (gpus == 0)
-    throw Error(ExitCode::gave_up, "LibTorch sees no GPU although the driver does: something asked it before the CUDA "
-                                   "module was open, which is a mistake of this program");
+    throw Error(ExitCode::gave_up,
+                "LibTorch sees no GPU although the driver does: something asked it before the CUDA "
+                "module was open, which is a mistake of this program");
   const int gpu = local_rank % gpus;
   GpuFacts facts{};
   call(module.facts, message("GPU ", gpu, " does not say what it is"), gpu, &facts);
@@ -116,7 +117,8 @@ Device choose_device(const std::string& wanted, int local_rank) {
                                                       : "";
   if (missing.empty()) return use_gpu(local_rank, automatic ? "a GPU is there" : "run.device = \"cuda\"");
   if (automatic) return {.reason = missing};
-  throw Error(ExitCode::config, message("run.device = \"cuda\", but ", missing, "; set run.device to \"cpu\" or \"auto\""
+  throw Error(ExitCode::config, message("run.device = \"cuda\", but ", missing,
+                                        "; set run.device to \"cpu\" or \"auto\""
                                         " to train on the CPU"));
 }
 
