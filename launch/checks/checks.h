@@ -1,6 +1,6 @@
 #pragma once
-// What `interlock doctor` finds out about the machine, one function per question. Free of torch; nothing in here hangs:
-// what could (MPI, name servers, mpirun) runs in a child process with a deadline.
+// What `interlock doctor` finds out about the machine, one function per question. Nothing in here hangs: what could
+// (MPI, name servers, mpirun, CUDA) runs in a child process with a deadline.
 
 #include <chrono>
 #include <functional>
@@ -37,5 +37,8 @@ struct ChildEnd {
 };
 // Runs `body` in a forked process and kills it, with all of its group, at the deadline.
 ChildEnd run_in_child(const std::function<void()>& body, std::chrono::seconds deadline);
+std::string end_text(const ChildEnd& end);
+// What `question` answers in a forked process; "failed: ..." with the reason when it throws, crashes or is late.
+std::string ask_child(const std::function<std::string()>& question, std::chrono::seconds deadline);
 
 }  // namespace interlock

@@ -136,38 +136,4 @@ Check check_shared_memory() {
   return check;
 }
 
-Check check_gpu() {
-  Check check{"gpu", Check::Status::ok, "", ""};
-  std::error_code absent;
-  int driver_gpus = 0, devices = 0;
-  for ([[maybe_unused]] const auto& gpu : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", absent)) {
-    ++driver_gpus;
-  }
-  while (std::filesystem::exists(message("/dev/nvidia", devices), absent)) ++devices;
-  const int gpus = std::max(driver_gpus, devices);
-  check.found = gpus ? message(gpus, " NVIDIA GPU", gpus > 1 ? "s" : "") : "none; runs use the CPU";
-  if (driver_gpus > 0 && devices == 0) {
-    check.status = Check::Status::warn;
-    check.advice = "the driver knows GPUs but /dev/nvidia0 is missing; start the container with GPU access";
-  }
-  return check;
-}
-
-Check check_cuda_module(bool has_gpu) {
-  Check check{"cuda module", Check::Status::ok, "", ""};
-  std::error_code problem;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", problem);
-  const auto module = program.parent_path() / "interlock_cuda.so";
-  if (std::filesystem::exists(module, problem)) {
-    check.found = module.string();
-  } else if (has_gpu) {
-    check.status = Check::Status::warn;
-    check.found = "no interlock_cuda.so beside the program";
-    check.advice = "this build trains on the CPU; the GPU stays unused";
-  } else {
-    check.found = "none, and none needed without a GPU";
-  }
-  return check;
-}
-
 }  // namespace interlock

@@ -43,10 +43,6 @@ std::string first_line(const std::string& output) {
   return "no output";
 }
 
-std::string end_text(const ChildEnd& end) {
-  return end.in_time ? message("ended with ", end.code, ": ", first_line(end.output)) : "did not end in time";
-}
-
 void execute(std::vector<std::string> words) {
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
@@ -56,6 +52,16 @@ void execute(std::vector<std::string> words) {
 }
 
 }  // namespace
+
+std::string end_text(const ChildEnd& end) {
+  return end.in_time ? message("ended with ", end.code, ": ", first_line(end.output)) : "did not end in time";
+}
+
+std::string ask_child(const std::function<std::string()>& question, seconds deadline) {
+  const ChildEnd end = run_in_child([&] { answer(question()); }, deadline);
+  const std::string answer = answer_in(end.output);
+  return answer.empty() ? message("failed: it ", end_text(end)) : answer;
+}
 
 ChildEnd run_in_child(const std::function<void()>& body, seconds deadline) {
   int ends[2];

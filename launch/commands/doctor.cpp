@@ -68,6 +68,7 @@ class Doctor final : public Command {
 std::vector<Check> Doctor::examine() const {
   const auto hosts = hostfile_.empty() ? std::vector<Check>() : check_hostfile(hostfile_);
   std::vector<Check> checks{check_mpi(), check_mpirun()};
+  const Check gpu = check_gpu(), module = check_cuda_module(!gpu.found.starts_with("none"));
   Check own = check_host(own_host_name());
   own.name = "host name";
   own.found = own_host_name() + " is " + own.found;
@@ -79,8 +80,8 @@ std::vector<Check> Doctor::examine() const {
   checks.push_back(check_disk("disk", std::filesystem::current_path(problem).string()));
   checks.push_back(check_disk("temporary folder", std::filesystem::temp_directory_path(problem).string()));
   checks.push_back(check_shared_memory());
-  checks.push_back(check_gpu());
-  checks.push_back(check_cuda_module(!checks.back().found.starts_with("none")));
+  checks.push_back(gpu);
+  checks.push_back(module);
   checks.push_back(own);
   checks.insert(checks.end(), hosts.begin(), hosts.end());
   return checks;

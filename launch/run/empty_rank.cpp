@@ -33,6 +33,7 @@ microbatches = 1
 [checkpoint]
 every = 0
 [run]
+device = "cpu"
 steps = 2
 evaluate_every = 0
 trace_steps = 0

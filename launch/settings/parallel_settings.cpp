@@ -71,7 +71,8 @@ ParallelSettings ParallelSettings::from(const Config& config) {
   settings.shape = read_shape(config, parallel);
   settings.batch = BatchSettings::from(parallel, settings.shape.microbatches);
   settings.schedule = parallel.one_of("schedule", "wavefront", Schedules::instance().names());
-  settings.transport = parallel.one_of("transport", "auto", {"auto", "loopback", "mpi"});
+  settings.transport = parallel.one_of("transport", "auto", {"auto", "loopback", "mpi", "nccl"});
+  settings.transport_seconds = parallel.number("transport_seconds", 300, 1);
   settings.threads = threads_of(small_integer(parallel, "threads", 1, 0, 4096), settings.shape);
   settings.partition = read_partition(parallel, settings.shape.stages);
   settings.shard_optimizer = parallel.flag("shard_optimizer", false);

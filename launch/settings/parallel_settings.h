@@ -14,9 +14,10 @@ struct ParallelSettings {
   PlanShape shape;  // stages, ranks, replicas, microbatches, placement
   BatchSettings batch;
   std::string schedule, transport;
-  int threads = 1;               // per rank; 0 in the file: cores / ranks
-  std::vector<int> partition;    // blocks per stage by hand; empty: balanced
-  bool shard_optimizer = false;  // ZeRO-1: each replica keeps a share of the optimizer's state
+  double transport_seconds = 300;  // a message over NCCL that takes longer ends the run
+  int threads = 1;                 // per rank; 0 in the file: cores / ranks
+  std::vector<int> partition;      // blocks per stage by hand; empty: balanced
+  bool shard_optimizer = false;    // ZeRO-1: each replica keeps a share of the optimizer's state
 
   static ParallelSettings from(const Config& config);
   BatchShape batch_shape() const { return {shape.replicas, shape.microbatches, batch.microbatch_size}; }

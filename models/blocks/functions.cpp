@@ -17,8 +17,11 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
 
 #include <algorithm>
+
+#include "models/blocks/operations.h"
 
 namespace interlock {
 namespace {
@@ -54,7 +57,7 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::opt
 
 // Adds factor * rows^T x to `sum` [outputs, inputs]. A product in bfloat16 is rounded once, a piece at a time, so that
 // there is never a whole second copy of a large gradient.
-void add_product(at::Tensor& sum, double factor, bool overwrite, const at::Tensor& rows, const at::Tensor& x) {
+void add_product(at::Tensor& sum, const at::Tensor& rows, const at::Tensor& x, double factor, bool overwrite) {
   if (rows.scalar_type() == sum.scalar_type()) {
     at::addmm_out(sum, sum, rows.t(), x, overwrite ? 0 : 1, factor);
     return;
@@ -69,7 +72,7 @@ void add_product(at::Tensor& sum, double factor, bool overwrite, const at::Tenso
 
 // Adds factor * the sum of rows to `sum` [outputs]. The library widens all of bfloat16 rows before it sums them; piece
 // by piece that costs no memory to speak of.
-void add_rows(at::Tensor& sum, double factor, bool overwrite, const at::Tensor& rows) {
+void add_row_sum(at::Tensor& sum, const at::Tensor& rows, double factor, bool overwrite) {
   const at::ScalarType type = sum.scalar_type();
   if (rows.scalar_type() == type) return add_scaled(sum, factor, overwrite, rows.sum(0));
   constexpr int64_t piece_numbers = int64_t{1} << 16;
@@ -125,12 +128,12 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     if (context->needs_input_grad(1)) {
       const at::Tensor inputs = x.reshape({-1, weight.size(1)});
       result[1] = hand_over(parameters, weight, [rows, inputs](at::Tensor& sum, double factor, bool overwrite) {
-        add_product(sum, factor, overwrite, rows, inputs);
+        operations::add_product_(sum, rows, inputs, factor, overwrite);
       });
     }
     if (bias.defined() && context->needs_input_grad(2))
       result[2] = hand_over(parameters, bias, [rows](at::Tensor& sum, double factor, bool overwrite) {
-        add_rows(sum, factor, overwrite, rows);
+        operations::add_row_sum_(sum, rows, factor, overwrite);
       });
     return result;
   }
@@ -138,7 +141,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 
 // Adds factor * rows[i] to sum[indices[i]] for all i in turn. Threads share the columns, so that each number is added
 // up in the order of the indices however many there are.
-void add_to_rows(at::Tensor& sum, double factor, const at::Tensor& indices, const at::Tensor& rows, int64_t padding) {
+void add_to_rows(at::Tensor& sum, const at::Tensor& indices, const at::Tensor& rows, double factor, int64_t padding) {
   const int64_t width = sum.size(1), count = indices.numel();
   const int64_t* places = indices.const_data_ptr<int64_t>();
   AT_DISPATCH_FLOATING_TYPES(sum.scalar_type(), "embedding_backward", [&] {
@@ -175,7 +178,7 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
     result[0] = hand_over(parameters_of(context), table,
                           [places, rows, padding](at::Tensor& sum, double factor, bool overwrite) {
                             if (overwrite) sum.zero_();
-                            add_to_rows(sum, factor, places, rows, padding);
+                            operations::add_to_rows_(sum, places, rows, factor, padding);
                           });
     return result;
   }
@@ -210,19 +213,31 @@ at::Tensor logits_to_gradient(at::Tensor& logits, const at::Tensor& targets) {
 struct CrossEntropySum : torch::autograd::Function<CrossEntropySum> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& logits, const at::Tensor& targets) {
     at::Tensor gradient = logits.detach();
-    const at::Tensor sum = logits_to_gradient(gradient, targets);
+    const at::Tensor sum = operations::softmax_cross_entropy_(gradient, targets);
     context->save_for_backward({gradient});
     return sum;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const at::Tensor saved = context->get_saved_variables()[0];
-    // The usual incoming gradient is 1: then nothing is copied. A multiple needs a buffer, for the saved one may be
-    // used again.
-    const double factor = gradients[0].item<double>();
-    return {factor == 1.0 ? saved : saved * factor, at::Tensor()};
+    return {operations::times(saved, gradients[0]), at::Tensor()};
   }
 };
+
+// The usual incoming gradient of a loss is 1: then nothing is copied.
+at::Tensor times_on_cpu(const at::Tensor& tensor, const at::Tensor& factor) {
+  const at::Tensor wide = factor.to(at::kDouble);
+  const double number = *wide.const_data_ptr<double>();
+  return number == 1.0 ? tensor : tensor * number;
+}
+
+TORCH_LIBRARY_IMPL(interlock, CPU, library) {
+  library.impl("add_product_", TORCH_FN(add_product));
+  library.impl("add_row_sum_", TORCH_FN(add_row_sum));
+  library.impl("add_to_rows_", TORCH_FN(add_to_rows));
+  library.impl("softmax_cross_entropy_", TORCH_FN(logits_to_gradient));
+  library.impl("times", TORCH_FN(times_on_cpu));
+}
 
 }  // namespace
 

@@ -1,5 +1,8 @@
 #include "parallel/transport/nccl/watch.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -181,6 +184,9 @@ void NcclWatch::abort_all() {
 }
 
 void NcclWatch::run() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);  // signals are for the program's own threads
   try {
     calls_.use_gpu();
     std::unique_lock lock(mutex_);
