@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "launch/command.h"
+#include "launch/run/device_transport.h"
 #include "launch/run/perform.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
@@ -96,6 +97,7 @@ int Train::run() {
   place.launched ? watch_for_stop_request() : end_on_stop_request();
   try {
     const RunSettings settings = load();
+    check_nccl(settings);
     const int world = settings.parallel.processes();
     const bool threads = settings.parallel.transport == "loopback" ||
                          (!place.launched && world == 1 && settings.parallel.transport == "auto");

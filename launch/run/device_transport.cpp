@@ -1,11 +1,13 @@
 #include "launch/run/device_transport.h"
 
 #include <cstdlib>
+#include <filesystem>
 #include <numeric>
 
 #include "parallel/plan/pair_order.h"
 #include "parallel/transport/group.h"
 #include "parallel/transport/nccl/nccl.h"
+#include "runtime/device/cuda_driver.h"
 
 namespace interlock {
 namespace {
@@ -24,6 +26,21 @@ std::string first_problem(Transport& host, const std::string& mine) {
 }
 
 }  // namespace
+
+void check_nccl(const RunSettings& settings) {
+  if (settings.parallel.transport != "nccl") return;
+  std::error_code unreadable;
+  std::string problem;
+  if (settings.device == "cpu")
+    problem = "run.device = \"cpu\"";
+  else if (problem = ask_cuda_driver().problem;
+           problem.empty() && !std::filesystem::exists(cuda_module_path(), unreadable))
+    problem = message("there is no CUDA module at ", cuda_module_path());
+  if (!problem.empty())
+    settings.config.section("parallel")
+        .refuse("transport", message("= \"nccl\" needs a GPU for every rank, but ", problem,
+                                     "; \"auto\" takes NCCL only where it can be had"));
+}
 
 std::shared_ptr<NcclCalls> module_nccl(const Device& device, std::string& problem) {
   if (device.is_cpu()) {

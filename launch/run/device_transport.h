@@ -18,6 +18,9 @@ struct DeviceTransport {
   std::string reason;                    // why, for people; the same on all ranks
 };
 
+// Before anything starts or is written: Error(config) where parallel.transport = "nccl" cannot be had in this place.
+void check_nccl(const RunSettings& settings);
+
 // NCCL of the CUDA module; null, and why, where there is none.
 std::shared_ptr<NcclCalls> module_nccl(const Device& device, std::string& problem);
 
