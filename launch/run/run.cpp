@@ -26,6 +26,12 @@
 namespace interlock {
 namespace {
 
+std::vector<int> everyone(const Transport& transport) {
+  std::vector<int> members(transport.size());
+  std::iota(members.begin(), members.end(), 0);
+  return members;
+}
+
 // What all ranks of this run share and rank 0 says: a number that other runs do not have, so that messages that stray
 // are recognised, and the checkpoint to go on from.
 struct Agreement {
@@ -61,12 +67,6 @@ BatchStream::Request batches_of_rank(const Topology& topology, const std::vector
     return parts;
   };
   return request;
-}
-
-std::vector<int> everyone(const Transport& transport) {
-  std::vector<int> members(transport.size());
-  std::iota(members.begin(), members.end(), 0);
-  return members;
 }
 
 // Told by rank 0, for all: which rank computes on what, and why. Error(config) when some have a GPU and others none:
