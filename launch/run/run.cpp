@@ -61,8 +61,8 @@ BatchStream::Request batches_of_rank(const Topology& topology, const std::vector
   return request;
 }
 
-// Told by rank 0, for all: which rank computes on what, and why. Error(config) when some have a GPU and others none: two
-// kinds of device give two kinds of bits, and one would wait for the other.
+// Told by rank 0, for all: which rank computes on what, and why. Error(config) when some have a GPU and others none:
+// two kinds of device give two kinds of bits, and one would wait for the other.
 void tell_devices(Group& world, const Device& device) {
   const std::vector<std::string> names = world.all_gather((device.is_cpu() ? "cpu " : "gpu ") + device.name);
   for (size_t rank = 0; rank < names.size(); ++rank)
@@ -133,9 +133,9 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
   try {
     std::vector<std::unique_ptr<Stage>> stages;
     for (const int index : topology.stages())
-      stages.push_back(make_stage(settings, *model, partition,
-                                  {index, with_heads[index], learns[index], topology.replica(), weights.get(),
-                                   device.at}));
+      stages.push_back(
+          make_stage(settings, *model, partition,
+                     {index, with_heads[index], learns[index], topology.replica(), weights.get(), device.at}));
     weights.reset();  // copied; a mapped file keeps its place on the disk after it is removed
     context.emplace(transport, topology, agreement.run, std::move(stages), model->tie() && model->tie()->trained,
                     device);
