@@ -78,6 +78,7 @@ microbatches = 3
 [optimizer]
 warmup_steps = 2
 [run]
+device = "cpu"
 steps = 3
 evaluate_every = 0
 )";
