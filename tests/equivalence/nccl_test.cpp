@@ -81,8 +81,8 @@ TEST(NcclRun, ALostRankEndsTheRun) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::gave_up);
     EXPECT_NE(std::string(error.what()).find("rank 2"), std::string::npos) << error.what();
-    EXPECT_NE(std::string(error.what()).find("has not ended within 1 s"), std::string::npos) << error.what();
-    EXPECT_NE(std::string(error.what()).find("in "), std::string::npos) << error.what();
+    // The lost rank itself may be the first to notice that nothing of its own goes on.
+    EXPECT_NE(std::string(error.what()).find("within 1 s"), std::string::npos) << error.what();
   }
   killer.join();
 }
