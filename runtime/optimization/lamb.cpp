@@ -5,6 +5,7 @@
 //
 // A tensor's ratio needs the whole tensor, and nothing beside it: any cut of a model into stages gives the same.
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/linalg_vector_norm.h>
