@@ -46,10 +46,10 @@ const std::optional<c10::TypedOperatorHandle<OneDnnLinear>>& one_dnn_linear() {
 // x W^T + bias without a graph. For products above about 16 million multiplications oneDNN is 6 % faster on AVX-512
 // than the BLAS behind at::linear (112 against 105 GFLOP/s on one Zen 4 core); below, its set-up costs more than it
 // saves.
-at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
+at::Tensor product_on_cpu(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
   constexpr int64_t worth_it = int64_t{1} << 24;
   const bool large = x.numel() * weight.size(0) >= worth_it;
-  if (large && x.scalar_type() == at::kFloat && x.is_cpu() && one_dnn_linear()) {
+  if (large && x.scalar_type() == at::kFloat && one_dnn_linear()) {
     return one_dnn_linear()->call(x, weight, bias, "none", c10::List<std::optional<at::Scalar>>(), "");
   }
   return at::linear(x, weight, bias);
@@ -112,8 +112,8 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     context->save_for_backward({weight.requires_grad() ? x : at::Tensor(), weight, bias.value_or(at::Tensor())});
     context->saved_data["parameters"] = as_number(parameters);
     const at::ScalarType type = x.scalar_type();
-    return product(x, in_type(parameters, weight, type),
-                   bias ? std::optional(in_type(parameters, *bias, type)) : std::nullopt);
+    return operations::product(x, in_type(parameters, weight, type),
+                               bias ? std::optional(in_type(parameters, *bias, type)) : std::nullopt);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -124,7 +124,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const at::Tensor rows = gradient.reshape({-1, weight.size(0)});
     variable_list result(4);
     if (context->needs_input_grad(0))
-      result[0] = product(gradient, in_type(parameters, weight, gradient.scalar_type()).t(), std::nullopt);
+      result[0] = operations::product(gradient, in_type(parameters, weight, gradient.scalar_type()).t(), std::nullopt);
     if (context->needs_input_grad(1)) {
       const at::Tensor inputs = x.reshape({-1, weight.size(1)});
       result[1] = hand_over(parameters, weight, [rows, inputs](at::Tensor& sum, double factor, bool overwrite) {
@@ -232,6 +232,7 @@ at::Tensor times_on_cpu(const at::Tensor& tensor, const at::Tensor& factor) {
 }
 
 TORCH_LIBRARY_IMPL(interlock, CPU, library) {
+  library.impl("product", TORCH_FN(product_on_cpu));
   library.impl("add_product_", TORCH_FN(add_product));
   library.impl("add_row_sum_", TORCH_FN(add_row_sum));
   library.impl("add_to_rows_", TORCH_FN(add_to_rows));

@@ -11,6 +11,7 @@ namespace interlock::operations {
 namespace {
 
 TORCH_LIBRARY_FRAGMENT(interlock, library) {
+  library.def("product(Tensor x, Tensor weight, Tensor? bias) -> Tensor");
   library.def("add_product_(Tensor(a!) sum, Tensor rows, Tensor x, float factor, bool overwrite) -> ()");
   library.def("add_row_sum_(Tensor(a!) sum, Tensor rows, float factor, bool overwrite) -> ()");
   library.def("add_to_rows_(Tensor(a!) sum, Tensor places, Tensor rows, float factor, int padding) -> ()");
@@ -37,6 +38,7 @@ auto call(const c10::TypedOperatorHandle<Signature>& operation, Arguments&&... a
   return operation.call(std::forward<Arguments>(arguments)...);
 }
 
+using Product = at::Tensor(const at::Tensor&, const at::Tensor&, const std::optional<at::Tensor>&);
 using Add = void(at::Tensor&, const at::Tensor&, const at::Tensor&, double, bool);
 using AddSum = void(at::Tensor&, const at::Tensor&, double, bool);
 using AddToRows = void(at::Tensor&, const at::Tensor&, const at::Tensor&, double, int64_t);
@@ -52,6 +54,11 @@ using NormBackward = std::tuple<at::Tensor, at::Tensor, at::Tensor>(const at::Te
                                                                     const at::Tensor&);
 
 }  // namespace
+
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
+  static const auto operation = find<Product>("interlock::product");
+  return call(operation, x, weight, bias);
+}
 
 void add_product_(at::Tensor& sum, const at::Tensor& rows, const at::Tensor& x, double factor, bool overwrite) {
   static const auto operation = find<Add>("interlock::add_product_");

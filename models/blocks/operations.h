@@ -6,12 +6,16 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <utility>
 
 #include "runtime/core/random.h"
 
 namespace interlock::operations {
 
+// x W^T + bias over the last dimension of x; `bias` may be none. Rows of the result may lie further apart than they are
+// long.
+at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias);
 // sum := factor * rows^T x, or that added to it. rows [n, outputs] and x [n, inputs] of one type, sum [outputs, inputs]
 // of theirs or wider.
 void add_product_(at::Tensor& sum, const at::Tensor& rows, const at::Tensor& x, double factor, bool overwrite);

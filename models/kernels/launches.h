@@ -33,9 +33,9 @@ void norm_input_gradient(const void* gradient, const void* x, Type type, const f
 void norm_weight_gradient(const void* gradient, const void* x, Type type, const float* mean, const float* inverse,
                           float* of_weight, float* of_bias, int64_t rows, int64_t width, int64_t rows_of_part,
                           cudaStream_t stream);
-// Parts of the sums over rows: [parts, width].
-void row_sums(const void* rows_of_numbers, Type type, float* sums, int64_t rows, int64_t width, int64_t rows_of_part,
-              cudaStream_t stream);
+// Parts of the sums over rows, which begin every `stride` numbers: [parts, width].
+void row_sums(const void* numbers, Type type, float* sums, int64_t rows, int64_t width, int64_t stride,
+              int64_t rows_of_part, cudaStream_t stream);
 
 // sum[place] += factor * rows[order[i]] for all i in turn; `places` ascend, order[i] is where the i-th came from.
 void add_to_rows(float* sum, const int64_t* places, const int64_t* order, const float* rows, int64_t count,

@@ -50,7 +50,7 @@ __global__ void input_gradient_kernel(const T* gradient, const T* x, const float
 // Columns of a block: 32, one per lane; its warps share the rows of a part.
 template <class T>
 __global__ void weight_gradient_kernel(const T* gradient, const T* x, const float* mean, const float* inverse,
-                                       float* of_weight, float* of_bias, int64_t rows, int64_t width,
+                                       float* of_weight, float* of_bias, int64_t rows, int64_t width, int64_t stride,
                                        int64_t rows_of_part) {
   __shared__ __align__(16) unsigned char memory[warps * warp_size * sizeof(Slopes)];
   auto* of_warp = reinterpret_cast<Slopes(*)[warp_size]>(memory);
@@ -60,8 +60,8 @@ __global__ void weight_gradient_kernel(const T* gradient, const T* x, const floa
   Slopes mine;
   if (column < width)
     for (int64_t row = begin + warp; row < end; row += warps) {
-      const float slope = load(gradient + row * width + column);
-      const float normed = x == nullptr ? 0.0f : (load(x + row * width + column) - mean[row]) * inverse[row];
+      const float slope = load(gradient + row * stride + column);
+      const float normed = x == nullptr ? 0.0f : (load(x + row * stride + column) - mean[row]) * inverse[row];
       mine = with(mine, slope, 1.0f, normed);
     }
   of_warp[warp][lane] = mine;
@@ -74,12 +74,13 @@ __global__ void weight_gradient_kernel(const T* gradient, const T* x, const floa
 
 template <class T>
 void launch_weight_gradient(const void* gradient, const void* x, const float* mean, const float* inverse,
-                            float* of_weight, float* of_bias, int64_t rows, int64_t width, int64_t rows_of_part,
-                            cudaStream_t stream) {
+                            float* of_weight, float* of_bias, int64_t rows, int64_t width, int64_t stride,
+                            int64_t rows_of_part, cudaStream_t stream) {
   if (rows == 0 || width == 0) return;
   const dim3 grid(blocks_for(width, warp_size), blocks_for(rows, rows_of_part));
   weight_gradient_kernel<T><<<grid, threads, 0, stream>>>(static_cast<const T*>(gradient), static_cast<const T*>(x),
-                                                          mean, inverse, of_weight, of_bias, rows, width, rows_of_part);
+                                                          mean, inverse, of_weight, of_bias, rows, width, stride,
+                                                          rows_of_part);
 }
 
 }  // namespace
@@ -110,15 +111,16 @@ void norm_weight_gradient(const void* gradient, const void* x, Type type, const 
                           cudaStream_t stream) {
   of_type(type, [&](auto* number) {
     using T = std::remove_pointer_t<decltype(number)>;
-    launch_weight_gradient<T>(gradient, x, mean, inverse, of_weight, of_bias, rows, width, rows_of_part, stream);
+    launch_weight_gradient<T>(gradient, x, mean, inverse, of_weight, of_bias, rows, width, width, rows_of_part, stream);
   });
 }
 
-void row_sums(const void* numbers, Type type, float* sums, int64_t rows, int64_t width, int64_t rows_of_part,
-              cudaStream_t stream) {
+void row_sums(const void* numbers, Type type, float* sums, int64_t rows, int64_t width, int64_t stride,
+              int64_t rows_of_part, cudaStream_t stream) {
   of_type(type, [&](auto* number) {
     using T = std::remove_pointer_t<decltype(number)>;
-    launch_weight_gradient<T>(numbers, nullptr, nullptr, nullptr, nullptr, sums, rows, width, rows_of_part, stream);
+    launch_weight_gradient<T>(numbers, nullptr, nullptr, nullptr, nullptr, sums, rows, width, stride, rows_of_part,
+                              stream);
   });
 }
 

@@ -1,4 +1,6 @@
 // Our operations on a GPU against float64 on the CPU, and against the CPU's bodies where these have to be met exactly.
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Reduction.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cross_entropy_loss.h>
@@ -101,6 +103,22 @@ TEST_P(Operations, Norm) {
     EXPECT_LT(error(found.weight, of_weight), 1e-5);  // sums of 2100 numbers in float
     EXPECT_LT(error(found.bias, of_bias), 1e-5);
   }
+}
+
+TEST_P(Operations, ProductsOfAnOddNumberOfClasses) {
+  NEEDS_GPU();
+  const Device gpu = gpu_for_test();
+  const at::Tensor x = numbers({48, 64}, GetParam(), 20), weight = numbers({1003, 64}, GetParam(), 21),
+                   bias = numbers({1003}, GetParam(), 22);
+  const at::Tensor found = operations::product(x.to(gpu.at), weight.to(gpu.at), bias.to(gpu.at));
+  EXPECT_LT(error(found, at::matmul(wide(x), wide(weight).t()) + wide(bias)), tolerance(GetParam()));
+  const at::Tensor back = operations::product(found, weight.to(gpu.at).t(), std::nullopt);
+  EXPECT_LT(error(back, at::matmul(wide(found), wide(weight))), tolerance(GetParam()));
+  at::Tensor sum = at::zeros({1003, 64}, at::TensorOptions(gpu.at)), of_bias = at::zeros({1003}, sum.options());
+  operations::add_product_(sum, found, x.to(gpu.at), 1.0, true);
+  EXPECT_LT(error(sum, at::matmul(wide(found).t(), wide(x))), 1e-5);
+  operations::add_row_sum_(of_bias, found, 1.0, true);
+  EXPECT_LT(error(of_bias, wide(found).sum(0)), 1e-5);
 }
 
 TEST_P(Operations, GradientsAreAddedUpWhereTheyStay) {

@@ -1,4 +1,6 @@
 // What kernels of a GPU compute, run on the host: against LibTorch in float64, and Philox against its own.
+#include <ATen/TensorOperators.h>
+#include <ATen/core/Reduction.h>
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/native_layer_norm.h>
 #include <ATen/ops/native_layer_norm_backward.h>
