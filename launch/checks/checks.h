@@ -2,8 +2,6 @@
 // What `interlock doctor` finds out about the machine, one function per question. Free of torch; nothing in here hangs:
 // what could (MPI, name servers, mpirun) runs in a child process with a deadline.
 
-#include <chrono>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,16 +24,8 @@ Check check_shared_memory();
 Check check_gpu();
 Check check_cuda_module(bool has_gpu);
 Check check_host(const std::string& host);                       // that its name resolves
-std::vector<Check> check_hostfile(const std::string& file);      // every name in it
+std::vector<Check> check_hostfile(const std::string& file);      // every name in it, and that ssh gets in
 std::vector<std::string> hosts_in(const std::string& hostfile);  // Error(bad_input) when it cannot be read
 std::string own_host_name();
-
-struct ChildEnd {
-  bool in_time = false;
-  int code = -1;       // exit code, or 128 + signal
-  std::string output;  // stdout and stderr
-};
-// Runs `body` in a forked process and kills it, with all of its group, at the deadline.
-ChildEnd run_in_child(const std::function<void()>& body, std::chrono::seconds deadline);
 
 }  // namespace interlock
