@@ -2,6 +2,7 @@
 // What `interlock doctor` finds out about the machine, one function per question. Free of torch; nothing in here hangs:
 // what could (MPI, name servers, mpirun) runs in a child process with a deadline.
 
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -27,5 +28,11 @@ Check check_host(const std::string& host);                       // that its nam
 std::vector<Check> check_hostfile(const std::string& file);      // every name in it, and that ssh gets in
 std::vector<std::string> hosts_in(const std::string& hostfile);  // Error(bad_input) when it cannot be read
 std::string own_host_name();
+double available_memory();  // bytes, of this machine or its container
+
+// For people, a line each; for programs {"checks": [...], "ok": no check failed}.
+std::string table_text(const std::vector<Check>& checks);
+nlohmann::json checks_json(const std::vector<Check>& checks);
+bool all_pass(const std::vector<Check>& checks);  // none failed
 
 }  // namespace interlock

@@ -25,7 +25,7 @@ finish() {
 }
 on() { "$here/two_nodes" on "$folder/slurm" "$@"; }
 trap finish EXIT
-"$here/two_nodes" up "$folder/slurm" 4 >"$folder/up.log" 2>&1 || { cat "$folder/up.log"; skip "the cluster did not start"; }
+"$here/two_nodes" up "$folder/slurm" 8 >"$folder/up.log" 2>&1 || { cat "$folder/up.log"; skip "the cluster did not start"; }
 on 1 srun --mpi=list 2>&1 | grep -q pmix || skip "this Slurm has no PMIx plugin"
 
 cd "$folder"
@@ -80,7 +80,7 @@ step() {
   on 1 timeout -k 3 120 "$@" >"$row.log" 2>&1 || code=$?
   seconds=$((SECONDS - start))
 }
-submit() { job=$(on 1 sbatch --parsable --output="$row.log" --ntasks-per-node=2 --cpus-per-task=2 "$@"); }
+submit() { job=$(on 1 sbatch --parsable --output="$row.log" --ntasks-per-node=2 --cpus-per-task=1 "$@"); }
 field() { on 1 scontrol show job -o "$job" | tr ' ' '\n' | sed -n "s/^$1=//p" | head -n 1; }
 wait_until() {  # SECONDS COMMAND...
   local limit=$((SECONDS + $1))
@@ -93,8 +93,9 @@ wait_until() {  # SECONDS COMMAND...
 state_is() { [[ $(field JobState) == "$1" ]]; }
 restarted() { (($(field Restarts) > 0)); }
 trained() { [[ -e $1/metrics.jsonl ]] && (($(wc -l <"$1/metrics.jsonl") >= 20)); }
-# A requeued job waits for two minutes by default.
-start_again() { on 1 scontrol update "job=$job" starttime=now; }
+# A requeued job waits for two minutes by default; its first step has the number of the one that has just ended, whose
+# traces on the nodes must be gone.
+start_again() { sleep 5; on 1 scontrol update "job=$job" starttime=now; }
 digest() { "$program" inspect "$1" --json | tail -n 1 | sed 's/.*"digest":"\([0-9a-f]*\)".*/\1/'; }
 train() { echo "$program" train config.toml --set "run.folder=$row" "$@"; }
 pmix=(srun --mpi=pmix -N2 -n4 --ntasks-per-node=2 --kill-on-bad-exit=1)
@@ -178,6 +179,17 @@ row_mpich() {
   says_once 'launcher of MPICH'
 }
 
+row_doctor_cluster() {
+  step "${pmix[@]}" "$program" doctor --cluster config.toml --json
+  expect "exit code" "$code" 0
+  says '"from":2,"latency_us":[0-9.]+,"mib_per_second":[0-9.]+,"to":3'
+  says '"name":"node1".*"ranks":\[0,1\].*"name":"node2".*"ranks":\[2,3\]'
+  says '"name":"run folder","status":"ok"'
+  step srun -N2 -n4 "$program" doctor --cluster config.toml
+  expect "exit code without PMIx" "$code" 64
+  says_once 'use `srun --mpi=pmix`'
+}
+
 # ---- sbatch
 
 row_requeue() {
@@ -191,7 +203,7 @@ row_requeue() {
   expect "digest" "$(digest requeue)" "$undisturbed"
 }
 row_array() {
-  submit --nodes=1 --array=1-2 "$scripts/slurm.sbatch" config.toml --set run.folder=array-%a
+  submit --nodes=1 --ntasks-per-node=4 --array=1-2 "$scripts/slurm.sbatch" config.toml --set run.folder=array-%a
   local array=$job
   wait_until 60 trained array-1
   wait_until 60 trained array-2
@@ -205,13 +217,6 @@ row_array() {
   start_again
   wait_until 90 state_is COMPLETED
   for task in 1 2; do expect "digest of task $task" "$(digest array-$task)" "$undisturbed"; done
-}
-row_time_limit() {
-  submit --nodes=2 --time=1 --signal=USR1@30 "$scripts/slurm.sbatch" config.toml --set run.folder=time_limit \
-    --set run.steps=1000000
-  wait_until 150 restarted
-  says 'stopped, with a checkpoint; back into the queue'
-  on 1 scancel "$job"
 }
 row_sbatch_missing_file() {
   cp config.toml data.toml
@@ -236,29 +241,44 @@ row_mpirun_two_nodes() {
   wait_until 90 state_is COMPLETED
   expect "digest" "$(digest mpirun_two_nodes)" "$undisturbed"
 }
-row_mpirun_time_limit() {
+# Limits are whole minutes, so three jobs wait for theirs together: by srun, by mpirun, and one whose script has no
+# --signal=B:, where the limit ends mpirun and its ranks at once.
+row_time_limits() {
+  row=time_limit
+  submit --nodes=2 --time=1 --signal=USR1@30 "$scripts/slurm.sbatch" config.toml --set run.folder=time_limit \
+    --set run.steps=1000000
+  local by_srun=$job
+  row=mpirun_time_limit
   submit --nodes=1 --ntasks-per-node=4 --time=1 --signal=B:USR1@30 "$scripts/mpirun.sbatch" config.toml \
     --set run.folder=mpirun_time_limit --set run.steps=1000000
+  local by_mpirun=$job
+  row=not_asked
+  printf '#!/bin/sh\n%s\n' "$(train --set run.steps=1000000 --set checkpoint.every=20)" >not_asked.sh
+  submit --nodes=1 --ntasks-per-node=4 --time=1 not_asked.sh
+  local not_asked=$job
+  row=time_limit job=$by_srun
   wait_until 150 restarted
   says 'stopped, with a checkpoint; back into the queue'
   on 1 scancel "$job"
-}
-row_mpirun_not_asked() {  # a script without --signal=B: the limit ends mpirun and ranks with it
-  printf '#!/bin/sh\n%s\n' "$(train --set run.steps=1000000)" >not_asked.sh
-  submit --nodes=1 --ntasks-per-node=4 --time=1 not_asked.sh
-  wait_until 180 state_is TIMEOUT
+  row=mpirun_time_limit job=$by_mpirun
+  wait_until 60 restarted
+  says 'stopped, with a checkpoint; back into the queue'
+  on 1 scancel "$job"
+  row=not_asked job=$not_asked
+  wait_until 120 state_is TIMEOUT
+  wait_until 30 grep -q 'interlock: error:' not_asked.log
   says_once 'mpirun and its ranks got the SIGTERM too'
-  says '--resume goes on from mpirun_not_asked/checkpoints/step-'
+  says '--resume goes on from not_asked/checkpoints/step-'
 }
 
 rows=("$@")
-((${#rows[@]} > 0)) || rows=(srun usr1 killed_rank missing_file missing_file_plain bad_config no_pmix one_task slots mpich
-  requeue array sbatch_missing_file mpirun mpirun_two_nodes time_limit mpirun_time_limit mpirun_not_asked)
+((${#rows[@]} > 0)) || rows=(srun usr1 killed_rank missing_file missing_file_plain bad_config no_pmix one_task slots mpich doctor_cluster
+  requeue array sbatch_missing_file mpirun mpirun_two_nodes time_limits)
 [[ " ${rows[*]} " == *" srun "* ]] || rows=(srun "${rows[@]}")
-for row in "${rows[@]}"; do
-  begin=$SECONDS before=$failures
-  "row_$row" || ((failures > before)) || failures=$((failures + 1))
-  echo "$row: $( ((failures == before)) && echo passed || echo FAILED) ($((SECONDS - begin)) s)"
+for name in "${rows[@]}"; do
+  begin=$SECONDS before=$failures row=$name
+  "row_$name" || ((failures > before)) || failures=$((failures + 1))
+  echo "$name: $( ((failures == before)) && echo passed || echo FAILED) ($((SECONDS - begin)) s)"
   on 1 scancel -u root >/dev/null 2>&1 || true
 done
 ((failures == 0)) || { echo "slurm_two_nodes_test: $failures failures" >&2; exit 1; }
