@@ -1,4 +1,4 @@
-// Round trips. The lanes are those of boundaries that no run has while this goes on.
+// Round trips.
 #include "launch/cluster_check/links.h"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 #include <functional>
 #include <set>
 
+#include "parallel/transport/control_lanes.h"
 #include "parallel/transport/group.h"
 
 namespace interlock {
@@ -19,7 +20,7 @@ constexpr uint64_t small_bytes = 64;
 class RoundTrips {
  public:
   RoundTrips(Transport& transport, int peer, uint64_t bytes) : transport_(transport), peer_(peer) {
-    header_.lane = {MessageKind::report, 3, 0};
+    header_.lane = link_trial_lane;
     header_.bytes = bytes;
     out_ = Buffer::allocate(bytes);
     in_ = Buffer::allocate(bytes);

@@ -96,7 +96,7 @@ TEST(Judge, EachFaultIsItsOwnRow) {
   expect_only(with([](auto& f) { f.ranks[2].processors = {0}; }), "threads", Status::warn, "rank 2 (2 threads on 0)");
   expect_only(with([](auto& f) { f.ranks[0].threads = f.ranks[1].threads = 4; }), "threads", Status::warn,
               "node1 (8 threads on processors 0-3)");
-  expect_only(with([](auto& f) { f.forecast[3] = 6e9; }), "memory", Status::fail, "node2 (8.38 GiB of 7.45 GiB)");
+  expect_only(with([](auto& f) { f.forecast[3] = 6e9; }), "memory", Status::fail, "node2 (8.4 GiB of 7.5 GiB)");
   expect_only(with([](auto& f) { f.forecast[3] = 4.5e9; }), "memory", Status::warn, "94 %");
   expect_only(with([](auto& f) { f.clock_offsets[2] = -90; }), "clock", Status::warn, "90.0 s apart: node2");
   expect_only(with([](auto& f) { f.folder_problems[3] = "does not see it"; }), "run folder", Status::fail,
