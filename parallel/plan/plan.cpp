@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "parallel/plan/auto_schedule.h"
 #include "parallel/plan/evaluation_order.h"
 #include "parallel/plan/lower.h"
 #include "parallel/plan/passes.h"
@@ -25,7 +26,28 @@ void check_size(const char* key, int value, int64_t most) {
   }
 }
 
+// With all that it refuses.
+std::unique_ptr<Schedule> schedule_of(const PlanRequest& request) {
+  std::unique_ptr<Schedule> schedule = Schedules::instance().create("schedule", request.schedule);
+  request.shape.check();
+  check_in_flight(request);
+  if (const std::string refusal = schedule->refusal(request.shape); !refusal.empty())
+    throw Error(ExitCode::config, refusal);
+  if (request.in_flight > 0 && !schedule->takes_in_flight())
+    throw Error(ExitCode::config, message("parallel.in_flight = ", request.in_flight, ": schedule \"", request.schedule,
+                                          "\" has no such limit; \"zero_bubble\", \"steady\" and \"auto\" have"));
+  return schedule;
+}
+
 }  // namespace
+
+void check_in_flight(const PlanRequest& request) {
+  const int most = 2 * request.shape.stages - 1;
+  if (request.in_flight >= 0 && request.in_flight <= most) return;
+  throw Error(ExitCode::config,
+              message("parallel.in_flight = ", request.in_flight, ": it must be from 0 (the schedule's choice) to ",
+                      most, ", 2 x stages - 1: more microbatches alive at a stage are of no use to any order"));
+}
 
 void PlanShape::check() const {
   check_size("stages", stages, most_stages);
@@ -81,13 +103,28 @@ std::vector<int> Plan::in_flight() const {
   return most;
 }
 
+std::vector<std::string> schedule_names() {
+  std::vector<std::string> names = Schedules::instance().names();
+  names.insert(std::ranges::lower_bound(names, auto_schedule), auto_schedule);
+  return names;
+}
+
 Plan make_plan(const PlanRequest& request) {
+  if (request.schedule == auto_schedule)
+    return choose_schedule(request, SimulationCosts::unit(request.shape.stages)).plan;
+  const std::unique_ptr<Schedule> schedule = schedule_of(request);
+  Plan plan = without_actions(request);
+  lower(plan, schedule->order(plan, request.in_flight));
+  plan_check(plan);
+  return plan;
+}
+
+Plan without_actions(const PlanRequest& request) {
   request.shape.check();
   if (request.rule.stages() != request.shape.stages) {
     throw Error(ExitCode::config, message("the learning rule is written for ", request.rule.stages(),
                                           " stages, but parallel.stages = ", request.shape.stages));
   }
-  const std::unique_ptr<Schedule> schedule = Schedules::instance().create("schedule", request.schedule);
   Plan plan;
   plan.shape = request.shape;
   plan.rule = request.rule;
@@ -96,8 +133,6 @@ Plan make_plan(const PlanRequest& request) {
   plan.schedule = request.schedule;
   plan.norm_over_model = request.norm_over_model;
   plan.tied = request.tied;
-  lower(plan, schedule->order(plan.shape, plan.flows));
-  plan_check(plan);
   return plan;
 }
 

@@ -50,7 +50,8 @@ struct Simulation {
 };
 
 // Runs `steps` steps one after another without a barrier (a stage goes on as soon as its own list is done; at most two
-// unreceived messages per lane) and reads the steady step off the last ones.
+// unreceived messages per lane) and reads the steady step off the last ones. Without a timeline it goes on until steps
+// take equally long, as far as the size of the plan allows.
 Simulation simulate(const Plan& plan, const SimulationCosts& costs, int steps = 4, bool keep_timeline = false);
 
 // Smallest number of microbatches from which `global` under the same schedule is at least as fast per step as this
