@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "models/unit.h"
 #include "parallel/plan/plan.h"
 #include "runtime/core/config.h"
 #include "runtime/data/batch_settings.h"
@@ -14,9 +15,11 @@ struct ParallelSettings {
   PlanShape shape;  // stages, ranks, replicas, microbatches, placement
   BatchSettings batch;
   std::string schedule, transport;
-  int threads = 1;               // per rank; 0 in the file: cores / ranks
-  std::vector<int> partition;    // blocks per stage by hand; empty: balanced
-  bool shard_optimizer = false;  // ZeRO-1: each replica keeps a share of the optimizer's state
+  int threads = 1;                 // per rank; 0 in the file: cores / ranks
+  Unit unit = Unit::block;         // what is cut between
+  std::vector<int> partition;      // units per stage by hand; empty: as balanced
+  bool balanced_for_rule = false;  // by what each stage does under the rule; false: all stages alike
+  bool shard_optimizer = false;    // ZeRO-1: each replica keeps a share of the optimizer's state
 
   static ParallelSettings from(const Config& config);
   BatchShape batch_shape() const { return {shape.replicas, shape.microbatches, batch.microbatch_size}; }
