@@ -42,12 +42,17 @@ void Engine::reduce_tied(Step& step) {
     for (TrainableGroup* group : here->active_groups())
       if (group->options().shared) members.push_back(group);
   for (TrainableGroup* member : members) member->complete();
-  at::Tensor& sum = members.front()->gradient();
-  for (size_t i = 1; i < members.size(); ++i) sum.add_(members[i]->gradient());
+  // Only what this replica updates has been summed over replicas; members are cut alike, since they hold one tensor.
+  const auto owned = [](TrainableGroup& group) {
+    const auto [first, last] = group.owned_by(group.options().share.position);
+    return group.gradient().narrow(0, first, last - first);
+  };
+  const at::Tensor sum = owned(*members.front());
+  for (size_t i = 1; i < members.size(); ++i) sum.add_(owned(*members[i]));
   // Group order is first stage, last stage: the same sum to the bit.
-  if (context_.ends)
+  if (context_.ends && sum.numel() > 0)
     with_numbers(sum, [&](auto numbers, const auto& owner) { context_.ends->all_reduce(numbers, owner); });
-  for (size_t i = 1; i < members.size(); ++i) members[i]->gradient().copy_(sum);
+  for (size_t i = 1; i < members.size(); ++i) owned(*members[i]).copy_(sum);
   note_waiting(step, begin);
 }
 
