@@ -251,12 +251,14 @@ std::vector<int> cut_of(const std::vector<std::string>& overrides) {
 TEST(Settings, UnitIsWhatAPartitionCounts) {
   EXPECT_EQ(with({}).parallel.unit, Unit::block);
   EXPECT_THAT(cut_of({"parallel.unit=half_block", "parallel.partition=[1,3,5,7]"}), ElementsAre(1, 3, 5, 7));
-  EXPECT_THAT(cut_of({"parallel.unit=half_block", "parallel.stages=16"}), testing::SizeIs(16));
+  EXPECT_THAT(cut_of({"parallel.unit=half_block", "parallel.stages=16", "parallel.ranks=1"}), testing::SizeIs(16));
   EXPECT_THAT(refused({"parallel.unit=layer"}), testing::AllOf(HasSubstr("unit"), HasSubstr("half_block")));
   EXPECT_THAT(refused_whole({"parallel.unit=half_block", "parallel.partition=[2,2,2,2]"}),
               testing::AllOf(HasSubstr("8 half blocks"), HasSubstr("16")));
-  EXPECT_THAT(refused_whole({"parallel.unit=half_block", "parallel.stages=17"}), HasSubstr("16 half blocks"));
-  EXPECT_THAT(refused_whole({"model.name=mlp", "data.name=spirals", "parallel.unit=half_block"}),
+  EXPECT_THAT(refused_whole({"parallel.unit=half_block", "parallel.stages=17", "parallel.ranks=1"}),
+              HasSubstr("16 half blocks"));
+  EXPECT_THAT(refused_whole(
+                  {"model.name=mlp", "data.name=spirals", "objective.name=classification", "parallel.unit=half_block"}),
               testing::AllOf(HasSubstr("parallel.unit"), HasSubstr("mlp, which has no half blocks")));
 }
 
@@ -265,12 +267,12 @@ TEST(Settings, PartitionMayBeBalancedForTheRule) {
   const std::string for_rule = "parallel.partition=balanced_for_rule";
   EXPECT_TRUE(with({for_rule}).parallel.balanced_for_rule);
   EXPECT_THAT(cut_of({for_rule, "learning.rule=global"}), testing::ElementsAreArray(cut_of({"learning.rule=global"})));
-  const std::vector<std::string> large_heads = {"model.layers=12", "learning.rule=local", "learning.head=block",
-                                                "parallel.stages=3"};
+  const std::vector<std::string> large_heads = {"model.layers=13", "learning.rule=local", "learning.head=block",
+                                                "parallel.stages=3", "parallel.ranks=3"};
   std::vector<std::string> asked = large_heads;
   asked.push_back(for_rule);
-  EXPECT_THAT(cut_of(large_heads), ElementsAre(4, 4, 4));
-  EXPECT_THAT(cut_of(asked), ElementsAre(4, 3, 5));  // a head holds a block, the readout none
+  EXPECT_THAT(cut_of(large_heads), ElementsAre(5, 4, 4));
+  EXPECT_THAT(cut_of(asked), ElementsAre(4, 4, 5));  // a head holds a block, the readout none
   // Neither ranks nor recomputation move a cut, nor with it a head.
   for (const char* placed : {"parallel.ranks=1", "run.recompute=block", "parallel.schedule=gpipe"}) {
     std::vector<std::string> elsewhere = asked;
@@ -281,7 +283,7 @@ TEST(Settings, PartitionMayBeBalancedForTheRule) {
               testing::AllOf(HasSubstr("horizon"), HasSubstr("1 to 4")));
   EXPECT_THAT(refused_whole({for_rule, "learning.change=[{at_step=5, rule='sum', horizon=7}]"}),
               testing::AllOf(HasSubstr("change"), HasSubstr("horizon = 7")));
-  EXPECT_THAT(refused_whole({for_rule, "parallel.stages=9"}), HasSubstr("8 blocks"));
+  EXPECT_THAT(refused_whole({for_rule, "parallel.stages=9", "parallel.ranks=9"}), HasSubstr("8 blocks"));
 }
 
 TEST(Settings, ChangesInheritWhatTheyLeaveOut) {
