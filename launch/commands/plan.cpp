@@ -163,6 +163,7 @@ class PlanCommand final : public Command {
     const auto model = make_model(run, *dataset);
     PlanReport report;
     report.blocks = make_partition(run, *model);
+    report.cut_unit = run.parallel.unit;
     report.costs = costs_sentence(run.parallel.threads);
     const PlanRequest request = plan_request(run, *model);
     report.plan = make_plan(request);
@@ -210,6 +211,7 @@ class PlanCommand final : public Command {
                                               run.parallel.shape.stages));
       const auto model = make_model(run, *make_dataset(run));
       report.blocks = make_partition(run, *model);
+      report.cut_unit = run.parallel.unit;
       costs = costs_of(run, *model, report.blocks, report.plan.flows);
       if (!costs_.empty())
         warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);

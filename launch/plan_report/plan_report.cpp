@@ -51,7 +51,9 @@ std::string heading(const PlanReport& report) {
       message("Plan: ", report.plan.rule.name, ", ", plural(shape.stages, "stage"), " on ", plural(shape.ranks, "rank"),
               ", ", plural(shape.replicas, "replica"), ", ", plural(shape.microbatches, "microbatch", "es"),
               " per step, schedule ", report.plan.schedule, "\n");
-  if (!report.blocks.empty()) text += "Blocks per stage: " + series(report.blocks) + "\n";
+  if (!report.blocks.empty())
+    text +=
+        message(report.cut_unit == Unit::block ? "Blocks" : "Half blocks", " per stage: ", series(report.blocks), "\n");
   if (report.parameters > 0) {
     std::string digits = std::to_string(report.parameters);
     for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)

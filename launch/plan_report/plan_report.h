@@ -8,6 +8,7 @@
 
 #include "launch/forecast/memory_footprint.h"
 #include "launch/plan_report/timeline.h"
+#include "models/unit.h"
 #include "parallel/plan/plan.h"
 #include "parallel/plan/simulate.h"
 
@@ -24,7 +25,8 @@ struct PlanReport {
   int most_tried = 0;  // microbatches up to which a break-even was searched
   TimeUnit unit;
   std::string costs;        // a sentence: where the costs come from
-  std::vector<int> blocks;  // per stage; empty when no model is known
+  std::vector<int> blocks;  // units per stage; empty when no model is known
+  Unit cut_unit = Unit::block;
 
   // Of a known model: what each rank will hold, on top of `empty_rank` bytes (0: not measured), and how many numbers
   // learn.

@@ -92,7 +92,11 @@ json report_json(const PlanReport& report) {
   all["placement"] = plan.shape.placement.rank_of_stage();
   all["schedule"] = plan.schedule;
   all["norm_over_model"] = plan.norm_over_model;
-  if (!report.blocks.empty()) all["blocks"] = report.blocks;
+  if (!report.blocks.empty()) {
+    all["unit"] = name_of(report.cut_unit);
+    all["partition"] = report.blocks;
+    if (report.cut_unit == Unit::block) all["blocks"] = report.blocks;
+  }
   all["actions"] = actions_json(plan);
   all["costs"] = report.costs;
   all["simulated"] = simulated_json(report.simulation);

@@ -37,17 +37,20 @@ PlanShape read_shape(const Config& config, const Section& parallel) {
   return shape;
 }
 
-std::vector<int> read_partition(const Section& parallel, int stages) {
+void read_partition(const Section& parallel, ParallelSettings& settings) {
+  const int stages = settings.shape.stages;
   const std::string key = "partition";
   if (!parallel.has(key) || parallel.is_text(key)) {
-    parallel.one_of(key, "balanced", {"balanced"});
-    return {};
+    const std::string name = parallel.one_of(key, "balanced", {"balanced", "balanced_for_rule"});
+    settings.balanced_for_rule = name == "balanced_for_rule";
+    return;
   }
-  const std::vector<int> blocks = small_integers(parallel, key, {}, 1);
-  if (static_cast<int>(blocks.size()) != stages)
-    parallel.refuse(key, message("has ", blocks.size(), " entries for ", stages,
-                                 " stages; write \"balanced\", or the number of blocks of each stage"));
-  return blocks;
+  const std::vector<int> units = small_integers(parallel, key, {}, 1);
+  if (static_cast<int>(units.size()) != stages)
+    parallel.refuse(key, message("has ", units.size(), " entries for ", stages,
+                                 " stages; write \"balanced\", \"balanced_for_rule\", or the number of ",
+                                 words_of(settings.unit), " of each stage"));
+  settings.partition = units;
 }
 
 // Cores shared by the processes of the run on this machine. A launcher of other people may have bound each process to
@@ -74,7 +77,8 @@ ParallelSettings ParallelSettings::from(const Config& config) {
   settings.transport = parallel.one_of("transport", "auto", {"auto", "loopback", "mpi", "nccl"});
   settings.transport_seconds = parallel.number("transport_seconds", 300, 1);
   settings.threads = threads_of(small_integer(parallel, "threads", 1, 0, 4096), settings.shape);
-  settings.partition = read_partition(parallel, settings.shape.stages);
+  settings.unit = read_unit(parallel);
+  read_partition(parallel, settings);
   settings.shard_optimizer = parallel.flag("shard_optimizer", false);
   return settings;
 }

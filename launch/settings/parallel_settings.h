@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "models/unit.h"
 #include "parallel/plan/plan.h"
 #include "runtime/core/config.h"
 #include "runtime/data/batch_settings.h"
@@ -16,7 +17,9 @@ struct ParallelSettings {
   std::string schedule, transport;
   double transport_seconds = 300;  // a message over NCCL that takes longer ends the run
   int threads = 1;                 // per rank; 0 in the file: cores / ranks
-  std::vector<int> partition;      // blocks per stage by hand; empty: balanced
+  Unit unit = Unit::block;         // what is cut between
+  std::vector<int> partition;      // units per stage by hand; empty: as balanced
+  bool balanced_for_rule = false;  // by what each stage does under the rule; false: all stages alike
   bool shard_optimizer = false;    // ZeRO-1: each replica keeps a share of the optimizer's state
 
   static ParallelSettings from(const Config& config);

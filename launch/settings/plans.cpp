@@ -14,14 +14,14 @@ namespace {
 
 // Stages whose bodies hold no parameter that trains.
 std::vector<int> untrained_stages(const RunSettings& settings, const Model& model) {
-  const std::vector<Costs> blocks = model.block_costs(1);
+  const std::vector<Costs> units = model.unit_costs(1);
   std::vector<int> untrained;
-  auto block = blocks.begin();
+  auto unit = units.begin();
   int stage = 0;
   for (const int count : make_partition(settings, model)) {
-    if (std::none_of(block, block + count, [](const Costs& costs) { return costs.trained() > 0; }))
+    if (std::none_of(unit, unit + count, [](const Costs& costs) { return costs.trained() > 0; }))
       untrained.push_back(stage);
-    block += count;
+    unit += count;
     ++stage;
   }
   return untrained;

@@ -126,7 +126,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
   const auto plain = Models::instance().create(
       "model", settings.model_name,
       ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(), dataset->sample_length(),
-                    settings.precision, dataset->predicted_share()});
+                    settings.precision, dataset->predicted_share(), settings.parallel.unit});
   const std::vector<std::string> patterns = model_keys.texts("frozen", {});
   const Tie tie = plain->tie().value_or(Tie{});
   const auto frozen = [&](const std::string& name) {
