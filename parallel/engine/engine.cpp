@@ -65,7 +65,9 @@ std::vector<LossValue> Engine::read_losses(const Step& step) const {
   return values;
 }
 
+// Nothing is under way: steps were finished before. The clocks of host and device meet again.
 void Engine::restart_clock() {
+  stopwatch_ = Stopwatch(context_.device.at);
   last_end_ = TraceRecorder::now();
   waited_between_ = 0;
 }

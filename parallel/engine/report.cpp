@@ -83,18 +83,19 @@ StepReport Engine::finish_report() {
     check_norm(made.step, stage.stage, stage.body_norm_squared + stage.head_norm_squared);
   }
   if (pending->has_model_norm) made.norm_squared_of_model = *next;
-  const double now = TraceRecorder::now();
-  made.seconds = now - last_end_;
-  last_end_ = now;
+  // When the device was done with the step, not when the host came to ask.
+  const double end = stopwatch_.seconds(pending->end);
+  made.seconds = end - last_end_;
+  last_end_ = end;
   if (context_.device.is_cpu()) return made;
   double computed = 0;
   for (const Step::Timed& one : pending->timed) {
-    const double begin = stopwatch_.seconds(one.begin), end = stopwatch_.seconds(one.end);
+    const double begin = stopwatch_.seconds(one.begin), took = stopwatch_.seconds(one.end) - begin;
     MeasuredCost& cost = measured_[one.action.stage][static_cast<int>(one.action.kind)];
-    cost.seconds += end - begin;
+    cost.seconds += took;
     ++cost.times;
-    computed += end - begin;
-    if (trace_.wants(made.step)) trace_.record({TraceTrack::compute, begin, end, one.text, made.step, 0, 0});
+    computed += took;
+    if (trace_.wants(made.step)) trace_.record({TraceTrack::compute, begin, begin + took, one.text, made.step, 0, 0});
   }
   stopwatch_.rebase(pending->end);
   made.waited = std::max(0.0, made.seconds - computed);
