@@ -138,7 +138,7 @@ TEST_P(Operations, GradientsAreAddedUpWhereTheyStay) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Operations, testing::Values(at::kFloat, at::kBFloat16),
-                         [](const auto& info) { return std::string(c10::toString(info.param)); });
+                         [](const auto& one) { return std::string(c10::toString(one.param)); });
 
 TEST(TableRows, AreAddedUpAsOnTheCpu) {
   NEEDS_GPU();
