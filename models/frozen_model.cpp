@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -35,10 +36,15 @@ class FrozenModel final : public Model {
   FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns)
       : model_(std::move(model)), patterns_(std::move(patterns)), used_(patterns_.size(), false) {
     // Names and sizes come from the modules themselves, a block at a time: no model says them twice.
+    std::vector<std::string> names;
+    const auto look_at = [&](const torch::nn::Module& module) {
+      for (const auto& named : module.named_parameters()) names.push_back(named.key());
+      return frozen_numbers(module);
+    };
     for (int64_t block = 0; block < model_->blocks(); ++block)
-      frozen_of_block_.push_back(frozen_numbers(*model_->body(block, block + 1)));
-    frozen_of_readout_ = frozen_numbers(*model_->readout());
-    refuse_unused();
+      frozen_of_block_.push_back(look_at(*model_->body(block, block + 1)));
+    frozen_of_readout_ = look_at(*model_->readout());
+    refuse_unused(names);
   }
 
   int64_t blocks() const override { return model_->blocks(); }
@@ -70,7 +76,9 @@ class FrozenModel final : public Model {
   }
   // Of a head above any block: what patterns freeze of one above the first counts.
   Costs head_costs(const std::string& kind, int64_t samples) const override {
-    return with_frozen(model_->head_costs(kind, samples), frozen_numbers(*model_->head(kind, 1)), samples);
+    const auto [found, fresh] = frozen_of_head_.try_emplace(kind, 0);
+    if (fresh) found->second = frozen_numbers(*model_->head(kind, 1));
+    return with_frozen(model_->head_costs(kind, samples), found->second, samples);
   }
   Boundary boundary(int64_t blocks_below) const override { return model_->boundary(blocks_below); }
 
@@ -95,10 +103,8 @@ class FrozenModel final : public Model {
 
   int64_t frozen_numbers(const torch::nn::Module& module) const {
     int64_t numbers = 0;
-    for (const auto& named : module.named_parameters()) {
-      names_.push_back(named.key());
+    for (const auto& named : module.named_parameters())
       if (matches(named.key())) numbers += named.value().numel();
-    }
     return numbers;
   }
 
@@ -119,23 +125,23 @@ class FrozenModel final : public Model {
   }
 
   // Which heads there are is for the learning rule to say: a pattern for heads may fit none.
-  void refuse_unused() const {
+  void refuse_unused(const std::vector<std::string>& names) const {
     for (size_t i = 0; i < patterns_.size(); ++i)
       if (!used_[i] && !patterns_[i].starts_with("heads."))
         throw Error(ExitCode::config,
                     message("model.frozen[", i, "] = \"", patterns_[i], "\" fits no parameter of the model; near is ",
-                            nearest(patterns_[i]), "; `interlock inspect` lists the names of a weights file"));
+                            nearest(patterns_[i], names), "; `interlock inspect` lists the names of a weights file"));
   }
 
-  const std::string& nearest(const std::string& pattern) const {
-    return *std::ranges::min_element(names_, {}, [&](const std::string& name) { return distance(pattern, name); });
+  static const std::string& nearest(const std::string& pattern, const std::vector<std::string>& names) {
+    return *std::ranges::min_element(names, {}, [&](const std::string& name) { return distance(pattern, name); });
   }
 
   std::shared_ptr<Model> model_;
   std::vector<std::string> patterns_;
   mutable std::vector<bool> used_;
-  mutable std::vector<std::string> names_;
   std::vector<int64_t> frozen_of_block_;
+  mutable std::map<std::string, int64_t> frozen_of_head_;  // by kind, counted when first asked for
   int64_t frozen_of_readout_ = 0;
 };
 

@@ -118,7 +118,10 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
   const double rate = gflops * 1e9 * settings.parallel.threads;
   SimulationCosts costs;
   costs.seconds_per_byte = 1.0 / (gigabytes_per_second * 1e9);
-  if (const auto tie = model.tie()) costs.tied_bytes = static_cast<double>(tie->numbers) * parameter_bytes(settings);
+  // Where the optimizer's state is shared out, a replica exchanges what it updates.
+  const int shares = settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1;
+  if (const auto tie = model.tie())
+    costs.tied_bytes = static_cast<double>(tie->numbers) * parameter_bytes(settings) / shares;
   const std::vector<StageParts> all = stage_parts(settings, model, partition);
   const std::vector<MemoryFootprint> footprints = stage_footprints(settings, model, all);
   const std::vector<double> messages = message_bytes(settings, model, partition);

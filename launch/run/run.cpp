@@ -12,6 +12,7 @@
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
 #include "models/model.h"
+#include "parallel/plan/pair_order.h"
 #include "parallel/stage/stage.h"
 #include "runtime/data/batch_stream.h"
 #include "runtime/storage/weights_set.h"
@@ -68,6 +69,8 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
   const std::vector<int> partition = make_partition(settings, *model);
   TrainerSettings trainer;
   trainer.plans = make_plans(settings, *model);
+  if (transport.ordered_pairs())
+    for (const auto& [at_step, plan] : trainer.plans) check_pair_order(plan);
   trainer.learning_rate =
       LearningRate(LearningRate::Config::from(settings.config.section("optimizer"), settings.steps));
   trainer.clip = settings.clip.norm;

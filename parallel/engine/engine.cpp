@@ -53,6 +53,7 @@ StepReport Engine::report(const Step& step) const {
     stage.head_norm_squared = number(numbers.head_norm_squared);
     made.stages.push_back(stage);
   }
+  context_.transport.check();  // before anybody believes these numbers
   made.waited = step.waited;
   made.loading = step.loading;
   made.norm_squared_of_model = step.norm_squared_of_model;
@@ -73,6 +74,7 @@ std::vector<LossValue> Engine::evaluate(const Plan& plan, const StepOptions& opt
   step.evaluated.resize(share.indices.size());
   waited_between_ = 0;
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
+  context_.transport.check();
   if (!context_.topology.holds(plan.shape.stages - 1)) step.evaluated.clear();
   return std::move(step.evaluated);
 }
