@@ -10,7 +10,7 @@
 #include "launch/command.h"
 #include "launch/run/perform.h"
 #include "launch/settings/parts.h"
-#include "launch/settings/plans.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/supervisor/stop_request.h"
 #include "launch/supervisor/supervisor.h"
 #include "models/model.h"
