@@ -12,7 +12,7 @@
 #include "launch/run/perform.h"
 #include "launch/run/together.h"
 #include "launch/settings/parts.h"
-#include "launch/settings/plans.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/supervisor/stop_request.h"
 #include "launch/supervisor/supervisor.h"
 #include "models/model.h"

@@ -13,6 +13,7 @@
 #include "launch/run/failure.h"
 #include "launch/run/resume.h"
 #include "launch/settings/parts.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/settings/plans.h"
 #include "models/model.h"
 #include "parallel/plan/pair_order.h"

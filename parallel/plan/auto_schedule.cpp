@@ -41,13 +41,12 @@ class Choice {
 
   ScheduleChoice choose() {
     request_.shape.check();
-    check_in_flight(request_);
+    check_schedule(request_.shape, request_.schedule, request_.in_flight);
     ScheduleChoice choice;
     choice.judged_microbatches = judged_microbatches_;
     for (const std::string& name : names()) {
       const auto schedule = Schedules::instance().create("schedule", name);
       std::string refusal = schedule->refusal(request_.shape);
-      if (!refusal.empty() && request_.schedule != auto_schedule) throw Error(ExitCode::config, refusal);
       if (refusal.empty()) {
         judged_.push_back(judge(name, *schedule));
       } else {
@@ -82,7 +81,6 @@ class Choice {
 
   Judged judge(const std::string& name, const Schedule& schedule) const {
     const bool is_limited = schedule.takes_in_flight();
-    if (!is_limited && request_.in_flight > 0 && request_.schedule != auto_schedule) make_plan(request_);  // refuses
     Judged judged = judge(name, schedule, is_limited ? request_.in_flight : 0);
     if (judged.candidate.fits || !is_limited || request_.in_flight > 0) return judged;
     // The most in flight for which there is room; with 1, whether it fits or not.

@@ -26,27 +26,20 @@ void check_size(const char* key, int value, int64_t most) {
   }
 }
 
-// With all that it refuses.
-std::unique_ptr<Schedule> schedule_of(const PlanRequest& request) {
-  std::unique_ptr<Schedule> schedule = Schedules::instance().create("schedule", request.schedule);
-  request.shape.check();
-  check_in_flight(request);
-  if (const std::string refusal = schedule->refusal(request.shape); !refusal.empty())
-    throw Error(ExitCode::config, refusal);
-  if (request.in_flight > 0 && !schedule->takes_in_flight())
-    throw Error(ExitCode::config, message("parallel.in_flight = ", request.in_flight, ": schedule \"", request.schedule,
-                                          "\" has no such limit; \"zero_bubble\", \"steady\" and \"auto\" have"));
-  return schedule;
-}
-
 }  // namespace
 
-void check_in_flight(const PlanRequest& request) {
-  const int most = 2 * request.shape.stages - 1;
-  if (request.in_flight >= 0 && request.in_flight <= most) return;
-  throw Error(ExitCode::config,
-              message("parallel.in_flight = ", request.in_flight, ": it must be from 0 (the schedule's choice) to ",
-                      most, ", 2 x stages - 1: more microbatches alive at a stage are of no use to any order"));
+void check_schedule(const PlanShape& shape, const std::string& name, int in_flight) {
+  const int most = 2 * shape.stages - 1;
+  if (in_flight < 0 || in_flight > most)
+    throw Error(ExitCode::config,
+                message("parallel.in_flight = ", in_flight, ": it must be from 0 (the schedule's choice) to ", most,
+                        ", 2 x stages - 1: more microbatches alive at a stage are of no use to any order"));
+  if (name == auto_schedule) return;
+  const auto schedule = Schedules::instance().create("schedule", name);
+  if (const std::string refusal = schedule->refusal(shape); !refusal.empty()) throw Error(ExitCode::config, refusal);
+  if (in_flight > 0 && !schedule->takes_in_flight())
+    throw Error(ExitCode::config, message("parallel.in_flight = ", in_flight, ": schedule \"", name,
+                                          "\" has no such limit; \"zero_bubble\", \"steady\" and \"auto\" have"));
 }
 
 void PlanShape::check() const {
@@ -112,9 +105,9 @@ std::vector<std::string> schedule_names() {
 Plan make_plan(const PlanRequest& request) {
   if (request.schedule == auto_schedule)
     return choose_schedule(request, SimulationCosts::unit(request.shape.stages)).plan;
-  const std::unique_ptr<Schedule> schedule = schedule_of(request);
   Plan plan = without_actions(request);
-  lower(plan, schedule->order(plan, request.in_flight));
+  check_schedule(request.shape, request.schedule, request.in_flight);
+  lower(plan, Schedules::instance().create("schedule", request.schedule)->order(plan, request.in_flight));
   plan_check(plan);
   return plan;
 }

@@ -60,7 +60,8 @@ struct PlanRequest {
 Plan make_plan(const PlanRequest& request);
 // All of it but its actions.
 Plan without_actions(const PlanRequest& request);
-void check_in_flight(const PlanRequest& request);
+// Whether the schedule has an order for the shape, and takes the limit. Error(config) as make_plan.
+void check_schedule(const PlanShape& shape, const std::string& schedule, int in_flight);
 // Forward of every microbatch and the last stage's loss, in order, on the same placement.
 Plan make_evaluation_plan(const PlanShape& shape, const LearningRule& rule);
 

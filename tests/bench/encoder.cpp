@@ -14,9 +14,9 @@
 
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_costs.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
-#include "launch/settings/plans.h"
 #include "launch/supervisor/supervisor.h"
 #include "models/model.h"
 #include "parallel/transport/loopback.h"
@@ -121,7 +121,7 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
   const auto plans = make_plans(settings, *model);
   const SimulationCosts costs =
       measured_costs(summary, estimate_costs(settings, *model, partition, plans.front().plan.flows), plans);
-  const Simulation simulated = simulate(make_plan(plan_request(settings, *model)), costs);
+  const Simulation simulated = simulate(plans.front().plan, costs);
   json peak = json::array();
   for (const RankSummary& rank : summary.ranks) peak.push_back(std::lround(rank.peak_rss_mib));
   GpuMemory memory{};  // of this rank's GPU
@@ -131,7 +131,7 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
                        {"ranks", settings.parallel.shape.ranks},
                        {"rule", settings.learning.rules.front().request.rule},
                        {"horizon", options.horizon},
-                       {"schedule", options.schedule},
+                       {"schedule", plans.front().plan.schedule},
                        {"placement", options.placement},
                        {"cut", partition},
                        {"microbatches", options.microbatches},
