@@ -28,7 +28,7 @@ using nlohmann::json;
 struct Options {
   int stages = 2, ranks = 0, horizon = 2, microbatches = 8, microbatch = 4, threads = 1, steps = 8, warmup = 2;
   int layers = 8, width = 256, heads = 4, feed_forward = 1024, vocabulary = 8192, length = 128;
-  std::string rule = "global", schedule = "wavefront", placement = "contiguous", cut, head = "linear";
+  std::string rule = "global", schedule = "wavefront", placement = "contiguous", unit = "block", cut, head = "linear";
   bool json = false;
 };
 
@@ -54,7 +54,8 @@ void declare(CLI::App& app, Options& options) {
   app.add_option("--schedule", options.schedule)->capture_default_str();
   app.add_option("--placement", options.placement)->capture_default_str();
   app.add_option("--head", options.head)->capture_default_str();
-  app.add_option("--cut", options.cut, "blocks per stage, for example 5,3; default: balanced");
+  app.add_option("--unit", options.unit)->capture_default_str();
+  app.add_option("--cut", options.cut, "units per stage, for example 5,3; or balanced_for_rule; default: balanced");
   app.add_flag("--json", options.json);
 }
 
@@ -67,8 +68,9 @@ RunSettings settings_of(const Options& o) {
        << "\nhead = '" << o.head << "'\n[parallel]\nstages = " << o.stages
        << "\nranks = " << (o.ranks > 0 ? o.ranks : o.stages) << "\nmicrobatches = " << o.microbatches
        << "\nmicrobatch_size = " << o.microbatch << "\nschedule = '" << o.schedule << "'\nplacement = '" << o.placement
-       << "'\nthreads = " << o.threads << "\n";
-  if (!o.cut.empty()) text << "partition = [" << o.cut << "]\n";
+       << "'\nthreads = " << o.threads << "\nunit = '" << o.unit << "'\n";
+  const bool named = o.cut.starts_with("balanced");
+  if (!o.cut.empty()) text << "partition = " << (named ? "'" : "[") << o.cut << (named ? "'" : "]") << "\n";
   // Adam as the peer uses it: constant rate, no decay, no clipping.
   text << "[optimizer]\nname = 'adamw'\nlearning_rate = 1e-4\nweight_decay = 0.0\nclip = 0.0\nwarmup_steps = 0\ndecay "
           "= 'constant'\n"
@@ -106,8 +108,9 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
                        {"ranks", settings.parallel.shape.ranks},
                        {"rule", settings.learning.rules.front().request.rule},
                        {"horizon", options.horizon},
-                       {"schedule", options.schedule},
+                       {"schedule", plans.front().plan.schedule},
                        {"placement", options.placement},
+                       {"unit", options.unit},
                        {"cut", partition},
                        {"microbatches", options.microbatches},
                        {"threads", options.threads},
