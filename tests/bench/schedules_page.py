@@ -100,7 +100,7 @@ def page_of(results, rules, stages, microbatches, most, command):
     lines = ["# Schedules and learning rules", "", "How long a step takes under each learning rule, against `global` with its own best schedule at the same memory. Each table says where its "
              "numbers come from:", "", "- *measured*: by the clock" + (f", on {results['machine']};" if "machine" in results else ";"), "- *replayed*: every stage's costs measured on one process, the step put together "
              "from them by `interlock plan --costs`, one rank per stage, messages at the default bandwidth;", "- *unit costs*: forward, input gradient and weight gradient of a stage 1 each, heads, updates and messages nothing.", "",
-             "`schedule` is the one that `auto` took among all that fit, with as many MiB per rank as 1F1B needs for global learning. MiB are the forecast of `interlock plan`, but in measured "
+             "`schedule` is the one that `auto` took among all that fit, with as many MiB per rank as the hungriest of the rules holds in the order of 1F1B. MiB are the forecast of `interlock plan`, but in measured "
              "tables. Rules clip as they do by default: `global` by the norm of the model, which makes every step wait for its end.", ""]
     lines += two_ranks(results) + rules_on_two_ranks(results, rules, microbatches)
     for section, title, unit in [("unit costs", "Rules at unit costs", ""), ("replayed", "Rules at the benchmark encoder's costs (replayed)", "ms")]:
