@@ -26,14 +26,13 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
       settings.config.section("model"), settings.seed,      dataset.classes(),         dataset.features(),
       dataset.sample_length(),          settings.precision, dataset.predicted_share(), settings.parallel.unit};
   const std::vector<std::string> patterns = parts.model.texts("frozen", {});
-  return placing_key(settings.config, [&] {
-    auto model = Models::instance().create("model", settings.model_name, parts);
-    if (!model->offers(parts.unit))
-      settings.config.section("parallel")
-          .refuse("unit", message("\"", name_of(parts.unit), "\" does not go with the model ", settings.model_name,
-                                  ", which has no ", words_of(parts.unit), "; write \"block\""));
-    return freeze(std::move(model), patterns);
-  });
+  std::shared_ptr<Model> model =
+      placing_key(settings.config, [&] { return Models::instance().create("model", settings.model_name, parts); });
+  if (!model->offers(parts.unit))
+    settings.config.section("parallel")
+        .refuse("unit", message("\"", name_of(parts.unit), "\" does not go with the model ", settings.model_name,
+                                ", which has no ", words_of(parts.unit), "; write \"block\""));
+  return placing_key(settings.config, [&] { return freeze(model, patterns); });
 }
 
 namespace {
