@@ -57,11 +57,11 @@ NcclWatch::~NcclWatch() {
 
 void NcclWatch::perform(NcclCalls::Communicator* communicator, const std::string& what,
                         const std::function<int()>& call) {
-  check();
   const Clock::time_point begin = Clock::now();
   int result = nccl_success;
   {
     std::lock_guard lock(nccl_);
+    check();  // here, so that nothing is aborted between this and the call
     result = call();
   }
   for (int polls = 0; result == nccl_in_progress; pause(polls)) {
@@ -94,6 +94,7 @@ std::shared_ptr<NcclOperation> NcclWatch::put(NcclCalls::Communicator* communica
     perform(communicator, operation->what, call);
     calls_.record(operation->end, stream);
   } catch (...) {
+    std::lock_guard lock(operation->mutex);
     give_back(*operation);
     throw;
   }
@@ -113,8 +114,9 @@ void NcclWatch::order_after_compute(NcclCalls::Stream stream) {
 }
 
 bool NcclWatch::done(NcclOperation& operation) {
+  Kept kept;  // is let go of after the lock: a free may wait, and the watch must not wait with it
   std::lock_guard lock(operation.mutex);
-  if (!operation.done && (operation.passed || calls_.passed(operation.end))) give_back(operation);
+  if (!operation.done && (operation.passed || calls_.passed(operation.end))) kept = give_back(operation);
   return operation.done || failed();
 }
 
@@ -146,9 +148,10 @@ void NcclWatch::close(NcclCalls::Communicator* communicator) {
     if (found != communicators_.end()) name = found->name;
   }
   if (std::uncaught_exceptions() > 0) fail("the rank ends with an error");
-  if (!failed() && *communicator != nullptr) {
+  if (!failed()) {
     try {
-      perform(communicator, "the end of " + name, [&] { return calls_.finalize(*communicator); });
+      perform(communicator, "the end of " + name,
+              [&] { return *communicator == nullptr ? nccl_success : calls_.finalize(*communicator); });
     } catch (const Error&) {  // aborted; the run itself is done
     }
   }
@@ -209,6 +212,7 @@ void NcclWatch::run() {
     }
   } catch (const std::exception& error) {
     fail(error.what());
+    busy_since_ = 0;
   }
 }
 
@@ -252,9 +256,10 @@ void NcclWatch::release_done() {
     std::lock_guard lock(mutex_);
     operations.assign(under_way_.begin(), under_way_.end());
   }
+  std::vector<Kept> kept;  // is let go of after the locks
   for (const auto& operation : operations) {
     std::lock_guard lock(operation->mutex);
-    if (operation->passed && !operation->done) give_back(*operation);
+    if (operation->passed && !operation->done) kept.push_back(give_back(*operation));
   }
   std::lock_guard lock(mutex_);
   under_way_.remove_if([](const auto& operation) {
@@ -290,12 +295,12 @@ NcclCalls::Event NcclWatch::take_event() {
   return calls_.make_event();
 }
 
-void NcclWatch::give_back(NcclOperation& operation) {
+NcclWatch::Kept NcclWatch::give_back(NcclOperation& operation) {
   operation.done = true;
-  operation.keeps.clear();
   std::lock_guard lock(mutex_);
   events_.insert(events_.end(), {operation.begin, operation.end});
   operation.begin = operation.end = nullptr;
+  return std::exchange(operation.keeps, {});
 }
 
 }  // namespace interlock

@@ -61,6 +61,7 @@ class NcclWatch {
 
  private:
   using Clock = std::chrono::steady_clock;
+  using Kept = std::vector<std::shared_ptr<void>>;
   struct Watched {
     NcclCalls::Communicator* communicator;
     std::string name;
@@ -72,7 +73,7 @@ class NcclWatch {
   void release_done();  // what operations keep; never on the watch's own threads, as freeing may wait for the GPU
   bool failed();
   NcclCalls::Event take_event();
-  void give_back(NcclOperation& operation);
+  Kept give_back(NcclOperation& operation);  // its mutex is held
   void abort_all();
 
   NcclCalls& calls_;
