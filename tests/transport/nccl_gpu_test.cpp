@@ -92,7 +92,7 @@ Pairs ring(int ranks) {
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
   return pairs;
 }
-std::unique_ptr<Transport> nccl(double limit_seconds = 60) {
+std::unique_ptr<Transport> nccl(double limit_seconds = 15) {
   return make_nccl(*host, *calls, {.pairs = ring(host->size()), .limit_seconds = limit_seconds});
 }
 std::vector<int> everybody() {
@@ -130,6 +130,29 @@ TEST_F(NcclGpu, ACommunicatorThatNeverComesIsAborted) {
   EXPECT_THAT(told, HasSubstr("the communicator of messages from rank 0 to rank 1"));
   EXPECT_LT(seconds_since(begin), 20);
   measured.push_back(message("\"abort_in_start_seconds\":", seconds_since(begin)));
+}
+
+TEST_F(NcclGpu, OneMessage) {
+  if (host->size() == 1) GTEST_SKIP() << "one rank";
+  const auto transport = nccl();
+  const Buffer buffer = to_gpu(pattern(transport->rank(), 100'000));
+  if (transport->rank() == 0) transport->send(1, header(100'000), buffer)->wait();
+  if (transport->rank() != 1) return;
+  transport->receive(0, header(100'000), buffer)->wait();
+  EXPECT_EQ(from_gpu<uint8_t>(buffer), pattern(0, 100'000));
+}
+
+TEST_F(NcclGpu, OneEachWayAtATime) {
+  if (host->size() == 1) GTEST_SKIP() << "one rank";
+  const auto transport = nccl();
+  const int rank = transport->rank();
+  if (rank > 1) return;
+  const Buffer out = to_gpu(pattern(rank, 100'000)), in = on_gpu(100'000);
+  const auto posted = transport->receive(1 - rank, header(100'000), in);
+  const auto sent = transport->send(1 - rank, header(100'000), out);
+  sent->wait();
+  posted->wait();
+  EXPECT_EQ(from_gpu<uint8_t>(in), pattern(1 - rank, 100'000));
 }
 
 // Messages of all sizes to both neighbours at once, joined and read on the compute stream.
