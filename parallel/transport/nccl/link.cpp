@@ -15,20 +15,20 @@ NcclLink::NcclLink(NcclWatch& watch, std::string name, const std::vector<int>& m
                    int blocks)
     : watch_(watch), name_(std::move(name)) {
   NcclCalls& calls = watch_.calls();
-  watch_.add(&communicator_, name_);
+  watch_.add(communicator_, name_);
   try {
-    watch_.perform(&communicator_, message("the communicator of ", name_), [&] {
-      return calls.begin_communicator(communicator_, static_cast<int>(members.size()), id, position, blocks);
+    watch_.perform(communicator_, message("the communicator of ", name_), [&] {
+      return calls.begin_communicator(*communicator_, static_cast<int>(members.size()), id, position, blocks);
     });
     stream_ = calls.make_stream();
   } catch (...) {
-    watch_.close(&communicator_);
+    watch_.close(communicator_);
     throw;
   }
 }
 
 NcclLink::~NcclLink() {
-  watch_.close(&communicator_);
+  watch_.close(communicator_);
   watch_.calls().free_stream(stream_);
 }
 

@@ -18,18 +18,18 @@ class NcclLink {
   NcclLink(const NcclLink&) = delete;
 
   const std::string& name() const { return name_; }
-  NcclCalls::Communicator communicator() const { return communicator_; }
+  NcclCalls::Communicator communicator() const { return *communicator_; }  // in a call that is put
   NcclCalls::Stream stream() const { return stream_; }
   // Puts a call on the stream, behind the compute so far.
   std::shared_ptr<NcclOperation> put(std::string what, std::vector<std::shared_ptr<void>> keeps,
                                      const std::function<int()>& call) {
-    return watch_.put(&communicator_, stream_, std::move(what), std::move(keeps), call);
+    return watch_.put(communicator_, stream_, std::move(what), std::move(keeps), call);
   }
 
  private:
   NcclWatch& watch_;
   const std::string name_;
-  NcclCalls::Communicator communicator_ = nullptr;
+  const NcclWatch::Communicator communicator_ = std::make_shared<NcclCalls::Communicator>(nullptr);
   NcclCalls::Stream stream_ = nullptr;
 };
 

@@ -55,8 +55,7 @@ NcclWatch::~NcclWatch() {
     if (event != nullptr) calls_.free_event(event);  // null: of an operation that has given its own back
 }
 
-void NcclWatch::perform(NcclCalls::Communicator* communicator, const std::string& what,
-                        const std::function<int()>& call) {
+void NcclWatch::perform(const Communicator& communicator, const std::string& what, const std::function<int()>& call) {
   const Clock::time_point begin = Clock::now();
   int result = nccl_success;
   {
@@ -79,7 +78,7 @@ void NcclWatch::perform(NcclCalls::Communicator* communicator, const std::string
   check();
 }
 
-std::shared_ptr<NcclOperation> NcclWatch::put(NcclCalls::Communicator* communicator, NcclCalls::Stream stream,
+std::shared_ptr<NcclOperation> NcclWatch::put(const Communicator& communicator, NcclCalls::Stream stream,
                                               std::string what, std::vector<std::shared_ptr<void>> keeps,
                                               const std::function<int()>& call) {
   release_done();
@@ -134,12 +133,12 @@ void NcclWatch::order_compute(NcclOperation& operation) {
   if (!operation.done) calls_.wait_for(operation.end, *compute);
 }
 
-void NcclWatch::add(NcclCalls::Communicator* communicator, const std::string& name) {
+void NcclWatch::add(const Communicator& communicator, const std::string& name) {
   std::lock_guard lock(mutex_);
   communicators_.push_back({communicator, name});
 }
 
-void NcclWatch::close(NcclCalls::Communicator* communicator) {
+void NcclWatch::close(const Communicator& communicator) {
   const auto watched = [&](const Watched& one) { return one.communicator == communicator; };
   std::string name;
   {
@@ -183,7 +182,7 @@ void NcclWatch::fail(const std::string& reason) {
 // A kernel that spins for a lost rank ends with its communicator. A call that hangs although it must not is no reason
 // to wait for ever.
 void NcclWatch::abort_all() {
-  std::unique_lock nccl(nccl_, std::chrono::seconds(5));
+  std::unique_lock nccl(nccl_, std::chrono::system_clock::now() + std::chrono::seconds(5));
   std::vector<Watched> communicators;
   {
     std::lock_guard lock(mutex_);

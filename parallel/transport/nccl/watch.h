@@ -34,6 +34,9 @@ struct NcclOperation {
 class NcclWatch {
  public:
   using Seconds = std::chrono::duration<double>;
+  // Shared with the watch, which may look while its owner goes. Null inside: not begun, or ended; changes in calls
+  // only.
+  using Communicator = std::shared_ptr<NcclCalls::Communicator>;
   // `stuck` is called, once and on another thread, when CUDA or NCCL keeps the watch itself from going on for `limit`:
   // nothing can then be aborted, and the process has to end.
   NcclWatch(NcclCalls& calls, int rank, Seconds limit, std::function<void(const std::string&)> stuck);
@@ -42,17 +45,17 @@ class NcclWatch {
 
   // Performs an NCCL call, and waits while it is in progress. Any other end than success, and more than the limit, is a
   // failure; so is that of the watch meanwhile. Throws.
-  void perform(NcclCalls::Communicator* communicator, const std::string& what, const std::function<int()>& call);
+  void perform(const Communicator& communicator, const std::string& what, const std::function<int()>& call);
 
   // A stream's next call: begin is recorded, `call` performed, end is recorded. Both events come from a pool.
-  std::shared_ptr<NcclOperation> put(NcclCalls::Communicator* communicator, NcclCalls::Stream stream, std::string what,
+  std::shared_ptr<NcclOperation> put(const Communicator& communicator, NcclCalls::Stream stream, std::string what,
                                      std::vector<std::shared_ptr<void>> keeps, const std::function<int()>& call);
   bool done(NcclOperation& operation);           // never blocks; true after a failure
   void wait(NcclOperation& operation);           // blocks the host; throws the failure
   void order_compute(NcclOperation& operation);  // of the calling thread's compute stream
 
-  void add(NcclCalls::Communicator* communicator, const std::string& name);  // to be watched, and aborted
-  void close(NcclCalls::Communicator* communicator);  // finalizes and destroys it; aborts it after a failure
+  void add(const Communicator& communicator, const std::string& name);  // to be watched, and aborted
+  void close(const Communicator& communicator);  // finalizes and destroys it; aborts it after a failure
   void order_after_compute(NcclCalls::Stream stream);
 
   void check();                          // throws the failure
@@ -63,7 +66,7 @@ class NcclWatch {
   using Clock = std::chrono::steady_clock;
   using Kept = std::vector<std::shared_ptr<void>>;
   struct Watched {
-    NcclCalls::Communicator* communicator;
+    Communicator communicator;
     std::string name;
   };
 
