@@ -45,7 +45,15 @@ double memory_info(const std::string& key) {
   return 0;
 }
 
+std::optional<double> container_limit() { return number_in("/sys/fs/cgroup/memory.max"); }
+
 }  // namespace
+
+double available_memory() {
+  const double available = memory_info("MemAvailable");
+  const auto limit = container_limit(), used = number_in("/sys/fs/cgroup/memory.current");
+  return limit && used ? std::min(available, std::max(0.0, *limit - *used)) : available;
+}
 
 const char* name_of(Check::Status status) {
   switch (status) {
@@ -75,15 +83,10 @@ Check check_cores() {
 }
 
 Check check_memory() {
-  const double total = memory_info("MemTotal");
-  double available = memory_info("MemAvailable");
+  const double total = memory_info("MemTotal"), available = available_memory();
   Check check{"memory", Check::Status::ok, "", ""};
-  const auto limit = number_in("/sys/fs/cgroup/memory.max"), used = number_in("/sys/fs/cgroup/memory.current");
-  std::string container;
-  if (limit && used) {
-    available = std::min(available, std::max(0.0, *limit - *used));
-    container = message(", container limit ", size_text(*limit));
-  }
+  const auto limit = container_limit();
+  const std::string container = limit ? message(", container limit ", size_text(*limit)) : "";
   check.found = message(size_text(available), " available of ", size_text(total), container);
   // A rank of LibTorch alone takes 125 MB, a small model with its optimizer a few hundred.
   if (available < 0.5 * gib) {
@@ -132,40 +135,6 @@ Check check_shared_memory() {
   if (size < 0.125 * gib) {
     check.status = Check::Status::warn;
     check.advice = "little for more than a few ranks; give the container more (docker run --shm-size=1g)";
-  }
-  return check;
-}
-
-Check check_gpu() {
-  Check check{"gpu", Check::Status::ok, "", ""};
-  std::error_code absent;
-  int driver_gpus = 0, devices = 0;
-  for ([[maybe_unused]] const auto& gpu : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", absent)) {
-    ++driver_gpus;
-  }
-  while (std::filesystem::exists(message("/dev/nvidia", devices), absent)) ++devices;
-  const int gpus = std::max(driver_gpus, devices);
-  check.found = gpus ? message(gpus, " NVIDIA GPU", gpus > 1 ? "s" : "") : "none; runs use the CPU";
-  if (driver_gpus > 0 && devices == 0) {
-    check.status = Check::Status::warn;
-    check.advice = "the driver knows GPUs but /dev/nvidia0 is missing; start the container with GPU access";
-  }
-  return check;
-}
-
-Check check_cuda_module(bool has_gpu) {
-  Check check{"cuda module", Check::Status::ok, "", ""};
-  std::error_code problem;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", problem);
-  const auto module = program.parent_path() / "interlock_cuda.so";
-  if (std::filesystem::exists(module, problem)) {
-    check.found = module.string();
-  } else if (has_gpu) {
-    check.status = Check::Status::warn;
-    check.found = "no interlock_cuda.so beside the program";
-    check.advice = "this build trains on the CPU; the GPU stays unused";
-  } else {
-    check.found = "none, and none needed without a GPU";
   }
   return check;
 }

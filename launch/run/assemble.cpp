@@ -36,6 +36,14 @@ void freeze_body(Body& body, const std::optional<Tie>& tie) {
     if (!tie || named.key() != tie->body) named.value().set_requires_grad(false);
 }
 
+// Start values and weights are made on the CPU, so that they have the same bits everywhere.
+void move_to(at::Device device, Stage::Parts& parts) {
+  parts.body->to(device);
+  if (!parts.head) return;
+  parts.head->to(device);
+  for (auto& [name, copy] : parts.head->readout_copies()) copy.set_data(copy.to(device));  // no parameters of the head
+}
+
 }  // namespace
 
 std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
@@ -66,6 +74,7 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
     }
   }
   if (!request.learns) freeze_body(*parts.body, parts.tie);
+  if (!request.device.is_cpu()) move_to(request.device, parts);
   return std::make_unique<Stage>(request.index, std::move(parts));
 }
 

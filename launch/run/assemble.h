@@ -18,6 +18,7 @@ struct StageRequest {
   bool learns = true;                   // in some step; else its body is frozen
   int replica = 0;                      // which share of a shared-out optimizer state it owns
   const WeightsSet* weights = nullptr;  // to start from; null: from keyed start values
+  at::Device device = at::kCPU;         // where its tensors live
 };
 std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
                                   const StageRequest& request);

@@ -5,7 +5,7 @@
 #include "launch/forecast/estimate.h"
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
-#include "launch/settings/plans.h"
+#include "launch/forecast/run_plans.h"
 #include "models/model.h"
 #include "parallel/plan/peak_memory.h"
 #include "parallel/training/summary.h"
@@ -33,6 +33,7 @@ microbatches = 1
 [checkpoint]
 every = 0
 [run]
+device = "cpu"
 steps = 2
 evaluate_every = 0
 trace_steps = 0

@@ -10,7 +10,7 @@
 #include "launch/run/resume.h"
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
-#include "launch/settings/plans.h"
+#include "launch/forecast/run_plans.h"
 #include "models/model.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"

@@ -19,6 +19,7 @@ Recompute read_recompute(const Section& run) {
 void read_run(const Section& run, RunSettings& settings) {
   settings.steps = run.integer("steps", 20, 0);
   settings.seed = static_cast<uint64_t>(run.integer("seed", 1, 0));
+  settings.device = run.one_of("device", "auto", {"auto", "cpu", "cuda"});
   settings.folder = run.text("folder", "runs/tiny");
   if (settings.folder.empty()) run.refuse("folder", "is empty; name the folder that the run writes to");
   settings.weights = run.text("weights", "");
@@ -49,6 +50,7 @@ RunSettings read_settings(Config config) {
       .parallel = ParallelSettings::from(config),
       .clip = {},
       .checkpoint = {},
+      .device = "auto",
       .folder = "",
       .weights = "",
       .evaluation = {},

@@ -32,6 +32,7 @@ struct RunSettings {
 
   int64_t steps = 20;
   uint64_t seed = 1;
+  std::string device = "auto";  // auto | cpu | cuda
   std::string folder;
   std::string weights;  // start from these weights (file, run folder or checkpoint); empty: from keyed start values
   EvaluationSettings evaluation;

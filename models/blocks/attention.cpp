@@ -16,6 +16,9 @@
 #include <cmath>
 #include <limits>
 
+#include "models/blocks/fused_attention.h"
+#include "models/blocks/operations.h"
+
 namespace interlock {
 namespace {
 
@@ -50,8 +53,14 @@ void put_part(const at::Tensor& x, int64_t begin, int64_t count, const at::Tenso
 void hide_padding(at::Tensor& scores, const at::Tensor& lengths, int64_t begin, int64_t count) {
   if (!lengths.defined()) return;
   const int64_t length = scores.size(2), heads = scores.size(0) / count;
+  if (!scores.is_cpu()) {  // without looking at the lengths
+    const at::Tensor padded =
+        at::arange(length, lengths.options()).unsqueeze(0).ge(lengths.narrow(0, begin, count).unsqueeze(1));
+    scores.view({count, heads, length, length}).masked_fill_(padded.view({count, 1, 1, length}), -infinity);
+    return;
+  }
   for (int64_t i = 0; i < count; ++i) {
-    const int64_t filled = lengths[begin + i].item<int64_t>();
+    const int64_t filled = lengths.const_data_ptr<int64_t>()[begin + i];
     if (filled < length) scores.narrow(0, i * heads, heads).narrow(2, filled, length - filled).fill_(-infinity);
   }
 }
@@ -60,16 +69,21 @@ struct Settings {
   int64_t heads = 1;
   double rate = 0;
   RandomKey key;
-  const int64_t* samples = nullptr;
+  at::Tensor samples;  // the numbers that key the draws
   at::Tensor lengths;
 };
+
+// The CPU works on what fits its caches, a device on all at once.
+int64_t samples_at_once(const at::Tensor& by_head) {
+  return by_head.is_cpu() ? attention_chunk(by_head.size(1), by_head.size(2)) : by_head.size(0);
+}
 
 struct DroppedAttention : torch::autograd::Function<DroppedAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
                             const at::Tensor& value, const Settings& settings) {
     const at::Tensor q = by_heads(query, settings.heads), k = by_heads(key, settings.heads),
                      v = by_heads(value, settings.heads);
-    const int64_t samples = q.size(0), length = q.size(2), step = attention_chunk(settings.heads, length);
+    const int64_t samples = q.size(0), length = q.size(2), step = samples_at_once(q);
     const double narrow = 1 / std::sqrt(static_cast<double>(q.size(3))), widen = 1 / (1 - settings.rate);
     at::Tensor out = at::empty_like(query);
     at::Tensor saved = at::empty({samples, settings.heads, length, length}, query.options());
@@ -80,7 +94,7 @@ struct DroppedAttention : torch::autograd::Function<DroppedAttention> {
       at::Tensor probabilities = saved.narrow(0, begin, count);
       at::Tensor table = probabilities.view(scores.sizes());
       at::_softmax_out(table, scores, -1, false);
-      mark_dropped(probabilities, settings.rate, settings.key, settings.samples + begin);
+      operations::mark_dropped_(probabilities, settings.rate, settings.key, settings.samples.narrow(0, begin, count));
       at::clamp_min_out(scores, table, 0);
       put_part(by_heads(out, settings.heads), begin, count, at::bmm(scores, part_of(v, begin, count)).mul_(widen));
     }
@@ -99,7 +113,7 @@ struct DroppedAttention : torch::autograd::Function<DroppedAttention> {
     const double widen = 1 / (1 - context->saved_data["rate"].toDouble());
     variable_list result(4);
     for (size_t i = 0; i < 3; ++i) result[i] = at::empty_like(gradient);
-    const int64_t step = attention_chunk(heads, length);
+    const int64_t step = samples_at_once(q);
     for (int64_t begin = 0; begin < samples; begin += step) {
       const int64_t count = std::min(step, samples - begin);
       const auto put = [&](size_t which, const at::Tensor& numbers) {
@@ -135,8 +149,11 @@ at::Tensor plain_attention(const at::Tensor& query, const at::Tensor& key, const
 
 at::Tensor dropped_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
                              double rate, uint64_t layer, const ForwardContext& context) {
-  const Settings settings{heads, rate, dropout_key(layer, Site::attention_probabilities, context),
-                          context.batch->sample_ids.data(), context.batch->lengths};
+  const RandomKey draws = dropout_key(layer, Site::attention_probabilities, context);
+  const at::Tensor& lengths = context.batch->lengths;
+  if (fits_fused_attention(query, heads, lengths))
+    return fused_attention(query, key, value, heads, rate, of_microbatch(draws, *context.batch));
+  const Settings settings{heads, rate, draws, sample_numbers(*context.batch, query.size(0)), lengths};
   return DroppedAttention::apply(query, key, value, settings);
 }
 

@@ -20,7 +20,7 @@ RandomKey dropout_key(uint64_t layer, Site site, const ForwardContext& context);
 // Returns x itself when nothing is dropped (rate 0, or not training).
 at::Tensor keyed_dropout(const at::Tensor& x, double rate, uint64_t layer, Site site, const ForwardContext& context);
 
-// Turns the sign of elements that are dropped: x is contiguous, [samples, ...], without graph and nowhere negative.
-void mark_dropped(at::Tensor& x, double rate, RandomKey key, const int64_t* samples);
+// int64 [samples], where the batch is computed on: the numbers that key the draws.
+at::Tensor sample_numbers(const Batch& batch, int64_t samples);
 
 }  // namespace interlock

@@ -17,8 +17,11 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/library.h>
 
 #include <algorithm>
+
+#include "models/blocks/operations.h"
 
 namespace interlock {
 namespace {
@@ -43,10 +46,10 @@ const std::optional<c10::TypedOperatorHandle<OneDnnLinear>>& one_dnn_linear() {
 // x W^T + bias without a graph. For products above about 16 million multiplications oneDNN is 6 % faster on AVX-512
 // than the BLAS behind at::linear (112 against 105 GFLOP/s on one Zen 4 core); below, its set-up costs more than it
 // saves.
-at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
+at::Tensor product_on_cpu(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
   constexpr int64_t worth_it = int64_t{1} << 24;
   const bool large = x.numel() * weight.size(0) >= worth_it;
-  if (large && x.scalar_type() == at::kFloat && x.is_cpu() && one_dnn_linear()) {
+  if (large && x.scalar_type() == at::kFloat && one_dnn_linear()) {
     return one_dnn_linear()->call(x, weight, bias, "none", c10::List<std::optional<at::Scalar>>(), "");
   }
   return at::linear(x, weight, bias);
@@ -54,7 +57,7 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& weight, const std::opt
 
 // Adds factor * rows^T x to `sum` [outputs, inputs]. A product in bfloat16 is rounded once, a piece at a time, so that
 // there is never a whole second copy of a large gradient.
-void add_product(at::Tensor& sum, double factor, bool overwrite, const at::Tensor& rows, const at::Tensor& x) {
+void add_product(at::Tensor& sum, const at::Tensor& rows, const at::Tensor& x, double factor, bool overwrite) {
   if (rows.scalar_type() == sum.scalar_type()) {
     at::addmm_out(sum, sum, rows.t(), x, overwrite ? 0 : 1, factor);
     return;
@@ -69,7 +72,7 @@ void add_product(at::Tensor& sum, double factor, bool overwrite, const at::Tenso
 
 // Adds factor * the sum of rows to `sum` [outputs]. The library widens all of bfloat16 rows before it sums them; piece
 // by piece that costs no memory to speak of.
-void add_rows(at::Tensor& sum, double factor, bool overwrite, const at::Tensor& rows) {
+void add_row_sum(at::Tensor& sum, const at::Tensor& rows, double factor, bool overwrite) {
   const at::ScalarType type = sum.scalar_type();
   if (rows.scalar_type() == type) return add_scaled(sum, factor, overwrite, rows.sum(0));
   constexpr int64_t piece_numbers = int64_t{1} << 16;
@@ -109,8 +112,8 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     context->save_for_backward({weight.requires_grad() ? x : at::Tensor(), weight, bias.value_or(at::Tensor())});
     context->saved_data["parameters"] = as_number(parameters);
     const at::ScalarType type = x.scalar_type();
-    return product(x, in_type(parameters, weight, type),
-                   bias ? std::optional(in_type(parameters, *bias, type)) : std::nullopt);
+    return operations::product(x, in_type(parameters, weight, type),
+                               bias ? std::optional(in_type(parameters, *bias, type)) : std::nullopt);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -121,16 +124,16 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
     const at::Tensor rows = gradient.reshape({-1, weight.size(0)});
     variable_list result(4);
     if (context->needs_input_grad(0))
-      result[0] = product(gradient, in_type(parameters, weight, gradient.scalar_type()).t(), std::nullopt);
+      result[0] = operations::product(gradient, in_type(parameters, weight, gradient.scalar_type()).t(), std::nullopt);
     if (context->needs_input_grad(1)) {
       const at::Tensor inputs = x.reshape({-1, weight.size(1)});
       result[1] = hand_over(parameters, weight, [rows, inputs](at::Tensor& sum, double factor, bool overwrite) {
-        add_product(sum, factor, overwrite, rows, inputs);
+        operations::add_product_(sum, rows, inputs, factor, overwrite);
       });
     }
     if (bias.defined() && context->needs_input_grad(2))
       result[2] = hand_over(parameters, bias, [rows](at::Tensor& sum, double factor, bool overwrite) {
-        add_rows(sum, factor, overwrite, rows);
+        operations::add_row_sum_(sum, rows, factor, overwrite);
       });
     return result;
   }
@@ -138,7 +141,7 @@ struct LinearFunction : torch::autograd::Function<LinearFunction> {
 
 // Adds factor * rows[i] to sum[indices[i]] for all i in turn. Threads share the columns, so that each number is added
 // up in the order of the indices however many there are.
-void add_to_rows(at::Tensor& sum, double factor, const at::Tensor& indices, const at::Tensor& rows, int64_t padding) {
+void add_to_rows(at::Tensor& sum, const at::Tensor& indices, const at::Tensor& rows, double factor, int64_t padding) {
   const int64_t width = sum.size(1), count = indices.numel();
   const int64_t* places = indices.const_data_ptr<int64_t>();
   AT_DISPATCH_FLOATING_TYPES(sum.scalar_type(), "embedding_backward", [&] {
@@ -175,7 +178,7 @@ struct EmbeddingFunction : torch::autograd::Function<EmbeddingFunction> {
     result[0] = hand_over(parameters_of(context), table,
                           [places, rows, padding](at::Tensor& sum, double factor, bool overwrite) {
                             if (overwrite) sum.zero_();
-                            add_to_rows(sum, factor, places, rows, padding);
+                            operations::add_to_rows_(sum, places, rows, factor, padding);
                           });
     return result;
   }
@@ -210,19 +213,32 @@ at::Tensor logits_to_gradient(at::Tensor& logits, const at::Tensor& targets) {
 struct CrossEntropySum : torch::autograd::Function<CrossEntropySum> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& logits, const at::Tensor& targets) {
     at::Tensor gradient = logits.detach();
-    const at::Tensor sum = logits_to_gradient(gradient, targets);
+    const at::Tensor sum = operations::softmax_cross_entropy_(gradient, targets);
     context->save_for_backward({gradient});
     return sum;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const at::Tensor saved = context->get_saved_variables()[0];
-    // The usual incoming gradient is 1: then nothing is copied. A multiple needs a buffer, for the saved one may be
-    // used again.
-    const double factor = gradients[0].item<double>();
-    return {factor == 1.0 ? saved : saved * factor, at::Tensor()};
+    return {operations::times(saved, gradients[0]), at::Tensor()};
   }
 };
+
+// The usual incoming gradient of a loss is 1: then nothing is copied.
+at::Tensor times_on_cpu(const at::Tensor& tensor, const at::Tensor& factor) {
+  const at::Tensor wide = factor.to(at::kDouble);
+  const double number = *wide.const_data_ptr<double>();
+  return number == 1.0 ? tensor : tensor * number;
+}
+
+TORCH_LIBRARY_IMPL(interlock, CPU, library) {
+  library.impl("product", TORCH_FN(product_on_cpu));
+  library.impl("add_product_", TORCH_FN(add_product));
+  library.impl("add_row_sum_", TORCH_FN(add_row_sum));
+  library.impl("add_to_rows_", TORCH_FN(add_to_rows));
+  library.impl("softmax_cross_entropy_", TORCH_FN(logits_to_gradient));
+  library.impl("times", TORCH_FN(times_on_cpu));
+}
 
 }  // namespace
 

@@ -32,7 +32,8 @@ RowHead::Chosen RowHead::chosen(const at::Tensor& hidden, const ForwardContext& 
   const at::Tensor prepared = prepare(hidden, context);
   const at::Tensor rows = prepared.reshape({-1, prepared.size(-1)});
   const at::Tensor targets = context.batch->targets.reshape({-1});
-  const at::Tensor indices = targets.ne(ignored_target).nonzero().squeeze(1);
+  const at::Tensor& known = context.batch->predicted_rows;
+  const at::Tensor indices = known.defined() ? known : targets.ne(ignored_target).nonzero().squeeze(1);
   if (indices.size(0) == targets.size(0)) return {classify(rows, context), targets};
   return {classify(rows.index_select(0, filled_up(indices, rows.scalar_type())), context),
           targets.index_select(0, indices)};

@@ -2,9 +2,9 @@
 #include "models/blocks/layers.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/layer_norm.h>
 
 #include "models/blocks/functions.h"
+#include "models/blocks/norm.h"
 
 namespace interlock {
 
@@ -22,9 +22,7 @@ LayerNorm::LayerNorm(int64_t width, at::ScalarType type) {
   bias = register_parameter("bias", at::empty({width}, type));
 }
 
-at::Tensor LayerNorm::forward(const at::Tensor& x) const {
-  return at::layer_norm(x, {weight.size(0)}, weight, bias, norm_epsilon);
-}
+at::Tensor LayerNorm::forward(const at::Tensor& x) const { return layer_norm(x, weight, bias, norm_epsilon); }
 
 Embedding::Embedding(int64_t rows, int64_t width, at::ScalarType type) {
   weight = register_parameter("weight", at::empty({rows, width}, type));

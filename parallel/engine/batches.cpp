@@ -1,8 +1,12 @@
 // What a step works on: batches, and how many targets it predicts.
 
+#include <ATen/ops/nonzero.h>
+#include <ATen/ops/tensor.h>
+
 #include <algorithm>
 
 #include "parallel/engine/step.h"
+#include "runtime/device/staging.h"
 
 namespace interlock {
 
@@ -34,15 +38,25 @@ Batch Engine::held_out(const Step& step, int microbatch) const {
   return settings_.loader->held_out(step.evaluation->limit, step.evaluation->indices[microbatch], parts);
 }
 
+// What a device would have to be asked for is found out here, where the numbers still lie.
+Batch Engine::to_device(Batch made) const {
+  const at::Device device = context_.device.at;
+  if (made.targets.defined())
+    made.predicted_rows = on_device(made.targets.reshape({-1}).ne(ignored_target).nonzero().squeeze(1), device);
+  made.sample_numbers = on_device(at::tensor(made.sample_ids, at::TensorOptions().dtype(at::kLong)), device);
+  for (at::Tensor* part : {&made.inputs, &made.targets, &made.lengths}) *part = on_device(*part, device);
+  return made;
+}
+
 std::shared_ptr<const Batch> Engine::batch(Step& step, int microbatch) {
   auto found = step.batches.find(microbatch);
   if (found == step.batches.end()) {
     const double begin = TraceRecorder::now();
-    const Batch made =
-        step.evaluation ? held_out(step, microbatch) : settings_.batches->take(step.options.step, microbatch);
+    Batch made = step.evaluation ? held_out(step, microbatch) : settings_.batches->take(step.options.step, microbatch);
     step.loading += TraceRecorder::now() - begin;
+    if (!context_.device.immediate) made = to_device(std::move(made));
     const int uses = static_cast<int>(context_.stages.size());
-    found = step.batches.emplace(microbatch, std::pair(std::make_shared<const Batch>(made), uses)).first;
+    found = step.batches.emplace(microbatch, std::pair(std::make_shared<const Batch>(std::move(made)), uses)).first;
   }
   std::shared_ptr<const Batch> result = found->second.first;
   if (--found->second.second == 0) step.batches.erase(found);

@@ -2,6 +2,8 @@
 
 #include "parallel/engine/engine.h"
 
+#include <ATen/ops/stack.h>
+
 #include <algorithm>
 #include <cassert>
 #include <cmath>
@@ -9,10 +11,11 @@
 
 #include "parallel/engine/step.h"
 #include "parallel/stage/stage.h"
+#include "runtime/device/staging.h"
 
 namespace interlock {
 Engine::Engine(RankContext& context, Settings settings)
-    : context_(context), settings_(std::move(settings)), trace_(settings_.trace_steps) {
+    : context_(context), settings_(std::move(settings)), stopwatch_(context.device.at), trace_(settings_.trace_steps) {
   counters_.forward.resize(std::max(0, context_.topology.shape.stages - 1));
   counters_.backward.resize(counters_.forward.size());
   for (auto& here : context_.stages)
@@ -23,7 +26,7 @@ Engine::Engine(RankContext& context, Settings settings)
 
 Engine::~Engine() = default;
 
-StepReport Engine::train(const Plan& plan, const StepOptions& options) {
+std::vector<StepReport> Engine::train(const Plan& plan, const StepOptions& options) {
   for (auto& stage : context_.stages) stage->follow(plan.flows.stages[stage->index()]);
   if (++steps_ == 2) measured_.clear();
   Step step(plan, options);
@@ -31,42 +34,8 @@ StepReport Engine::train(const Plan& plan, const StepOptions& options) {
   step.waited += std::exchange(waited_between_, 0.0);  // for values, since the step before
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
   assert(step.inputs.empty() && step.outputs.empty() && step.incoming.empty() && step.outgoing.empty());
-
-  StepReport made = report(step);
-  const double now = TraceRecorder::now();
-  made.seconds = now - last_end_;
-  last_end_ = now;
-  return made;
-}
-
-// Where the losses of a step and what it tells of norms are read on the host.
-StepReport Engine::report(const Step& step) const {
-  const auto number = [](const at::Tensor& value) { return value.defined() ? value.item<double>() : 0.0; };
-  StepReport made;
-  made.step = step.options.step;
-  for (const auto& [index, numbers] : step.numbers) {
-    StageReport stage;
-    stage.stage = index;
-    for (size_t i = 0; i < numbers.losses.size(); ++i) stage.loss.sum += finite_loss(step, index, static_cast<int>(i));
-    stage.loss.count = numbers.count;
-    stage.body_norm_squared = number(numbers.body_norm_squared);
-    stage.head_norm_squared = number(numbers.head_norm_squared);
-    made.stages.push_back(stage);
-  }
-  context_.transport.check();  // before anybody believes these numbers
-  made.waited = step.waited;
-  made.loading = step.loading;
-  made.norm_squared_of_model = step.norm_squared_of_model;
-  return made;
-}
-
-double Engine::finite_loss(const Step& step, int stage, int microbatch) const {
-  const double loss = step.numbers.at(stage).losses[microbatch].item<double>();
-  if (std::isfinite(loss)) return loss;
-  throw Error(ExitCode::gave_up,
-              message("the loss of stage ", stage, " is ", loss, " at step ", step.options.step, ", microbatch ",
-                      microbatch, " of replica ", context_.topology.replica(), "; ", what_stands,
-                      ". A lower optimizer.learning_rate, a longer optimizer.warmup_steps or optimizer.clip may help"));
+  begin_report(step);
+  return reports(context_.device.immediate ? 0 : 1);
 }
 
 std::vector<LossValue> Engine::evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share) {
@@ -74,12 +43,31 @@ std::vector<LossValue> Engine::evaluate(const Plan& plan, const StepOptions& opt
   step.evaluated.resize(share.indices.size());
   waited_between_ = 0;
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
-  context_.transport.check();
-  if (!context_.topology.holds(plan.shape.stages - 1)) step.evaluated.clear();
-  return std::move(step.evaluated);
+  if (!context_.topology.holds(plan.shape.stages - 1)) return {};
+  return read_losses(step);
 }
 
+// All at once: on a device every look at a number waits.
+std::vector<LossValue> Engine::read_losses(const Step& step) const {
+  std::vector<at::Tensor> sums;
+  for (const LossSum& loss : step.evaluated) sums.push_back(loss.sum.to(at::kDouble));
+  const at::Tensor numbers = on_host(at::stack(sums));
+  context_.transport.check();  // before anybody believes them
+  const double* sum = numbers.const_data_ptr<double>();
+  std::vector<LossValue> values;
+  for (size_t i = 0; i < step.evaluated.size(); ++i) {
+    values.push_back({sum[i], step.evaluated[i].count});
+    if (!std::isfinite(sum[i]))
+      throw Error(ExitCode::gave_up,
+                  message("the held-out loss of stage ", step.plan.shape.stages - 1, " is ", sum[i], " after step ",
+                          step.options.step, ", held-out microbatch ", step.evaluation->indices[i], "; ", what_stands));
+  }
+  return values;
+}
+
+// Nothing is under way: steps were finished before. The clocks of host and device meet again.
 void Engine::restart_clock() {
+  stopwatch_ = Stopwatch(context_.device.at);
   last_end_ = TraceRecorder::now();
   waited_between_ = 0;
 }
@@ -95,6 +83,8 @@ void Engine::perform(Step& step, const Action& action) {
   current_ = text_of(action, step.plan.flows);
   const auto idle = [&] { return step.waited + step.loading; };
   const double idle_before = idle(), begin = TraceRecorder::now();
+  const bool on_cpu = context_.device.is_cpu();
+  if (!on_cpu) step.since = stopwatch_.now();
   switch (action.kind) {
     case Kind::forward:
       forward(step, action);
@@ -131,8 +121,9 @@ void Engine::perform(Step& step, const Action& action) {
   step.waited += std::exchange(waited_between_, 0.0);
   if (step.evaluation) return;
   advance_reductions(step);
+  if (is_compute(action.kind) && !on_cpu) step.timed.push_back({action, current_, step.since, stopwatch_.now()});
   const double end = TraceRecorder::now(), waited = idle() - idle_before;
-  if (is_compute(action.kind)) {
+  if (is_compute(action.kind) && on_cpu) {
     MeasuredCost& cost = measured_[action.stage][static_cast<int>(action.kind)];
     cost.seconds += end - begin - waited;
     ++cost.times;
@@ -161,12 +152,7 @@ void Engine::forward(Step& step, const Action& action) {
   if (step.evaluation) {
     output = context_.stage(index).evaluate(input, context);
     if (index + 1 == step.plan.shape.stages) {
-      const LossValue value = context_.stage(index).evaluate_loss(output, context);
-      if (!std::isfinite(value.sum))
-        throw Error(ExitCode::gave_up,
-                    message("the held-out loss of stage ", index, " is ", value.sum, " after step ", step.options.step,
-                            ", held-out microbatch ", step.evaluation->indices[microbatch], "; ", what_stands));
-      step.evaluated[microbatch] = value;
+      step.evaluated[microbatch] = context_.stage(index).evaluate_loss(output, context);
       return;
     }
   } else {
@@ -190,7 +176,8 @@ void Engine::loss(Step& step, const Action& action) {
   numbers.losses.push_back(value.sum);
   numbers.count += value.count;
   // Where reading is free, a bad loss stops the step at once; elsewhere the report finds it.
-  if (value.sum.is_cpu()) finite_loss(step, action.stage, action.microbatch);
+  if (context_.device.immediate)
+    check_loss(step.options.step, action.stage, action.microbatch, value.sum.item<double>());
   // Losses run once per microbatch in ascending order: after the last one the head's gradients are complete.
   if (action.microbatch + 1 < step.plan.shape.microbatches) return;
   for (TrainableGroup* group : here.active_groups()) {

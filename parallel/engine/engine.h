@@ -15,10 +15,12 @@
 #include <vector>
 
 #include "parallel/engine/rank_context.h"
+#include "parallel/engine/receive_slots.h"
 #include "parallel/plan/plan.h"
 #include "parallel/stage/loss_value.h"
 #include "runtime/data/batch_stream.h"
 #include "runtime/data/loader.h"
+#include "runtime/device/stopwatch.h"
 #include "runtime/observe/trace.h"
 
 namespace interlock {
@@ -44,7 +46,7 @@ struct StepReport {
   int64_t step = 0;
   std::vector<StageReport> stages;    // of this rank
   double seconds = 0;                 // from the end of this rank's step before
-  double waited = 0;                  // of these, for messages, barriers and reductions
+  double waited = 0;                  // of these, for messages, barriers and reductions; on a GPU, without work
   double loading = 0;                 // of these, for batches that were not ready, and to count targets
   double norm_squared_of_model = -1;  // when the norm was taken over the model
 };
@@ -75,7 +77,11 @@ class Engine {
   Engine(RankContext& context, Settings settings);
   ~Engine();
 
-  StepReport train(const Plan& plan, const StepOptions& options);
+  // Performs a step. The reports that are there now: on the CPU that of this step; on a device, which computes behind
+  // the host, that of the step before. Error(gave_up) where a loss or a gradient of a reported step is not finite.
+  std::vector<StepReport> train(const Plan& plan, const StepOptions& options);
+  // Waits for the steps performed; the reports that are still to come.
+  std::vector<StepReport> finish_steps();
   // Losses of the last stage by held-out microbatch (those of this replica, plan.shape.microbatches of them); empty
   // elsewhere.
   struct EvaluationShare {
@@ -108,7 +114,8 @@ class Engine {
     TrainableGroup::Range range;
     std::unique_ptr<Collective> values;
   };
-  struct Step;  // state of the step being performed
+  struct Step;     // state of the step being performed
+  struct Pending;  // what a step is to tell, while the device computes it
 
   void perform(Step& step, const Action& action);
   void forward(Step& step, const Action& action);
@@ -129,10 +136,18 @@ class Engine {
   void finish_gather(Gather& gather);
   void await_segment(const Stage& stage, int64_t segment);
   const at::Tensor& squared_norm(Step& step, TrainableGroup& group);
-  StepReport report(const Step& step) const;
-  double finite_loss(const Step& step, int stage, int microbatch) const;
+  at::Tensor norm_over_stages(Step& step);
+  void begin_report(Step& step);
+  StepReport finish_report();
+  std::vector<StepReport> reports(size_t left);
+  std::vector<LossValue> read_losses(const Step& step) const;
+  void check_loss(int64_t step, int stage, int64_t microbatch, double loss) const;
+  void check_norm(int64_t step, int stage, double norm_squared) const;
 
+  // Whether the transport takes tensors where they are computed; else they go through the host's memory.
+  bool in_place() const { return context_.transport.uses_device_memory(); }
   std::shared_ptr<const Batch> batch(Step& step, int microbatch);
+  Batch to_device(Batch made) const;
   Batch held_out(const Step& step, int microbatch) const;
   void begin_count(Step& step);
   double targets(Step& step);
@@ -146,11 +161,14 @@ class Engine {
 
   RankContext& context_;
   Settings settings_;
+  Stopwatch stopwatch_;
   TraceRecorder trace_;
   EngineCounters counters_;
   std::map<int, std::array<MeasuredCost, num_kinds>> measured_;
   std::map<Lane, std::deque<std::unique_ptr<Handle>>> sending_;
+  ReceiveSlots slots_;
   std::deque<Gather> gathers_;
+  std::deque<std::unique_ptr<Pending>> pending_;
   double waited_between_ = 0;  // for gathers, since the last action
   std::string current_;
   double last_end_ = 0;

@@ -19,10 +19,11 @@ std::vector<int> everyone(int size) {
 // Groups are numbered so that no two share a lane: the world, one per pipeline rank, one per replica, and one per
 // replica for both ends.
 RankContext::RankContext(Transport& transport_of_run, Topology topology_of_run, uint64_t run_number,
-                         std::vector<std::unique_ptr<Stage>> stages_here, bool tied)
+                         std::vector<std::unique_ptr<Stage>> stages_here, bool tied, Device device_here)
     : transport(transport_of_run),
       topology(std::move(topology_of_run)),
       run(run_number),
+      device(std::move(device_here)),
       stages(std::move(stages_here)),
       world(transport, everyone(transport.size()), 0, run),
       pipeline(transport, topology.pipeline(), 1 + topology.shape.ranks + topology.replica(), run),

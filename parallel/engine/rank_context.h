@@ -10,14 +10,15 @@
 #include "parallel/stage/stage.h"
 #include "parallel/transport/group.h"
 #include "parallel/transport/transport.h"
+#include "runtime/device/device.h"
 
 namespace interlock {
 
 struct RankContext {
-  // `stages` are those of this rank, ascending; `tied`: first and last stage share a tensor. Every rank of the run
-  // makes its own; `run` is the same number on all of them.
+  // `stages` are those of this rank, ascending, their tensors on `device`; `tied`: first and last stage share a tensor.
+  // Every rank of the run makes its own; `run` is the same number on all of them.
   RankContext(Transport& transport, Topology topology, uint64_t run, std::vector<std::unique_ptr<Stage>> stages,
-              bool tied);
+              bool tied, Device device = {});
 
   // An action or a message of a stage that is not here is our own mistake: refused by name.
   Stage& stage(int index);
@@ -25,6 +26,7 @@ struct RankContext {
   Transport& transport;
   const Topology topology;
   const uint64_t run;
+  const Device device;
   std::vector<std::unique_ptr<Stage>> stages;
   // For texts, numbers of the host and barriers.
   Group world;

@@ -29,9 +29,11 @@ void Engine::begin_reduction(Step& step, TrainableGroup& group, Range range) {
     if (begin < end)
       shards.push_back({static_cast<size_t>(begin - range.first), static_cast<size_t>(end - range.first), owner});
   }
-  step.reductions.push_back(with_numbers(values, [&](auto numbers, const auto& owner) {
-    return group.is_sharded() ? replicas.begin_reduce_scatter(numbers, shards, owner)
-                              : replicas.begin_all_reduce(numbers, owner);
+  step.reductions.push_back(begin_over(values, in_place(), [&](const at::Tensor& where) {
+    return with_numbers(where, [&](auto numbers, const auto& owner) {
+      return group.is_sharded() ? replicas.begin_reduce_scatter(numbers, shards, owner)
+                                : replicas.begin_all_reduce(numbers, owner);
+    });
   }));
 }
 
@@ -88,16 +90,20 @@ void Engine::begin_gather(Stage& here, TrainableGroup& group) {
 
 void Engine::begin_gather(Stage& here, TrainableGroup& group, Range range) {
   if (range.first == range.second) return;
-  const auto owner = std::make_shared<at::Tensor>(group.values());
-  auto* first = static_cast<std::byte*>(owner->data_ptr());
-  const auto width = static_cast<int64_t>(owner->element_size());
-  std::vector<Collectives::Shard> shards;
-  for (int replica = 0; replica < context_.replicas.size(); ++replica) {
-    const auto [begin, end] = intersection(group.owned_by(replica), range);
-    const auto bytes = static_cast<size_t>((end - begin) * width);
-    if (bytes > 0) shards.push_back({{first + begin * width, bytes}, replica});
-  }
-  gathers_.push_back({&here, &group, range, context_.replica_values().begin_all_gather(shards, owner)});
+  const at::Tensor values = group.values().narrow(0, range.first, range.second - range.first);
+  auto gather = begin_over(values, in_place(), [&](const at::Tensor& where) {
+    const auto owner = std::make_shared<at::Tensor>(where);
+    auto* first = static_cast<std::byte*>(owner->data_ptr());
+    const auto width = static_cast<int64_t>(owner->element_size());
+    std::vector<Collectives::Shard> shards;
+    for (int replica = 0; replica < context_.replicas.size(); ++replica) {
+      const auto [begin, end] = intersection(group.owned_by(replica), range);
+      const auto bytes = static_cast<size_t>((end - begin) * width);
+      if (bytes > 0) shards.push_back({{first + (begin - range.first) * width, bytes}, replica});
+    }
+    return context_.replica_values().begin_all_gather(shards, owner);
+  });
+  gathers_.push_back({&here, &group, range, std::move(gather)});
 }
 
 void Engine::finish_gather(Gather& gather) {

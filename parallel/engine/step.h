@@ -23,7 +23,15 @@ struct Engine::Step {
   std::unique_ptr<Collective> counting;
   double waited = 0;
   double loading = 0;
-  double norm_squared_of_model = -1;
+  at::Tensor norm_squared_of_model;  // float64, no dimension; undefined where no norm is taken over the model
+  // On a device: the actions that computed, with what they took; `since` is when the present one had all it waited for.
+  struct Timed {
+    Action action;
+    std::string text;
+    Stopwatch::Moment begin, end;
+  };
+  std::vector<Timed> timed;
+  Stopwatch::Moment since;
   // By (stage, microbatch): inputs that arrived, outputs to send, gradients that came for a stage or go out of it.
   std::map<std::pair<int, int>, Arrival> inputs;
   std::map<std::pair<int, int>, at::Tensor> outputs;
@@ -40,7 +48,18 @@ struct Engine::Step {
   std::map<const TrainableGroup*, at::Tensor> norms;   // squared; each is taken once
   std::deque<std::unique_ptr<Collective>> reductions;  // gradients under way over replicas, in the order begun
   std::map<int, int64_t> begun;  // per stage the first element of the body's gradient whose sum has begun
-  std::vector<LossValue> evaluated;
+  std::vector<LossSum> evaluated;
+};
+
+struct Engine::Pending {
+  StepReport report;           // what the host knows already
+  std::vector<size_t> losses;  // per stage of the report, how many microbatches
+  bool has_model_norm = false;
+  std::vector<at::Tensor> on_device;  // kept until they are copied
+  at::Tensor numbers;                 // float64, on the host: per stage its losses and two norms; the model's norm
+  std::vector<Step::Timed> timed;
+  Stopwatch::Moment end;
+  std::unique_ptr<c10::Event> copied;  // null: they are there
 };
 
 }  // namespace interlock

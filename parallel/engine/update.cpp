@@ -1,6 +1,8 @@
 // How a step ends: norms are taken, gradients clipped, and parameters updated.
 
+#include <ATen/ops/ones_like.h>
 #include <ATen/ops/scalar_tensor.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/where.h>
 
 #include <algorithm>
@@ -10,6 +12,7 @@
 #include "parallel/engine/numbers.h"
 #include "parallel/engine/step.h"
 #include "parallel/stage/stage.h"
+#include "runtime/device/staging.h"
 
 namespace interlock {
 namespace {
@@ -18,7 +21,7 @@ at::Tensor number(double value) { return at::scalar_tensor(value, at::TensorOpti
 
 // What gradients are multiplied by so that their norm is at most `clip` (0: any).
 at::Tensor clip_factor(double clip, const at::Tensor& norm_squared) {
-  const at::Tensor one = number(1.0);
+  const at::Tensor one = at::ones_like(norm_squared);
   if (clip <= 0) return one;
   const at::Tensor norm = norm_squared.sqrt();
   return at::where(norm > clip, clip / (norm + 1e-6), one);
@@ -50,11 +53,7 @@ void Engine::reduce_tied(Step& step) {
   const at::Tensor sum = owned(*members.front());
   for (size_t i = 1; i < members.size(); ++i) sum.add_(owned(*members[i]));
   // Group order is first stage, last stage: the same sum to the bit.
-  if (context_.end_values && sum.numel() > 0) {
-    with_numbers(sum, [&](auto numbers, const auto& owner) {
-      return context_.end_values->begin_all_reduce(numbers, owner);
-    })->join();
-  }
+  if (context_.end_values && sum.numel() > 0) sum_over(*context_.end_values, in_place(), sum);
   for (size_t i = 1; i < members.size(); ++i) owned(*members[i]).copy_(sum);
   note_waiting(step, begin);
 }
@@ -69,29 +68,41 @@ const at::Tensor& Engine::squared_norm(Step& step, TrainableGroup& group) {
   // Every part is zero on all replicas but the one that owns it: a sum only brings them together.
   if (group.is_sharded()) {
     const double begin = TraceRecorder::now();
-    with_numbers(parts, [&](auto numbers, const auto& owner) {
-      return context_.replica_values().begin_all_reduce(numbers, owner);
-    })->join();
+    sum_over(context_.replica_values(), in_place(), parts);
     note_waiting(step, begin);
   }
   norm = group.squared_norm();
   return norm;
 }
 
-void Engine::reduce_norm(Step& step) {
-  const double begin = TraceRecorder::now(), waited = step.waited;
-  std::vector<double> mine(step.plan.shape.stages, 0.0);
+// Of the stages of this rank, one number for each stage of the model and 0 for the others.
+at::Tensor Engine::norm_over_stages(Step& step) {
+  std::vector<at::Tensor> mine(step.plan.shape.stages, number(0.0).to(context_.device.at));
   for (auto& here : context_.stages)
     for (TrainableGroup* group : here->active_groups())
       if (group->options().role != TrainableGroup::Role::local_head && group->options().primary)
-        mine[here->index()] += squared_norm(step, *group).item<double>();
+        mine[here->index()] = mine[here->index()] + squared_norm(step, *group);
+  return at::stack(mine);
+}
+
+// Only where other ranks have a part in it does the host look at the norm.
+void Engine::reduce_norm(Step& step) {
+  const double begin = TraceRecorder::now(), waited = step.waited;
+  at::Tensor all = norm_over_stages(step);
   const double computed = TraceRecorder::now(), computed_late = step.waited - waited;
-  const std::vector<double> all = context_.pipeline.all_gather(std::span<const double>(mine));
-  // Every stage stands on one rank, the others have zero for it: adding in stage order gives the same bits for any
-  // placement.
-  double total = 0;
-  for (int index = 0; index < step.plan.shape.stages; ++index)
-    total += all[static_cast<size_t>(step.plan.shape.rank_of(index)) * mine.size() + index];
+  if (context_.pipeline.size() > 1) {
+    const at::Tensor mine = on_host(all);
+    const std::vector<double> gathered =
+        context_.pipeline.all_gather(std::span(mine.const_data_ptr<double>(), static_cast<size_t>(mine.numel())));
+    // Every stage stands on one rank.
+    for (int index = 0; index < step.plan.shape.stages; ++index)
+      mine.mutable_data_ptr<double>()[index] =
+          gathered[static_cast<size_t>(step.plan.shape.rank_of(index) * step.plan.shape.stages + index)];
+    all = on_device(mine, context_.device.at);
+  }
+  // Adding in stage order gives the same bits for any placement.
+  at::Tensor total = all[0];
+  for (int64_t index = 1; index < all.size(0); ++index) total = total + all[index];
   step.norm_squared_of_model = total;
   if (trace_.wants(step.options.step))
     trace_.record({TraceTrack::compute, begin + computed_late, computed, "norm", step.options.step, 0, 0});
@@ -110,11 +121,8 @@ void Engine::update(Step& step, Stage& here) {
   numbers.body_norm_squared = body;
   numbers.head_norm_squared = head;
   const at::Tensor together = here.head_is_readout() ? body + head : body;
-  if (together.is_cpu() && !std::isfinite((together + head).item<double>()))
-    throw Error(ExitCode::gave_up,
-                message("the gradient of stage ", here.index(), " is not finite at step ", step.options.step, "; ",
-                        what_stands, ". A lower optimizer.learning_rate may help"));
-  const at::Tensor of_model = step.plan.norm_over_model ? number(step.norm_squared_of_model) : together;
+  if (context_.device.immediate) check_norm(step.options.step, here.index(), (together + head).item<double>());
+  const at::Tensor of_model = step.plan.norm_over_model ? step.norm_squared_of_model : together;
   const at::Tensor rate = number(step.options.learning_rate);
   for (TrainableGroup* group : here.active_groups()) {
     const bool alone = group->options().role == Role::local_head;

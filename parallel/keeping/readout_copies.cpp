@@ -1,6 +1,6 @@
 #include "parallel/keeping/readout_copies.h"
 
-#include <ATen/ops/empty_like.h>
+#include <ATen/ops/from_blob.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "parallel/stage/stage.h"
 #include "parallel/transport/control_lanes.h"
 #include "runtime/core/error.h"
+#include "runtime/device/staging.h"
 
 namespace interlock {
 namespace {
@@ -22,6 +23,11 @@ std::string description(const std::vector<std::pair<std::string, at::Tensor>>& t
   for (const auto& [name, tensor] : tensors)
     text += message(text.empty() ? "" : ", ", name, " ", c10::toString(tensor.scalar_type()), " ", tensor.sizes());
   return text;
+}
+
+// The bytes of one packed tensor, seen as a tensor of the host like `copy`; they must outlive it.
+at::Tensor bytes_as(const at::Tensor& copy, const std::byte* bytes) {
+  return at::from_blob(const_cast<std::byte*>(bytes), copy.sizes(), copy.options().device(at::kCPU).requires_grad(false));
 }
 
 }  // namespace
@@ -69,7 +75,7 @@ Buffer ReadoutCopies::pack() {
   Buffer packed = Buffer::allocate(bytes_of(values));
   std::byte* to = packed.data;
   for (const auto& [name, value] : values) {
-    std::memcpy(to, value.data_ptr(), value.nbytes());
+    std::memcpy(to, on_host(value).data_ptr(), value.nbytes());
     to += value.nbytes();
   }
   return packed;
@@ -77,10 +83,11 @@ Buffer ReadoutCopies::pack() {
 
 // Of as many bytes as the copies have: the transport refuses a message of another size, and pack() values of its own.
 void ReadoutCopies::install(const Buffer& packed) {
+  const c10::NoGradGuard no_graph;
   for (const Copies& copies : copies_) {
     const std::byte* from = packed.data;
     for (const auto& [name, copy] : copies) {
-      std::memcpy(copy.data_ptr(), from, copy.nbytes());
+      copy.copy_(bytes_as(copy, from));
       from += copy.nbytes();
     }
   }
@@ -130,8 +137,7 @@ std::vector<ReadoutCopies::Values> ReadoutCopies::values() {
   for (const auto& [name, copy] : copies_.front()) {
     values.push_back({name, copy, {}});
     if (from == nullptr) continue;
-    values.back().next = at::empty_like(copy);
-    std::memcpy(values.back().next.data_ptr(), from, copy.nbytes());
+    values.back().next = bytes_as(copy, from).clone();
     from += copy.nbytes();
   }
   return values;
@@ -147,7 +153,7 @@ void ReadoutCopies::restore(const std::vector<Values>& values) {
   next_ = Buffer::allocate(bytes_of(copies_.front()));
   std::byte* to = next_.data;
   for (size_t i = 0; i < values.size(); ++i) {
-    const at::Tensor typed = values[i].next.to(copies_.front()[i].second.scalar_type()).contiguous();
+    const at::Tensor typed = on_host(values[i].next.to(copies_.front()[i].second.scalar_type()));
     std::memcpy(to, typed.data_ptr(), typed.nbytes());
     to += typed.nbytes();
   }

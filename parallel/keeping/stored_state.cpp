@@ -1,5 +1,6 @@
 #include "parallel/keeping/stored_state.h"
 
+#include <ATen/ops/empty.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -44,7 +45,9 @@ void fill(const at::Tensor& to, int64_t begin, const std::vector<TensorPiece>& p
 }  // namespace
 
 CheckpointPart::Tensor stored_copy(const std::string& name, const at::Tensor& tensor) {
-  const auto copy = std::make_shared<at::Tensor>(tensor.detach().contiguous().clone());
+  // Ordinary memory: as much as all weights and states, for as long as the files are written.
+  const auto copy = std::make_shared<at::Tensor>(at::empty(tensor.sizes(), tensor.options().device(at::kCPU)));
+  copy->copy_(tensor.detach());
   TensorEntry entry{name, safetensors_dtype(copy->scalar_type()), copy->sizes().vec(), 0, 0};
   const std::span<std::byte> bytes = bytes_of(*copy);
   return {std::move(entry), copy, bytes};

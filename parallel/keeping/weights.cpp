@@ -6,6 +6,7 @@
 #include "parallel/stage/stage.h"
 #include "parallel/transport/control_lanes.h"
 #include "runtime/core/error.h"
+#include "runtime/device/staging.h"
 #include "runtime/storage/safetensors.h"
 #include "runtime/storage/safetensors_header.h"
 
@@ -75,7 +76,7 @@ void write_weights(RankContext& context, const std::string& path,
   if (context.transport.rank() != 0) {
     layout_safetensors(mine, {});  // the file's order, in which rank 0 asks for them
     for (const TensorEntry& entry : mine) {
-      const auto value = std::make_shared<at::Tensor>(here.at(entry.name).contiguous());
+      const auto value = std::make_shared<at::Tensor>(on_host(here.at(entry.name)));
       const auto bytes = static_cast<uint64_t>(value->nbytes());
       context.transport
           .send(0, header_of(context.run, bytes), {value, static_cast<std::byte*>(value->data_ptr()), bytes})
@@ -100,7 +101,7 @@ void write_weights(RankContext& context, const std::string& path,
   for (const TensorEntry& entry : order) {
     const int from = owner.at(entry.name);
     if (from == 0) {
-      const at::Tensor value = here.at(entry.name).contiguous();
+      const at::Tensor value = on_host(here.at(entry.name));
       attempt([&] {
         writer->write(entry.name,
                       {static_cast<const std::byte*>(value.data_ptr()), static_cast<size_t>(value.nbytes())});

@@ -61,7 +61,7 @@ class Stage {
 
   // Evaluation: no graph, nothing saved.
   at::Tensor evaluate(const at::Tensor& input, ForwardContext context);
-  LossValue evaluate_loss(const at::Tensor& output, ForwardContext context);
+  LossSum evaluate_loss(const at::Tensor& output, ForwardContext context);
 
   // Asked before the values of a segment, or of the head (segment -1), are used: they may still be on their way.
   using SegmentNeeded = std::function<void(int64_t segment)>;

@@ -11,7 +11,9 @@
 namespace interlock {
 namespace {
 
-constexpr int64_t alignment_bytes = 64;  // a cache line; a misaligned weight can change the bits of a product
+// Of parameters in the flat buffers: a misaligned weight can change the bits of a product. A cache line on the CPU;
+// cuBLAS chooses a kernel by the alignment of what it is given, up to 256 bytes.
+int64_t alignment_bytes(const at::Device& device) { return device.is_cpu() ? 64 : 256; }
 
 // Norms are added up in blocks of so many elements of a parameter, and the state of an optimizer is cut between blocks:
 // so a norm has the same bits however the state is shared out. Kernels take 16 numbers at a time and threads share work
@@ -35,7 +37,7 @@ void TrainableGroup::lay_out(const std::vector<NamedTensor>& tensors) {
   c10::NoGradGuard no_graph;
   const at::TensorOptions type =
       tensors.empty() ? at::TensorOptions() : tensors.front().value.options().requires_grad(false);
-  const int64_t unit = alignment_bytes / static_cast<int64_t>(type.dtype().itemsize());
+  const int64_t unit = alignment_bytes(type.device()) / static_cast<int64_t>(type.dtype().itemsize());
   int64_t squares = 0;
   for (const NamedTensor& tensor : tensors) {
     if (tensor.value.dtype() != type.dtype())

@@ -1,6 +1,7 @@
 #include "parallel/training/trainer.h"
 
 #include <ATen/ops/isfinite.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/sum.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include "parallel/stage/stage.h"
 #include "parallel/training/summary.h"
 #include "runtime/core/log.h"
+#include "runtime/device/staging.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
@@ -84,18 +86,15 @@ RunSummary Trainer::run() {
 }
 
 // Every rank does the same here, in the same order.
-void Trainer::after_step(int64_t step, const StepReport& report) {
+void Trainer::after_step(int64_t step, const std::vector<StepReport>& reports) {
   const bool leader = context_.transport.rank() == 0;
   summary_.steps = step;
-  seconds_ += report.seconds;
-  waited_ += report.waited;
-  loading_ += report.loading;
-  tokens_ += static_cast<double>(loader_->samples_per_step(step) * loader_->dataset().sample_length());
-  reports_.add(report);
+  take(reports);
   if (copies_.due_after(step)) engine_.await_values();
   copies_.after_step(step);
   summary_.ending = ending_after(step);
   if (evaluates_after(step)) {
+    take(engine_.finish_steps());
     const double loss = evaluate(step);
     if (leader) publish(reports_.complete_through(step), loss);
     // All ranks know it; one says it, the others are ended.
@@ -108,12 +107,23 @@ void Trainer::after_step(int64_t step, const StepReport& report) {
   const bool last = step == settings_.steps && settings_.checkpoint.every > 0;
   const bool asked = summary_.ending != Ending::completed || step == settings_.until || last;
   if (!settings_.checkpoint.run_folder.empty() && (asked || checkpointer_.due_after(step))) {
+    take(engine_.finish_steps());
     engine_.await_values();
     check_finite();
     checkpointer_.begin(step, loader_->first_sample(step + 1));
     engine_.restart_clock();
   } else {
     checkpointer_.poll();
+  }
+}
+
+void Trainer::take(const std::vector<StepReport>& reports) {
+  for (const StepReport& report : reports) {
+    seconds_ += report.seconds;
+    waited_ += report.waited;
+    loading_ += report.loading;
+    tokens_ += static_cast<double>(loader_->samples_per_step(report.step) * loader_->dataset().sample_length());
+    reports_.add(report);
   }
 }
 
@@ -127,6 +137,7 @@ Ending Trainer::ending_after(int64_t step) {
 void Trainer::conclude(Ending ending) {
   const bool leader = context_.transport.rank() == 0;
   const int64_t last = summary_.steps;
+  take(engine_.finish_steps());
   if (leader) publish(reports_.complete_through(last), std::nullopt);
   reports_.drain();
   copies_.drain();
@@ -198,11 +209,21 @@ void Trainer::save(int64_t step) {
 }
 
 void Trainer::check_finite() {
-  for (auto& stage : context_.stages)
-    for (const ParameterStore::Entry& entry : stage->store().entries())
-      if (entry.kind == ParameterStore::Kind::trained && !at::isfinite(at::sum(entry.value)).item().toBool())
-        throw Error(ExitCode::gave_up, message(entry.name, " of stage ", stage->index(),
+  for (auto& stage : context_.stages) {
+    std::vector<const ParameterStore::Entry*> trained;
+    std::vector<at::Tensor> finite;  // looked at together: on a device every look waits
+    for (const ParameterStore::Entry& entry : stage->store().entries()) {
+      if (entry.kind != ParameterStore::Kind::trained) continue;
+      trained.push_back(&entry);
+      finite.push_back(at::isfinite(at::sum(entry.value)));
+    }
+    if (finite.empty()) continue;
+    const at::Tensor all = on_host(at::stack(finite));
+    for (size_t i = 0; i < trained.size(); ++i)
+      if (!all.const_data_ptr<bool>()[i])
+        throw Error(ExitCode::gave_up, message(trained[i]->name, " of stage ", stage->index(),
                                                " is not finite after the last update; ", what_stands));
+  }
 }
 
 std::vector<RankSummary> Trainer::gather_summaries() {

@@ -58,7 +58,8 @@ class Trainer {
  private:
   const Plan& plan_at(int64_t step) const;
   bool evaluates_after(int64_t step) const;
-  void after_step(int64_t step, const StepReport& report);
+  void after_step(int64_t step, const std::vector<StepReport>& reports);
+  void take(const std::vector<StepReport>& reports);
   Ending ending_after(int64_t step);
   void conclude(Ending ending);
   void publish(std::vector<std::vector<StepReport>> complete, std::optional<double> validation_loss);

@@ -21,6 +21,12 @@ enum class Purpose : uint32_t {
 struct RandomKey {
   uint32_t low = 0, high = 0;
 };
+// As one number, where an interface knows no keys.
+inline int64_t packed(RandomKey key) { return static_cast<int64_t>(uint64_t{key.high} << 32 | key.low); }
+inline RandomKey unpacked(int64_t key) {
+  const auto bits = static_cast<uint64_t>(key);
+  return {static_cast<uint32_t>(bits), static_cast<uint32_t>(bits >> 32)};
+}
 
 // Mixes the arguments into a Philox key. `layer` is the global block, `site` counts the places inside it.
 RandomKey random_key(uint64_t seed, Purpose purpose, uint64_t step = 0, uint64_t layer = 0, uint64_t site = 0);

@@ -29,7 +29,8 @@ class AdamW final : public Optimizer {
 
   void step(const UpdateNumbers& numbers) override {
     const at::NoGradGuard no_graph;
-    for (const Moment& moment : moments_) moment.count.add_(1);
+    count_update(moments_);
+    if (placement_ == Epsilon::fairseq) counts_.advance(moments_);
     for (ParameterGroup& group : groups_) {
       const auto divisor = gradient_divisor(group, numbers.gradient_factor);
       if (placement_ == Epsilon::after) {
@@ -37,7 +38,7 @@ class AdamW final : public Optimizer {
         continue;
       }
       for (size_t i = 0; i < group.places.size(); ++i) {
-        const double count = moments_[group.places[i]].count.item<double>();
+        const double count = counts_.of(group.places[i]);
         const double epsilon = settings_.epsilon / std::sqrt(1 - std::pow(settings_.beta2, count));
         update(group, i, i + 1, epsilon, numbers.learning_rate, divisor);
       }
@@ -69,6 +70,7 @@ class AdamW final : public Optimizer {
   MomentSettings settings_;
   Epsilon placement_;
   std::vector<Moment> moments_;
+  HostCounts counts_;
   std::vector<ParameterGroup> groups_;
 };
 

@@ -5,8 +5,13 @@
 //
 // A tensor's ratio needs the whole tensor, and nothing beside it: any cut of a model into stages gives the same.
 #include <ATen/Parallel.h>
+#include <ATen/TensorOperators.h>
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
+#include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/ones_like.h>
+#include <ATen/ops/pow.h>
+#include <ATen/ops/where.h>
 #include <c10/util/Exception.h>
 
 #include <algorithm>
@@ -43,6 +48,7 @@ class Lamb final : public Optimizer {
 
   void step(const UpdateNumbers& numbers) override {
     const at::NoGradGuard no_graph;
+    if (!parameters_.empty() && !parameters_.front().value.is_cpu()) return step_on_device(numbers);
     const double rate = numbers.learning_rate.item<double>(), factor = numbers.gradient_factor.item<double>();
     for (size_t i = 0; i < parameters_.size(); ++i) {
       moments_[i].count.add_(1);
@@ -68,6 +74,37 @@ class Lamb final : public Optimizer {
       return first * mean / (std::sqrt(second * square) + epsilon) + decay * value;
     }
   };
+
+  // The same of LibTorch's operations, so that no number comes to the host; slower, and rounded differently.
+  void step_on_device(const UpdateNumbers& numbers) const {
+    count_update(moments_);
+    const auto correction = [](double beta, const at::Tensor& count) {
+      return (1 - at::pow(beta, count.to(at::kDouble))).reciprocal();
+    };
+    for (size_t i = 0; i < parameters_.size(); ++i) {
+      const Parameter& parameter = parameters_[i];
+      const auto& [mean, square, count] = moments_[i];
+      const at::ScalarType type = parameter.value.scalar_type();
+      const at::Tensor slope = parameter.gradient * numbers.gradient_factor.to(type);
+      mean.mul_(settings_.beta1).add_(slope, 1 - settings_.beta1);
+      square.mul_(settings_.beta2).addcmul_(slope, slope, 1 - settings_.beta2);
+      const at::Tensor spread = (square * correction(settings_.beta2, count).to(type)).sqrt_().add_(settings_.epsilon);
+      at::Tensor direction = (mean * correction(settings_.beta1, count).to(type)).div_(spread);
+      at::Tensor rate = numbers.learning_rate.to(parameter.value.device());
+      if (parameter.decays) {
+        const at::Tensor value = parameter.value.detach();
+        direction.add_(value, settings_.weight_decay * parameter.decay_factor);
+        rate = rate * trust_ratio(at::linalg_vector_norm(value, 2, {}, false, at::kDouble),
+                                  at::linalg_vector_norm(direction, 2, {}, false, at::kDouble));
+      }
+      parameter.value.sub_(direction.mul_(rate.to(type)));
+    }
+  }
+
+  at::Tensor trust_ratio(const at::Tensor& value, const at::Tensor& update) const {
+    const at::Tensor norm = trust_clip_ > 0 ? value.clamp_max(trust_clip_) : value;
+    return at::where(value.eq(0).logical_or(update.eq(0)), at::ones_like(norm), norm / update);
+  }
 
   template <class T>
   void update(const Parameter& parameter, const Moment& moment, double learning_rate, double gradient_factor) const {

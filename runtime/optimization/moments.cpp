@@ -1,6 +1,7 @@
 // Owns the settings and the state of optimizers with two moments.
 #include "runtime/optimization/moments.h"
 
+#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
@@ -31,6 +32,22 @@ std::vector<Moment> zero_moments(const std::vector<Parameter>& parameters) {
     moments.push_back({at::zeros_like(value), at::zeros_like(value), at::zeros({}, value.options().dtype(at::kFloat))});
   }
   return moments;
+}
+
+void count_update(const std::vector<Moment>& moments) {
+  if (moments.empty()) return;
+  std::vector<at::Tensor> counts;
+  for (const Moment& moment : moments) counts.push_back(moment.count);
+  at::_foreach_add_(counts, 1);
+}
+
+void HostCounts::advance(const std::vector<Moment>& moments) {
+  if (!counts_.empty() && !moments.front().count.is_cpu()) {
+    for (double& count : counts_) ++count;
+    return;
+  }
+  counts_.clear();
+  for (const Moment& moment : moments) counts_.push_back(moment.count.item<double>());
 }
 
 std::vector<std::string> moment_names() { return {"mean", "square", "count"}; }

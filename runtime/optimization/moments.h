@@ -22,6 +22,21 @@ struct Moment {
   at::Tensor count;         // of updates; float without dimension, as LibTorch's kernel takes it
 };
 
+// One more update of each.
+void count_update(const std::vector<Moment>& moments);
+
+// The counts where the host has to know them. On the CPU they are looked at in every step; those of a device, whose
+// every look waits, once: before the first step here, when a checkpoint has been read, if there is one.
+class HostCounts {
+ public:
+  // After count_update().
+  void advance(const std::vector<Moment>& moments);
+  double of(size_t i) const { return counts_[i]; }
+
+ private:
+  std::vector<double> counts_;
+};
+
 std::vector<Moment> zero_moments(const std::vector<Parameter>& parameters);
 std::vector<std::string> moment_names();
 std::vector<std::vector<at::Tensor>> listed_moments(const std::vector<Moment>& moments);

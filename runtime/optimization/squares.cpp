@@ -2,12 +2,16 @@
 
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/LegacyTypeDispatch.h>
+#include <ATen/core/dispatch/Dispatcher.h>
+#include <torch/library.h>
 
 #include <algorithm>
 
 namespace interlock {
+namespace {
 
-void block_squares(const at::Tensor& numbers, int64_t block, at::Tensor out) {
+void block_squares_on_cpu(const at::Tensor& numbers, int64_t block, at::Tensor& out) {
   constexpr int64_t worth_a_thread = int64_t{1} << 16;  // elements: some 20 us
   auto* sums = out.mutable_data_ptr<double>();
   AT_DISPATCH_FLOATING_TYPES(numbers.scalar_type(), "block_squares", [&] {
@@ -17,6 +21,21 @@ void block_squares(const at::Tensor& numbers, int64_t block, at::Tensor out) {
         sums[i] = sum_of_squares(from + i * block, std::min(block, numbers.numel() - i * block));
     });
   });
+}
+
+TORCH_LIBRARY_FRAGMENT(interlock, library) {
+  library.def("block_squares_(Tensor numbers, int block, Tensor(a!) out) -> ()");
+}
+TORCH_LIBRARY_IMPL(interlock, CPU, library) { library.impl("block_squares_", TORCH_FN(block_squares_on_cpu)); }
+
+}  // namespace
+
+void block_squares(const at::Tensor& numbers, int64_t block, at::Tensor out) {
+  static const auto operation = c10::Dispatcher::singleton()
+                                    .findSchemaOrThrow("interlock::block_squares_", "")
+                                    .typed<void(const at::Tensor&, int64_t, at::Tensor&)>();
+  const at::AutoDispatchBelowADInplaceOrView below;
+  operation.call(numbers, block, out);
 }
 
 }  // namespace interlock

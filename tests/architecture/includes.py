@@ -5,7 +5,7 @@
   includes.py          check that each rule can fail, on small trees made for it
 
 Rules: includes run one way, launch -> techniques -> parallel -> models -> runtime, and so between the rooms of a run in launch;
-parallel knows of models only their interface; some rooms are free of LibTorch, through whatever they include; LibTorch and spdlog (each with an fmt of its own)
+parallel knows of models only their interface; some rooms are free of LibTorch, and what nvcc compiles is, through whatever they include; LibTorch and spdlog (each with an fmt of its own)
 never meet in a file; torch/torch.h (28 s to compile) nowhere; no file over 400 lines; no path of one machine.
 """
 import os
@@ -17,7 +17,7 @@ LAYERS = ["runtime", "models", "parallel", "techniques", "launch", "tests"]  # e
 MODELS_INTERFACE = {"models/model.h", "models/costs.h", "models/parameter_access.h"}
 TORCH_FREE = ["runtime/core/", "runtime/storage/", "runtime/observe/", "parallel/plan/", "parallel/transport/"]
 # Rooms inside those that exist for LibTorch, so that what stands beside them can do without.
-TORCH_ROOMS = ["runtime/storage/tensors/"]
+TORCH_ROOMS = ["runtime/storage/tensors/", "parallel/transport/nccl/module/"]
 # What these rooms may include of the layer they stand in, beside themselves.
 ROOMS = {
     "launch/settings": [],
@@ -25,7 +25,7 @@ ROOMS = {
     "launch/forecast": ["launch/settings"],
     "launch/run": ["launch/settings", "launch/folders", "launch/forecast"],
 }
-SOURCES = (".h", ".cpp", ".cu")
+SOURCES = (".h", ".cpp", ".cu", ".cuh")
 TEXTS = SOURCES + (".py", ".sh", ".md", ".toml", ".cmake", ".txt", ".json", ".sbatch", "")
 NOT_OURS = {".git", "build", "runs", "__pycache__"}
 LONGEST = 400
@@ -95,6 +95,8 @@ def include_breaches(tree, path):
     torch = sorted(name for name in outside if TORCH.match(name))
     if torch and path.startswith(tuple(TORCH_FREE)) and not path.startswith(tuple(TORCH_ROOMS)):
         yield f"is free of LibTorch, but {torch[0]} comes in through {outside[torch[0]]}"
+    if torch and path.endswith((".cu", ".cuh")):
+        yield f"is compiled by nvcc, which takes half a minute for LibTorch: {torch[0]} comes in through {outside[torch[0]]}"
     if torch and any(name.startswith("spdlog/") for name in outside):
         yield "brings LibTorch and spdlog together: use runtime/core/log.h"
     if "torch/torch.h" in outside:
@@ -140,6 +142,7 @@ BROKEN = {  # what to add to the clean tree -> the words of the breach
     "parallel/plan/d.cpp": ('#include "../../launch/x.h"\n', "no file of ours"),
     "runtime/data/b.cpp": ("#include <spdlog/spdlog.h>\n#include <torch/csrc/x.h>\n", "together"),
     "models/c.cpp": ("#include <torch/torch.h>\n", "includes torch/torch.h"),
+    "models/kernels/k.cu": ('#include "models/model.h"\n', "compiled by nvcc"),
     "models/d.cpp": ("\n" * (LONGEST + 1), f"{LONGEST + 1} lines"),
     "launch/settings/b.cpp": ('#include "launch/run/r.h"\n', "launch/settings may not know launch/run"),
     "launch/forecast/b.cpp": ('#include "launch/main.cpp"\n', "launch/forecast may not know launch/main.cpp"),

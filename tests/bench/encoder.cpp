@@ -1,24 +1,28 @@
-// bench_encoder: tokens per second, peak memory and idle share of the engine on a RoBERTa encoder in float32 with Adam,
-// no dropout, and a full-vocabulary loss on every position. Starts its own ranks. The sizes are defaults of the
-// options.
+// bench_encoder: tokens per second, peak memory and idle share of the engine on a RoBERTa encoder with Adam, by default
+// in float32 on the CPU, without dropout, and with a full-vocabulary loss on every position. Starts its own ranks.
+//
+// Utilisation is of --peak (TFLOP/s), with the model FLOPs of a token of tests/bench/gpu_peer.py: 6 x layers x
+// (4 width^2 + 2 width x feed_forward) + 12 x layers x width x length + 6 x predicted x (width^2 + width x vocabulary).
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_costs.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
-#include "launch/settings/plans.h"
 #include "launch/supervisor/supervisor.h"
 #include "models/model.h"
 #include "parallel/transport/loopback.h"
 #include "parallel/transport/mpi.h"
 #include "runtime/core/log.h"
+#include "runtime/device/device.h"
 
 namespace interlock {
 namespace {
@@ -28,8 +32,10 @@ using nlohmann::json;
 struct Options {
   int stages = 2, ranks = 0, horizon = 2, microbatches = 8, microbatch = 4, threads = 1, steps = 8, warmup = 2;
   int layers = 8, width = 256, heads = 4, feed_forward = 1024, vocabulary = 8192, length = 128;
-  std::string rule = "global", schedule = "wavefront", placement = "contiguous", unit = "block", cut, head = "linear";
-  bool json = false;
+  std::string rule = "global", schedule = "auto", placement = "contiguous", unit = "block", cut, head = "linear";
+  std::string device = "cpu", precision = "float32", recompute = "none";
+  double dropout = 0, predicted = 1, peak = 989;
+  bool tied = false, json = false;
 };
 
 void declare(CLI::App& app, Options& options) {
@@ -56,6 +62,13 @@ void declare(CLI::App& app, Options& options) {
   app.add_option("--head", options.head)->capture_default_str();
   app.add_option("--unit", options.unit)->capture_default_str();
   app.add_option("--cut", options.cut, "units per stage, for example 5,3; or balanced_for_rule; default: balanced");
+  app.add_option("--device", options.device)->capture_default_str();
+  app.add_option("--precision", options.precision)->capture_default_str();
+  app.add_option("--recompute", options.recompute)->capture_default_str();
+  app.add_option("--dropout", options.dropout)->capture_default_str();
+  app.add_option("--predicted", options.predicted, "share of the places with a target")->capture_default_str();
+  app.add_option("--peak", options.peak, "TFLOP/s that utilisation is of")->capture_default_str();
+  app.add_flag("--tied", options.tied, "the decoder's matrix is the word table");
   app.add_flag("--json", options.json);
 }
 
@@ -63,8 +76,9 @@ RunSettings settings_of(const Options& o) {
   std::ostringstream text;
   text << "[model]\nname = 'roberta'\nlayers = " << o.layers << "\nwidth = " << o.width << "\nheads = " << o.heads
        << "\nfeed_forward = " << o.feed_forward << "\nvocabulary = " << o.vocabulary << "\nmax_length = " << o.length
-       << "\ndropout = 0.0\n[data]\nname = 'random_tokens'\nvocabulary = " << o.vocabulary
-       << "\nsequence_length = " << o.length << "\n[learning]\nrule = '" << o.rule << "'\nhorizon = " << o.horizon
+       << "\ndropout = " << std::fixed << o.dropout << "\ntie_embeddings = " << (o.tied ? "true" : "false")
+       << "\n[data]\nname = 'random_tokens'\nvocabulary = " << o.vocabulary << "\nsequence_length = " << o.length
+       << "\npredicted = " << o.predicted << "\n[learning]\nrule = '" << o.rule << "'\nhorizon = " << o.horizon
        << "\nhead = '" << o.head << "'\n[parallel]\nstages = " << o.stages
        << "\nranks = " << (o.ranks > 0 ? o.ranks : o.stages) << "\nmicrobatches = " << o.microbatches
        << "\nmicrobatch_size = " << o.microbatch << "\nschedule = '" << o.schedule << "'\nplacement = '" << o.placement
@@ -74,7 +88,8 @@ RunSettings settings_of(const Options& o) {
   // Adam as the peer uses it: constant rate, no decay, no clipping.
   text << "[optimizer]\nname = 'adamw'\nlearning_rate = 1e-4\nweight_decay = 0.0\nclip = 0.0\nwarmup_steps = 0\ndecay "
           "= 'constant'\n"
-       << "[run]\nsteps = " << o.steps + o.warmup << "\nevaluate_every = 0\ntrace_steps = 0\n";
+       << "[run]\ndevice = '" << o.device << "'\nprecision = '" << o.precision << "'\nrecompute = '" << o.recompute
+       << "'\nsteps = " << o.steps + o.warmup << "\nevaluate_every = 0\ntrace_steps = 0\n";
   RunSettings settings = read_settings(Config::from_text(text.str()));
   check_settings(settings);
   return settings;
@@ -84,6 +99,13 @@ double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   const size_t half = values.size() / 2;
   return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+double flops_per_token(const Options& o) {
+  const double width = o.width, layers = o.layers;
+  const double share = std::round(o.predicted * o.length) / o.length;
+  return 6 * layers * (4 * width * width + 2 * width * o.feed_forward) + 12 * layers * width * o.length +
+         6 * share * (width * width + width * o.vocabulary);
 }
 
 void report(const Options& options, const RunSettings& settings, const RunSummary& summary,
@@ -101,9 +123,12 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
   const auto plans = make_plans(settings, *model);
   const SimulationCosts costs =
       measured_costs(summary, estimate_costs(settings, *model, partition, plans.front().plan.flows), plans);
-  const Simulation simulated = simulate(make_plan(plan_request(settings, *model)), costs);
+  const Simulation simulated = simulate(plans.front().plan, costs);
   json peak = json::array();
   for (const RankSummary& rank : summary.ranks) peak.push_back(std::lround(rank.peak_rss_mib));
+  GpuMemory memory{};  // of this rank's GPU
+  char problem[256] = "";
+  if (const CudaModule* module = opened_cuda_module()) module->memory(0, &memory, problem, sizeof problem);
   const json result = {{"stages", options.stages},
                        {"ranks", settings.parallel.shape.ranks},
                        {"rule", settings.learning.rules.front().request.rule},
@@ -114,9 +139,16 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
                        {"cut", partition},
                        {"microbatches", options.microbatches},
                        {"threads", options.threads},
+                       {"device", options.device},
+                       {"precision", options.precision},
+                       {"microbatch_size", options.microbatch},
                        {"tokens_per_second", tokens / median(seconds)},
+                       {"model_tflops", flops_per_token(options) * tokens / median(seconds) * 1e-12},
+                       {"utilisation", flops_per_token(options) * tokens / median(seconds) * 1e-12 / options.peak},
                        {"step_seconds", seconds},
                        {"peak_mib", peak},
+                       {"gpu_peak_mib", memory.peak >> 20},
+                       {"gpu_reserved_mib", memory.reserved >> 20},
                        {"idle_share", median(idle)},
                        {"simulated_step", simulated.step},
                        {"simulated_tokens_per_second", tokens / simulated.step},

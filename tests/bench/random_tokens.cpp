@@ -1,6 +1,8 @@
-// A dataset for benchmarks: random tokens, a target at every position. Needs no files.
+// A dataset for benchmarks: random tokens, a target at every position or at an even share of them. Needs no files.
 
 #include <ATen/ops/empty.h>
+
+#include <cmath>
 
 #include "runtime/core/random.h"
 #include "runtime/data/dataset.h"
@@ -13,6 +15,7 @@ class RandomTokens final : public Dataset {
   explicit RandomTokens(const DatasetSettings& settings)
       : length_(settings.data.integer("sequence_length", 128, 1)),
         vocabulary_(settings.data.integer("vocabulary", 8192, 1)),
+        in_sample_(std::llround(settings.data.number("predicted", 1.0, 0.0, 1.0) * static_cast<double>(length_))),
         seed_(settings.seed) {}
   int64_t samples(Split split) const override { return split == Split::training ? int64_t{1} << 40 : 0; }
   Batch batch(Split, std::span<const int64_t> numbers, BatchParts parts) const override {
@@ -20,12 +23,16 @@ class RandomTokens final : public Dataset {
     const auto rows = static_cast<int64_t>(numbers.size());
     if (parts.inputs) batch.inputs = draw(numbers, 0);
     if (parts.targets) batch.targets = draw(numbers, 1);
+    // Place p is predicted where the share of the places up to it grows by a whole one.
+    for (int64_t place = 0; parts.targets && place < length_; ++place)
+      if ((place + 1) * in_sample_ / length_ == place * in_sample_ / length_)
+        batch.targets.select(1, place).fill_(ignored_target);
     batch.sample_ids.assign(numbers.begin(), numbers.end());
-    batch.predicted = rows * length_;
+    batch.predicted = rows * in_sample_;
     return batch;
   }
   int64_t predicted(Split, std::span<const int64_t> numbers) const override {
-    return static_cast<int64_t>(numbers.size()) * length_;
+    return static_cast<int64_t>(numbers.size()) * in_sample_;
   }
   int64_t classes() const override { return vocabulary_; }
   int64_t features() const override { return vocabulary_; }
@@ -48,7 +55,7 @@ class RandomTokens final : public Dataset {
     return tokens;
   }
 
-  int64_t length_, vocabulary_;
+  int64_t length_, vocabulary_, in_sample_;
   uint64_t seed_;
 };
 

@@ -8,7 +8,8 @@
 
 namespace interlock {
 
-EngineForTest engine_for_test(const RunSettings& settings, Transport& transport, int64_t steps, int64_t bucket_bytes) {
+EngineForTest engine_for_test(const RunSettings& settings, Transport& transport, int64_t steps, int64_t bucket_bytes,
+                              const Device& device) {
   const auto dataset = make_dataset(settings);
   dataset->open();
   const auto model = make_model(settings, *dataset);
@@ -23,7 +24,7 @@ EngineForTest engine_for_test(const RunSettings& settings, Transport& transport,
   const bool tied = model->tie() && model->tie()->trained;
   const auto loader = std::make_shared<const Loader>(dataset, settings.parallel.batch_shape());
   EngineForTest made;
-  made.context = std::make_unique<RankContext>(transport, topology, 1, std::move(stages), tied);
+  made.context = std::make_unique<RankContext>(transport, topology, 1, std::move(stages), tied, device);
   made.engine = std::make_unique<Engine>(
       *made.context,
       Engine::Settings{.loader = loader,

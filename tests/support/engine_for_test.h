@@ -15,6 +15,6 @@ struct EngineForTest {
 
 // Of the settings' model, cut, heads and replicas, with batches of steps 1 to `steps`. Every rank calls it.
 EngineForTest engine_for_test(const RunSettings& settings, Transport& transport, int64_t steps,
-                              int64_t bucket_bytes = int64_t{8} << 20);
+                              int64_t bucket_bytes = int64_t{8} << 20, const Device& device = {});
 
 }  // namespace interlock

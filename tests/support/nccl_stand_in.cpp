@@ -130,7 +130,8 @@ class NcclStandIn::Gpu final : public NcclCalls {
   void record(Event event, Stream stream) override { world_.put(Task{Task::Kind::record, event}, stream); }
   void wait_for(Event event, Stream stream) override { world_.put(Task{Task::Kind::wait, event}, stream); }
   bool passed(Event event) override {
-    std::lock_guard lock(world_.mutex_);
+    std::unique_lock lock(world_.mutex_);
+    world_.changed_.wait(lock, [&] { return !state_.frozen; });
     return event->passed >= event->recorded;
   }
   void* allocate(size_t bytes) override { return std::malloc(bytes); }
@@ -211,6 +212,11 @@ void NcclStandIn::break_connections(int rank) {
 void NcclStandIn::refuse_calls(int rank) {
   std::lock_guard lock(mutex_);
   gpus_.at(rank)->refuses = true;
+}
+void NcclStandIn::freeze(int rank, bool frozen) {
+  std::lock_guard lock(mutex_);
+  gpus_.at(rank)->frozen = frozen;
+  changed_.notify_all();
 }
 void NcclStandIn::hold_compute(int rank, bool hold) {
   std::lock_guard lock(mutex_);

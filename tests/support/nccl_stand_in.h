@@ -41,6 +41,7 @@ class NcclStandIn {
   void lose(int rank);                     // its streams stop, and so does what others wait for from there
   void break_connections(int rank);        // others' communicators with it report ncclRemoteError
   void refuse_calls(int rank);             // its next call on a communicator fails with ncclInternalError
+  void freeze(int rank, bool frozen);      // questions about its events are not answered until it ends
   void hold_compute(int rank, bool hold);  // its compute stream goes no further
 
   // Work for the compute stream of a rank, after all that was put there before.

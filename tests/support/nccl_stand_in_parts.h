@@ -70,7 +70,7 @@ struct NcclStandIn::Shared {
 struct NcclStandIn::State {
   Facts facts;
   std::vector<std::unique_ptr<CUstream_st>> streams;  // the first one computes
-  bool lost = false, held = false, refuses = false;
+  bool lost = false, held = false, refuses = false, frozen = false;
 };
 
 }  // namespace interlock

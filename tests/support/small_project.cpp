@@ -43,6 +43,7 @@ microbatch_size = 2
 warmup_steps = 0
 
 [run]
+device = "cpu"
 steps = 4
 folder = "run"
 evaluate_every = 2

@@ -33,11 +33,24 @@ void check(cudaError_t error) {
   if (error != cudaSuccess) throw Error(ExitCode::gave_up, cudaGetErrorString(error));
 }
 
+// One block for all tests: allocating and freeing may wait for the whole GPU, and so for calls that wait for the
+// others.
+constexpr uint64_t arena_bytes = uint64_t{1} << 30;
+std::byte* arena = nullptr;
+uint64_t arena_used = 0;
+
 Buffer on_gpu(uint64_t bytes) {
-  void* memory = nullptr;
-  check(cudaMalloc(&memory, std::max<uint64_t>(bytes, 1)));
-  return {std::shared_ptr<void>(memory, [](void* held) { cudaFree(held); }), static_cast<std::byte*>(memory), bytes};
+  const uint64_t begin = arena_used;
+  arena_used += (bytes + 511) / 512 * 512;
+  if (arena_used > arena_bytes) throw Error(ExitCode::gave_up, "the test needs a larger arena");
+  return {nullptr, arena + begin, bytes};
 }
+
+class NcclGpu : public testing::Test {
+ protected:
+  NcclGpu() { arena_used = 0; }
+};
+
 template <class T>
 Buffer to_gpu(const std::vector<T>& values) {
   const Buffer buffer = on_gpu(values.size() * sizeof(T));
@@ -79,7 +92,7 @@ Pairs ring(int ranks) {
   pairs.erase(std::unique(pairs.begin(), pairs.end()), pairs.end());
   return pairs;
 }
-std::unique_ptr<Transport> nccl(double limit_seconds = 60) {
+std::unique_ptr<Transport> nccl(double limit_seconds = 15) {
   return make_nccl(*host, *calls, {.pairs = ring(host->size()), .limit_seconds = limit_seconds});
 }
 std::vector<int> everybody() {
@@ -89,14 +102,14 @@ std::vector<int> everybody() {
 }
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-TEST(NcclGpu, StartsAndEnds) {
+TEST_F(NcclGpu, StartsAndEnds) {
   const auto begin = Clock::now();
   { const auto transport = nccl(); }
   measured.push_back(message("\"start_seconds\":", seconds_since(begin)));
 }
 
 // Nobody else comes: what is being made must be aborted within the limit.
-TEST(NcclGpu, ACommunicatorThatNeverComesIsAborted) {
+TEST_F(NcclGpu, ACommunicatorThatNeverComesIsAborted) {
   const auto begin = Clock::now();
   std::string told;
   run_loopback(2, [&](Transport& pair) {
@@ -119,8 +132,31 @@ TEST(NcclGpu, ACommunicatorThatNeverComesIsAborted) {
   measured.push_back(message("\"abort_in_start_seconds\":", seconds_since(begin)));
 }
 
+TEST_F(NcclGpu, OneMessage) {
+  if (host->size() == 1) GTEST_SKIP() << "one rank";
+  const auto transport = nccl();
+  const Buffer buffer = to_gpu(pattern(transport->rank(), 100'000));
+  if (transport->rank() == 0) transport->send(1, header(100'000), buffer)->wait();
+  if (transport->rank() != 1) return;
+  transport->receive(0, header(100'000), buffer)->wait();
+  EXPECT_EQ(from_gpu<uint8_t>(buffer), pattern(0, 100'000));
+}
+
+TEST_F(NcclGpu, OneEachWayAtATime) {
+  if (host->size() == 1) GTEST_SKIP() << "one rank";
+  const auto transport = nccl();
+  const int rank = transport->rank();
+  if (rank > 1) return;
+  const Buffer out = to_gpu(pattern(rank, 100'000)), in = on_gpu(100'000);
+  const auto posted = transport->receive(1 - rank, header(100'000), in);
+  const auto sent = transport->send(1 - rank, header(100'000), out);
+  sent->wait();
+  posted->wait();
+  EXPECT_EQ(from_gpu<uint8_t>(in), pattern(1 - rank, 100'000));
+}
+
 // Messages of all sizes to both neighbours at once, joined and read on the compute stream.
-TEST(NcclGpu, MessagesArriveWhole) {
+TEST_F(NcclGpu, MessagesArriveWhole) {
   if (host->size() == 1) GTEST_SKIP() << "one rank";
   const auto transport = nccl();
   const int rank = transport->rank(), size = transport->size(), up = (rank + 1) % size, down = (rank + size - 1) % size;
@@ -146,7 +182,7 @@ TEST(NcclGpu, MessagesArriveWhole) {
   for (const auto& handle : sent) handle->wait();
 }
 
-TEST(NcclGpu, APostHoldsUpNothing) {
+TEST_F(NcclGpu, APostHoldsUpNothing) {
   if (host->size() == 1) GTEST_SKIP() << "one rank";
   const auto transport = nccl();
   const int rank = transport->rank();
@@ -196,7 +232,7 @@ void check_collectives(Collectives& over, size_t count) {
   }
 }
 
-TEST(NcclGpu, CollectivesGiveExactSumsOfWholeNumbers) {
+TEST_F(NcclGpu, CollectivesGiveExactSumsOfWholeNumbers) {
   const auto transport = nccl();
   const auto over = transport->make_collectives(everybody(), 1, 1);
   for (const size_t count : {64, 1'000, 300'000}) {
@@ -206,7 +242,7 @@ TEST(NcclGpu, CollectivesGiveExactSumsOfWholeNumbers) {
 }
 
 // Host to host: both ranks send 64 MiB at once; and 4 KiB there and back.
-TEST(NcclGpu, Rates) {
+TEST_F(NcclGpu, Rates) {
   if (host->size() == 1) GTEST_SKIP() << "one rank";
   const auto transport = nccl();
   if (transport->rank() > 1) return;
@@ -229,7 +265,7 @@ TEST(NcclGpu, Rates) {
 }
 
 // The last one: nothing can follow on these ranks' connections.
-TEST(NcclGpu, ZWhatNeverComesIsAnErrorWithinTheLimit) {
+TEST_F(NcclGpu, ZWhatNeverComesIsAnErrorWithinTheLimit) {
   if (host->size() == 1) GTEST_SKIP() << "one rank";
   const auto begin = Clock::now();
   {
@@ -267,6 +303,9 @@ int start() {
   const int gpu = launch_place().local_rank % gpus;
   check(cudaSetDevice(gpu));
   check(cudaStreamCreateWithFlags(&compute, cudaStreamNonBlocking));
+  void* memory = nullptr;
+  check(cudaMalloc(&memory, arena_bytes));
+  arena = static_cast<std::byte*>(memory);
   const auto real = real_nccl_calls(gpu, [] { return compute; });
   calls = real.get();
   if (const std::string obstacle = nccl_obstacle(*host, *calls); !obstacle.empty()) {

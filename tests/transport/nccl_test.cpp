@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <mutex>
 #include <thread>
 
 #include "parallel/transport/loopback.h"
@@ -287,6 +288,34 @@ TEST(Nccl, AMemberWithOtherSizesIsAnErrorWithinTheLimit) {
   });
   EXPECT_THAT(told[0], HasSubstr("a sum of 4000 bytes"));
   EXPECT_THAT(told[1], HasSubstr("a sum of 2000 bytes"));
+}
+
+// A call of the driver that waits for a lost rank's kernel keeps the watch from aborting: the run is ended from
+// outside.
+TEST(Nccl, ADriverThatDoesNotAnswerEndsTheRun) {
+  NcclStandIn world(2);
+  std::mutex mutex;
+  std::string told;
+  std::atomic<bool> over{false};
+  NcclOptions options{.pairs = all_pairs(2), .limit_seconds = short_limit};
+  options.stuck = [&](const std::string& reason) {
+    std::lock_guard lock(mutex);
+    told += reason;
+    over = true;
+  };
+  failures(world, 2, options, [&](Transport& transport) {
+    if (transport.rank() == 0) {
+      const auto posted = transport.receive(1, header(lane, 100), Buffer::allocate(100));
+      world.freeze(0, true);
+      while (!over) std::this_thread::yield();
+      world.freeze(0, false);
+      posted->wait();
+    } else {
+      while (!over) std::this_thread::yield();
+    }
+  });
+  EXPECT_THAT(told, AllOf(HasSubstr("rank 0: CUDA or NCCL has not answered for 0.3 s"),
+                          HasSubstr("a receive from rank 1: activation, boundary 2")));
 }
 
 TEST(Nccl, AbortEndsTheOthersToo) {

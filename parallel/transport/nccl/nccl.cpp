@@ -13,6 +13,7 @@
 #include "parallel/transport/group.h"
 #include "parallel/transport/nccl/collectives.h"
 #include "parallel/transport/nccl/link.h"
+#include "runtime/core/log.h"
 
 namespace interlock {
 namespace {
@@ -82,7 +83,12 @@ class NcclTransport final : public Transport {
       : host_(host),
         calls_(calls),
         check_headers_(options.check_headers),
-        watch_(calls, host.rank(), NcclWatch::Seconds(options.limit_seconds)),
+        watch_(calls, host.rank(), NcclWatch::Seconds(options.limit_seconds),
+               [&host, stuck = options.stuck](const std::string& reason) {
+                 if (stuck) return stuck(reason);
+                 say_error(reason);
+                 host.abort(static_cast<int>(ExitCode::gave_up), reason);
+               }),
         one_byte_(calls.allocate(1), [&calls](void* memory) { calls.release(memory); }) {
     check_room(options);
     connect(options.pairs);

@@ -3,6 +3,7 @@
 // what NCCL needs to start. NCCL has no tags and no headers: everything between two ranks keeps one order
 // (ordered_pairs), which plan_check is asked to prove, and what the bytes are is agreed on before the first of them.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -22,6 +23,9 @@ struct NcclOptions {
   // Sends every header over the host's transport as well and compares them: a message that is another than the one
   // expected is then reported by name. Costs a small message each and makes the host wait for the sender's.
   bool check_headers = false;
+  // What ends the run when CUDA or NCCL does not answer any more, so that nothing can be aborted; empty: the reason is
+  // said, and the host's transport aborts. On a thread of its own.
+  std::function<void(const std::string&)> stuck{};
 };
 
 // Why NCCL cannot serve these ranks, in words that tell what to do: two ranks on one GPU where this NCCL refuses that,

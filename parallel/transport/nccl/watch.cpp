@@ -1,5 +1,8 @@
 #include "parallel/transport/nccl/watch.h"
 
+#include <pthread.h>
+#include <signal.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -20,14 +23,23 @@ void pause(int& polls) {
   }
 }
 
+// They are for the program's own threads.
+void block_signals() {
+  sigset_t all;
+  sigfillset(&all);
+  pthread_sigmask(SIG_BLOCK, &all, nullptr);
+}
+
 }  // namespace
 
 std::string nccl_version_text(int version) {
   return message(version / 10'000, ".", version / 100 % 100, ".", version % 100);
 }
 
-NcclWatch::NcclWatch(NcclCalls& calls, int rank, Seconds limit) : calls_(calls), rank_(rank), limit_(limit) {
+NcclWatch::NcclWatch(NcclCalls& calls, int rank, Seconds limit, std::function<void(const std::string&)> stuck)
+    : calls_(calls), rank_(rank), limit_(limit), stuck_(std::move(stuck)) {
   thread_ = std::thread([this] { run(); });
+  monitor_ = std::thread([this] { watch_the_watch(); });
 }
 
 NcclWatch::~NcclWatch() {
@@ -36,6 +48,7 @@ NcclWatch::~NcclWatch() {
     stop_ = true;
   }
   changed_.notify_all();
+  monitor_.join();
   thread_.join();
   for (const auto& operation : under_way_) events_.insert(events_.end(), {operation->begin, operation->end});
   for (const NcclCalls::Event event : events_)
@@ -44,11 +57,11 @@ NcclWatch::~NcclWatch() {
 
 void NcclWatch::perform(NcclCalls::Communicator* communicator, const std::string& what,
                         const std::function<int()>& call) {
-  check();
   const Clock::time_point begin = Clock::now();
   int result = nccl_success;
   {
     std::lock_guard lock(nccl_);
+    check();  // here, so that nothing is aborted between this and the call
     result = call();
   }
   for (int polls = 0; result == nccl_in_progress; pause(polls)) {
@@ -69,6 +82,7 @@ void NcclWatch::perform(NcclCalls::Communicator* communicator, const std::string
 std::shared_ptr<NcclOperation> NcclWatch::put(NcclCalls::Communicator* communicator, NcclCalls::Stream stream,
                                               std::string what, std::vector<std::shared_ptr<void>> keeps,
                                               const std::function<int()>& call) {
+  release_done();
   auto operation = std::make_shared<NcclOperation>();
   operation->what = std::move(what);
   operation->keeps = std::move(keeps);
@@ -80,6 +94,7 @@ std::shared_ptr<NcclOperation> NcclWatch::put(NcclCalls::Communicator* communica
     perform(communicator, operation->what, call);
     calls_.record(operation->end, stream);
   } catch (...) {
+    std::lock_guard lock(operation->mutex);
     give_back(*operation);
     throw;
   }
@@ -99,8 +114,9 @@ void NcclWatch::order_after_compute(NcclCalls::Stream stream) {
 }
 
 bool NcclWatch::done(NcclOperation& operation) {
+  Kept kept;  // is let go of after the lock: a free may wait, and the watch must not wait with it
   std::lock_guard lock(operation.mutex);
-  if (!operation.done && calls_.passed(operation.end)) give_back(operation);
+  if (!operation.done && (operation.passed || calls_.passed(operation.end))) kept = give_back(operation);
   return operation.done || failed();
 }
 
@@ -132,9 +148,10 @@ void NcclWatch::close(NcclCalls::Communicator* communicator) {
     if (found != communicators_.end()) name = found->name;
   }
   if (std::uncaught_exceptions() > 0) fail("the rank ends with an error");
-  if (!failed() && *communicator != nullptr) {
+  if (!failed()) {
     try {
-      perform(communicator, "the end of " + name, [&] { return calls_.finalize(*communicator); });
+      perform(communicator, "the end of " + name,
+              [&] { return *communicator == nullptr ? nccl_success : calls_.finalize(*communicator); });
     } catch (const Error&) {  // aborted; the run itself is done
     }
   }
@@ -181,17 +198,21 @@ void NcclWatch::abort_all() {
 }
 
 void NcclWatch::run() {
+  block_signals();
   try {
     calls_.use_gpu();
     std::unique_lock lock(mutex_);
     while (!changed_.wait_for(lock, milliseconds(10), [&] { return stop_; })) {
       if (!failure_.empty()) continue;
       lock.unlock();
+      busy_since_ = Clock::now().time_since_epoch().count();
       look();
+      busy_since_ = 0;
       lock.lock();
     }
   } catch (const std::exception& error) {
     fail(error.what());
+    busy_since_ = 0;
   }
 }
 
@@ -206,9 +227,9 @@ void NcclWatch::look() {
   std::string late;
   for (const auto& operation : operations) {
     std::lock_guard lock(operation->mutex);
-    if (operation->done) continue;
+    if (operation->done || operation->passed) continue;
     if (calls_.passed(operation->end)) {
-      give_back(*operation);
+      operation->passed = true;
     } else if (operation->began == Clock::time_point{}) {
       if (calls_.passed(operation->begin)) operation->began = Clock::now();
     } else if (late.empty() && Clock::now() - operation->began > limit_) {
@@ -227,11 +248,39 @@ void NcclWatch::look() {
     if (state != nccl_success && state != nccl_in_progress)
       return fail(message(watched.name, " failed: NCCL says ", calls_.describe(state)));
   }
+}
+
+void NcclWatch::release_done() {
+  std::vector<std::shared_ptr<NcclOperation>> operations;
+  {
+    std::lock_guard lock(mutex_);
+    operations.assign(under_way_.begin(), under_way_.end());
+  }
+  std::vector<Kept> kept;  // is let go of after the locks
+  for (const auto& operation : operations) {
+    std::lock_guard lock(operation->mutex);
+    if (operation->passed && !operation->done) kept.push_back(give_back(*operation));
+  }
   std::lock_guard lock(mutex_);
   under_way_.remove_if([](const auto& operation) {
     std::unique_lock own(operation->mutex, std::try_to_lock);  // elsewhere its mutex is taken before the watch's
     return own && operation->done;
   });
+}
+
+void NcclWatch::watch_the_watch() {
+  block_signals();
+  std::unique_lock lock(mutex_);
+  while (!changed_.wait_for(lock, milliseconds(50), [&] { return stop_; })) {
+    const Clock::rep since = busy_since_;
+    if (since == 0 || Clock::now() - Clock::time_point(Clock::duration(since)) < limit_) continue;
+    std::string reason = message("rank ", rank_, ": CUDA or NCCL has not answered for ", limit_.count(), " s");
+    if (!under_way_.empty()) reason += "; the oldest call under way: " + under_way_.front()->what;
+    if (failure_.empty()) failure_ = reason;
+    lock.unlock();
+    stuck_(reason);
+    return;
+  }
 }
 
 NcclCalls::Event NcclWatch::take_event() {
@@ -246,12 +295,12 @@ NcclCalls::Event NcclWatch::take_event() {
   return calls_.make_event();
 }
 
-void NcclWatch::give_back(NcclOperation& operation) {
+NcclWatch::Kept NcclWatch::give_back(NcclOperation& operation) {
   operation.done = true;
-  operation.keeps.clear();
   std::lock_guard lock(mutex_);
   events_.insert(events_.end(), {operation.begin, operation.end});
   operation.begin = operation.end = nullptr;
+  return std::exchange(operation.keeps, {});
 }
 
 }  // namespace interlock

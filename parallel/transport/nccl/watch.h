@@ -1,8 +1,10 @@
 #pragma once
 // Watches what a rank has under way over NCCL, on a thread of its own: what takes too long, or what NCCL reports, ends
 // everything with one error that names ranks and messages. Then all communicators are aborted, so that kernels that
-// spin for a lost rank end and the host gets on. Internal to this room.
+// spin for a lost rank end and the host gets on. A second thread calls neither CUDA nor NCCL: it watches the watch,
+// since a call of the driver may wait for kernels that wait for a lost rank. Internal to this room.
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <functional>
@@ -22,7 +24,8 @@ namespace interlock {
 struct NcclOperation {
   std::string what;  // "a receive from rank 1: activation, ..."
   NcclCalls::Event begin = nullptr, end = nullptr;
-  std::mutex mutex;  // of the two below
+  std::mutex mutex;     // of the three below
+  bool passed = false;  // the watch has seen it; the rank has not yet
   std::vector<std::shared_ptr<void>> keeps;
   bool done = false;
   std::chrono::steady_clock::time_point began{};  // on the GPU, as far as the watch has seen; the watch's own
@@ -31,7 +34,9 @@ struct NcclOperation {
 class NcclWatch {
  public:
   using Seconds = std::chrono::duration<double>;
-  NcclWatch(NcclCalls& calls, int rank, Seconds limit);
+  // `stuck` is called, once and on another thread, when CUDA or NCCL keeps the watch itself from going on for `limit`:
+  // nothing can then be aborted, and the process has to end.
+  NcclWatch(NcclCalls& calls, int rank, Seconds limit, std::function<void(const std::string&)> stuck);
   ~NcclWatch();  // no communicator and no stream may be in use any more
   NcclWatch(const NcclWatch&) = delete;
 
@@ -56,6 +61,7 @@ class NcclWatch {
 
  private:
   using Clock = std::chrono::steady_clock;
+  using Kept = std::vector<std::shared_ptr<void>>;
   struct Watched {
     NcclCalls::Communicator* communicator;
     std::string name;
@@ -63,9 +69,11 @@ class NcclWatch {
 
   void run();
   void look();
+  void watch_the_watch();
+  void release_done();  // what operations keep; never on the watch's own threads, as freeing may wait for the GPU
   bool failed();
   NcclCalls::Event take_event();
-  void give_back(NcclOperation& operation);
+  Kept give_back(NcclOperation& operation);  // its mutex is held
   void abort_all();
 
   NcclCalls& calls_;
@@ -79,7 +87,9 @@ class NcclWatch {
   std::vector<Watched> communicators_;
   std::list<std::shared_ptr<NcclOperation>> under_way_;
   std::vector<NcclCalls::Event> events_;  // free ones
-  std::thread thread_;
+  const std::function<void(const std::string&)> stuck_;
+  std::atomic<Clock::rep> busy_since_{0};  // of the watch, with calls of CUDA and NCCL; 0: it is not
+  std::thread thread_, monitor_;
 };
 
 }  // namespace interlock

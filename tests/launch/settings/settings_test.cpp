@@ -126,7 +126,10 @@ TEST(Settings, ReadsWhatTheFileSays) {
   EXPECT_EQ(run.parallel.shape.stages, 4);
   EXPECT_EQ(run.parallel.shape.ranks, 4);
   EXPECT_EQ(run.parallel.shape.placement.name(), "contiguous");
-  EXPECT_EQ(run.parallel.schedule, "wavefront");
+  EXPECT_EQ(run.parallel.schedule, "auto");
+  EXPECT_EQ(run.parallel.in_flight, 0);
+  EXPECT_EQ(run.parallel.memory_mib, 0);
+  EXPECT_FALSE(run.parallel.threads_by_machine);
   EXPECT_EQ(run.parallel.transport, "auto");
   EXPECT_EQ(run.parallel.threads, 1);
   EXPECT_TRUE(run.parallel.partition.empty());
@@ -175,6 +178,30 @@ TEST(Settings, AWrongPlacementByHandNamesKeyAndPlace) {
   EXPECT_THAT(told("[0, 1.5, 1, 1]"), HasSubstr("a list of integers"));
   EXPECT_THAT(told("3"), HasSubstr("a list of integers"));
   EXPECT_THAT(told("contigous"), HasSubstr("did you mean \"contiguous\"?"));
+}
+
+TEST(Settings, AScheduleMustFitThePlacement) {
+  EXPECT_THAT(refused({"parallel.schedule=zbv", "parallel.ranks=2"}),
+              testing::AllOf(HasSubstr("parallel.placement = contiguous"), HasSubstr("needs placement \"v\"")));
+  EXPECT_THAT(refused({"parallel.schedule=zbv"}),
+              testing::AllOf(HasSubstr("--set parallel.schedule"), HasSubstr("every rank must hold two stages")));
+  EXPECT_THAT(refused({"parallel.schedule=interleaved", "parallel.ranks=2"}),
+              HasSubstr("use placement \"interleaved\""));
+  EXPECT_EQ(with({"parallel.schedule=zbv", "parallel.ranks=2", "parallel.placement=v"}).parallel.schedule, "zbv");
+  EXPECT_EQ(with({"parallel.schedule=zbv", "parallel.ranks=2", "parallel.placement=[0, 1, 1, 0]"}).parallel.schedule,
+            "zbv");
+}
+
+TEST(Settings, LimitsOfAScheduleAreChecked) {
+  EXPECT_THAT(refused({"parallel.in_flight=-1"}),
+              testing::AllOf(HasSubstr("--set parallel.in_flight"), HasSubstr("too small; the least is 0")));
+  EXPECT_THAT(refused({"parallel.in_flight=8"}),
+              testing::AllOf(HasSubstr("--set parallel.in_flight"), HasSubstr("from 0 (the schedule's choice) to 7")));
+  EXPECT_THAT(refused({"parallel.in_flight=3", "parallel.schedule=wavefront"}),
+              testing::AllOf(HasSubstr("--set parallel.in_flight"), HasSubstr("\"wavefront\" has no such limit")));
+  EXPECT_EQ(request_of(with({"parallel.in_flight=7", "parallel.schedule=zero_bubble"})).in_flight, 7);
+  EXPECT_THAT(refused({"parallel.memory_mib=-1"}), HasSubstr("too small; the least is 0"));
+  EXPECT_EQ(with({"parallel.memory_mib=4096"}).parallel.memory_mib, 4096);
 }
 
 TEST(Settings, SizesAreAtLeastOne) {

@@ -1,0 +1,62 @@
+// One block per row: once over it for its log-sum, once to write the gradient over it.
+#include <algorithm>
+#include <type_traits>
+
+#include "models/kernels/bodies.h"
+#include "models/kernels/elements.cuh"
+
+namespace interlock::kernels {
+namespace {
+
+constexpr int threads = 512;
+
+template <class T>
+__global__ void cross_entropy_kernel(T* logits, int64_t with_target, int64_t classes, int64_t stride,
+                                     const int64_t* targets, float* losses) {
+  const int64_t row = blockIdx.x;
+  T* numbers = logits + row * stride;
+  if (row >= with_target) {
+    for (int64_t i = threadIdx.x; i < classes; i += threads) store(numbers + i, 0.0f);
+    return;
+  }
+  LogSum mine;
+  for (int64_t i = threadIdx.x; i < classes; i += threads) mine = with(mine, load(numbers + i));
+  const LogSum whole = over_block(mine);
+  const int64_t target = targets[row];
+  if (threadIdx.x == 0) losses[row] = loss_of(whole, load(numbers + target));
+  __syncthreads();  // the target's number is read before it is written over
+  for (int64_t i = threadIdx.x; i < classes; i += threads)
+    store(numbers + i, probability(whole, load(numbers + i)) - (i == target ? 1.0f : 0.0f));
+}
+
+template <class T>
+__global__ void scale_kernel(T* x, int64_t count, const float* factor) {
+  const float number = *factor;
+  if (number == 1.0f) return;
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * threads;
+  for (int64_t i = static_cast<int64_t>(blockIdx.x) * threads + threadIdx.x; i < count; i += stride)
+    store(x + i, load(x + i) * number);
+}
+
+}  // namespace
+
+void scale(void* x, Type type, int64_t count, const float* factor, cudaStream_t stream) {
+  if (count == 0) return;
+  const unsigned grid = std::min(blocks_for(count, threads), 1024u);
+  of_type(type, [&](auto* number) {
+    using T = std::remove_pointer_t<decltype(number)>;
+    scale_kernel<T><<<grid, threads, 0, stream>>>(static_cast<T*>(x), count, factor);
+  });
+}
+
+void cross_entropy(void* logits, Type type, int64_t rows, int64_t with_target, int64_t classes, int64_t stride,
+                   const int64_t* targets, float* losses, cudaStream_t stream) {
+  if (rows == 0) return;
+  of_type(type, [&](auto* number) {
+    using T = std::remove_pointer_t<decltype(number)>;
+    cross_entropy_kernel<T><<<static_cast<unsigned>(rows), threads, 0, stream>>>(static_cast<T*>(logits), with_target,
+                                                                                 classes, stride, targets, losses);
+  });
+}
+
+}  // namespace interlock::kernels

@@ -1,0 +1,72 @@
+// Whole runs on a GPU: near the CPU's, and the same bits wherever stages stand.
+#include <cstdio>
+
+#include "tests/gpu/gpu.h"
+#include "tests/support/run_for_test.h"
+
+namespace interlock {
+namespace {
+
+using Overrides = std::vector<std::string>;
+
+TestRun run_with(Overrides overrides, const char* device) {
+  overrides.push_back(std::string("run.device=") + device);
+  return run_on_loopback(settings_for_test(overrides));
+}
+
+struct Case {
+  const char* name;
+  Overrides overrides;
+  double tolerance;  // of losses, relative: rounding of products of the type, some steps long
+};
+
+class Runs : public testing::TestWithParam<Case> {};
+
+TEST_P(Runs, LossesAreThoseOfTheCpu) {
+  NEEDS_GPU();
+  const TestRun here = run_with(GetParam().overrides, "cpu"), there = run_with(GetParam().overrides, "cuda");
+  ASSERT_EQ(here.losses.size(), there.losses.size());
+  for (size_t i = 0; i < here.losses.size(); ++i) {
+    std::printf("  %s step %zu: cpu %.6f  gpu %.6f  norms %.6f %.6f\n", GetParam().name, i + 1, here.losses[i],
+                there.losses[i], here.metrics[i].gradient_norm, there.metrics[i].gradient_norm);
+    EXPECT_NEAR(there.losses[i], here.losses[i], GetParam().tolerance * here.losses[i]);
+  }
+}
+
+TEST_P(Runs, BitsDoNotDependOnPlacementScheduleOrRecomputation) {
+  NEEDS_GPU();
+  const std::string digest = run_with(GetParam().overrides, "cuda").digest;
+  for (const Overrides& other : {Overrides{"parallel.ranks=1"},
+                                 {"parallel.ranks=2"},
+                                 {"parallel.schedule=gpipe"},
+                                 {"run.recompute=block"},
+                                 {"run.recompute=stage"}}) {
+    Overrides changed = GetParam().overrides;
+    changed.insert(changed.end(), other.begin(), other.end());
+    EXPECT_EQ(run_with(changed, "cuda").digest, digest) << other.front();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, Runs,
+                         testing::Values(Case{"global", {"learning.rule=global"}, 1e-4},
+                                         Case{"sum", {"learning.rule=sum"}, 1e-4},
+                                         Case{"local_no_dropout", {"learning.rule=local", "model.dropout=0.0"}, 1e-4},
+                                         Case{"lamb", {"learning.rule=furthest", "optimizer.name=lamb"}, 1e-4},
+                                         Case{"bf16", {"learning.rule=global", "run.precision=bf16"}, 2e-2},
+                                         Case{"tied", {"learning.rule=global", "model.tie_embeddings=true"}, 1e-4},
+                                         Case{"mlp", {"model.name=mlp"}, 1e-4}),
+                         [](const auto& one) { return one.param.name; });
+
+TEST(Replicas, SumOverTheHost) {
+  NEEDS_GPU();
+  const Overrides two{"learning.rule=sum", "parallel.replicas=2"}, one{"learning.rule=sum", "parallel.microbatches=8"};
+  const TestRun plain = run_with(two, "cuda");
+  Overrides sharded = two;
+  sharded.push_back("parallel.shard_optimizer=true");
+  EXPECT_EQ(run_with(sharded, "cuda").digest, plain.digest);
+  const TestRun cpu = run_with(two, "cpu");
+  for (size_t i = 0; i < cpu.losses.size(); ++i) EXPECT_NEAR(plain.losses[i], cpu.losses[i], 1e-4 * cpu.losses[i]);
+}
+
+}  // namespace
+}  // namespace interlock
