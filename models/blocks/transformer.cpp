@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "models/blocks/attention.h"
+#include "models/blocks/norm.h"
 
 namespace interlock {
 
@@ -28,13 +29,13 @@ at::Tensor TransformerBlock::attention(const at::Tensor& x, const ForwardContext
 }
 
 at::Tensor TransformerBlock::forward(const at::Tensor& x, const ForwardContext& context) const {
-  const auto drop = [&](const at::Tensor& y, Site site) {
-    return keyed_dropout(y, shape_.dropout, layer_, site, context);
+  const auto joined = [&](const LayerNorm& norm, const at::Tensor& before, const at::Tensor& y, Site site) {
+    return residual_norm(before, y, norm.weight, norm.bias, norm_epsilon, {shape_.dropout, layer_, site, context});
   };
   const at::Tensor attended = attention_output_->forward(attention(x, context), context);
-  const at::Tensor middle = attention_norm_->forward(x + drop(attended, Site::attention_output));
+  const at::Tensor middle = joined(*attention_norm_, x, attended, Site::attention_output);
   const at::Tensor fed = output_->forward(at::gelu(intermediate_->forward(middle, context)), context);
-  return output_norm_->forward(middle + drop(fed, Site::feed_forward));
+  return joined(*output_norm_, middle, fed, Site::feed_forward);
 }
 
 const std::vector<std::string>& transformer_linear_names() {
