@@ -7,13 +7,13 @@
 #include <numeric>
 #include <optional>
 
+#include "launch/forecast/run_plans.h"
 #include "launch/run/assemble.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/device_transport.h"
 #include "launch/run/failure.h"
 #include "launch/run/resume.h"
 #include "launch/settings/parts.h"
-#include "launch/forecast/run_plans.h"
 #include "launch/settings/plans.h"
 #include "models/model.h"
 #include "parallel/plan/pair_order.h"
