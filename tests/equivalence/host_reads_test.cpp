@@ -45,7 +45,8 @@ Outcome train(std::vector<std::string> overrides, int microbatches, bool immedia
   const std::string path = new_folder() + "/weights.safetensors";
   Outcome outcome;
   run_loopback(1, [&](Transport& transport) {
-    const Device device{.immediate = immediate};
+    Device device;
+    device.immediate = immediate;
     const EngineForTest rank = engine_for_test(settings, transport, steps, int64_t{8} << 20, device);
     const auto dataset = make_dataset(settings);
     dataset->open();
@@ -98,7 +99,8 @@ TEST(HostReads, ABadLossIsNamedOneStepLater) {
       const RunSettings settings = settings_for_test({"parallel.ranks=1", "optimizer.clip=0", "learning.rule=local"});
       std::string text;
       run_loopback(1, [&](Transport& transport) {
-        const Device device{.immediate = immediate};
+        Device device;
+        device.immediate = immediate;
         const EngineForTest rank = engine_for_test(settings, transport, 8, int64_t{8} << 20, device);
         const auto dataset = make_dataset(settings);
         dataset->open();
