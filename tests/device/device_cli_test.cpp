@@ -20,7 +20,9 @@ class DeviceChoice : public SmallProject {
     words.emplace_back(program());
     const Words rest = train_words({"run.device=" + device, "parallel.transport=loopback", "run.steps=1"});
     words.insert(words.end(), rest.begin(), rest.end());
-    return run_command(words, {.folder = path().string()});
+    CommandOptions options;
+    options.folder = path().string();
+    return run_command(words, options);
   }
 };
 
