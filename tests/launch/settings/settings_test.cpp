@@ -219,7 +219,7 @@ TEST(Settings, SizesAreAtLeastOne) {
 
 TEST(Settings, WordsAreCheckedAgainstWhatExists) {
   EXPECT_THAT(refused({"parallel.schedule=wavefrnt"}), HasSubstr("did you mean \"wavefront\"?"));
-  EXPECT_THAT(refused({"parallel.transport=nccl"}), HasSubstr("unknown transport"));
+  EXPECT_THAT(refused({"parallel.transport=tcp"}), HasSubstr("unknown transport"));
   EXPECT_THAT(refused({"parallel.placement=spread"}), HasSubstr("unknown placement"));
   EXPECT_THAT(refused({"learning.rule=furthst"}), HasSubstr("did you mean \"furthest\"?"));
   EXPECT_THAT(refused({"learning.heads=some"}), HasSubstr("unknown heads"));
