@@ -2,10 +2,10 @@
 import statistics
 
 
-def named(results, section, *words):
-    """The result that `words` begin, whatever memory limit it was asked with."""
+def named(results, section, *words, in_1f1b_order=False):
+    """The result that `words` begin: of `auto` with whatever memory limit, or in the order of 1F1B."""
     for name, value in results.get(section, {}).items():
-        if name.split(" ")[:len(words)] == [str(word) for word in words] and "parallel.schedule" not in name:
+        if name.split(" ")[:len(words)] == [str(word) for word in words] and ("parallel.schedule" in name) == in_1f1b_order:
             return value
     return None
 
@@ -32,9 +32,9 @@ def rule_table(results, section, rules, stages, microbatches, most, unit):
             one = named(results, section, rule, stages, m)
             if one and of_global:
                 lines.append(f"| {rule} | {m} | {one['schedule']} | {times * one['step']:.4g} | x {one['step'] / of_global['step']:.2f} | {100 * one['idle_share']:.0f} % | {one['mib']:.0f} |")
-    lines += ["", f"Global learning is at least as fast from so many microbatches on, {stages} stages:", "", "| rule | by formula | by simulation, both with the best schedule |", "| --- | --- | --- |"]
+    lines += ["", f"Global learning is at least as fast from so many microbatches on, {stages} stages:", "", "| rule | by formula, both in the order of 1F1B | by simulation, both with the best schedule |", "| --- | --- | --- |"]
     for rule in rules[:-1]:
-        formula = named(results, section, rule, stages, microbatches[0])
+        formula = named(results, section, rule, stages, microbatches[0], in_1f1b_order=True)
         key = f"break-even {rule} {stages}"
         if formula and key in results[section]:
             lines.append(f"| {rule} | {told_formula(formula['formula'])} | {told_break_even(results[section][key], most)} |")
@@ -100,8 +100,8 @@ def page_of(results, rules, stages, microbatches, most, command):
     lines = ["# Schedules and learning rules", "", "How long a step takes under each learning rule, against `global` with its own best schedule at the same memory. Each table says where its "
              "numbers come from:", "", "- *measured*: by the clock" + (f", on {results['machine']};" if "machine" in results else ";"), "- *replayed*: every stage's costs measured on one process, the step put together "
              "from them by `interlock plan --costs`, one rank per stage, messages at the default bandwidth;", "- *unit costs*: forward, input gradient and weight gradient of a stage 1 each, heads, updates and messages nothing.", "",
-             "`schedule` is the one that `auto` took among all that fit, with as many MiB per rank as the hungriest of the rules holds in the order of 1F1B. MiB are the forecast of `interlock plan`, but in measured "
-             "tables. Rules clip as they do by default: `global` by the norm of the model, which makes every step wait for its end.", ""]
+             "`schedule` is the one that `auto` took among all that fit, with as many MiB per rank as the hungriest of the rules holds in the order of 1F1B. MiB are what `interlock plan` counts of "
+             "tensors, in measured tables the resident memory. Rules clip as they do by default: `global` by the norm of the model, which makes every step wait for its end.", ""]
     lines += two_ranks(results) + rules_on_two_ranks(results, rules, microbatches)
     for section, title, unit in [("unit costs", "Rules at unit costs", ""), ("replayed", "Rules at the benchmark encoder's costs (replayed)", "ms")]:
         if results.get(section):
