@@ -19,6 +19,7 @@
 #include "launch/settings/plans.h"
 #include "models/parameter_count.h"
 #include "parallel/plan/plan_check.h"
+#include "parallel/plan/schedule.h"
 #include "parallel/plan/step_bounds.h"
 #include "runtime/core/log.h"
 #include "runtime/storage/atomic_file.h"
@@ -36,19 +37,20 @@ int columns_of_stdout() {
 // Pictures of short steps show two, so that the way from one to the next is seen.
 int steps_shown(const PlanShape& shape) { return shape.microbatches * shape.stages / shape.ranks <= 6 ? 2 : 1; }
 
-// A plan is made for each candidate, and then simulated and drawn: beyond this that takes minutes and gigabytes.
+// Plans are made, simulated and drawn several times: beyond this that takes minutes and gigabytes.
 constexpr int64_t most_forwards = int64_t{1} << 20;
 void refuse_too_large(const PlanShape& shape) {
   const int64_t forwards = int64_t{shape.stages} * shape.microbatches;
-  if (forwards > most_forwards)
-    throw Error(ExitCode::config,
-                message("parallel.microbatches = ", shape.microbatches, ": a plan of ", shape.stages, " stages x ",
-                        shape.microbatches, " microbatches is too large to be shown (at most ", most_forwards,
-                        " forwards); steps grow evenly with their microbatches, so ask with at most ",
-                        most_forwards / shape.stages));
-  if (forwards > most_forwards / 16)
-    log_info(message("making and simulating plans of ", shape.stages, " stages x ", shape.microbatches,
-                     " microbatches: this may take a minute"));
+  if (forwards <= most_forwards) return;
+  throw Error(ExitCode::config,
+              message("parallel.microbatches = ", shape.microbatches, ": a plan of ", shape.stages, " stages x ",
+                      shape.microbatches, " microbatches is too large to be shown (at most ", most_forwards,
+                      " forwards); steps grow evenly with their microbatches, so ask with at most ",
+                      std::max<int64_t>(1, most_forwards / shape.stages)));
+}
+// Takes longer than a person waits without a word.
+bool is_large(const PlanShape& shape) {
+  return shape.stages > 256 || int64_t{shape.stages} * shape.microbatches > (int64_t{1} << 16);
 }
 
 // The same run under one rule from the start.
@@ -132,8 +134,16 @@ class PlanCommand final : public Command {
  private:
   RunSettings settings() const {
     RunSettings read = read_settings(Config::from_file(config_, overrides_));
+    refuse_too_large(read.parallel.shape);
+    tell(read, "cutting the model");
     check_settings(read);
     return read;
+  }
+
+  // Progress, where there is time for it.
+  static void tell(const RunSettings& settings, const std::string& what) {
+    const PlanShape& shape = settings.parallel.shape;
+    if (is_large(shape)) log_info(message(shape.stages, " stages x ", shape.microbatches, " microbatches: ", what));
   }
 
   // What candidates are judged by: what a run would, unless other costs are given.
@@ -205,7 +215,7 @@ class PlanCommand final : public Command {
     report.cut_unit = run.parallel.unit;
     report.costs = costs_sentence(run.parallel.threads);
     const PlanRequest request = plan_request(run, *model);
-    refuse_too_large(request.shape);
+    tell(run, "simulating schedules");
     report.choice = choice_of(run, *model, request);
     report.plan = report.choice.plan;
     report.memory_limit_mib = run.parallel.memory_mib;
@@ -213,18 +223,20 @@ class PlanCommand final : public Command {
     if (!costs_.empty())
       warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);
     simulate_into(report, costs);
+    tell(run, "counting memory");
     tell_memory(report, run, *model);
 
     const RunSettings global = under(run, global_rule(run.learning.rules.front().request));
     const PlanRequest global_request = plan_request(global, *model);
     if (global_request.rule.weights != request.rule.weights) {
+      tell(run, "simulating global learning, and from when on it is faster");
       if (const auto plan = plan_if_it_fits(global, *model, global_request)) {
         report.global = simulate(*plan, costs_of(global, *model, report.blocks, plan->flows));
         report.schedule_of_global = plan->schedule;
       }
-      // A search simulates plans of up to so many microbatches; beyond a million of stages x microbatches it takes
-      // minutes.
-      report.most_tried = std::clamp((1 << 19) / run.parallel.shape.stages, 1, 4096);
+      // A search simulates plans of up to so many microbatches, under auto several of each: beyond it takes minutes.
+      const int most_tried = request.schedule == auto_schedule ? 1 << 15 : 1 << 19;
+      report.most_tried = std::clamp(most_tried / run.parallel.shape.stages, 1, 4096);
       const RuleRequest asked = rule_request(run, *model);
       report.break_even_by_formula = has_break_even_formula(asked, request.schedule);
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);

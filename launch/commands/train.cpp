@@ -8,11 +8,11 @@
 #include <sstream>
 
 #include "launch/command.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/run/device_transport.h"
 #include "launch/run/perform.h"
 #include "launch/run/together.h"
 #include "launch/settings/parts.h"
-#include "launch/forecast/run_plans.h"
 #include "launch/supervisor/stop_request.h"
 #include "launch/supervisor/supervisor.h"
 #include "models/model.h"

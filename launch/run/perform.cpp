@@ -6,11 +6,11 @@
 
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_costs.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/resume.h"
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
-#include "launch/forecast/run_plans.h"
 #include "models/model.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
@@ -113,6 +113,7 @@ void check_until(const RunSettings& settings, const PerformRequest& request) {
 
 RunResult perform(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
                   const PerformRequest& request, const PerformCallbacks& callbacks) {
+  device_of(settings, transport);  // first: one that cannot be had leaves no folder behind
   if (transport.rank() == 0) return lead(settings, transport, dataset, request, callbacks);
   const RunSummary summary =
       run_rank(settings, transport, dataset, {weights_file(settings.folder), {}, {}}, {"", request.until});

@@ -7,13 +7,13 @@
 #include <numeric>
 #include <optional>
 
+#include "launch/forecast/run_plans.h"
 #include "launch/run/assemble.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/device_transport.h"
 #include "launch/run/failure.h"
 #include "launch/run/resume.h"
 #include "launch/settings/parts.h"
-#include "launch/forecast/run_plans.h"
 #include "launch/settings/plans.h"
 #include "models/model.h"
 #include "parallel/plan/pair_order.h"
@@ -21,7 +21,6 @@
 #include "parallel/transport/mpi.h"
 #include "runtime/core/log.h"
 #include "runtime/data/batch_stream.h"
-#include "runtime/device/device.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
@@ -99,17 +98,18 @@ void check_alike(Transport& transport, const RunSettings& settings,
                                             "ranks with the same program, file and overrides"));
 }
 
-int local_rank_of(const Transport& transport) {
-  const LaunchPlace place = launch_place();
-  return place.launched && place.size == transport.size() ? place.local_rank : transport.rank();
-}
-
 }  // namespace
+
+Device device_of(const RunSettings& settings, const Transport& host) {
+  const LaunchPlace place = launch_place();
+  const bool own_process = place.launched && place.size == host.size();
+  return choose_device(settings.device, own_process ? place.local_rank : host.rank());
+}
 
 RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_ptr<const Dataset> dataset,
                     TrainerCallbacks callbacks, const RunRequest& request) {
   at::set_num_threads(settings.parallel.threads);
-  const Device device = choose_device(settings.device, local_rank_of(host));
+  const Device device = device_of(settings, host);
   const Agreement agreement = agree(host, request.resume);
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);

@@ -6,6 +6,7 @@
 
 #include "launch/settings/run_settings.h"
 #include "parallel/training/trainer.h"
+#include "runtime/device/device.h"
 
 namespace interlock {
 
@@ -15,6 +16,10 @@ struct RunRequest {
   std::optional<int64_t> until = {};  // stop after this step, with a checkpoint
   bool checkpoints = true;            // false: none are written, not even when asked to stop
 };
+
+// What this rank computes on, by run.device and its place on the host. Errors as choose_device; asked again, it answers
+// the same.
+Device device_of(const RunSettings& settings, const Transport& host);
 
 // Ranks and threads of one run. Every rank calls it; the summary is filled on rank 0. `callbacks.weights_path` must be
 // the same on all ranks. `dataset` may be shared by ranks of one process; it is open.

@@ -4,10 +4,13 @@
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/nonzero.h>
+#include <ATen/ops/zeros.h>
+#include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
 
 #include "models/blocks/functions.h"
+#include "models/blocks/operations.h"
 
 namespace interlock {
 
@@ -24,6 +27,31 @@ at::Tensor filled_up(const at::Tensor& indices, at::ScalarType type) {
   return at::constant_pad_nd(indices, {0, missing}, 0);
 }
 
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Rows by number where the library's own backward looks at the numbers on the host (it does where bits must repeat).
+struct TakeRows : torch::autograd::Function<TakeRows> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& rows, const at::Tensor& numbers) {
+    context->save_for_backward({numbers});
+    context->saved_data["rows"] = rows.size(0);
+    return rows.index_select(0, numbers);
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const at::Tensor& gradient = gradients[0];
+    constexpr int64_t none = -1;  // no row is padding
+    at::Tensor sum =
+        at::zeros({context->saved_data["rows"].toInt(), gradient.size(1)}, gradient.options().dtype(at::kFloat));
+    operations::add_to_rows_(sum, context->get_saved_variables()[0], gradient, 1.0, none);
+    return {sum.to(gradient.scalar_type()), at::Tensor()};
+  }
+};
+
+at::Tensor take_rows(const at::Tensor& rows, const at::Tensor& numbers) {
+  return rows.is_cpu() ? rows.index_select(0, numbers) : TakeRows::apply(rows, numbers);
+}
+
 }  // namespace
 
 at::Tensor RowHead::prepare(const at::Tensor& hidden, const ForwardContext&) const { return hidden; }
@@ -35,8 +63,7 @@ RowHead::Chosen RowHead::chosen(const at::Tensor& hidden, const ForwardContext& 
   const at::Tensor& known = context.batch->predicted_rows;
   const at::Tensor indices = known.defined() ? known : targets.ne(ignored_target).nonzero().squeeze(1);
   if (indices.size(0) == targets.size(0)) return {classify(rows, context), targets};
-  return {classify(rows.index_select(0, filled_up(indices, rows.scalar_type())), context),
-          targets.index_select(0, indices)};
+  return {classify(take_rows(rows, filled_up(indices, rows.scalar_type())), context), targets.index_select(0, indices)};
 }
 
 LossSum RowHead::loss(const at::Tensor& hidden, const ForwardContext& context) {

@@ -2,6 +2,7 @@
 // none of that kind, and ours takes its place.
 #include "models/blocks/norm.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/native_layer_norm.h>
 #include <ATen/ops/native_layer_norm_backward.h>
@@ -11,6 +12,7 @@
 
 #include <tuple>
 
+#include "models/blocks/dropout.h"
 #include "models/blocks/operations.h"
 
 namespace interlock {
@@ -59,7 +61,44 @@ struct NormFunction : torch::autograd::Function<NormFunction> {
   }
 };
 
+bool none_takes(const at::Tensor&) { return false; }
+TORCH_LIBRARY_IMPL(interlock, CompositeExplicitAutograd, library) {
+  library.impl("residual_norm_takes", TORCH_FN(none_takes));
+}
+
+struct ResidualNormFunction : torch::autograd::Function<ResidualNormFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& y,
+                            const at::Tensor& weight, const at::Tensor& bias, double epsilon, double rate,
+                            RandomKey key, const at::Tensor& samples) {
+    operations::ResidualNorm made = operations::residual_norm(x, y, weight, bias, epsilon, rate, key, samples);
+    context->save_for_backward({made.sum, made.mean, made.inverse_deviation, weight, samples});
+    context->saved_data["rate"] = rate;
+    context->saved_data["key"] = packed(key);
+    return made.result;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto saved = context->get_saved_variables();
+    const operations::ResidualNorm forward{{}, saved[0], saved[1], saved[2]};
+    auto [x, y, weight, bias] =
+        operations::residual_norm_backward(gradients[0], forward, saved[3], context->saved_data["rate"].toDouble(),
+                                           unpacked(context->saved_data["key"].toInt()), saved[4]);
+    return {std::move(x), std::move(y), std::move(weight), std::move(bias), {}, {}, {}, {}};
+  }
+};
+
 }  // namespace
+
+at::Tensor residual_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
+                         double epsilon, const Dropped& drop) {
+  if (!x.is_cpu() && operations::residual_norm_takes(x)) {
+    const bool drops = drop.rate > 0 && drop.context.training;
+    const RandomKey key = drops ? dropout_key(drop.layer, drop.site, drop.context) : RandomKey{};
+    return ResidualNormFunction::apply(x, y, weight, bias, epsilon, drops ? drop.rate : 0.0, key,
+                                       sample_numbers(*drop.context.batch, x.size(0)));
+  }
+  return layer_norm(x + keyed_dropout(y, drop.rate, drop.layer, drop.site, drop.context), weight, bias, epsilon);
+}
 
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double epsilon) {
   if (x.is_cpu()) return at::layer_norm(x, {weight.size(0)}, weight, bias, epsilon);

@@ -24,6 +24,13 @@ TORCH_LIBRARY_FRAGMENT(interlock, library) {
   library.def(
       "norm_backward(Tensor gradient, Tensor x, Tensor mean, Tensor inverse_deviation, Tensor weight) -> "
       "(Tensor, Tensor, Tensor)");
+  library.def("residual_norm_takes(Tensor x) -> bool");
+  library.def(
+      "residual_norm(Tensor x, Tensor y, Tensor weight, Tensor bias, float epsilon, float rate, int key, "
+      "Tensor samples) -> (Tensor, Tensor, Tensor, Tensor)");
+  library.def(
+      "residual_norm_backward(Tensor gradient, Tensor sum, Tensor mean, Tensor inverse_deviation, Tensor weight, "
+      "float rate, int key, Tensor samples) -> (Tensor, Tensor, Tensor, Tensor)");
 }
 
 template <class Signature>
@@ -52,6 +59,12 @@ using NormForward = std::tuple<at::Tensor, at::Tensor, at::Tensor>(const at::Ten
 using NormBackward = std::tuple<at::Tensor, at::Tensor, at::Tensor>(const at::Tensor&, const at::Tensor&,
                                                                     const at::Tensor&, const at::Tensor&,
                                                                     const at::Tensor&);
+
+using FourTensors = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
+using Residual = FourTensors(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&, double, double,
+                             int64_t, const at::Tensor&);
+using ResidualBackward = FourTensors(const at::Tensor&, const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                                     const at::Tensor&, double, int64_t, const at::Tensor&);
 
 }  // namespace
 
@@ -114,6 +127,27 @@ NormGradients norm_backward(const at::Tensor& gradient, const at::Tensor& x, con
   static const auto operation = find<NormBackward>("interlock::norm_backward");
   auto [input, of_weight, of_bias] = call(operation, gradient, x, forward.mean, forward.inverse_deviation, weight);
   return {std::move(input), std::move(of_weight), std::move(of_bias)};
+}
+
+bool residual_norm_takes(const at::Tensor& x) {
+  static const auto operation = find<bool(const at::Tensor&)>("interlock::residual_norm_takes");
+  return call(operation, x);
+}
+
+ResidualNorm residual_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
+                           double epsilon, double rate, RandomKey key, const at::Tensor& samples) {
+  static const auto operation = find<Residual>("interlock::residual_norm");
+  auto [result, sum, mean, inverse] = call(operation, x, y, weight, bias, epsilon, rate, packed(key), samples);
+  return {std::move(result), std::move(sum), std::move(mean), std::move(inverse)};
+}
+
+ResidualNormGradients residual_norm_backward(const at::Tensor& gradient, const ResidualNorm& forward,
+                                             const at::Tensor& weight, double rate, RandomKey key,
+                                             const at::Tensor& samples) {
+  static const auto operation = find<ResidualBackward>("interlock::residual_norm_backward");
+  auto [x, y, of_weight, of_bias] = call(operation, gradient, forward.sum, forward.mean, forward.inverse_deviation,
+                                         weight, rate, packed(key), samples);
+  return {std::move(x), std::move(y), std::move(of_weight), std::move(of_bias)};
 }
 
 }  // namespace interlock::operations

@@ -52,4 +52,18 @@ struct NormGradients {
 NormGradients norm_backward(const at::Tensor& gradient, const at::Tensor& x, const Norm& forward,
                             const at::Tensor& weight);
 
+// The end of a sublayer: sum = x + y dropped at `rate` (0: none is), and its norm; for a device that has it in one.
+struct ResidualNorm {
+  at::Tensor result, sum, mean, inverse_deviation;
+};
+bool residual_norm_takes(const at::Tensor& x);  // whether the device has it for such rows
+ResidualNorm residual_norm(const at::Tensor& x, const at::Tensor& y, const at::Tensor& weight, const at::Tensor& bias,
+                           double epsilon, double rate, RandomKey key, const at::Tensor& samples);
+struct ResidualNormGradients {
+  at::Tensor x, y, weight, bias;
+};
+ResidualNormGradients residual_norm_backward(const at::Tensor& gradient, const ResidualNorm& forward,
+                                             const at::Tensor& weight, double rate, RandomKey key,
+                                             const at::Tensor& samples);
+
 }  // namespace interlock::operations

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "models/blocks/attention.h"
+#include "models/blocks/norm.h"
 
 namespace interlock {
 
@@ -35,12 +36,18 @@ at::Tensor TransformerBlock::attend(const at::Tensor& x, const ForwardContext& c
 
 at::Tensor TransformerBlock::attention_half(const at::Tensor& x, const ForwardContext& context) const {
   const at::Tensor attended = attention_output_->forward(attend(x, context), context);
-  return attention_norm_->forward(x + keyed_dropout(attended, shape_.dropout, layer_, Site::attention_output, context));
+  return join(*attention_norm_, x, attended, Site::attention_output, context);
 }
 
 at::Tensor TransformerBlock::feed_forward_half(const at::Tensor& x, const ForwardContext& context) const {
   const at::Tensor fed = output_->forward(at::gelu(intermediate_->forward(x, context)), context);
-  return output_norm_->forward(x + keyed_dropout(fed, shape_.dropout, layer_, Site::feed_forward, context));
+  return join(*output_norm_, x, fed, Site::feed_forward, context);
+}
+
+// How a half ends: norm(x + dropout(y)).
+at::Tensor TransformerBlock::join(const LayerNorm& norm, const at::Tensor& x, const at::Tensor& y, Site site,
+                                  const ForwardContext& context) const {
+  return residual_norm(x, y, norm.weight, norm.bias, norm_epsilon, {shape_.dropout, layer_, site, context});
 }
 
 at::Tensor TransformerBlock::forward(const at::Tensor& x, const ForwardContext& context, Part part) const {

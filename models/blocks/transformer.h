@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "models/blocks/dropout.h"
 #include "models/blocks/layers.h"
 #include "models/blocks/numbers.h"
 #include "models/costs.h"
@@ -34,6 +35,8 @@ class TransformerBlock : public torch::nn::Module {
   at::Tensor attend(const at::Tensor& x, const ForwardContext& context) const;
   at::Tensor attention_half(const at::Tensor& x, const ForwardContext& context) const;
   at::Tensor feed_forward_half(const at::Tensor& x, const ForwardContext& context) const;
+  at::Tensor join(const LayerNorm& norm, const at::Tensor& x, const at::Tensor& y, Site site,
+                  const ForwardContext& context) const;
 
   TransformerShape shape_;
   uint64_t layer_;

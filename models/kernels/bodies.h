@@ -31,6 +31,10 @@ INTERLOCK_HOST_DEVICE inline Words philox_words(uint64_t key, uint64_t counter_h
   return w;
 }
 
+INTERLOCK_HOST_DEVICE inline float dropped(uint32_t word, uint32_t threshold, float x, float factor) {
+  return word < threshold ? 0.0f : x * factor;
+}
+
 // ---- Summed cross-entropy: of a row the largest number, and the sum of exp(x - largest)
 
 struct LogSum {

@@ -13,11 +13,10 @@
 #include <c10/cuda/CUDAStream.h>
 #include <torch/library.h>
 
-#include <algorithm>
-#include <cmath>
 #include <tuple>
 
 #include "models/kernels/launches.h"
+#include "models/kernels/threshold.h"
 
 namespace interlock {
 namespace {
@@ -31,11 +30,6 @@ kernels::Type type_of(const at::Tensor& tensor, const char* operation) {
   TORCH_CHECK(tensor.scalar_type() == at::kFloat, "run.precision: ", operation, " of ", tensor.scalar_type(),
               " does not run on a GPU; float32 and bf16 do");
   return kernels::Type::float32;
-}
-
-// As runtime/core/random.cpp: a word below drops its element.
-uint32_t drop_threshold(double rate) {
-  return static_cast<uint32_t>(std::clamp(std::ceil(rate * 0x1p32 - 0.5), 0.0, 0x1p32 - 1));
 }
 
 // ---- Products
@@ -130,7 +124,7 @@ at::Tensor dropped(const at::Tensor& given, double rate, int64_t key, const at::
   const at::Tensor x = given.contiguous();
   at::Tensor out = at::empty_like(x);
   kernels::drop(x.const_data_ptr(), out.mutable_data_ptr(), type_of(x, "dropout"), x.size(0), x.numel() / x.size(0),
-                samples.const_data_ptr<int64_t>(), static_cast<uint64_t>(key), drop_threshold(rate),
+                samples.const_data_ptr<int64_t>(), static_cast<uint64_t>(key), kernels::drop_threshold(rate),
                 static_cast<float>(1 / (1 - rate)), stream_here());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   return out;
@@ -150,7 +144,7 @@ void mark_dropped(at::Tensor& x, double rate, int64_t key, const at::Tensor& sam
   const CUDAGuard guard(x.device());
   TORCH_CHECK(x.is_contiguous(), "a table of probabilities must be contiguous");
   kernels::mark_dropped(x.mutable_data_ptr(), type_of(x, "attention dropout"), x.size(0), x.numel() / x.size(0),
-                        samples.const_data_ptr<int64_t>(), static_cast<uint64_t>(key), drop_threshold(rate),
+                        samples.const_data_ptr<int64_t>(), static_cast<uint64_t>(key), kernels::drop_threshold(rate),
                         stream_here());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
 }

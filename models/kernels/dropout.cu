@@ -18,7 +18,7 @@ __global__ void drop_kernel(const T* x, T* out, int64_t count, int64_t counters,
     const Words words = philox_words(key, static_cast<uint64_t>(numbers[sample]), static_cast<uint64_t>(counter));
     const int64_t left = count - 4 * counter;
     for (int i = 0; i < 4 && i < left; ++i)
-      store(out + first + i, words.word[i] < threshold ? 0.0f : load(x + first + i) * factor);
+      store(out + first + i, dropped(words.word[i], threshold, load(x + first + i), factor));
   }
 }
 

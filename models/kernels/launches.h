@@ -37,6 +37,26 @@ void norm_weight_gradient(const void* gradient, const void* x, Type type, const 
 void row_sums(const void* numbers, Type type, float* sums, int64_t rows, int64_t width, int64_t stride,
               int64_t rows_of_part, cudaStream_t stream);
 
+// What a row draws: of the rows of sample i the numbers are keyed by numbers[i].
+struct Draws {
+  const int64_t* numbers = nullptr;
+  int64_t rows_of_sample = 1;
+  uint64_t key = 0;
+  uint32_t threshold = 0;  // 0: nothing is dropped
+  float factor = 1;
+};
+
+// sum = x + dropped y, and its norm; for rows of such a width only.
+bool residual_norm_takes(int64_t width);
+void residual_norm(const void* x, const void* y, Type type, const float* weight, const float* bias, void* sum,
+                   void* result, float* mean, float* inverse, int64_t rows, int64_t width, float epsilon,
+                   const Draws& draws, cudaStream_t stream);
+// of_y may be null: what it would be is of_x. Parts of the gradients of weight and bias: [parts(rows), width].
+int64_t residual_norm_parts(int64_t rows);
+void residual_norm_backward(const void* gradient, const void* sum, Type type, const float* weight, const float* mean,
+                            const float* inverse, void* of_x, void* of_y, float* of_weight, float* of_bias,
+                            int64_t rows, int64_t width, const Draws& draws, cudaStream_t stream);
+
 // sum[place] += factor * rows[order[i]] for all i in turn; `places` ascend, order[i] is where the i-th came from.
 void add_to_rows(float* sum, const int64_t* places, const int64_t* order, const float* rows, int64_t count,
                  int64_t width, float factor, int64_t padding, cudaStream_t stream);

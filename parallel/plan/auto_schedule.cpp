@@ -64,11 +64,12 @@ class Choice {
   }
 
  private:
-  // The plainest first: it is taken where another is no better.
+  // The plainest first, and last the one that is found by trying: of equals the first is taken.
   std::vector<std::string> names() const {
     if (request_.schedule != auto_schedule) return {request_.schedule};
     std::vector<std::string> names = Schedules::instance().names();
     std::ranges::stable_partition(names, [](const std::string& name) { return name == "wavefront"; });
+    std::ranges::stable_partition(names, [](const std::string& name) { return name != "steady"; });
     return names;
   }
 

@@ -5,7 +5,7 @@
 //   ranks 2
 //   replicas 1
 //   microbatches 1
-//   placement contiguous  (or interleaved, or the rank of each stage: 0 0 1 1)
+//   placement contiguous  (or interleaved, or v, or the rank of each stage: 0 0 1 1)
 //   schedule wavefront
 //   heads needed
 //   norm_over_model no

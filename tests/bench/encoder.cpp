@@ -10,7 +10,9 @@
 #include <cmath>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_costs.h"
@@ -23,6 +25,7 @@
 #include "parallel/transport/mpi.h"
 #include "runtime/core/log.h"
 #include "runtime/device/device.h"
+#include "tests/bench/operation_times.h"
 
 namespace interlock {
 namespace {
@@ -35,7 +38,10 @@ struct Options {
   std::string rule = "global", schedule = "auto", placement = "contiguous", unit = "block", cut, head = "linear";
   std::string device = "cpu", precision = "float32", recompute = "none";
   double dropout = 0, predicted = 1, peak = 989;
-  bool tied = false, json = false;
+  bool tied = false, profile = false, json = false;
+
+  // The first steps of a profile are slowed by it and timed no more.
+  int all_steps() const { return warmup + steps + (profile ? 3 : 0); }
 };
 
 void declare(CLI::App& app, Options& options) {
@@ -69,6 +75,7 @@ void declare(CLI::App& app, Options& options) {
   app.add_option("--predicted", options.predicted, "share of the places with a target")->capture_default_str();
   app.add_option("--peak", options.peak, "TFLOP/s that utilisation is of")->capture_default_str();
   app.add_flag("--tied", options.tied, "the decoder's matrix is the word table");
+  app.add_flag("--profile", options.profile, "on a GPU: the device time of each kind of operation, after the timing");
   app.add_flag("--json", options.json);
 }
 
@@ -89,7 +96,7 @@ RunSettings settings_of(const Options& o) {
   text << "[optimizer]\nname = 'adamw'\nlearning_rate = 1e-4\nweight_decay = 0.0\nclip = 0.0\nwarmup_steps = 0\ndecay "
           "= 'constant'\n"
        << "[run]\ndevice = '" << o.device << "'\nprecision = '" << o.precision << "'\nrecompute = '" << o.recompute
-       << "'\nsteps = " << o.steps + o.warmup << "\nevaluate_every = 0\ntrace_steps = 0\n";
+       << "'\nsteps = " << o.all_steps() << "\nevaluate_every = 0\ntrace_steps = 0\n";
   RunSettings settings = read_settings(Config::from_text(text.str()));
   check_settings(settings);
   return settings;
@@ -108,12 +115,25 @@ double flops_per_token(const Options& o) {
          6 * share * (width * width + width * o.vocabulary);
 }
 
+// Milliseconds a step, the longest first.
+json listed(const std::map<std::string, std::pair<double, int64_t>>& times, double steps) {
+  std::vector<std::pair<double, std::string>> order;
+  for (const auto& [name, time] : times) order.emplace_back(-time.first, name);
+  std::sort(order.begin(), order.end());
+  json all = json::array();
+  for (const auto& [seconds, name] : order)
+    all.push_back({{"operation", name},
+                   {"milliseconds", -1e3 * seconds / steps},
+                   {"calls", static_cast<double>(times.at(name).second) / steps}});
+  return all;
+}
+
 void report(const Options& options, const RunSettings& settings, const RunSummary& summary,
-            const std::vector<StepMetrics>& steps) {
+            const std::vector<StepMetrics>& steps, const json& profile) {
   const double tokens = static_cast<double>(options.microbatches * options.microbatch * options.length);
   std::vector<double> seconds, idle;
   for (const StepMetrics& step : steps) {
-    if (step.step <= options.warmup) continue;
+    if (step.step <= options.warmup || step.step > options.warmup + options.steps) continue;
     seconds.push_back(tokens / step.tokens_per_second);
     idle.push_back(step.idle_share);
   }
@@ -150,6 +170,7 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
                        {"gpu_peak_mib", memory.peak >> 20},
                        {"gpu_reserved_mib", memory.reserved >> 20},
                        {"idle_share", median(idle)},
+                       {"profile", profile},
                        {"simulated_step", simulated.step},
                        {"simulated_tokens_per_second", tokens / simulated.step},
                        {"first_step_seconds", summary.first_step_seconds}};
@@ -157,6 +178,10 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
     std::cout << static_cast<int64_t>(tokens / median(seconds)) << " tokens/s, step " << median(seconds)
               << " s (simulated from measured costs " << simulated.step << " s), idle " << 100 * median(idle)
               << " %, peak " << peak.dump() << " MiB\n";
+  constexpr size_t shown = 30;
+  for (size_t i = 0; i < std::min(shown, profile.size()); ++i)
+    std::cout << "  " << profile[i]["milliseconds"].get<double>() << " ms, " << profile[i]["calls"].get<double>()
+              << " calls: " << profile[i]["operation"].get<std::string>() << "\n";
   std::cout << result.dump() << std::endl;
 }
 
@@ -174,10 +199,15 @@ int bench(const Options& options, int argc, char** argv) {
   }
   std::vector<StepMetrics> steps;
   TrainerCallbacks callbacks;
-  callbacks.on_step = [&](const StepMetrics& metrics) { steps.push_back(metrics); };
+  std::optional<OperationTimes> times;  // of the last two steps: reports of a GPU come one step late
+  callbacks.on_step = [&](const StepMetrics& metrics) {
+    steps.push_back(metrics);
+    if (options.profile && metrics.step == options.warmup + options.steps) times.emplace(at::Device(at::kCUDA, 0));
+  };
   const auto run = [&](Transport& transport) {
     const RunSummary summary = run_rank(settings, transport, make_dataset(settings), callbacks, {.checkpoints = false});
-    if (transport.rank() == 0) report(options, settings, summary, steps);
+    if (transport.rank() == 0)
+      report(options, settings, summary, steps, times ? listed(times->take(), 2) : json::array());
   };
   if (world == 1) {
     run_loopback(1, run);

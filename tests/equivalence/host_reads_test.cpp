@@ -6,7 +6,7 @@
 
 #include <atomic>
 
-#include "launch/settings/plans.h"
+#include "launch/forecast/run_plans.h"
 #include "parallel/keeping/weights.h"
 #include "tests/support/engine_for_test.h"
 #include "tests/support/run_for_test.h"
@@ -45,7 +45,8 @@ Outcome train(std::vector<std::string> overrides, int microbatches, bool immedia
   const std::string path = new_folder() + "/weights.safetensors";
   Outcome outcome;
   run_loopback(1, [&](Transport& transport) {
-    const Device device{.immediate = immediate};
+    Device device;
+    device.immediate = immediate;
     const EngineForTest rank = engine_for_test(settings, transport, steps, int64_t{8} << 20, device);
     const auto dataset = make_dataset(settings);
     dataset->open();
@@ -98,7 +99,8 @@ TEST(HostReads, ABadLossIsNamedOneStepLater) {
       const RunSettings settings = settings_for_test({"parallel.ranks=1", "optimizer.clip=0", "learning.rule=local"});
       std::string text;
       run_loopback(1, [&](Transport& transport) {
-        const Device device{.immediate = immediate};
+        Device device;
+        device.immediate = immediate;
         const EngineForTest rank = engine_for_test(settings, transport, 8, int64_t{8} << 20, device);
         const auto dataset = make_dataset(settings);
         dataset->open();

@@ -105,6 +105,38 @@ TEST_P(Operations, Norm) {
   }
 }
 
+TEST_P(Operations, DropoutResidualAndNormInOne) {
+  NEEDS_GPU();
+  const Device gpu = gpu_for_test();
+  const at::Tensor samples = at::tensor({int64_t{7}, int64_t{1} << 40, int64_t{3}});
+  const RandomKey key = random_key(1, Purpose::dropout, 5, 2, 1);
+  for (const int64_t width : {int64_t{128}, int64_t{768}, int64_t{1024}})
+    for (const double rate : {0.0, 0.1}) {
+      const std::vector<int64_t> shape{3, 50, width};
+      const at::Tensor x = numbers(shape, GetParam(), 14), y = numbers(shape, GetParam(), 15),
+                       weight = numbers({width}, at::kFloat, 16) + 2, bias = numbers({width}, at::kFloat, 17),
+                       gradient = numbers(shape, GetParam(), 18);
+      ASSERT_TRUE(operations::residual_norm_takes(x.to(gpu.at)));
+      const auto [dropped, kept] =
+          rate > 0 ? operations::keyed_dropout(y, rate, key, samples) : std::pair(y, at::Tensor());
+      const at::Tensor sum = x + dropped;
+      const operations::ResidualNorm there = operations::residual_norm(
+          x.to(gpu.at), y.to(gpu.at), weight.to(gpu.at), bias.to(gpu.at), 1e-5, rate, key, samples.to(gpu.at));
+      EXPECT_TRUE(at::equal(there.sum.cpu(), sum)) << width << ", " << rate;
+      const auto [truth, mean, inverse] = at::native_layer_norm(wide(sum), {width}, wide(weight), wide(bias), 1e-5);
+      EXPECT_LT(error(there.result, truth), tolerance(GetParam()));
+      const auto [of_sum, of_weight, of_bias] = at::native_layer_norm_backward(
+          wide(gradient), wide(sum), {width}, mean, inverse, wide(weight), wide(bias), {true, true, true});
+      const operations::ResidualNormGradients found = operations::residual_norm_backward(
+          gradient.to(gpu.at), there, weight.to(gpu.at), rate, key, samples.to(gpu.at));
+      EXPECT_LT(error(found.x, of_sum), tolerance(GetParam()));
+      const at::Tensor of_y = rate > 0 ? operations::keyed_dropout_backward(of_sum, kept, rate, key, samples) : of_sum;
+      EXPECT_LT(error(found.y, of_y), 2 * tolerance(GetParam()));  // rounded twice
+      EXPECT_LT(error(found.weight, of_weight), 1e-5);
+      EXPECT_LT(error(found.bias, of_bias), 1e-5);
+    }
+}
+
 TEST_P(Operations, ProductsOfAnOddNumberOfClasses) {
   NEEDS_GPU();
   const Device gpu = gpu_for_test();
@@ -138,7 +170,7 @@ TEST_P(Operations, GradientsAreAddedUpWhereTheyStay) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, Operations, testing::Values(at::kFloat, at::kBFloat16),
-                         [](const auto& one) { return std::string(c10::toString(one.param)); });
+                         [](const auto& tested) { return std::string(c10::toString(tested.param)); });
 
 TEST(TableRows, AreAddedUpAsOnTheCpu) {
   NEEDS_GPU();

@@ -55,7 +55,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Runs,
                                          Case{"bf16", {"learning.rule=global", "run.precision=bf16"}, 2e-2},
                                          Case{"tied", {"learning.rule=global", "model.tie_embeddings=true"}, 1e-4},
                                          Case{"mlp", {"model.name=mlp"}, 1e-4}),
-                         [](const auto& one) { return one.param.name; });
+                         [](const auto& tested) { return tested.param.name; });
 
 TEST(Replicas, SumOverTheHost) {
   NEEDS_GPU();

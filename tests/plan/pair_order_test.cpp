@@ -7,7 +7,6 @@
 #include <cstdlib>
 #include <random>
 
-#include "parallel/plan/schedule.h"
 #include "runtime/core/error.h"
 #include "tests/support/device_run.h"
 #include "tests/support/random_plan.h"
@@ -24,9 +23,7 @@ uint64_t num_cases() {
 
 TEST(PairOrder, EveryPlanThatIsMadeKeepsItAndRunsOnDevicesWithQueues) {
   for (uint64_t seed = 0; seed < num_cases(); ++seed) {
-    PlanRequest request = random_request(seed);
-    const auto& names = Schedules::instance().names();
-    request.schedule = names[seed % names.size()];
+    const PlanRequest request = random_request(seed);
     Plan plan = make_plan(request);
     if (seed % 3 == 0) plan = split_at_random(plan, seed);
     SCOPED_TRACE("seed " + std::to_string(seed) + "\n" + print_plan(plan));

@@ -1,0 +1,2 @@
+// A library that is no module of ours.
+extern "C" int nothing_of_interest() { return 0; }
