@@ -18,6 +18,9 @@ class Command {
   virtual std::string summary() const = 0;
   // Declares arguments and options. `app` outlives the command.
   virtual void declare(CLI::App& app) = 0;
+  // Whether SIGUSR1 asks it to stop (launch/supervisor/stop_request.h): then one that comes early waits until run() has
+  // said what it does with it. Else the signal ends the process, as it ends any other.
+  virtual bool takes_stop_requests() const { return false; }
   // Returns the exit code; throws Error for what a user caused.
   virtual int run() = 0;
 };

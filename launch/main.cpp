@@ -13,6 +13,7 @@
 
 #include "launch/command.h"
 #include "launch/run/failure.h"
+#include "launch/supervisor/stop_request.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
@@ -48,6 +49,11 @@ int with_output_written(int code) {
   return say("cannot write to standard output" + reason, interlock::ExitCode::cannot_write);
 }
 
+// The constructors of the libraries take a tenth of a second, on a busy file system many, and a batch system may ask a
+// rank to stop meanwhile. What stands in this section runs before them.
+void before_libraries(int, char**, char**) { interlock::hold_stop_requests(); }
+[[gnu::section(".preinit_array"), gnu::used]] void (*const first_of_all)(int, char**, char**) = before_libraries;
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -73,7 +79,9 @@ int main(int argc, char** argv) {
     return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
   }
   try {
-    return with_output_written(commands.at(app.get_subcommands().front())->run());
+    Command& command = *commands.at(app.get_subcommands().front());
+    if (!command.takes_stop_requests()) release_stop_requests();
+    return with_output_written(command.run());
   } catch (...) {
     const Error error = as_error();
     return say(error.what(), error.code());

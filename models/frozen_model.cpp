@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -34,18 +35,24 @@ class FrozenModel final : public Model {
  public:
   FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns)
       : model_(std::move(model)), patterns_(std::move(patterns)), used_(patterns_.size(), false) {
-    // Names and sizes come from the modules themselves, a block at a time: no model says them twice.
-    for (int64_t block = 0; block < model_->blocks(); ++block)
-      frozen_of_block_.push_back(frozen_numbers(*model_->body(block, block + 1)));
-    frozen_of_readout_ = frozen_numbers(*model_->readout());
-    refuse_unused();
+    // Names and sizes come from the modules themselves, a unit at a time: no model says them twice.
+    std::vector<std::string> names;
+    const auto look_at = [&](const torch::nn::Module& module) {
+      for (const auto& named : module.named_parameters()) names.push_back(named.key());
+      return frozen_numbers(module);
+    };
+    for (int64_t unit = 0; unit < model_->units(); ++unit)
+      frozen_of_unit_.push_back(look_at(*model_->body(unit, unit + 1)));
+    frozen_of_readout_ = look_at(*model_->readout());
+    refuse_unused(names);
   }
 
-  int64_t blocks() const override { return model_->blocks(); }
+  int64_t units() const override { return model_->units(); }
+  bool offers(Unit unit) const override { return model_->offers(unit); }
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override { return frozen(model_->body(begin, end)); }
   std::shared_ptr<Head> readout() const override { return frozen(model_->readout()); }
-  std::shared_ptr<Head> head(const std::string& kind, int64_t blocks_below) const override {
-    return frozen(model_->head(kind, blocks_below));
+  std::shared_ptr<Head> head(const std::string& kind, int64_t units_below) const override {
+    return frozen(model_->head(kind, units_below));
   }
   std::vector<std::string> head_kinds() const override { return model_->head_kinds(); }
   at::ScalarType input_type() const override { return model_->input_type(); }
@@ -59,20 +66,22 @@ class FrozenModel final : public Model {
     return tie;
   }
 
-  std::vector<Costs> block_costs(int64_t samples) const override {
-    std::vector<Costs> costs = model_->block_costs(samples);
-    for (size_t block = 0; block < costs.size(); ++block)
-      costs[block] = with_frozen(costs[block], frozen_of_block_[block], samples);
+  std::vector<Costs> unit_costs(int64_t samples) const override {
+    std::vector<Costs> costs = model_->unit_costs(samples);
+    for (size_t unit = 0; unit < costs.size(); ++unit)
+      costs[unit] = with_frozen(costs[unit], frozen_of_unit_[unit], samples);
     return costs;
   }
   Costs readout_costs(int64_t samples) const override {
     return with_frozen(model_->readout_costs(samples), frozen_of_readout_, samples);
   }
-  // Of a head above any block: what patterns freeze of one above the first counts.
+  // Of a head above any unit: what patterns freeze of one above the first counts.
   Costs head_costs(const std::string& kind, int64_t samples) const override {
-    return with_frozen(model_->head_costs(kind, samples), frozen_numbers(*model_->head(kind, 1)), samples);
+    const auto [found, fresh] = frozen_of_head_.try_emplace(kind, 0);
+    if (fresh) found->second = frozen_numbers(*model_->head(kind, 1));
+    return with_frozen(model_->head_costs(kind, samples), found->second, samples);
   }
-  Boundary boundary(int64_t blocks_below) const override { return model_->boundary(blocks_below); }
+  Boundary boundary(int64_t units_below) const override { return model_->boundary(units_below); }
 
  private:
   bool matches(const std::string& name) const {
@@ -95,16 +104,14 @@ class FrozenModel final : public Model {
 
   int64_t frozen_numbers(const torch::nn::Module& module) const {
     int64_t numbers = 0;
-    for (const auto& named : module.named_parameters()) {
-      names_.push_back(named.key());
+    for (const auto& named : module.named_parameters())
       if (matches(named.key())) numbers += named.value().numel();
-    }
     return numbers;
   }
 
   // Gradients of weights are products of the same size each as the forward's: their share is the share of the numbers.
   // Where none trains, no linear layer saves its input, but for the hidden state that came in, which whoever walks the
-  // blocks keeps; where some do, it is counted as if all did.
+  // units keeps; where some do, it is counted as if all did.
   Costs with_frozen(Costs costs, int64_t numbers, int64_t samples) const {
     costs.frozen = numbers;
     if (costs.parameters == 0) return costs;
@@ -119,23 +126,23 @@ class FrozenModel final : public Model {
   }
 
   // Which heads there are is for the learning rule to say: a pattern for heads may fit none.
-  void refuse_unused() const {
+  void refuse_unused(const std::vector<std::string>& names) const {
     for (size_t i = 0; i < patterns_.size(); ++i)
       if (!used_[i] && !patterns_[i].starts_with("heads."))
         throw Error(ExitCode::config,
                     message("model.frozen[", i, "] = \"", patterns_[i], "\" fits no parameter of the model; near is ",
-                            nearest(patterns_[i]), "; `interlock inspect` lists the names of a weights file"));
+                            nearest(patterns_[i], names), "; `interlock inspect` lists the names of a weights file"));
   }
 
-  const std::string& nearest(const std::string& pattern) const {
-    return *std::ranges::min_element(names_, {}, [&](const std::string& name) { return distance(pattern, name); });
+  static const std::string& nearest(const std::string& pattern, const std::vector<std::string>& names) {
+    return *std::ranges::min_element(names, {}, [&](const std::string& name) { return distance(pattern, name); });
   }
 
   std::shared_ptr<Model> model_;
   std::vector<std::string> patterns_;
   mutable std::vector<bool> used_;
-  mutable std::vector<std::string> names_;
-  std::vector<int64_t> frozen_of_block_;
+  std::vector<int64_t> frozen_of_unit_;
+  mutable std::map<std::string, int64_t> frozen_of_head_;  // by kind, counted when first asked for
   int64_t frozen_of_readout_ = 0;
 };
 

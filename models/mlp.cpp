@@ -92,11 +92,11 @@ class MlpReadout : public RowHead {
   std::shared_ptr<Linear> decoder_;
 };
 
-// One layer heads.<blocks_below>.layer, which is trained, and then a copy of the readout, which is not.
+// One layer heads.<units_below>.layer, which is trained, and then a copy of the readout, which is not.
 class MlpSharedHead : public RowHead {
  public:
-  MlpSharedHead(const MlpSettings& settings, int64_t blocks_below) {
-    const std::string path = "heads." + std::to_string(blocks_below) + ".layer";
+  MlpSharedHead(const MlpSettings& settings, int64_t units_below) {
+    const std::string path = "heads." + std::to_string(units_below) + ".layer";
     layer_ = attach_new<Linear>(*this, path, settings.width, settings.width, settings.numbers.parameters);
     initialize(*this, settings.seed, rectified);
     copy_ = std::make_shared<MlpReadout>(settings);
@@ -139,20 +139,20 @@ class Mlp : public Model {
  public:
   explicit Mlp(const ModelSettings& given) : settings_(read_mlp(given)) {}
 
-  int64_t blocks() const override { return settings_.layers; }
+  int64_t units() const override { return settings_.layers; }
 
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override {
-    assert(0 <= begin && begin < end && end <= blocks());
+    assert(0 <= begin && begin < end && end <= units());
     return std::make_shared<MlpBody>(settings_, begin, end);
   }
 
   std::shared_ptr<Head> readout() const override { return std::make_shared<MlpReadout>(settings_); }
 
-  std::shared_ptr<Head> head(const std::string& kind, int64_t blocks_below) const override {
+  std::shared_ptr<Head> head(const std::string& kind, int64_t units_below) const override {
     check_kind(kind);
-    if (kind == "shared_readout") return std::make_shared<MlpSharedHead>(settings_, blocks_below);
-    auto made = std::make_shared<LinearHead>("heads." + std::to_string(blocks_below), settings_.width,
-                                             settings_.classes, settings_.numbers.parameters);
+    if (kind == "shared_readout") return std::make_shared<MlpSharedHead>(settings_, units_below);
+    auto made = std::make_shared<LinearHead>("heads." + std::to_string(units_below), settings_.width, settings_.classes,
+                                             settings_.numbers.parameters);
     initialize(*made, settings_.seed, rectified);
     return made;
   }
@@ -161,16 +161,16 @@ class Mlp : public Model {
 
   std::vector<std::string> sites() const override {
     std::vector<std::string> all;
-    for (int64_t i = 0; i < blocks(); ++i) all.push_back("mlp.layer." + std::to_string(i));
+    for (int64_t i = 0; i < units(); ++i) all.push_back("mlp.layer." + std::to_string(i));
     return all;
   }
 
-  std::vector<Costs> block_costs(int64_t samples) const override {
+  std::vector<Costs> unit_costs(int64_t samples) const override {
     Costs block = layer_costs(settings_.width, settings_.width, samples, settings_.numbers);
     // With dropout ReLU's result is not the next layer's input but kept beside it, and so is the mask, in bytes.
     if (settings_.dropout > 0)
       block.activation_bytes += samples * settings_.width * (settings_.numbers.hidden_bytes() + 1);
-    std::vector<Costs> costs(static_cast<size_t>(blocks()), block);
+    std::vector<Costs> costs(static_cast<size_t>(units()), block);
     costs[0] += layer_costs(settings_.features, settings_.width, samples, settings_.numbers);
     return costs;
   }

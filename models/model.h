@@ -2,6 +2,9 @@
 // The interface of a model: a chain of blocks that can be built in slices, and heads that can be put on any block's
 // output. Single-device code: no rank, stage or message appears here. One model per file, registered by name.
 //
+// A model is cut between units: whole blocks, or pieces of blocks where it offers such (ModelSettings::unit).
+// Everything below counts in the units that the model was made with.
+//
 // Names of parameters are global: `body(4, 6)` registers its modules so that named_parameters() of the slice already
 // gives "roberta.encoder.layer.4...." whatever the cut. Start values depend on (seed, global name) only.
 
@@ -16,6 +19,7 @@
 #include "models/costs.h"
 #include "models/parameter_access.h"
 #include "models/precision.h"
+#include "models/unit.h"
 #include "runtime/core/config.h"
 #include "runtime/core/registry.h"
 #include "runtime/data/batch.h"
@@ -31,9 +35,9 @@ struct ForwardContext {
   ParameterAccess* parameters = nullptr;  // of whoever trains; outlives the graph
 };
 
-// Blocks [begin, end) of a model; the slice that begins at 0 holds what stands before block 0 (embeddings).
+// Units [begin, end) of a model; the slice that begins at 0 holds what stands before unit 0 (embeddings).
 //
-// A slice is a chain of segments (the embeddings, then one per block). A segment is what is walked back, recomputed and
+// A slice is a chain of segments (the embeddings, then one per unit). A segment is what is walked back, recomputed and
 // reduced over replicas on its own; with what stands on both sides it shares nothing but the tensor handed over.
 class Body : public torch::nn::Module {
  public:
@@ -56,7 +60,7 @@ struct LossSum {
   int64_t count = 0;  // how many were predicted
 };
 
-// A readout with its loss, on the output of some block.
+// A readout with its loss, on the output of some unit.
 class Head : public torch::nn::Module {
  public:
   virtual LossSum loss(const at::Tensor& hidden, const ForwardContext& context) = 0;
@@ -85,13 +89,16 @@ struct Boundary {
 class Model {
  public:
   virtual ~Model() = default;
-  virtual int64_t blocks() const = 0;
-  // A slice. 0 <= begin < end <= blocks().
+  virtual int64_t units() const = 0;
+  // Whether it can be cut between such units.
+  virtual bool offers(Unit unit) const { return unit == Unit::block; }
+  // A slice. 0 <= begin < end <= units().
   virtual std::shared_ptr<Body> body(int64_t begin, int64_t end) const = 0;
-  // The model's own readout, on the output of the last block.
+  // The model's own readout, on the output of the last unit.
   virtual std::shared_ptr<Head> readout() const = 0;
-  // A local head on the output of the first `blocks_below` blocks; its parameters are named heads.<blocks_below>.*.
-  virtual std::shared_ptr<Head> head(const std::string& kind, int64_t blocks_below) const = 0;
+  // A local head on the output of the first `units_below` units. Its parameters are named by its place in the model,
+  // whatever the units: above n whole blocks heads.<n>.*.
+  virtual std::shared_ptr<Head> head(const std::string& kind, int64_t units_below) const = 0;
   virtual std::vector<std::string> head_kinds() const = 0;
   // Where a technique may insert or replace a module: global module names, in order.
   virtual std::vector<std::string> sites() const = 0;
@@ -101,16 +108,16 @@ class Model {
 
   virtual std::optional<Tie> tie() const { return std::nullopt; }
 
-  // Costs per microbatch of `samples` samples. Block 0 includes what stands before it.
-  virtual std::vector<Costs> block_costs(int64_t samples) const = 0;
+  // Costs per microbatch of `samples` samples. Unit 0 includes what stands before it.
+  virtual std::vector<Costs> unit_costs(int64_t samples) const = 0;
   virtual Costs readout_costs(int64_t samples) const = 0;
   virtual Costs head_costs(const std::string& kind, int64_t samples) const = 0;
   // Type of the inputs that the first slice reads: kLong for tokens, kFloat for numbers.
   virtual at::ScalarType input_type() const = 0;
   virtual int64_t classes() const = 0;              // that the readout scores: the vocabulary, of tokens
   virtual int64_t max_length() const { return 1; }  // tokens that a sample may have
-  // What stands behind the first `blocks_below` blocks, and passes on from there. 1 <= blocks_below <= blocks().
-  virtual Boundary boundary(int64_t blocks_below) const = 0;
+  // What stands behind the first `units_below` units, and passes on from there. 1 <= units_below <= units().
+  virtual Boundary boundary(int64_t units_below) const = 0;
 };
 
 struct ModelSettings {
@@ -121,6 +128,7 @@ struct ModelSettings {
   int64_t sample_length = 0;  // tokens per sample at most
   Precision precision = Precision::float32;
   double predicted_share = 1.0;  // of the tokens of a sample, how many have a target; for costs
+  Unit unit = Unit::block;       // one that the model offers
 };
 
 using Models = Registry<Model, const ModelSettings&>;

@@ -11,7 +11,7 @@ namespace interlock {
 // model. Makes no tensor.
 inline int64_t parameter_count(const Model& model) {
   int64_t count = model.readout_costs(1).parameters;
-  for (const Costs& block : model.block_costs(1)) count += block.parameters;
+  for (const Costs& block : model.unit_costs(1)) count += block.parameters;
   const auto tie = model.tie();
   return tie ? count - tie->numbers : count;
 }

@@ -24,56 +24,67 @@ class RobertaBody : public Body {
       embeddings_ = attach_new<RobertaEmbeddings>(*this, "roberta.embeddings", settings.vocabulary, settings.max_length,
                                                   shape.width, shape.dropout, shape.numbers);
     }
-    for (int64_t i = begin; i < end; ++i) {
-      const std::string path = "roberta.encoder.layer." + std::to_string(i);
-      blocks_.push_back(attach_new<TransformerBlock>(*this, path, shape, static_cast<uint64_t>(i)));
+    const int64_t of_a_block = settings.units_of_a_block();
+    for (int64_t unit = begin; unit < end;) {
+      const int64_t layer = unit / of_a_block, next = std::min(end, (layer + 1) * of_a_block);
+      const Part held = next - unit == of_a_block ? Part::whole : settings.part_of(unit);
+      const auto block = attach_new<TransformerBlock>(*this, "roberta.encoder.layer." + std::to_string(layer), shape,
+                                                      static_cast<uint64_t>(layer), held);
+      for (; unit < next; ++unit) units_.push_back({block, settings.part_of(unit)});
     }
     initialize(*this, settings.seed);
     if (embeddings_) embeddings_->clear_padding_rows();
   }
 
-  int64_t segments() const override { return before_blocks() + static_cast<int64_t>(blocks_.size()); }
+  int64_t segments() const override { return before_units() + static_cast<int64_t>(units_.size()); }
 
   at::Tensor forward_segment(int64_t segment, const at::Tensor& input, const ForwardContext& context) override {
-    if (segment < before_blocks()) return embeddings_->forward(input, context);
-    return block(segment).forward(input, context);
+    if (segment < before_units()) return embeddings_->forward(input, context);
+    return unit(segment).block->forward(input, context, unit(segment).part);
   }
 
   std::vector<at::Tensor> segment_parameters(int64_t segment) const override {
-    return segment < before_blocks() ? embeddings_->parameters() : block(segment).parameters();
+    return segment < before_units() ? embeddings_->parameters()
+                                    : unit(segment).block->parameters_of(unit(segment).part);
   }
 
  private:
-  int64_t before_blocks() const { return embeddings_ ? 1 : 0; }
-  TransformerBlock& block(int64_t segment) const { return *blocks_.at(static_cast<size_t>(segment - before_blocks())); }
+  struct UnitOfBlock {
+    std::shared_ptr<TransformerBlock> block;  // which the slice may hold in part
+    Part part;
+  };
+  int64_t before_units() const { return embeddings_ ? 1 : 0; }
+  const UnitOfBlock& unit(int64_t segment) const { return units_.at(static_cast<size_t>(segment - before_units())); }
 
   std::shared_ptr<RobertaEmbeddings> embeddings_;  // on the first slice
-  std::vector<std::shared_ptr<TransformerBlock>> blocks_;
+  std::vector<UnitOfBlock> units_;
 };
 
 class Roberta : public Model {
  public:
   explicit Roberta(const ModelSettings& given) : settings_(RobertaSettings::from(given)) {}
 
-  int64_t blocks() const override { return settings_.layers; }
+  int64_t units() const override { return settings_.units(); }
+  bool offers(Unit) const override { return true; }
 
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override {
-    assert(0 <= begin && begin < end && end <= blocks());
+    assert(0 <= begin && begin < end && end <= units());
     return std::make_shared<RobertaBody>(settings_, begin, end);
   }
 
   std::shared_ptr<Head> readout() const override { return std::make_shared<RobertaReadout>(settings_); }
 
-  std::shared_ptr<Head> head(const std::string& kind, int64_t blocks_below) const override {
+  std::shared_ptr<Head> head(const std::string& kind, int64_t units_below) const override {
     check_kind(kind);
     const TransformerShape& shape = settings_.block;
-    if (kind == "shared_readout") return std::make_shared<SharedReadoutHead>(settings_, blocks_below);
-    const std::string path = "heads." + std::to_string(blocks_below);
+    const int64_t of_a_block = settings_.units_of_a_block();
+    const HeadPlace place{units_below / of_a_block, units_below % of_a_block != 0};
+    if (kind == "shared_readout") return std::make_shared<SharedReadoutHead>(settings_, place);
     std::shared_ptr<Head> made;
     if (kind == "block") {
-      made = std::make_shared<BlockHead>(path, shape, head_layer(blocks_below), settings_.vocabulary);
+      made = std::make_shared<BlockHead>(place.path(), shape, place.layer(), settings_.vocabulary);
     } else {
-      made = std::make_shared<LinearHead>(path, shape.width, settings_.vocabulary, shape.numbers.parameters);
+      made = std::make_shared<LinearHead>(place.path(), shape.width, settings_.vocabulary, shape.numbers.parameters);
     }
     initialize(*made, settings_.seed);
     return made;
@@ -83,7 +94,7 @@ class Roberta : public Model {
 
   std::vector<std::string> sites() const override {
     std::vector<std::string> all;
-    for (int64_t i = 0; i < blocks(); ++i) {
+    for (int64_t i = 0; i < settings_.layers; ++i) {
       const std::string block = "roberta.encoder.layer." + std::to_string(i);
       all.push_back(block);
       for (const std::string& name : transformer_linear_names()) all.push_back(block + "." + name);
@@ -91,8 +102,10 @@ class Roberta : public Model {
     return all;
   }
 
-  std::vector<Costs> block_costs(int64_t samples) const override {
-    std::vector<Costs> costs(static_cast<size_t>(blocks()), roberta_block_costs(settings_, samples));
+  std::vector<Costs> unit_costs(int64_t samples) const override {
+    std::vector<Costs> costs;
+    for (int64_t unit = 0; unit < units(); ++unit)
+      costs.push_back(roberta_block_costs(settings_, samples, settings_.part_of(unit)));
     costs[0] += roberta_embedding_costs(settings_, samples);
     return costs;
   }

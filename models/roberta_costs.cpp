@@ -59,8 +59,8 @@ Costs roberta_embedding_costs(const RobertaSettings& settings, int64_t samples) 
   return costs;
 }
 
-Costs roberta_block_costs(const RobertaSettings& settings, int64_t samples) {
-  return transformer_costs(settings.block, samples, settings.length);
+Costs roberta_block_costs(const RobertaSettings& settings, int64_t samples, Part part) {
+  return transformer_costs(settings.block, samples, settings.length, part);
 }
 
 Costs roberta_readout_costs(const RobertaSettings& settings, int64_t samples) {

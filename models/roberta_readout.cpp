@@ -7,7 +7,6 @@
 
 #include "models/blocks/embeddings.h"
 #include "models/blocks/functions.h"
-#include "models/blocks/keyed.h"
 
 namespace interlock {
 
@@ -29,9 +28,8 @@ at::Tensor RobertaReadout::classify(const at::Tensor& rows, const ForwardContext
   return linear(norm_->forward(at::gelu(dense_->forward(rows, context))), decoder_->weight, bias_, context.parameters);
 }
 
-SharedReadoutHead::SharedReadoutHead(const RobertaSettings& settings, int64_t blocks_below) {
-  const std::string path = "heads." + std::to_string(blocks_below) + ".block";
-  block_ = attach_new<TransformerBlock>(*this, path, settings.block, head_layer(blocks_below));
+SharedReadoutHead::SharedReadoutHead(const RobertaSettings& settings, const HeadPlace& place) {
+  block_ = attach_new<TransformerBlock>(*this, place.path() + ".block", settings.block, place.layer());
   initialize(*this, settings.seed);
   copy_ = std::make_shared<RobertaReadout>(settings);
   for (at::Tensor& values : copy_->parameters()) values.set_requires_grad(false);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/blocks/heads.h"
+#include "models/blocks/keyed.h"
 #include "models/roberta_settings.h"
 
 namespace interlock {
@@ -24,11 +25,11 @@ class RobertaReadout : public RowHead {
   at::Tensor bias_;
 };
 
-// One Transformer block heads.<blocks_below>.block.*, which is trained, and then a copy of the readout, which is not:
+// One Transformer block <place>.block.*, which is trained, and then a copy of the readout, which is not:
 // a loss without a vocabulary matrix of its own.
 class SharedReadoutHead : public RowHead {
  public:
-  SharedReadoutHead(const RobertaSettings& settings, int64_t blocks_below);
+  SharedReadoutHead(const RobertaSettings& settings, const HeadPlace& place);
   std::vector<std::pair<std::string, at::Tensor>> readout_copies() override;
 
  protected:

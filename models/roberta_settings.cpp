@@ -26,6 +26,11 @@ void check_against_data(const ModelSettings& given, const RobertaSettings& setti
 
 }  // namespace
 
+Part RobertaSettings::part_of(int64_t number) const {
+  if (unit == Unit::block) return Part::whole;
+  return number % 2 == 0 ? Part::attention : Part::feed_forward;
+}
+
 RobertaSettings RobertaSettings::from(const ModelSettings& given) {
   const Section& model = given.model;
   RobertaSettings settings;
@@ -42,6 +47,7 @@ RobertaSettings RobertaSettings::from(const ModelSettings& given) {
   settings.length = given.sample_length > 0 ? given.sample_length : settings.max_length;
   settings.predicted_share = given.predicted_share;
   settings.seed = given.seed;
+  settings.unit = given.unit;
   if (settings.block.width % settings.block.heads != 0) {
     model.refuse("heads", message("the width ", settings.block.width, " cannot be divided by ", settings.block.heads,
                                   " heads; choose a number that divides it"));

@@ -16,7 +16,12 @@ struct RobertaSettings {
   int64_t length = 64;         // tokens per sample, and
   double predicted_share = 1;  // how many of them are predicted: for costs
   uint64_t seed = 1;
+  Unit unit = Unit::block;
 
+  int64_t units_of_a_block() const { return unit == Unit::block ? 1 : 2; }
+  int64_t units() const { return layers * units_of_a_block(); }
+  // What a unit is of its block, which has the number `number` / units_of_a_block().
+  Part part_of(int64_t number) const;
   static RobertaSettings from(const ModelSettings& given);
 };
 

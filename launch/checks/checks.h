@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -26,19 +27,17 @@ Check check_shared_memory();
 Check check_gpu();
 Check check_cuda_module(bool has_gpu);
 Check check_host(const std::string& host);                       // that its name resolves
-std::vector<Check> check_hostfile(const std::string& file);      // every name in it
+std::vector<Check> check_hostfile(const std::string& file);      // every name in it, and that ssh gets in
 std::vector<std::string> hosts_in(const std::string& hostfile);  // Error(bad_input) when it cannot be read
 std::string own_host_name();
+double available_memory();  // bytes, of this machine or its container
 
-struct ChildEnd {
-  bool in_time = false;
-  int code = -1;       // exit code, or 128 + signal
-  std::string output;  // stdout and stderr
-};
-// Runs `body` in a forked process and kills it, with all of its group, at the deadline.
-ChildEnd run_in_child(const std::function<void()>& body, std::chrono::seconds deadline);
-std::string end_text(const ChildEnd& end);
 // What `question` answers in a forked process; "failed: ..." with the reason when it throws, crashes or is late.
 std::string ask_child(const std::function<std::string()>& question, std::chrono::seconds deadline);
+
+// For people, a line each; for programs {"checks": [...], "ok": no check failed}.
+std::string table_text(const std::vector<Check>& checks);
+nlohmann::json checks_json(const std::vector<Check>& checks);
+bool all_pass(const std::vector<Check>& checks);  // none failed
 
 }  // namespace interlock

@@ -45,7 +45,15 @@ double memory_info(const std::string& key) {
   return 0;
 }
 
+std::optional<double> container_limit() { return number_in("/sys/fs/cgroup/memory.max"); }
+
 }  // namespace
+
+double available_memory() {
+  const double available = memory_info("MemAvailable");
+  const auto limit = container_limit(), used = number_in("/sys/fs/cgroup/memory.current");
+  return limit && used ? std::min(available, std::max(0.0, *limit - *used)) : available;
+}
 
 const char* name_of(Check::Status status) {
   switch (status) {
@@ -75,15 +83,10 @@ Check check_cores() {
 }
 
 Check check_memory() {
-  const double total = memory_info("MemTotal");
-  double available = memory_info("MemAvailable");
+  const double total = memory_info("MemTotal"), available = available_memory();
   Check check{"memory", Check::Status::ok, "", ""};
-  const auto limit = number_in("/sys/fs/cgroup/memory.max"), used = number_in("/sys/fs/cgroup/memory.current");
-  std::string container;
-  if (limit && used) {
-    available = std::min(available, std::max(0.0, *limit - *used));
-    container = message(", container limit ", size_text(*limit));
-  }
+  const auto limit = container_limit();
+  const std::string container = limit ? message(", container limit ", size_text(*limit)) : "";
   check.found = message(size_text(available), " available of ", size_text(total), container);
   // A rank of LibTorch alone takes 125 MB, a small model with its optimizer a few hundred.
   if (available < 0.5 * gib) {

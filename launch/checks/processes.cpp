@@ -1,16 +1,16 @@
 // MPI, mpirun and host names: what may hang is asked in a child process.
 #include <arpa/inet.h>
 #include <netdb.h>
-#include <poll.h>
-#include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
 #include "launch/checks/checks.h"
 #include "launch/supervisor/mpirun_command.h"
+#include "launch/supervisor/short_child.h"
 #include "parallel/transport/mpi.h"
 #include "runtime/core/error.h"
 
@@ -20,19 +20,6 @@ namespace {
 using std::chrono::seconds;
 // MPI starts in under a second; a name server that does not answer takes 5 s per try.
 constexpr seconds mpi_deadline{20}, name_deadline{12};
-constexpr std::string_view answer_marker = "answer: ";
-
-void answer(const std::string& text) {
-  const std::string line = message("\n", answer_marker, text, "\n");
-  [[maybe_unused]] const ssize_t written = write(STDOUT_FILENO, line.data(), line.size());
-}
-
-std::string answer_in(const std::string& output) {
-  const size_t begin = output.rfind(message("\n", answer_marker));
-  if (begin == std::string::npos) return "";
-  const size_t text = begin + 1 + answer_marker.size();
-  return output.substr(text, output.find('\n', text) - text);
-}
 
 // The first line that says something, for a table.
 std::string first_line(const std::string& output) {
@@ -43,19 +30,11 @@ std::string first_line(const std::string& output) {
   return "no output";
 }
 
-void execute(std::vector<std::string> words) {
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
-  execv(arguments[0], arguments.data());
-  _exit(127);
-}
-
-}  // namespace
-
 std::string end_text(const ChildEnd& end) {
   return end.in_time ? message("ended with ", end.code, ": ", first_line(end.output)) : "did not end in time";
 }
+
+}  // namespace
 
 std::string ask_child(const std::function<std::string()>& question, seconds deadline) {
   const ChildEnd end = run_in_child([&] { answer(question()); }, deadline);
@@ -63,51 +42,14 @@ std::string ask_child(const std::function<std::string()>& question, seconds dead
   return answer.empty() ? message("failed: it ", end_text(end)) : answer;
 }
 
-ChildEnd run_in_child(const std::function<void()>& body, seconds deadline) {
-  int ends[2];
-  if (pipe(ends) != 0) throw Error(ExitCode::gave_up, "no pipe for a child process");
-  const pid_t child = fork();
-  if (child < 0) throw Error(ExitCode::gave_up, "cannot start a child process");
-  if (child == 0) {
-    setpgid(0, 0);
-    dup2(ends[1], STDOUT_FILENO);
-    dup2(ends[1], STDERR_FILENO);
-    close(ends[0]);
-    close(ends[1]);
-    try {
-      body();
-    } catch (const std::exception& problem) {
-      answer(message("failed: ", problem.what()));
-    }
-    _exit(0);
-  }
-  setpgid(child, child);
-  close(ends[1]);
-  ChildEnd end;
-  const auto limit = std::chrono::steady_clock::now() + deadline;
-  int status = 0;
-  for (bool open = true, ended = false; open || !ended;) {
-    if (std::chrono::steady_clock::now() > limit) break;
-    pollfd watched{open ? ends[0] : -1, POLLIN, 0};
-    if (poll(&watched, 1, 20) > 0) {
-      char part[4096];
-      const ssize_t count = read(ends[0], part, sizeof part);
-      if (count > 0) end.output.append(part, static_cast<size_t>(count));
-      open = count > 0;
-    } else if (ended) {
-      break;  // a grandchild may hold the pipe open
-    }
-    if (!ended && waitpid(child, &status, WNOHANG) == child) end.in_time = ended = true;
-  }
-  kill(-child, SIGKILL);
-  if (!end.in_time) waitpid(child, &status, 0);
-  close(ends[0]);
-  end.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return end;
-}
-
 Check check_mpi() {
   Check check{"mpi", Check::Status::ok, "", ""};
+  if (const LaunchPlace place = launch_place(); !place.no_mpi.empty()) {
+    check.status = Check::Status::fail;
+    check.found = place.no_mpi;
+    check.advice = "a run of one process needs no MPI, one of several does not start";
+    return check;
+  }
   const ChildEnd end = run_in_child([] { answer(make_mpi()->description()); }, mpi_deadline);
   check.found = answer_in(end.output);
   if (check.found.empty() || check.found.starts_with("failed")) {
@@ -127,17 +69,22 @@ Check check_mpirun() {
     return check;
   }
   const std::string program = check.found;
-  const ChildEnd version = run_in_child([&] { execute({program, "--version"}); }, mpi_deadline);
+  const ChildEnd version = run_program({program, "--version"}, mpi_deadline);
   check.found = message(first_line(version.output), " at ", program);
   if (version.output.find("Open MPI") == std::string::npos) {
-    check.status = Check::Status::warn;
-    check.advice = "this program is linked with Open MPI; ranks that another mpirun starts do not find each other";
+    check.status = Check::Status::fail;
+    const std::string foreign = foreign_mpi(version.output);
+    check.advice =
+        message(foreign.empty() ? "" : message("that is the mpirun of ", foreign, "; "),
+                "this program is linked with Open MPI, and ranks that another mpirun starts do not find each "
+                "other: ",
+                open_mpi_first);
     return check;
   }
   SupervisorRequest two;
   two.executable = find_program("true");
   two.processes = 2;
-  const ChildEnd trial = run_in_child([&] { execute(mpirun_command(two)); }, mpi_deadline);
+  const ChildEnd trial = run_program(mpirun_command(two), mpi_deadline);
   if (trial.in_time && trial.code == 0) {
     check.found += ", starts processes";
   } else {
@@ -188,9 +135,56 @@ std::vector<std::string> hosts_in(const std::string& hostfile) {
   return hosts;
 }
 
+namespace {
+
+bool is_this_host(const std::string& host) {
+  const std::string own = own_host_name();
+  return host == "localhost" || host == "127.0.0.1" || host == own || host == own.substr(0, own.find('.'));
+}
+
+// mpirun asks this to start its daemon on another host: Open MPI's default, or what its user put in its place.
+std::vector<std::string> remote_shell() {
+  const char* chosen = std::getenv("OMPI_MCA_plm_rsh_agent");
+  std::istringstream words(chosen && *chosen ? chosen : "ssh");
+  std::vector<std::string> shell;
+  for (std::string word; words >> word && word != ":";) shell.push_back(word);
+  if (shell.empty()) return {};
+  const bool ssh = shell.front() == "ssh" || shell.front().ends_with("/ssh");
+  if (shell.front().find('/') == std::string::npos) shell.front() = find_program(shell.front());
+  // No question of a password or an unknown host, which nobody would answer.
+  if (ssh) shell.insert(shell.end(), {"-o", "BatchMode=yes", "-o", "ConnectTimeout=8"});
+  return shell;
+}
+
+// That mpirun can start something there, asked in the way in which it does.
+void try_remote_shell(const std::string& host, Check& check) {
+  std::vector<std::string> words = remote_shell();
+  if (words.empty() || words.front().empty()) {
+    check.status = Check::Status::fail;
+    check.advice = "no ssh on PATH, with which mpirun starts ranks on other hosts (Debian: apt install openssh-client)";
+    return;
+  }
+  const std::string name = words.front();
+  words.insert(words.end(), {host, "true"});
+  const ChildEnd end = run_program(words, name_deadline);
+  if (end.in_time && end.code == 0) {
+    check.found += ", " + name + " gets in";
+    return;
+  }
+  check.status = Check::Status::fail;
+  check.found += message(", but ", name, " ", end_text(end));
+  check.advice = message("mpirun starts its ranks there so: `ssh -o BatchMode=yes ", host,
+                         " true` must work without a password and from a known host (ssh-copy-id ", host, ")");
+}
+
+}  // namespace
+
 std::vector<Check> check_hostfile(const std::string& file) {
   std::vector<Check> checks;
-  for (const std::string& host : hosts_in(file)) checks.push_back(check_host(host));
+  for (const std::string& host : hosts_in(file)) {
+    checks.push_back(check_host(host));
+    if (checks.back().status != Check::Status::fail && !is_this_host(host)) try_remote_shell(host, checks.back());
+  }
   if (checks.empty()) {
     checks.push_back(
         {"hostfile", Check::Status::fail, file + " names no host", "write one `NAME slots=CORES` per line"});

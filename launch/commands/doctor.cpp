@@ -10,11 +10,11 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
-#include <iomanip>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "launch/checks/checks.h"
+#include "launch/cluster_check/cluster_check.h"
 #include "launch/command.h"
 #include "launch/run/empty_rank.h"
 #include "runtime/core/error.h"
@@ -50,16 +50,24 @@ class Doctor final : public Command {
                    "only print the peak memory in bytes of a rank that holds next to nothing of such a model")
         ->type_name("MODEL PRECISION")
         ->expected(2);
+    auto* cluster = app.add_flag("--cluster", cluster_,
+                                 "under mpirun or srun: check what the ranks' hosts must have in common, and how fast "
+                                 "messages are between neighbours");
+    app.add_option("config", cluster_request_.config, "the run, for --cluster, as a TOML file")->needs(cluster);
+    app.add_option("--set", cluster_request_.overrides, "override a key: section.key=value")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false)
+        ->needs(cluster);
     app.add_option("--hostfile", hostfile_, "check the host names in this file too")->type_name("FILE");
   }
   int run() override;
 
  private:
   std::vector<Check> examine() const;
-  static void print(const std::vector<Check>& checks);
-  static void print_json(const std::vector<Check>& checks, bool ok);
+  int tell_cluster(const ClusterFacts& facts) const;
 
-  bool json_ = false;
+  bool json_ = false, cluster_ = false;
+  ClusterCheckRequest cluster_request_;
   std::string hostfile_;
   std::vector<std::string> rank_memory_;
 };
@@ -87,39 +95,25 @@ std::vector<Check> Doctor::examine() const {
   return checks;
 }
 
+int code_of(const std::vector<Check>& checks) {
+  return static_cast<int>(all_pass(checks) ? ExitCode::done : ExitCode::gave_up);
+}
+
 int Doctor::run() {
   if (!rank_memory_.empty()) {
     std::cout << static_cast<int64_t>(empty_rank_bytes(rank_memory_[0], rank_memory_[1])) << std::endl;
     return 0;
   }
+  if (cluster_) return check_cluster(cluster_request_, [&](const ClusterFacts& facts) { return tell_cluster(facts); });
   const std::vector<Check> checks = examine();
-  const bool ok = std::none_of(checks.begin(), checks.end(),
-                               [](const Check& check) { return check.status == Check::Status::fail; });
-  if (json_) {
-    print_json(checks, ok);
-  } else {
-    print(checks);
-  }
-  return static_cast<int>(ok ? ExitCode::done : ExitCode::gave_up);
+  std::cout << (json_ ? checks_json(checks).dump() + "\n" : table_text(checks)) << std::flush;
+  return code_of(checks);
 }
 
-void Doctor::print(const std::vector<Check>& checks) {
-  size_t width = 0;
-  for (const Check& check : checks) width = std::max(width, check.name.size());
-  for (const Check& check : checks) {
-    std::cout << std::left << std::setw(6) << name_of(check.status) << std::setw(static_cast<int>(width) + 2)
-              << check.name << check.found << (check.advice.empty() ? "" : "  ->  " + check.advice) << "\n";
-  }
-  std::cout << std::flush;
-}
-
-void Doctor::print_json(const std::vector<Check>& checks, bool ok) {
-  nlohmann::json list = nlohmann::json::array();
-  for (const Check& check : checks) {
-    list.push_back(
-        {{"name", check.name}, {"status", name_of(check.status)}, {"found", check.found}, {"advice", check.advice}});
-  }
-  std::cout << nlohmann::json{{"checks", list}, {"ok", ok}}.dump() << std::endl;
+int Doctor::tell_cluster(const ClusterFacts& facts) const {
+  const std::vector<Check> checks = judge(facts);
+  std::cout << (json_ ? cluster_json(facts, checks).dump() + "\n" : cluster_text(facts, checks)) << std::flush;
+  return code_of(checks);
 }
 
 const Registration<Command> registered("doctor", [] { return std::make_unique<Doctor>(); });

@@ -13,12 +13,12 @@
 #include <thread>
 
 #include "launch/command.h"
-#include "launch/run/failure.h"
+#include "launch/run/together.h"
 #include "launch/stored_model/evaluation.h"
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/interruption.h"
 #include "parallel/transport/group.h"
-#include "parallel/transport/mpi.h"
+#include "parallel/transport/launch_place.h"
 #include "runtime/core/log.h"
 
 namespace interlock {
@@ -53,9 +53,14 @@ class Evaluate final : public Command {
   int run() override;
 
  private:
-  void measure(const LaunchPlace& place);
+  struct Loaded {
+    std::shared_ptr<const Dataset> dataset;
+    LoadedModel model;
+  };
+  Loaded load();
   std::shared_ptr<const Dataset> prepare(const TextModel& source) const;
-  std::vector<BatchResult> share(const LaunchPlace& place, const LoadedModel& model, const Dataset& dataset) const;
+  // Of rank `place.rank`: the batches that are its own.
+  std::vector<BatchResult> share(const LaunchPlace& place, const Loaded& loaded) const;
   void tell(const std::vector<BatchResult>& results, double seconds) const;
 
   std::string path_;
@@ -68,26 +73,28 @@ class Evaluate final : public Command {
 int Evaluate::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
-  try {
-    measure(place);
-  } catch (const Error& error) {
-    if (place.rank == 0) throw;
-    // Mostly all ranks find the same mistake and rank 0 has said it: then the launcher ends us within this time.
-    std::this_thread::sleep_for(std::chrono::seconds(5));
-    throw Error(error.code(), message("rank ", place.rank, ": ", error.what()));
-  }
-  return static_cast<int>(ExitCode::done);
+  std::optional<Loaded> loaded;
+  const auto prepare = [&] { loaded.emplace(load()); };
+  const auto measure = [&](Transport* transport) {
+    const auto start = std::chrono::steady_clock::now();
+    std::vector<BatchResult> results = share(place, *loaded);
+    if (transport != nullptr) results = gather(*transport, results);
+    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+    if (place.rank == 0) tell(results, seconds.count());
+    return static_cast<int>(ExitCode::done);
+  };
+  if (place.size > 1)
+    return run_together(
+        place, [&](Transport&) { prepare(); }, [&](Transport& transport) { return measure(&transport); });
+  prepare();
+  return measure(nullptr);
 }
 
-void Evaluate::measure(const LaunchPlace& place) {
+Evaluate::Loaded Evaluate::load() {
   const TextModel source = open_text_model(path_, "evaluate");
-  const auto dataset = prepare(source);
-  const LoadedModel model = load_model(source);
+  auto dataset = prepare(source);
   count_ = std::min(dataset->samples(Split::held_out), sequences_.value_or(std::numeric_limits<int64_t>::max()));
-  const auto start = std::chrono::steady_clock::now();
-  const std::vector<BatchResult> results = share(place, model, *dataset);
-  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-  if (place.rank == 0) tell(results, seconds.count());
+  return {std::move(dataset), load_model(source)};
 }
 
 // Encoding a text writes temporary files, which Ctrl-C must not leave behind.
@@ -100,27 +107,16 @@ std::shared_ptr<const Dataset> Evaluate::prepare(const TextModel& source) const 
   }
 }
 
-std::vector<BatchResult> Evaluate::share(const LaunchPlace& place, const LoadedModel& model,
-                                         const Dataset& dataset) const {
+std::vector<BatchResult> Evaluate::share(const LaunchPlace& place, const Loaded& loaded) const {
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   const int threads = std::max(1, cores / place.local_size);
-  const int64_t size = evaluation_batch(dataset.sample_length()), batches = (count_ + size - 1) / size;
+  const int64_t size = evaluation_batch(loaded.dataset->sample_length()), batches = (count_ + size - 1) / size;
   std::optional<AmountProgress> bar;
   if (place.rank == 0) bar.emplace("evaluate", (batches + place.size - 1) / place.size, false);
   const auto progress = [&](int64_t done) {
     if (bar) bar->show(done);
   };
-  if (!place.launched || place.size == 1) return evaluate_batches(model, dataset, count_, 0, 1, threads, progress);
-  const auto transport = make_mpi();
-  try {
-    return gather(*transport,
-                  evaluate_batches(model, dataset, count_, transport->rank(), transport->size(), threads, progress));
-  } catch (...) {
-    const Error error = as_error();
-    say_error(message("rank ", place.rank, ": ", error.what()));
-    transport->abort(static_cast<int>(error.code()), error.what());
-    throw;
-  }
+  return evaluate_batches(loaded.model, *loaded.dataset, count_, place.rank, place.size, threads, progress);
 }
 
 void Evaluate::tell(const std::vector<BatchResult>& results, double seconds) const {

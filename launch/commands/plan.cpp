@@ -12,12 +12,15 @@
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_memory.h"
 #include "launch/forecast/memory_footprint.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/plan_report/plan_costs.h"
 #include "launch/plan_report/plan_report.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
 #include "models/parameter_count.h"
 #include "parallel/plan/plan_check.h"
+#include "parallel/plan/schedule.h"
+#include "parallel/plan/step_bounds.h"
 #include "runtime/core/log.h"
 #include "runtime/storage/atomic_file.h"
 
@@ -33,6 +36,22 @@ int columns_of_stdout() {
 
 // Pictures of short steps show two, so that the way from one to the next is seen.
 int steps_shown(const PlanShape& shape) { return shape.microbatches * shape.stages / shape.ranks <= 6 ? 2 : 1; }
+
+// Plans are made, simulated and drawn several times: beyond this that takes minutes and gigabytes.
+constexpr int64_t most_forwards = int64_t{1} << 20;
+void refuse_too_large(const PlanShape& shape) {
+  const int64_t forwards = int64_t{shape.stages} * shape.microbatches;
+  if (forwards <= most_forwards) return;
+  throw Error(ExitCode::config,
+              message("parallel.microbatches = ", shape.microbatches, ": a plan of ", shape.stages, " stages x ",
+                      shape.microbatches, " microbatches is too large to be shown (at most ", most_forwards,
+                      " forwards); steps grow evenly with their microbatches, so ask with at most ",
+                      std::max<int64_t>(1, most_forwards / shape.stages)));
+}
+// Takes longer than a person waits without a word.
+bool is_large(const PlanShape& shape) {
+  return shape.stages > 256 || int64_t{shape.stages} * shape.microbatches > (int64_t{1} << 16);
+}
 
 // The same run under one rule from the start.
 RunSettings under(RunSettings settings, const RuleRequest& rule) {
@@ -115,8 +134,27 @@ class PlanCommand final : public Command {
  private:
   RunSettings settings() const {
     RunSettings read = read_settings(Config::from_file(config_, overrides_));
+    refuse_too_large(read.parallel.shape);
+    tell(read, "cutting the model");
     check_settings(read);
     return read;
+  }
+
+  // Progress, where there is time for it.
+  static void tell(const RunSettings& settings, const std::string& what) {
+    const PlanShape& shape = settings.parallel.shape;
+    if (is_large(shape)) log_info(message(shape.stages, " stages x ", shape.microbatches, " microbatches: ", what));
+  }
+
+  // What candidates are judged by: what a run would, unless other costs are given.
+  SimulationCosts costs_to_judge_by(const RunSettings& settings, const Model& model, const PlanRequest& request) const {
+    const bool has_default_costs =
+        costs_.empty() && !unit_costs_ && gflops_ == default_gflops && bandwidth_ == default_bandwidth;
+    if (has_default_costs) return costs_to_choose_by(settings, model, request.rule);
+    return costs_of(settings, model, make_partition(settings, model), derive_flows(request.rule, request.heads));
+  }
+  ScheduleChoice choice_of(const RunSettings& settings, const Model& model, const PlanRequest& request) const {
+    return choose_plan(settings, model, request, costs_to_judge_by(settings, model, request));
   }
 
   // For a plan of this rule, among those of the run.
@@ -138,6 +176,7 @@ class PlanCommand final : public Command {
 
   void simulate_into(PlanReport& report, const SimulationCosts& costs) const {
     report.simulation = simulate(report.plan, costs);
+    report.bounds = step_bounds(report.plan, costs);
     report.picture_steps = steps_shown(report.plan.shape);
     report.picture = simulate(report.plan, costs, report.picture_steps, true);
     const bool timed = !unit_costs_ && !(config_.empty() && costs_.empty());
@@ -157,35 +196,53 @@ class PlanCommand final : public Command {
     if (readout.ranks > 0) report.readout = readout;
   }
 
+  // Global learning beside the rule may need more memory than there is.
+  std::optional<Plan> plan_if_it_fits(const RunSettings& settings, const Model& model,
+                                      const PlanRequest& request) const {
+    try {
+      return choice_of(settings, model, request).plan;
+    } catch (const Error&) {
+      return std::nullopt;
+    }
+  }
+
   PlanReport of_config() const {
     const RunSettings run = settings();
     const auto dataset = make_dataset(run);
     const auto model = make_model(run, *dataset);
     PlanReport report;
     report.blocks = make_partition(run, *model);
+    report.cut_unit = run.parallel.unit;
     report.costs = costs_sentence(run.parallel.threads);
     const PlanRequest request = plan_request(run, *model);
-    report.plan = make_plan(request);
+    tell(run, "simulating schedules");
+    report.choice = choice_of(run, *model, request);
+    report.plan = report.choice.plan;
+    report.memory_limit_mib = run.parallel.memory_mib;
     const SimulationCosts costs = costs_of(run, *model, report.blocks, report.plan.flows);
     if (!costs_.empty())
       warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);
     simulate_into(report, costs);
+    tell(run, "counting memory");
     tell_memory(report, run, *model);
 
     const RunSettings global = under(run, global_rule(run.learning.rules.front().request));
     const PlanRequest global_request = plan_request(global, *model);
     if (global_request.rule.weights != request.rule.weights) {
-      const Plan plan = make_plan(global_request);
-      report.global = simulate(plan, costs_of(global, *model, report.blocks, plan.flows));
-      // A search simulates plans of up to so many microbatches; beyond a million of stages x microbatches it takes
-      // minutes.
-      report.most_tried = std::clamp((1 << 19) / run.parallel.shape.stages, 1, 4096);
+      tell(run, "simulating global learning, and from when on it is faster");
+      if (const auto plan = plan_if_it_fits(global, *model, global_request)) {
+        report.global = simulate(*plan, costs_of(global, *model, report.blocks, plan->flows));
+        report.schedule_of_global = plan->schedule;
+      }
+      // A search simulates plans of up to so many microbatches, under auto several of each: beyond it takes minutes.
+      const int most_tried = request.schedule == auto_schedule ? 1 << 15 : 1 << 19;
+      report.most_tried = std::clamp(most_tried / run.parallel.shape.stages, 1, 4096);
       const RuleRequest asked = rule_request(run, *model);
-      report.break_even_by_formula = has_break_even_formula(asked);
+      report.break_even_by_formula = has_break_even_formula(asked, request.schedule);
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
     }
     for (size_t i = 1; i < run.learning.rules.size(); ++i) {
-      Plan plan = make_plan(plan_request(run, *model, i));
+      Plan plan = choice_of(run, *model, plan_request(run, *model, i)).plan;
       Simulation simulation = simulate(plan, costs_of(run, *model, report.blocks, plan.flows));
       report.changes.push_back({run.learning.rules[i].at_step, std::move(plan), std::move(simulation)});
     }
@@ -210,6 +267,7 @@ class PlanCommand final : public Command {
                                               run.parallel.shape.stages));
       const auto model = make_model(run, *make_dataset(run));
       report.blocks = make_partition(run, *model);
+      report.cut_unit = run.parallel.unit;
       costs = costs_of(run, *model, report.blocks, report.plan.flows);
       if (!costs_.empty())
         warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);
@@ -233,7 +291,8 @@ class PlanCommand final : public Command {
 
   std::string config_, svg_, text_, check_, costs_;
   std::vector<std::string> overrides_;
-  double gflops_ = 50, bandwidth_ = 5;
+  static constexpr double default_gflops = 50, default_bandwidth = 5;
+  double gflops_ = default_gflops, bandwidth_ = default_bandwidth;
   bool json_ = false, unit_costs_ = false;
 };
 

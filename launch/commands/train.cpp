@@ -2,22 +2,26 @@
 // ranks.
 
 #include <CLI/CLI.hpp>
+#include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <sstream>
-#include <thread>
 
 #include "launch/command.h"
+#include "launch/forecast/run_plans.h"
+#include "launch/run/device_transport.h"
 #include "launch/run/perform.h"
+#include "launch/run/together.h"
 #include "launch/settings/parts.h"
-#include "launch/settings/plans.h"
 #include "launch/supervisor/stop_request.h"
 #include "launch/supervisor/supervisor.h"
 #include "models/model.h"
+#include "parallel/transport/launch_place.h"
 #include "parallel/transport/loopback.h"
-#include "parallel/transport/mpi.h"
+#include "parallel/transport/transport.h"
 #include "runtime/core/log.h"
 #include "runtime/observe/progress.h"
+#include "runtime/storage/checkpoint.h"
 
 namespace interlock {
 namespace {
@@ -38,20 +42,23 @@ class Train final : public Command {
     app.add_option("--until", until_, "write a checkpoint after this step and stop there")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
   }
+  bool takes_stop_requests() const override { return true; }
   int run() override;
 
  private:
   RunSettings load() const {
     RunSettings settings = read_settings(Config::from_file(config_, overrides_));
     check_settings(settings);
+    check_nccl(settings);
     return settings;
   }
   PerformRequest perform_request() const {
     return {resume_ ? FolderUse::resume : overwrite_ ? FolderUse::overwrite : FolderUse::fresh, until_};
   }
+  std::shared_ptr<const Dataset> prepare(const RunSettings& settings, bool leads) const;
   int start_ranks(const RunSettings& settings) const;
-  int run_threads(const RunSettings& settings, std::shared_ptr<const Dataset> dataset) const;
-  int run_process(const RunSettings& settings, std::shared_ptr<const Dataset> dataset, const LaunchPlace& place) const;
+  int run_threads(const RunSettings& settings) const;
+  int run_process(const LaunchPlace& place) const;
   Ending perform_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset) const;
   void tell(const RunResult& result, int64_t steps_asked) const;
 
@@ -90,45 +97,52 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
   return text.str();
 }
 
+// Before any rank starts, or by every rank: what was started is not what the config asks for.
+void check_processes(const RunSettings& settings, const LaunchPlace& place) {
+  const int world = settings.parallel.processes();
+  if (settings.parallel.transport == "loopback") {
+    if (place.size == 1) return;
+    throw Error(ExitCode::config,
+                message("transport loopback runs all ranks in one process, but ", place.size, " were started"));
+  }
+  if (place.size == world) return;
+  const std::string advice =
+      place.slurm_step && place.size == 1
+          ? message(
+                "; start it with srun --mpi=pmix -n ", world,
+                ", without srun inside salloc, or with parallel.transport=\"loopback\" for ranks as threads of this "
+                "process")
+          : message("; start it with -n ", world, ", or change parallel.ranks or parallel.replicas");
+  throw Error(ExitCode::config,
+              message("this run needs ", world, " processes (parallel.ranks ", settings.parallel.shape.ranks,
+                      " x parallel.replicas ", settings.parallel.shape.replicas, "), but was started with ", place.size,
+                      advice));
+}
+
 int Train::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
   place.launched ? watch_for_stop_request() : end_on_stop_request();
-  try {
-    const RunSettings settings = load();
-    const int world = settings.parallel.processes();
-    const bool threads = settings.parallel.transport == "loopback" ||
-                         (!place.launched && world == 1 && settings.parallel.transport == "auto");
-    if (place.launched && !threads && place.size != world)
-      throw Error(ExitCode::config,
-                  message("this run needs ", world, " processes (parallel.ranks ", settings.parallel.shape.ranks,
-                          " x parallel.replicas ", settings.parallel.shape.replicas, "), but was started with ",
-                          place.size, "; start it with -n ", world, ", or change parallel.ranks or parallel.replicas"));
-    if (place.launched && threads && place.size != 1)
-      throw Error(ExitCode::config,
-                  message("transport loopback runs all ranks in one process, but ", place.size, " were started"));
-    // What can be refused is refused before any rank starts: the data, the folder, the plans.
-    const bool starts_ranks = !place.launched && !threads;
-    if (threads) watch_for_stop_request();
-    const std::shared_ptr<Dataset> dataset = make_dataset(settings);
-    if (place.rank == 0) check_folders(settings, *dataset, perform_request());
-    check_until(settings, perform_request());
-    dataset->open();
-    if (starts_ranks) {
-      make_plans(settings, *make_model(settings, *dataset));
-      return start_ranks(settings);
-    }
-    return threads ? run_threads(settings, dataset) : run_process(settings, dataset, place);
-  } catch (const Error& error) {
-    if (place.rank == 0) throw;
-    // Mostly all ranks find the same mistake and rank 0 has said it: then the launcher ends us within this time (one
-    // second was not always enough for it).
-    std::this_thread::sleep_for(std::chrono::seconds(5));
-    throw Error(error.code(), message("rank ", place.rank, ": ", error.what()));
-  }
+  if (place.size > 1) return run_process(place);
+  const RunSettings settings = load();
+  const bool alone = settings.parallel.processes() == 1, loopback = settings.parallel.transport == "loopback";
+  if (loopback || (alone && settings.parallel.transport == "auto")) return run_threads(settings);
+  if (!place.launched) return start_ranks(settings);
+  check_processes(settings, place);
+  return run_process(place);
+}
+
+// What can be refused is refused before any rank starts: the data, the folder (by the one that leads), the plans.
+std::shared_ptr<const Dataset> Train::prepare(const RunSettings& settings, bool leads) const {
+  const std::shared_ptr<Dataset> dataset = make_dataset(settings);
+  if (leads) check_folders(settings, *dataset, perform_request());
+  check_until(settings, perform_request());
+  dataset->open();
+  return dataset;
 }
 
 int Train::start_ranks(const RunSettings& settings) const {
+  make_plans(settings, *make_model(settings, *prepare(settings, true)));
   SupervisorRequest request;
   request.arguments = {"train", config_};
   for (const std::string& one : overrides_) request.arguments.insert(request.arguments.end(), {"--set", one});
@@ -140,10 +154,16 @@ int Train::start_ranks(const RunSettings& settings) const {
   request.processes = settings.parallel.processes();
   request.threads_per_rank = settings.parallel.threads;
   request.stop_seconds = static_cast<int>(settings.checkpoint.stop_seconds);
+  request.last_checkpoint = [folder = settings.folder] {
+    const std::vector<std::string> newest_first = list_checkpoints(folder);
+    return newest_first.empty() ? "" : newest_first.front();
+  };
   return supervise(request);
 }
 
-int Train::run_threads(const RunSettings& settings, std::shared_ptr<const Dataset> dataset) const {
+int Train::run_threads(const RunSettings& settings) const {
+  watch_for_stop_request();
+  const auto dataset = prepare(settings, true);
   Ending ending = Ending::completed;
   run_loopback(settings.parallel.processes(), [&](Transport& transport) {
     const Ending mine = perform_rank(settings, transport, dataset);
@@ -164,20 +184,18 @@ Ending Train::perform_rank(const RunSettings& settings, Transport& transport,
   return result.ending;
 }
 
-int Train::run_process(const RunSettings& settings, std::shared_ptr<const Dataset> dataset,
-                       const LaunchPlace& place) const {
-  const auto transport = make_mpi();
-  try {
-    return exit_code_of(perform_rank(settings, *transport, dataset));
-  } catch (const Error& error) {
-    say_error(message("rank ", place.rank, ": ", error.what()));
-    transport->abort(static_cast<int>(error.code()), error.what());
-    return static_cast<int>(error.code());
-  } catch (const std::exception& problem) {
-    say_error(message("rank ", place.rank, ": ", problem.what()));
-    transport->abort(static_cast<int>(ExitCode::gave_up), problem.what());
-    return static_cast<int>(ExitCode::gave_up);
-  }
+int Train::run_process(const LaunchPlace& place) const {
+  std::optional<RunSettings> settings;
+  std::shared_ptr<const Dataset> dataset;
+  const auto prepare_rank = [&](Transport&) {
+    settings.emplace(load());
+    check_processes(*settings, place);
+    dataset = prepare(*settings, place.rank == 0);
+    // Our own mpirun was started after this was looked at.
+    if (!std::getenv("INTERLOCK_SUPERVISED")) make_plans(*settings, *make_model(*settings, *dataset));
+  };
+  return run_together(place, prepare_rank,
+                      [&](Transport& transport) { return exit_code_of(perform_rank(*settings, transport, dataset)); });
 }
 
 void Train::tell(const RunResult& result, int64_t steps_asked) const {

@@ -11,9 +11,9 @@
 namespace interlock {
 namespace {
 
-Costs sum_of(const std::vector<Costs>& blocks) {
+Costs sum_of(const std::vector<Costs>& units) {
   Costs sum;
-  for (const Costs& block : blocks) sum += block;
+  for (const Costs& unit : units) sum += unit;
   return sum;
 }
 
@@ -21,8 +21,8 @@ Costs sum_of(const std::vector<Costs>& blocks) {
 std::vector<double> message_bytes(const RunSettings& settings, const Model& model, const std::vector<int>& partition) {
   std::vector<double> bytes;
   int64_t below = 0;
-  for (const int blocks : partition) {
-    below += blocks;
+  for (const int units : partition) {
+    below += units;
     const Boundary boundary = model.boundary(below);
     const auto numbers = std::accumulate(boundary.shape.begin(), boundary.shape.end(),
                                          settings.parallel.batch.microbatch_size, std::multiplies<>());
@@ -31,44 +31,44 @@ std::vector<double> message_bytes(const RunSettings& settings, const Model& mode
   return bytes;
 }
 
-// The blocks that a pass back through the stage walks: all, where a stream goes on; else from the lowest that trains.
+// The units that a pass back through the stage walks: all, where a stream goes on; else from the lowest that trains.
 // Below it a forward pass keeps nothing.
-std::vector<Costs> walked_blocks(const StageParts& parts, const StageFlow& flow) {
-  auto first = parts.blocks.begin();
+std::vector<Costs> walked_units(const StageParts& parts, const StageFlow& flow) {
+  auto first = parts.units.begin();
   if (flow.outgoing.empty() && parts.body.trained() > 0)
-    first = std::ranges::find_if(parts.blocks, [](const Costs& block) { return block.trained() > 0; });
-  return {first, parts.blocks.end()};
+    first = std::ranges::find_if(parts.units, [](const Costs& unit) { return unit.trained() > 0; });
+  return {first, parts.units.end()};
 }
 
 // A stage's first pass back works on a gradient that came, unless it is a sum or a multiple of such; every segment
 // below on the one that the segment above it made.
-bool makes_gradients(const StageFlow& flow, size_t blocks) {
+bool makes_gradients(const StageFlow& flow, size_t units) {
   const auto makes = [](const std::vector<Term>& terms) { return terms.size() > 1 || terms.front().weight != 1.0; };
-  return blocks > 1 || (flow.learns && makes(flow.teach)) ||
+  return units > 1 || (flow.learns && makes(flow.teach)) ||
          std::ranges::any_of(flow.outgoing, [&](const Outgoing& outgoing) { return makes(outgoing.terms); });
 }
 
 // What a pass back holds beside what is kept of microbatches, and what is kept of one.
 void add_memory(StageCosts& cost, const RunSettings& settings, const StageParts& parts, const StageFlow& flow) {
-  const std::vector<Costs> blocks = walked_blocks(parts, flow);
-  const Costs walked = sum_of(blocks);
+  const std::vector<Costs> units = walked_units(parts, flow);
+  const Costs walked = sum_of(units);
   const auto all = static_cast<double>(walked.activation_bytes), input = cost.message_bytes;
   const auto linear_inputs = static_cast<double>(walked.linear_input_bytes);
   cost.working_bytes = static_cast<double>(walked.working_bytes);
   cost.kept_working_bytes = static_cast<double>(walked.kept_working_bytes);
   cost.recorded_bytes = static_cast<double>(walked.recorded_bytes);
-  cost.activation_bytes = all + input;  // the result is kept beside what the blocks save
+  cost.activation_bytes = all + input;  // the result is kept beside what the units save
   cost.released_bytes = cost.activation_bytes - linear_inputs;
   if (settings.recompute != Recompute::none) {
     const bool whole = settings.recompute == Recompute::stage;
     double again = all;
-    if (!whole) again = static_cast<double>(std::ranges::max(blocks, {}, &Costs::activation_bytes).activation_bytes);
-    cost.activation_bytes = cost.released_bytes = whole ? input : input * static_cast<double>(blocks.size());
+    if (!whole) again = static_cast<double>(std::ranges::max(units, {}, &Costs::activation_bytes).activation_bytes);
+    cost.activation_bytes = cost.released_bytes = whole ? input : input * static_cast<double>(units.size());
     cost.working_bytes += again;  // with the result, but without the input, which is kept
     cost.kept_working_bytes = cost.working_bytes;
     cost.recorded_bytes += linear_inputs;
   }
-  if (makes_gradients(flow, blocks.size())) {
+  if (makes_gradients(flow, units.size())) {
     cost.working_bytes += cost.message_bytes;
     cost.kept_working_bytes += cost.message_bytes;
   }
@@ -118,14 +118,17 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
   const double rate = gflops * 1e9 * settings.parallel.threads;
   SimulationCosts costs;
   costs.seconds_per_byte = 1.0 / (gigabytes_per_second * 1e9);
-  if (const auto tie = model.tie()) costs.tied_bytes = static_cast<double>(tie->numbers) * parameter_bytes(settings);
+  // Where the optimizer's state is shared out, a replica exchanges what it updates.
+  const int shares = settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1;
+  if (const auto tie = model.tie())
+    costs.tied_bytes = static_cast<double>(tie->numbers) * parameter_bytes(settings) / shares;
   const std::vector<StageParts> all = stage_parts(settings, model, partition);
   const std::vector<MemoryFootprint> footprints = stage_footprints(settings, model, all);
   const std::vector<double> messages = message_bytes(settings, model, partition);
   for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
     const StageParts& parts = all[stage];
     // A pass back that computes its forward again takes that much longer.
-    const Costs walked = sum_of(walked_blocks(parts, flows.stages[stage]));
+    const Costs walked = sum_of(walked_units(parts, flows.stages[stage]));
     const double again = settings.recompute == Recompute::none ? 0 : walked.forward_flops;
     StageCosts cost;
     cost.forward = parts.body.forward_flops / rate;

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "launch/forecast/estimate.h"
-#include "launch/settings/plans.h"
+#include "launch/forecast/run_plans.h"
 #include "models/model.h"
 #include "parallel/plan/peak_memory.h"
 #include "runtime/optimization/optimizer.h"
@@ -43,6 +43,29 @@ double fixed_of(const std::vector<MemoryFootprint>& stages, const std::vector<in
   return bytes;
 }
 
+// Of each rank: copies of the readout that come next, as large as the largest in use.
+std::vector<double> copies_to_come(const PlanShape& shape, const std::vector<MemoryFootprint>& stages) {
+  std::vector<double> bytes(shape.ranks, 0.0);
+  for (int stage = 0; stage < shape.stages; ++stage) {
+    double& of_rank = bytes[shape.rank_of(stage)];
+    of_rank = std::max(of_rank, stages[stage].readout_copies);
+  }
+  return bytes;
+}
+
+// The first rank that holds copies of the readout writes them too, the one in use and the one to come; -1: nobody.
+int rank_that_writes(const RunSettings& settings, const std::vector<double>& copies) {
+  if (settings.checkpoint.every == 0) return -1;
+  const auto first = std::ranges::find_if(copies, [](double bytes) { return bytes > 0; });
+  return first == copies.end() ? -1 : static_cast<int>(first - copies.begin());
+}
+
+double code_of_readouts(const RunSettings& settings, const std::vector<StageParts>& parts, int rank) {
+  const auto own = settings.parallel.shape.stages_of(rank);
+  const bool reads_out = std::ranges::any_of(own, [&](int stage) { return parts[stage].has_head; });
+  return reads_out && settings.precision == Precision::bf16 ? code_of_bf16_readouts : 0;
+}
+
 }  // namespace
 
 MemoryFootprint& MemoryFootprint::operator+=(const MemoryFootprint& other) {
@@ -69,26 +92,29 @@ std::vector<MemoryFootprint> stage_footprints(const RunSettings& settings, const
   return stages;
 }
 
+std::vector<double> bytes_beside_plans(const RunSettings& settings, const Model& model,
+                                       const std::vector<int>& partition) {
+  const PlanShape& shape = settings.parallel.shape;
+  const std::vector<StageParts> parts = stage_parts(settings, model, partition);
+  std::vector<double> bytes = copies_to_come(shape, stage_footprints(settings, model, parts));
+  const int writes = rank_that_writes(settings, bytes);
+  if (writes >= 0 && is_within_the_run(settings)) bytes[writes] *= 3;
+  for (int rank = 0; rank < shape.ranks; ++rank) bytes[rank] += code_of_readouts(settings, parts, rank);
+  return bytes;
+}
+
 std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,
                                              const std::vector<int>& partition) {
   const PlanShape& shape = settings.parallel.shape;
   std::vector<MemoryFootprint> ranks(shape.ranks);
-  std::vector<double> copy_to_come(shape.ranks, 0.0);
   const std::vector<StageParts> parts = stage_parts(settings, model, partition);
   const std::vector<MemoryFootprint> stages = stage_footprints(settings, model, parts);
+  const std::vector<double> copies = copies_to_come(shape, stages);
   for (int rank = 0; rank < shape.ranks; ++rank) {
-    for (const int stage : shape.stages_of(rank)) {
-      copy_to_come[rank] = std::max(copy_to_come[rank], stages[stage].readout_copies);
-      ranks[rank] += stages[stage];
-    }
-  }
-  const bool copies_are_stored = settings.checkpoint.every > 0;
-  for (int rank = 0; rank < shape.ranks; ++rank) {
-    ranks[rank].readout_copies += copy_to_come[rank];
-    // The first rank that holds copies writes them too, the one in use and the one to come.
-    const auto holds = [](double bytes) { return bytes > 0; };
-    if (copies_are_stored && copy_to_come[rank] > 0 && std::none_of(&copy_to_come[0], &copy_to_come[rank], holds))
-      (is_within_the_run(settings) ? ranks[rank].checkpoint : ranks[rank].last_checkpoint) += 2 * copy_to_come[rank];
+    for (const int stage : shape.stages_of(rank)) ranks[rank] += stages[stage];
+    ranks[rank].readout_copies += copies[rank];
+    if (rank == rank_that_writes(settings, copies))
+      (is_within_the_run(settings) ? ranks[rank].checkpoint : ranks[rank].last_checkpoint) += 2 * copies[rank];
   }
   for (const auto& [at_step, plan] : make_plans(settings, model)) {
     if (at_step > std::max<int64_t>(1, settings.steps)) continue;
@@ -102,10 +128,8 @@ std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const 
     }
   }
   for (int rank = 0; rank < shape.ranks; ++rank) {
-    const auto own = shape.stages_of(rank);
-    const bool reads_out = std::ranges::any_of(own, [&](int stage) { return parts[stage].has_head; });
     MemoryFootprint& whole = ranks[rank];
-    if (reads_out && settings.precision == Precision::bf16) whole.activations += code_of_bf16_readouts;
+    whole.activations += code_of_readouts(settings, parts, rank);
     whole.checkpoint += std::max(0.0, whole.last_checkpoint - whole.activations - whole.sums);
   }
   return ranks;

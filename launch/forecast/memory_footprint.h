@@ -25,6 +25,9 @@ struct MemoryFootprint {
 
 std::vector<MemoryFootprint> stage_footprints(const RunSettings& settings, const Model& model,
                                               const std::vector<StageParts>& parts);
+// Per rank: what it holds in a step beside what the costs of its stages count (estimate.h), whatever the plan.
+std::vector<double> bytes_beside_plans(const RunSettings& settings, const Model& model,
+                                       const std::vector<int>& partition);
 // Per rank of the first replica, the most that any of the run's plans needs (one for each change of the rule or of the
 // batch). Ranks of other replicas hold less of checkpoints: at most the optimizer's state.
 std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,

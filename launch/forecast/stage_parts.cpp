@@ -21,15 +21,15 @@ int64_t shared_numbers(const Model& model, int stage) {
 
 std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& model,
                                     const std::vector<int>& partition) {
-  const auto blocks = model.block_costs(settings.parallel.batch.microbatch_size);
+  const auto units = model.unit_costs(settings.parallel.batch.microbatch_size);
   const std::vector<bool> with_heads = stages_with_heads(settings, model), learns = stages_that_learn(settings, model);
   std::vector<StageParts> all(settings.parallel.shape.stages);
-  auto block = blocks.begin();
+  auto unit = units.begin();
   for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
     StageParts& parts = all[stage];
-    for (int i = 0; i < partition[stage]; ++i, ++block) {
-      parts.blocks.push_back(*block);
-      parts.body += *block;
+    for (int i = 0; i < partition[stage]; ++i, ++unit) {
+      parts.units.push_back(*unit);
+      parts.body += *unit;
     }
     if (!learns[stage]) parts.body.frozen = parts.body.parameters - shared_numbers(model, stage);
     parts.has_head = with_heads[stage];

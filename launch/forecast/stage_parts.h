@@ -11,9 +11,9 @@ namespace interlock {
 class Model;
 
 struct StageParts {
-  std::vector<Costs> blocks;  // of the stage
-  Costs body;                 // all of them
-  Costs head;                 // the model's readout on the last stage
+  std::vector<Costs> units;  // of the stage
+  Costs body;                // all of them
+  Costs head;                // the model's readout on the last stage
   bool has_head = false;
 };
 // Of every stage, for one microbatch.

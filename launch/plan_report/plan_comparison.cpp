@@ -47,7 +47,12 @@ std::string comparison_text(const PlanReport& report) {
     return global ? std::optional<std::string>(text(*global)) : std::nullopt;
   };
   std::ostringstream out;
-  out << "\nA steady step, simulated" << (global ? ", beside global learning under the same schedule" : "") << "\n";
+  out << "\nA steady step, simulated";
+  if (global && report.schedule_of_global == report.plan.schedule)
+    out << ", beside global learning under the same schedule";
+  if (global && report.schedule_of_global != report.plan.schedule)
+    out << ", beside global learning under its own (" << report.schedule_of_global << ")";
+  out << "\n";
   row(out, "", report.plan.rule.name, global ? std::optional<std::string>("global") : std::nullopt);
   row(out, "time", report.unit.text(mine.step), of_global([&](const auto& s) { return report.unit.text(s.step); }));
   row(out, "idle share", percent_text(mine.idle_share),

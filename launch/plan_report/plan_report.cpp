@@ -47,11 +47,13 @@ std::string losses_text(const Stream& stream) {
 
 std::string heading(const PlanReport& report) {
   const PlanShape& shape = report.plan.shape;
-  std::string text =
-      message("Plan: ", report.plan.rule.name, ", ", plural(shape.stages, "stage"), " on ", plural(shape.ranks, "rank"),
-              ", ", plural(shape.replicas, "replica"), ", ", plural(shape.microbatches, "microbatch", "es"),
-              " per step, schedule ", report.plan.schedule, "\n");
-  if (!report.blocks.empty()) text += "Blocks per stage: " + series(report.blocks) + "\n";
+  std::string text = message("Plan: ", report.plan.rule.name, ", ", plural(shape.stages, "stage"), " on ",
+                             plural(shape.ranks, "rank"), ", ", plural(shape.replicas, "replica"), ", ",
+                             plural(shape.microbatches, "microbatch", "es"), " per step, schedule ",
+                             report.plan.schedule, report.choice.candidates.size() > 1 ? " (chosen)" : "", "\n");
+  if (!report.blocks.empty())
+    text +=
+        message(report.cut_unit == Unit::block ? "Blocks" : "Half blocks", " per stage: ", series(report.blocks), "\n");
   if (report.parameters > 0) {
     std::string digits = std::to_string(report.parameters);
     for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)
@@ -192,8 +194,8 @@ std::string change_text(const PlanReport::Change& change, const TimeUnit& unit) 
 std::string report_text(const PlanReport& report, int columns) {
   std::string text = heading(report) + matrix_text(report.plan.rule) + heads_text(report.plan) +
                      timeline_part(report, columns) + messages_text(report.plan) + readout_text(report) +
-                     waiting_text(report.plan) + comparison_text(report) + memory_text(report) +
-                     break_even_text(report);
+                     waiting_text(report.plan) + candidates_text(report) + comparison_text(report) +
+                     memory_text(report) + break_even_text(report);
   for (const auto& change : report.changes) text += change_text(change, report.unit);
   return text;
 }

@@ -8,23 +8,32 @@
 
 #include "launch/forecast/memory_footprint.h"
 #include "launch/plan_report/timeline.h"
+#include "models/unit.h"
+#include "parallel/plan/auto_schedule.h"
 #include "parallel/plan/plan.h"
 #include "parallel/plan/simulate.h"
+#include "parallel/plan/step_bounds.h"
 
 namespace interlock {
 
 struct PlanReport {
   Plan plan;
+  ScheduleChoice choice;         // candidates and refusals, where the schedule was chosen; its plan is `plan`
+  int64_t memory_limit_mib = 0;  // that they were held to; 0: none
+  StepBounds bounds;
   Simulation simulation;  // of a steady step
   Simulation picture;     // from a standing start, with its timeline
   int picture_steps = 0;
-  std::optional<Simulation> global;  // the same under `global`; absent for the global rule itself and plans by hand
+  std::optional<Simulation> global;  // the same under `global`; absent for the global rule itself, plans by hand, and
+                                     // where it does not fit into memory
+  std::string schedule_of_global;
   std::optional<double> break_even;  // as break_even_microbatches; present with `global`
   bool break_even_by_formula = false;
   int most_tried = 0;  // microbatches up to which a break-even was searched
   TimeUnit unit;
   std::string costs;        // a sentence: where the costs come from
-  std::vector<int> blocks;  // per stage; empty when no model is known
+  std::vector<int> blocks;  // units per stage; empty when no model is known
+  Unit cut_unit = Unit::block;
 
   // Of a known model: what each rank will hold, on top of `empty_rank` bytes (0: not measured), and how many numbers
   // learn.
@@ -55,6 +64,7 @@ nlohmann::json report_json(const PlanReport& report);
 // Parts of it, for report_text.
 std::string memory_text(const PlanReport& report);
 std::string size_text(double bytes);
+std::string candidates_text(const PlanReport& report);
 std::string comparison_text(const PlanReport& report);
 std::string break_even_text(const PlanReport& report);
 std::string percent_text(double share);

@@ -50,6 +50,22 @@ json simulated_json(const Simulation& simulation) {
           {"peak_bytes", simulation.peak_bytes}};
 }
 
+// The fastest first; of a schedule that was asked for by name, that one.
+json candidates_json(const PlanReport& report) {
+  json candidates = json::array();
+  for (const Candidate& each : report.choice.candidates)
+    candidates.push_back({{"schedule", each.schedule},
+                          {"step", each.step},
+                          {"idle_share", each.idle_share},
+                          {"peak_bytes", each.peak_bytes}});
+  if (candidates.empty())
+    candidates.push_back({{"schedule", report.plan.schedule},
+                          {"step", report.simulation.step},
+                          {"idle_share", report.simulation.idle_share},
+                          {"peak_bytes", std::ranges::max(report.simulation.peak_bytes)}});
+  return candidates;
+}
+
 json memory_json(const PlanReport& report) {
   json ranks = json::array();
   for (const MemoryFootprint& rank : report.memory)
@@ -91,8 +107,16 @@ json report_json(const PlanReport& report) {
   all["microbatches"] = plan.shape.microbatches;
   all["placement"] = plan.shape.placement.rank_of_stage();
   all["schedule"] = plan.schedule;
+  all["candidates"] = candidates_json(report);
+  all["bounds"] = {{"busiest_rank", report.bounds.busiest_rank},
+                   {"longest_chain", report.bounds.longest_chain},
+                   {"waiting_rank", report.bounds.waiting_rank}};
   all["norm_over_model"] = plan.norm_over_model;
-  if (!report.blocks.empty()) all["blocks"] = report.blocks;
+  if (!report.blocks.empty()) {
+    all["unit"] = name_of(report.cut_unit);
+    all["partition"] = report.blocks;
+    if (report.cut_unit == Unit::block) all["blocks"] = report.blocks;
+  }
   all["actions"] = actions_json(plan);
   all["costs"] = report.costs;
   all["simulated"] = simulated_json(report.simulation);

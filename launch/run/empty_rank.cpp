@@ -3,9 +3,9 @@
 #include <ATen/ops/arange.h>
 
 #include "launch/forecast/estimate.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
-#include "launch/settings/plans.h"
 #include "models/model.h"
 #include "parallel/plan/peak_memory.h"
 #include "parallel/training/summary.h"

@@ -6,11 +6,11 @@
 
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_costs.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/resume.h"
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
-#include "launch/settings/plans.h"
 #include "models/model.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"

@@ -3,15 +3,20 @@
 #include <ATen/Parallel.h>
 
 #include <chrono>
+#include <functional>
+#include <numeric>
 #include <optional>
 
+#include "launch/forecast/run_plans.h"
 #include "launch/run/assemble.h"
 #include "launch/run/data_identity.h"
+#include "launch/run/device_transport.h"
 #include "launch/run/failure.h"
 #include "launch/run/resume.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
 #include "models/model.h"
+#include "parallel/plan/pair_order.h"
 #include "parallel/stage/stage.h"
 #include "parallel/transport/mpi.h"
 #include "runtime/core/log.h"
@@ -22,6 +27,12 @@
 namespace interlock {
 namespace {
 
+std::vector<int> everyone(const Transport& transport) {
+  std::vector<int> members(transport.size());
+  std::iota(members.begin(), members.end(), 0);
+  return members;
+}
+
 // What all ranks of this run share and rank 0 says: a number that other runs do not have, so that messages that stray
 // are recognised, and the checkpoint to go on from.
 struct Agreement {
@@ -30,9 +41,7 @@ struct Agreement {
 };
 
 Agreement agree(Transport& transport, const std::string& resume) {
-  std::vector<int> members(transport.size());
-  for (int rank = 0; rank < transport.size(); ++rank) members[rank] = rank;
-  Group world(transport, members, 0, 0);
+  Group world(transport, everyone(transport), 0, 0);
   Agreement agreement;
   agreement.run = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   world.broadcast(std::as_writable_bytes(std::span(&agreement.run, 1)), 0);
@@ -63,7 +72,8 @@ BatchStream::Request batches_of_rank(const Topology& topology, const std::vector
 
 // Told by rank 0, for all: which rank computes on what, and why. Error(config) when some have a GPU and others none:
 // two kinds of device give two kinds of bits, and one would wait for the other.
-void tell_devices(Group& world, const Device& device) {
+void tell_devices(Transport& transport, const Device& device) {
+  Group world(transport, everyone(transport), 0, 0);
   const std::vector<std::string> names = world.all_gather((device.is_cpu() ? "cpu " : "gpu ") + device.name);
   for (size_t rank = 0; rank < names.size(); ++rank)
     if (names[rank].substr(0, 3) != names.front().substr(0, 3))
@@ -76,6 +86,19 @@ void tell_devices(Group& world, const Device& device) {
     if (!device.is_cpu()) log_info(message("rank ", rank, " computes on ", names[rank].substr(4)));
 }
 
+// Messages without headers: ranks that differ would take each other's bytes for something else.
+void check_alike(Transport& transport, const RunSettings& settings,
+                 const std::vector<TrainerSettings::RulePlan>& plans) {
+  std::string all = settings.config.resolved();
+  for (const auto& [at_step, plan] : plans) all += print_plan(plan);
+  const std::string own = message(std::hash<std::string>{}(all));
+  const std::vector<std::string> found = Group(transport, everyone(transport), 0, 0).all_gather(own);
+  for (size_t rank = 0; rank < found.size(); ++rank)
+    if (found[rank] != found.front())
+      throw Error(ExitCode::config, message("rank ", rank, " has another config or other plans than rank 0: start all ",
+                                            "ranks with the same program, file and overrides"));
+}
+
 int local_rank_of(const Transport& transport) {
   const LaunchPlace place = launch_place();
   return place.launched && place.size == transport.size() ? place.local_rank : transport.rank();
@@ -83,15 +106,26 @@ int local_rank_of(const Transport& transport) {
 
 }  // namespace
 
-RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_ptr<const Dataset> dataset,
                     TrainerCallbacks callbacks, const RunRequest& request) {
   at::set_num_threads(settings.parallel.threads);
-  const Device device = choose_device(settings.device, local_rank_of(transport));
-  const Agreement agreement = agree(transport, request.resume);
+  const Device device = choose_device(settings.device, local_rank_of(host));
+  const Agreement agreement = agree(host, request.resume);
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);
   TrainerSettings trainer;
   trainer.plans = make_plans(settings, *model);
+  tell_devices(host, device);
+  std::string without_nccl;
+  const std::shared_ptr<NcclCalls> calls = module_nccl(device, without_nccl);
+  const DeviceTransport over_device = choose_device_transport(settings, host, device, calls, without_nccl);
+  Transport& transport = over_device.transport ? *over_device.transport : host;
+  if (host.rank() == 0 && host.size() > 1)
+    log_info(message("messages over ", transport.description(), ": ", over_device.reason));
+  if (transport.ordered_pairs()) {
+    check_alike(transport, settings, trainer.plans);
+    for (const auto& [at_step, plan] : trainer.plans) check_pair_order(plan);
+  }
   trainer.learning_rate =
       LearningRate(LearningRate::Config::from(settings.config.section("optimizer"), settings.steps));
   trainer.clip = settings.clip.norm;
@@ -139,7 +173,6 @@ RunSummary run_rank(const RunSettings& settings, Transport& transport, std::shar
     weights.reset();  // copied; a mapped file keeps its place on the disk after it is removed
     context.emplace(transport, topology, agreement.run, std::move(stages), model->tie() && model->tie()->trained,
                     device);
-    tell_devices(context->world, device);
     const int64_t last = std::min(settings.steps, request.until.value_or(settings.steps));
     engine.emplace(*context,
                    Engine::Settings{.loader = loader,

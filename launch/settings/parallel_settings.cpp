@@ -17,6 +17,7 @@ namespace {
 
 // A rule is a stages x stages matrix and a plan a list per microbatch: beyond these a plan no longer fits in memory.
 constexpr int64_t most_stages = 4096, most_microbatches = int64_t{1} << 20, most_replicas = int64_t{1} << 20;
+constexpr int64_t most_memory_mib = int64_t{1} << 30;  // a pebibyte
 
 // A name, or the rank of each stage.
 Placement read_placement(const Section& parallel, const PlanShape& shape) {
@@ -37,17 +38,20 @@ PlanShape read_shape(const Config& config, const Section& parallel) {
   return shape;
 }
 
-std::vector<int> read_partition(const Section& parallel, int stages) {
+void read_partition(const Section& parallel, ParallelSettings& settings) {
+  const int stages = settings.shape.stages;
   const std::string key = "partition";
   if (!parallel.has(key) || parallel.is_text(key)) {
-    parallel.one_of(key, "balanced", {"balanced"});
-    return {};
+    const std::string name = parallel.one_of(key, "balanced", {"balanced", "balanced_for_rule"});
+    settings.balanced_for_rule = name == "balanced_for_rule";
+    return;
   }
-  const std::vector<int> blocks = small_integers(parallel, key, {}, 1);
-  if (static_cast<int>(blocks.size()) != stages)
-    parallel.refuse(key, message("has ", blocks.size(), " entries for ", stages,
-                                 " stages; write \"balanced\", or the number of blocks of each stage"));
-  return blocks;
+  const std::vector<int> units = small_integers(parallel, key, {}, 1);
+  if (static_cast<int>(units.size()) != stages)
+    parallel.refuse(key, message("has ", units.size(), " entries for ", stages,
+                                 " stages; write \"balanced\", \"balanced_for_rule\", or the number of ",
+                                 words_of(settings.unit), " of each stage"));
+  settings.partition = units;
 }
 
 // Cores shared by the processes of the run on this machine. A launcher of other people may have bound each process to
@@ -70,10 +74,17 @@ ParallelSettings ParallelSettings::from(const Config& config) {
   ParallelSettings settings;
   settings.shape = read_shape(config, parallel);
   settings.batch = BatchSettings::from(parallel, settings.shape.microbatches);
-  settings.schedule = parallel.one_of("schedule", "wavefront", Schedules::instance().names());
-  settings.transport = parallel.one_of("transport", "auto", {"auto", "loopback", "mpi"});
-  settings.threads = threads_of(small_integer(parallel, "threads", 1, 0, 4096), settings.shape);
-  settings.partition = read_partition(parallel, settings.shape.stages);
+  settings.schedule = parallel.one_of("schedule", auto_schedule, schedule_names());
+  settings.in_flight = small_integer(parallel, "in_flight", 0, 0);
+  settings.memory_mib = parallel.integer("memory_mib", 0, 0, most_memory_mib);
+  placing_key(config, [&] { check_schedule(settings.shape, settings.schedule, settings.in_flight); });
+  settings.transport = parallel.one_of("transport", "auto", {"auto", "loopback", "mpi", "nccl"});
+  settings.transport_seconds = parallel.number("transport_seconds", 300, 1);
+  const int threads = small_integer(parallel, "threads", 1, 0, 4096);
+  settings.threads = threads_of(threads, settings.shape);
+  settings.threads_by_machine = threads == 0;
+  settings.unit = read_unit(parallel);
+  read_partition(parallel, settings);
   settings.shard_optimizer = parallel.flag("shard_optimizer", false);
   return settings;
 }

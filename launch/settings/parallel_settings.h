@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "models/unit.h"
 #include "parallel/plan/plan.h"
 #include "runtime/core/config.h"
 #include "runtime/data/batch_settings.h"
@@ -14,9 +15,15 @@ struct ParallelSettings {
   PlanShape shape;  // stages, ranks, replicas, microbatches, placement
   BatchSettings batch;
   std::string schedule, transport;
-  int threads = 1;               // per rank; 0 in the file: cores / ranks
-  std::vector<int> partition;    // blocks per stage by hand; empty: balanced
-  bool shard_optimizer = false;  // ZeRO-1: each replica keeps a share of the optimizer's state
+  int in_flight = 0;                // microbatches alive at a stage at most; 0: the schedule's choice
+  int64_t memory_mib = 0;           // that a rank may take for its tensors; 0: no limit
+  double transport_seconds = 300;   // a message over NCCL that takes longer ends the run
+  int threads = 1;                  // per rank; 0 in the file: cores / ranks
+  bool threads_by_machine = false;  // 0 in the file
+  Unit unit = Unit::block;          // what is cut between
+  std::vector<int> partition;       // units per stage by hand; empty: as balanced
+  bool balanced_for_rule = false;   // by what each stage does under the rule; false: all stages alike
+  bool shard_optimizer = false;     // ZeRO-1: each replica keeps a share of the optimizer's state
 
   static ParallelSettings from(const Config& config);
   BatchShape batch_shape() const { return {shape.replicas, shape.microbatches, batch.microbatch_size}; }

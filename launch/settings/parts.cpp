@@ -7,6 +7,7 @@
 #include "models/frozen_model.h"
 #include "models/model.h"
 #include "parallel/plan/partition.h"
+#include "parallel/plan/rule_partition.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/optimization/learning_rate.h"
 #include "runtime/optimization/optimizer.h"
@@ -22,11 +23,16 @@ std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
 
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset) {
   const ModelSettings parts{
-      settings.config.section("model"), settings.seed,      dataset.classes(),        dataset.features(),
-      dataset.sample_length(),          settings.precision, dataset.predicted_share()};
+      settings.config.section("model"), settings.seed,      dataset.classes(),         dataset.features(),
+      dataset.sample_length(),          settings.precision, dataset.predicted_share(), settings.parallel.unit};
   const std::vector<std::string> patterns = parts.model.texts("frozen", {});
-  return placing_key(settings.config,
-                     [&] { return freeze(Models::instance().create("model", settings.model_name, parts), patterns); });
+  std::shared_ptr<Model> model =
+      placing_key(settings.config, [&] { return Models::instance().create("model", settings.model_name, parts); });
+  if (!model->offers(parts.unit))
+    settings.config.section("parallel")
+        .refuse("unit", message("\"", name_of(parts.unit), "\" does not go with the model ", settings.model_name,
+                                ", which has no ", words_of(parts.unit), "; write \"block\""));
+  return placing_key(settings.config, [&] { return freeze(model, patterns); });
 }
 
 namespace {
@@ -56,17 +62,39 @@ void check_settings(const RunSettings& settings) {
   settings.config.reject_unknown();
 }
 
-std::vector<int> make_partition(const RunSettings& settings, const Model& model) {
-  if (!settings.parallel.partition.empty()) {
-    placing_key(settings.config, [&] {
-      check_partition(settings.parallel.partition, static_cast<int>(model.blocks()), settings.parallel.shape.stages);
-    });
-    return settings.parallel.partition;
+namespace {
+
+std::vector<int> cut_for_rule(const RunSettings& settings, const Model& model) {
+  const int stages = settings.parallel.shape.stages;
+  const int64_t samples = settings.parallel.batch.microbatch_size;
+  RulePartition given{.units = model.unit_costs(samples),
+                      .readout = model.readout_costs(samples),
+                      .head = model.head_costs(settings.learning.head_kind, samples),
+                      .rules = {},
+                      .heads = settings.learning.heads};
+  const auto& rules = settings.learning.rules;
+  for (size_t change = 0; change < rules.size(); ++change) {
+    given.rules.push_back(rules[change].request);
+    placing_key(
+        settings.config, [&] { make_rule(rules[change].request, stages); }, change);
   }
+  return placing_key(settings.config,
+                     [&] { return partition_for_rule(given, stages, words_of(settings.parallel.unit)); });
+}
+
+}  // namespace
+
+std::vector<int> make_partition(const RunSettings& settings, const Model& model) {
+  const ParallelSettings& parallel = settings.parallel;
+  if (parallel.balanced_for_rule) return cut_for_rule(settings, model);
+  const std::string words = words_of(parallel.unit);
   return placing_key(settings.config, [&] {
-    return balanced_partition(model.block_costs(settings.parallel.batch.microbatch_size),
-                              model.readout_costs(settings.parallel.batch.microbatch_size),
-                              settings.parallel.shape.stages);
+    const int stages = parallel.shape.stages;
+    const int64_t samples = parallel.batch.microbatch_size;
+    if (parallel.partition.empty())
+      return balanced_partition(model.unit_costs(samples), model.readout_costs(samples), stages, words);
+    check_partition(parallel.partition, static_cast<int>(model.units()), stages, words);
+    return parallel.partition;
   });
 }
 

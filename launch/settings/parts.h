@@ -14,6 +14,6 @@ class Model;
 void check_settings(const RunSettings& settings);
 std::shared_ptr<Dataset> make_dataset(const RunSettings& settings);  // not opened yet
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset);
-std::vector<int> make_partition(const RunSettings& settings, const Model& model);  // blocks per stage
+std::vector<int> make_partition(const RunSettings& settings, const Model& model);  // units per stage
 
 }  // namespace interlock

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <set>
 
 #include "launch/settings/key_place.h"
 #include "launch/settings/parts.h"
@@ -14,14 +13,14 @@ namespace {
 
 // Stages whose bodies hold no parameter that trains.
 std::vector<int> untrained_stages(const RunSettings& settings, const Model& model) {
-  const std::vector<Costs> blocks = model.block_costs(1);
+  const std::vector<Costs> units = model.unit_costs(1);
   std::vector<int> untrained;
-  auto block = blocks.begin();
+  auto unit = units.begin();
   int stage = 0;
   for (const int count : make_partition(settings, model)) {
-    if (std::none_of(block, block + count, [](const Costs& costs) { return costs.trained() > 0; }))
+    if (std::none_of(unit, unit + count, [](const Costs& costs) { return costs.trained() > 0; }))
       untrained.push_back(stage);
-    block += count;
+    unit += count;
     ++stage;
   }
   return untrained;
@@ -50,6 +49,7 @@ PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t
   request.rule = placing_key(settings.config, rule, change);
   request.heads = settings.learning.heads;
   request.schedule = parallel.schedule;
+  request.in_flight = parallel.in_flight;
   const auto tie = model.tie();
   request.tied = tie && tie->trained;
   if (request.tied && settings.clip.norm > 0 && settings.clip.scope == "stage")
@@ -57,26 +57,13 @@ PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t
         .refuse("clip_scope",
                 "cannot be \"stage\" with tied embeddings: first and last stage would clip the tensor they "
                 "share by different norms; use \"auto\" or \"model\"");
-  // Tied tensors make every step wait for the whole pipeline, as a rule that couples all stages does.
-  request.norm_over_model = settings.clip.over_model(request.tied || couples_all_stages(request.rule));
+  // Tied tensors make every step wait for the whole pipeline, as a rule that couples all stages does: the rule as it is
+  // asked for, since freezing parameters does not change how far a norm goes.
+  RuleRequest whole = asked;
+  whole.untrained.clear();
+  const bool coupled = couples_all_stages(make_rule(whole, parallel.shape.stages));
+  request.norm_over_model = settings.clip.over_model(request.tied || coupled);
   return request;
-}
-
-std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, const Model& model) {
-  const auto& rules = settings.learning.rules;
-  std::set<int64_t> changes{1};
-  for (const auto& rule : rules) changes.insert(rule.at_step);
-  for (const BatchPhase& phase : settings.parallel.batch.phases) changes.insert(phase.at_step);
-  std::vector<TrainerSettings::RulePlan> plans;
-  for (const int64_t step : changes) {
-    size_t rule = 0;
-    while (rule + 1 < rules.size() && rules[rule + 1].at_step <= step) ++rule;
-    PlanRequest request = plan_request(settings, model, rule);
-    for (const BatchPhase& phase : settings.parallel.batch.phases)
-      if (phase.at_step <= step) request.shape.microbatches = static_cast<int>(phase.microbatches);
-    plans.push_back({step, make_plan(request)});
-  }
-  return plans;
 }
 
 std::vector<bool> stages_that_learn(const RunSettings& settings, const Model& model) {

@@ -1,10 +1,10 @@
 #pragma once
-// The plans that a run goes through, as its settings ask for them.
+// What a run's settings ask of its plans. (The plans themselves: launch/forecast/run_plans.h.)
 
 #include <vector>
 
 #include "launch/settings/run_settings.h"
-#include "parallel/training/trainer.h"
+#include "parallel/plan/plan.h"
 
 namespace interlock {
 
@@ -15,9 +15,6 @@ RuleRequest rule_request(const RunSettings& settings, const Model& model, size_t
 
 // The plan of rule number `change` (index into learning.rules), at the full number of microbatches.
 PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t change = 0);
-
-// Proved plans of a run: one for every step at which its rule or its number of microbatches changes.
-std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, const Model& model);
 
 // Which stages' bodies learn in some step: under one of the run's rules, and with parameters that train. The others
 // have no gradient and no optimizer state.

@@ -126,7 +126,7 @@ TextModel open_text_model(const std::string& path, const std::string& command) {
 }
 
 LoadedModel load_model(const TextModel& source) {
-  LoadedModel loaded{source.model->body(0, source.model->blocks()), source.model->readout()};
+  LoadedModel loaded{source.model->body(0, source.model->units()), source.model->readout()};
   std::set<std::string> parameters;
   for (torch::nn::Module* part :
        {static_cast<torch::nn::Module*>(loaded.body.get()), static_cast<torch::nn::Module*>(loaded.readout.get())}) {

@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "launch/supervisor/short_child.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -20,9 +21,23 @@ void pass(std::vector<std::string>& command, const std::string& variable, const 
   command.insert(command.end(), {"-x", variable + "=" + value});
 }
 
+// mpirun counts slots, which in a job of Slurm are its tasks and in a hostfile what it says. On one machine ranks need
+// no other permission than its processors give; on several, the batch system's count says which node takes how many.
+bool may_exceed_slots() {
+  const char* nodes = std::getenv("SLURM_JOB_NUM_NODES");
+  return !nodes || std::atoi(nodes) <= 1;
+}
+
+void refuse_foreign(const std::string& mpirun) {
+  const ChildEnd version = run_program({mpirun, "--version"}, std::chrono::seconds(5));
+  const std::string foreign = foreign_mpi(version.output);
+  if (foreign.empty()) return;
+  throw Error(ExitCode::config, message("mpirun on PATH (", mpirun, ") is that of ", foreign,
+                                        ", but this program is linked with Open MPI: ", open_mpi_first));
+}
+
 }  // namespace
 
-// Open MPI counts cores, not hardware threads, as places for processes.
 int physical_cores() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
@@ -49,6 +64,14 @@ std::string find_program(const std::string& name) {
   return "";
 }
 
+std::string foreign_mpi(const std::string& version) {
+  if (version.find("Open MPI") != std::string::npos) return "";
+  if (version.find("Intel(R) MPI") != std::string::npos) return "Intel MPI";
+  for (const char* word : {"HYDRA", "MPICH", "MVAPICH"})
+    if (version.find(word) != std::string::npos) return "MPICH";
+  return "";
+}
+
 std::vector<std::string> mpirun_command(const SupervisorRequest& request) {
   const std::string mpirun = find_program("mpirun");
   if (mpirun.empty()) {
@@ -57,9 +80,10 @@ std::vector<std::string> mpirun_command(const SupervisorRequest& request) {
                         " ranks: install Open MPI (Debian: apt install openmpi-bin), start under srun, "
                         "or set parallel.transport=\"loopback\" for ranks as threads of one process"));
   }
+  refuse_foreign(mpirun);
   std::vector<std::string> command{mpirun, "-np", std::to_string(request.processes), "--bind-to", "none"};
   if (geteuid() == 0) command.push_back("--allow-run-as-root");
-  if (request.processes > physical_cores()) command.push_back("--oversubscribe");
+  if (may_exceed_slots()) command.push_back("--oversubscribe");
   const std::string threads = std::to_string(request.threads_per_rank);
   pass(command, "OMP_NUM_THREADS", threads);
   pass(command, "MKL_NUM_THREADS", threads);

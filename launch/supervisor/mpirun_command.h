@@ -13,7 +13,14 @@ int physical_cores();  // that this process may use
 // The first executable file `name` on PATH, or "".
 std::string find_program(const std::string& name);
 
-// Error(config), with what to install, when there is no mpirun.
+// Whose mpirun prints this on `--version`: "MPICH", "Intel MPI", or "" for Open MPI and for what is not known.
+std::string foreign_mpi(const std::string& version);
+// What to do about one of those.
+inline constexpr const char* open_mpi_first =
+    "put Open MPI's mpirun first on PATH (a module of the site; Debian: update-alternatives --config mpirun), or start "
+    "the ranks with mpirun.openmpi or srun --mpi=pmix";
+
+// Error(config), with what to install, when there is no mpirun or another MPI's.
 std::vector<std::string> mpirun_command(const SupervisorRequest& request);
 
 }  // namespace interlock

@@ -2,11 +2,13 @@
 #include "launch/supervisor/stop_request.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 
-#include "parallel/transport/mpi.h"
+#include "parallel/transport/launch_place.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -31,15 +33,27 @@ void handle(int number, void (*handler)(int)) {
   sigaction(number, &action, nullptr);
 }
 
+// The kernel's own call, and nothing on the stack: what sanitizers put in is not ready that early.
+void change_mask(int how) {
+  static constexpr uint64_t request = uint64_t{1} << (SIGUSR1 - 1);  // the kernel's set of 64 signals
+  syscall(SYS_rt_sigprocmask, how, &request, nullptr, sizeof request);
+}
+
 }  // namespace
+
+void hold_stop_requests() { change_mask(SIG_BLOCK); }
+
+void release_stop_requests() { change_mask(SIG_UNBLOCK); }
 
 void watch_for_stop_request() {
   handle(SIGUSR1, note_request);
+  release_stop_requests();
   if (!launch_place().launched) handle(SIGTERM, note_request);
 }
 
 void end_on_stop_request() {
   for (const int number : {SIGTERM, SIGUSR1}) handle(number, end_now);
+  release_stop_requests();
 }
 
 bool stop_requested() { return requested.load(std::memory_order_relaxed); }

@@ -55,6 +55,7 @@ class Supervision {
   explicit Supervision(const SupervisorRequest& request)
       : ranks_(request.processes),
         program_(request.executable),
+        last_checkpoint_(request.last_checkpoint),
         stop_time_(stop_time(request)),
         tree_(mpirun_command(request)) {}
   int run();
@@ -69,10 +70,13 @@ class Supervision {
   void take_output();
   void drain();
   int exit_code() const;
+  bool ended_with_us() const;
+  std::string ended_with_us_text() const;
   void say_why(int code);
 
   const int ranks_;
   const std::string program_;
+  const std::function<std::string()> last_checkpoint_;
   const std::chrono::seconds stop_time_;
   SignalSource signals_{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD};  // before the child: its end must not be missed
   ChildTree tree_;
@@ -210,12 +214,33 @@ int Supervision::exit_code() const {
   return static_cast<int>(ExitCode::gave_up);
 }
 
+// A batch system that ends a job signals all of its processes: mpirun, which then ends its ranks, as well as us.
+bool Supervision::ended_with_us() const {
+  if (stop_asked_by_ != SIGTERM || overdue_ || ended_by_ != 0 || output_.rank_said_why()) return false;
+  const int status = tree_.status();
+  const bool mpirun_gave_up = WIFSIGNALED(status) ? WTERMSIG(status) == SIGTERM : WEXITSTATUS(status) == 1;
+  return output_.killed_by_signal() ? output_.reason().find("(SIGTERM)") != std::string::npos
+                                    : mpirun_gave_up && output_.reason().empty();
+}
+
+std::string Supervision::ended_with_us_text() const {
+  const std::string checkpoint = last_checkpoint_ ? last_checkpoint_() : "";
+  return message(
+      "interlock: error: mpirun and its ranks got the SIGTERM too, as all processes of a batch job do when it ends, "
+      "and "
+      "could write no checkpoint; ",
+      checkpoint.empty() ? "there is none to go on from" : "--resume goes on from " + checkpoint,
+      ". To be asked in time: sbatch --signal=B:USR1@120 (launch/cluster/mpirun.sbatch)\n");
+}
+
 void Supervision::say_why(int code) {
   const bool rank_said_why = output_.rank_said_why();
   // A banner would only tell of our own signal, or of the exit code of a stop.
   std::string text = rank_said_why ? output_.reason() + "\n" : "";
   if (ended_by_ != 0) {
     text += message("interlock: stopped by ", signal_name(ended_by_), "; no rank is left running\n");
+  } else if (ended_with_us()) {
+    text += ended_with_us_text();
   } else if (overdue_) {
     text += message(
         "interlock: error: the ranks were not done ", stop_time_.count(), " s after ", signal_name(stop_asked_by_),

@@ -3,6 +3,7 @@
 // passes their output through, says once and last why a run failed, and leaves no process behind. No torch, no MPI in
 // it.
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ struct SupervisorRequest {
   // How long ranks that are asked to stop may take to finish their step, write a checkpoint and end.
   // INTERLOCK_STOP_SECONDS in the environment goes before it.
   int stop_seconds = 60;
+  // Where --resume would go on from, or "": said when a batch system has ended the ranks before they could write one.
+  std::function<std::string()> last_checkpoint = {};
 };
 
 // Runs it to the end and returns the exit code: that of the rank that failed when it is one of ours (error.h), 70 for

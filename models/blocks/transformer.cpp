@@ -10,32 +10,61 @@
 
 namespace interlock {
 
-TransformerBlock::TransformerBlock(const TransformerShape& shape, uint64_t layer) : shape_(shape), layer_(layer) {
+TransformerBlock::TransformerBlock(const TransformerShape& shape, uint64_t layer, Part held)
+    : shape_(shape), layer_(layer) {
   const int64_t width = shape.width;
-  query_ = attach_new<Linear>(*this, "attention.self.query", width, width, shape.numbers.parameters);
-  key_ = attach_new<Linear>(*this, "attention.self.key", width, width, shape.numbers.parameters);
-  value_ = attach_new<Linear>(*this, "attention.self.value", width, width, shape.numbers.parameters);
-  attention_output_ = attach_new<Linear>(*this, "attention.output.dense", width, width, shape.numbers.parameters);
-  attention_norm_ = attach_new<LayerNorm>(*this, "attention.output.LayerNorm", width, shape.numbers.parameters);
-  intermediate_ = attach_new<Linear>(*this, "intermediate.dense", width, shape.feed_forward, shape.numbers.parameters);
-  output_ = attach_new<Linear>(*this, "output.dense", shape.feed_forward, width, shape.numbers.parameters);
-  output_norm_ = attach_new<LayerNorm>(*this, "output.LayerNorm", width, shape.numbers.parameters);
+  const at::ScalarType type = shape.numbers.parameters;
+  if (held != Part::feed_forward) {
+    query_ = attach_new<Linear>(*this, "attention.self.query", width, width, type);
+    key_ = attach_new<Linear>(*this, "attention.self.key", width, width, type);
+    value_ = attach_new<Linear>(*this, "attention.self.value", width, width, type);
+    attention_output_ = attach_new<Linear>(*this, "attention.output.dense", width, width, type);
+    attention_norm_ = attach_new<LayerNorm>(*this, "attention.output.LayerNorm", width, type);
+  }
+  if (held != Part::attention) {
+    intermediate_ = attach_new<Linear>(*this, "intermediate.dense", width, shape.feed_forward, type);
+    output_ = attach_new<Linear>(*this, "output.dense", shape.feed_forward, width, type);
+    output_norm_ = attach_new<LayerNorm>(*this, "output.LayerNorm", width, type);
+  }
 }
 
-at::Tensor TransformerBlock::attention(const at::Tensor& x, const ForwardContext& context) const {
+at::Tensor TransformerBlock::attend(const at::Tensor& x, const ForwardContext& context) const {
   const at::Tensor q = query_->forward(x, context), k = key_->forward(x, context), v = value_->forward(x, context);
   if (shape_.attention_dropout == 0 || !context.training) return plain_attention(q, k, v, shape_.heads, context);
   return dropped_attention(q, k, v, shape_.heads, shape_.attention_dropout, layer_, context);
 }
 
-at::Tensor TransformerBlock::forward(const at::Tensor& x, const ForwardContext& context) const {
-  const auto joined = [&](const LayerNorm& norm, const at::Tensor& before, const at::Tensor& y, Site site) {
-    return residual_norm(before, y, norm.weight, norm.bias, norm_epsilon, {shape_.dropout, layer_, site, context});
-  };
-  const at::Tensor attended = attention_output_->forward(attention(x, context), context);
-  const at::Tensor middle = joined(*attention_norm_, x, attended, Site::attention_output);
-  const at::Tensor fed = output_->forward(at::gelu(intermediate_->forward(middle, context)), context);
-  return joined(*output_norm_, middle, fed, Site::feed_forward);
+at::Tensor TransformerBlock::attention_half(const at::Tensor& x, const ForwardContext& context) const {
+  const at::Tensor attended = attention_output_->forward(attend(x, context), context);
+  return join(*attention_norm_, x, attended, Site::attention_output, context);
+}
+
+at::Tensor TransformerBlock::feed_forward_half(const at::Tensor& x, const ForwardContext& context) const {
+  const at::Tensor fed = output_->forward(at::gelu(intermediate_->forward(x, context)), context);
+  return join(*output_norm_, x, fed, Site::feed_forward, context);
+}
+
+// How a half ends: norm(x + dropout(y)).
+at::Tensor TransformerBlock::join(const LayerNorm& norm, const at::Tensor& x, const at::Tensor& y, Site site,
+                                  const ForwardContext& context) const {
+  return residual_norm(x, y, norm.weight, norm.bias, norm_epsilon, {shape_.dropout, layer_, site, context});
+}
+
+at::Tensor TransformerBlock::forward(const at::Tensor& x, const ForwardContext& context, Part part) const {
+  if (part == Part::attention) return attention_half(x, context);
+  if (part == Part::feed_forward) return feed_forward_half(x, context);
+  return feed_forward_half(attention_half(x, context), context);
+}
+
+std::vector<at::Tensor> TransformerBlock::parameters_of(Part part) const {
+  if (part == Part::whole) return parameters();
+  std::vector<at::Tensor> all;
+  for (const auto& child : named_children()) {
+    if ((child.key() == "attention") != (part == Part::attention)) continue;
+    const std::vector<at::Tensor> of_child = child.value()->parameters();
+    all.insert(all.end(), of_child.begin(), of_child.end());
+  }
+  return all;
 }
 
 const std::vector<std::string>& transformer_linear_names() {
@@ -66,47 +95,73 @@ Pieces pieces_of(const TransformerShape& shape, int64_t samples, int64_t length)
   return pieces;
 }
 
-void add_products(Costs& costs, const TransformerShape& shape, int64_t samples, int64_t length) {
-  const auto width = static_cast<double>(shape.width), wide = static_cast<double>(shape.feed_forward);
-  const double tokens = static_cast<double>(samples * length);
-  const double linear = 2 * tokens * (4 * width * width + 2 * width * wide);
-  const double attention_product = 2 * tokens * static_cast<double>(length) * width;
-  costs.forward_flops = linear + 2 * attention_product;
-  // Backward needs four products, and a fifth where the scores were not kept.
-  costs.input_gradient_flops = linear + (shape.attention_dropout > 0 ? 4 : 5) * attention_product;
+// Backward needs four of attention's products, and a fifth where the scores were not kept.
+Costs attention_costs(const TransformerShape& shape, int64_t samples, int64_t length) {
+  const int64_t width = shape.width, tokens = samples * length, of_norm = 2 * width,
+                in_products = 4 * width * (width + 1);
+  const auto [row, wide_row, mask, tables, chunk] = pieces_of(shape, samples, length);
+  const int64_t statistic = shape.numbers.parameter_bytes();
+  const double linear = 2.0 * static_cast<double>(tokens) * static_cast<double>(4 * width * width);
+  const double product = 2.0 * static_cast<double>(tokens) * static_cast<double>(length * width);
+  Costs costs;
+  costs.forward_flops = linear + 2 * product;
+  costs.input_gradient_flops = linear + (shape.attention_dropout > 0 ? 4 : 5) * product;
   costs.weight_gradient_flops = linear;
+  costs.parameters = in_products + of_norm;
+  costs.product_copy_bytes = in_products * shape.numbers.copy_bytes();
+  const int64_t of_attention = tables > 0 ? tables : tokens * shape.heads * statistic;
+  costs.activation_bytes = 6 * row + 2 * tokens * statistic + mask + of_attention;
+  costs.linear_input_bytes = 2 * row;
+  // At query, key, value and the output. Without dropout the gradient at an output is that of the norm above it, which
+  // is not copied.
+  costs.recorded_bytes = 4 * row + of_norm * statistic;
+  // While the pass goes down, beside the gradient that it came with: gradients of the residual, of the result, of
+  // query, key and value, and three tables; of what was saved, the norm's input and its mask and the result are free.
+  costs.kept_working_bytes = 5 * row + 3 * chunk;
+  costs.working_bytes = costs.kept_working_bytes - 2 * row - mask;
+  // Query, key, value and the result; the tables that are kept, and of the samples that are worked on at a time one
+  // more and copies of query and key.
+  costs.forward_working_bytes = 4 * row + tables + chunk + (tables > 0 ? 3 * row / (tables / chunk) : 0);
+  return costs;
+}
+
+Costs feed_forward_costs(const TransformerShape& shape, int64_t samples, int64_t length) {
+  const int64_t width = shape.width, wide = shape.feed_forward, tokens = samples * length, of_norm = 2 * width;
+  const auto [row, wide_row, mask, tables, chunk] = pieces_of(shape, samples, length);
+  const int64_t statistic = shape.numbers.parameter_bytes(), in_products = 2 * width * wide + wide + width;
+  Costs costs;
+  costs.forward_flops = 2.0 * static_cast<double>(tokens) * static_cast<double>(2 * width * wide);
+  costs.input_gradient_flops = costs.weight_gradient_flops = costs.forward_flops;
+  costs.parameters = in_products + of_norm;
+  costs.product_copy_bytes = in_products * shape.numbers.copy_bytes();
+  costs.activation_bytes = 2 * row + 2 * wide_row + 2 * tokens * statistic + mask;
+  costs.linear_input_bytes = row + wide_row;
+  costs.recorded_bytes = row + wide_row + of_norm * statistic;
+  // At the output layer: the gradient of the norm's input, which goes to the residual too (what the norm took is free
+  // again by then), what dropout makes of it, and the layer's own.
+  const int64_t at_output = row + (mask > 0 ? row : 0) + wide_row;
+  costs.working_bytes = at_output - row - mask;
+  // Where nothing is freed: there, and at GELU with a gradient on both sides.
+  costs.kept_working_bytes = std::max(at_output, row + 2 * wide_row);
+  // At the output layer what GELU took and gave, and the result; in the norm's result four of a row.
+  costs.forward_working_bytes = std::max(row + 2 * wide_row, 4 * row);
+  return costs;
 }
 
 }  // namespace
 
-Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length) {
-  const int64_t width = shape.width, wide = shape.feed_forward, of_norms = 4 * width;
-  const int64_t statistic = shape.numbers.parameter_bytes(), tokens = samples * length;
+Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length, Part part) {
+  const Costs below = attention_costs(shape, samples, length), above = feed_forward_costs(shape, samples, length);
+  if (part == Part::attention) return below;
+  if (part == Part::feed_forward) return above;
+  Costs costs = below;
+  costs += above;
+  // Walked in one go, of the upper half the input, the norm's input, both wide rows and a mask are free when attention
+  // is passed back.
   const auto [row, wide_row, mask, tables, chunk] = pieces_of(shape, samples, length);
-  Costs costs;
-  add_products(costs, shape, samples, length);
-  const int64_t in_products = 4 * width * (width + 1) + 2 * width * wide + wide + width;
-  costs.parameters = in_products + of_norms;
-  costs.product_copy_bytes = in_products * shape.numbers.copy_bytes();
-  const int64_t of_attention = tables > 0 ? tables : tokens * shape.heads * statistic;
-  costs.activation_bytes = 8 * row + 2 * wide_row + 4 * tokens * statistic + 2 * mask + of_attention;
-  costs.linear_input_bytes = 3 * row + wide_row;
-  // At query, key, value, both outputs and the middle. Without dropout the gradient at an output is that of the norm
-  // above it, which is not copied.
-  costs.recorded_bytes = 5 * row + wide_row + of_norms * statistic;
-
-  // While the pass goes down, beside the gradient that it came with. At the output layer: the gradient of the norm's
-  // input, which goes to the residual too (what the norm took is free again by then), what dropout makes of it, and the
-  // layer's own. In attention: gradients of the residual, of the result, of query, key and value, and three tables; of
-  // what was saved above, four rows, both wide ones and both masks are free.
-  const int64_t dropped = mask > 0 ? row : 0, at_output = row + dropped + wide_row;
-  const int64_t at_attention = tables > 0 ? 5 * row + 3 * chunk : 5 * row;
-  costs.working_bytes = std::max(at_output - row - mask, at_attention - 4 * row - 2 * wide_row - 2 * mask);
-  // Where nothing is freed: there, and at GELU with a gradient on both sides.
-  costs.kept_working_bytes = std::max({at_output, row + 2 * wide_row, at_attention});
-  // At the output layer: the first norm's input and result, and what GELU took and gave. In attention: query, key,
-  // value and the result; the tables that are kept, and one more.
-  costs.forward_working_bytes = std::max(3 * row + 2 * wide_row, 4 * row + tables + chunk);
+  costs.working_bytes = std::max(above.working_bytes, below.working_bytes - 2 * row - 2 * wide_row - mask);
+  // The lower half's result is alive in the upper.
+  costs.forward_working_bytes = std::max(row + above.forward_working_bytes, below.forward_working_bytes);
   return costs;
 }
 

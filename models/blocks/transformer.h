@@ -1,10 +1,11 @@
 #pragma once
-// One post-norm Transformer block exactly as in RoBERTa, and what it costs.
+// One post-norm Transformer block exactly as in RoBERTa, or a half of it, and what they cost.
 
 #include <torch/nn/module.h>
 
 #include <memory>
 
+#include "models/blocks/dropout.h"
 #include "models/blocks/layers.h"
 #include "models/blocks/numbers.h"
 #include "models/costs.h"
@@ -18,15 +19,24 @@ struct TransformerShape {
   Numbers numbers;
 };
 
+// A block, or one of its halves: each ends with its residual norm, so the same passes between halves as between blocks.
+enum class Part { whole, attention, feed_forward };
+
 class TransformerBlock : public torch::nn::Module {
  public:
-  // `layer` keys the dropout: see blocks/keyed.h.
-  TransformerBlock(const TransformerShape& shape, uint64_t layer);
-  // x is [samples, length, width], and so is the result.
-  at::Tensor forward(const at::Tensor& x, const ForwardContext& context) const;
+  // Holds the parameters of a part, under the names they have in the whole. `layer` keys the dropout: see
+  // blocks/keyed.h.
+  TransformerBlock(const TransformerShape& shape, uint64_t layer, Part held = Part::whole);
+  // x is [samples, length, width], and so is the result. `part` is held.
+  at::Tensor forward(const at::Tensor& x, const ForwardContext& context, Part part = Part::whole) const;
+  std::vector<at::Tensor> parameters_of(Part part) const;
 
  private:
-  at::Tensor attention(const at::Tensor& x, const ForwardContext& context) const;
+  at::Tensor attend(const at::Tensor& x, const ForwardContext& context) const;
+  at::Tensor attention_half(const at::Tensor& x, const ForwardContext& context) const;
+  at::Tensor feed_forward_half(const at::Tensor& x, const ForwardContext& context) const;
+  at::Tensor join(const LayerNorm& norm, const at::Tensor& x, const at::Tensor& y, Site site,
+                  const ForwardContext& context) const;
 
   TransformerShape shape_;
   uint64_t layer_;
@@ -41,6 +51,6 @@ const std::vector<std::string>& transformer_linear_names();
 // attention's result and the inputs of both norms and of the feed-forward part (8 widths), the feed-forward part before
 // and after GELU, mean and deviation of both norms; with dropout two masks of one width (a byte per number); and the
 // log-sum of every head's row of scores - or, when attention drops, the row itself.
-Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length);
+Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length, Part part = Part::whole);
 
 }  // namespace interlock

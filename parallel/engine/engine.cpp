@@ -52,6 +52,7 @@ std::vector<LossValue> Engine::read_losses(const Step& step) const {
   std::vector<at::Tensor> sums;
   for (const LossSum& loss : step.evaluated) sums.push_back(loss.sum.to(at::kDouble));
   const at::Tensor numbers = on_host(at::stack(sums));
+  context_.transport.check();  // before anybody believes them
   const double* sum = numbers.const_data_ptr<double>();
   std::vector<LossValue> values;
   for (size_t i = 0; i < step.evaluated.size(); ++i) {

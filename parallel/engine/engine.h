@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "parallel/engine/rank_context.h"
+#include "parallel/engine/receive_slots.h"
 #include "parallel/plan/plan.h"
 #include "parallel/stage/loss_value.h"
 #include "runtime/data/batch_stream.h"
@@ -143,6 +144,8 @@ class Engine {
   void check_loss(int64_t step, int stage, int64_t microbatch, double loss) const;
   void check_norm(int64_t step, int stage, double norm_squared) const;
 
+  // Whether the transport takes tensors where they are computed; else they go through the host's memory.
+  bool in_place() const { return context_.transport.uses_device_memory(); }
   std::shared_ptr<const Batch> batch(Step& step, int microbatch);
   Batch to_device(Batch made) const;
   Batch held_out(const Step& step, int microbatch) const;
@@ -163,6 +166,7 @@ class Engine {
   EngineCounters counters_;
   std::map<int, std::array<MeasuredCost, num_kinds>> measured_;
   std::map<Lane, std::deque<std::unique_ptr<Handle>>> sending_;
+  ReceiveSlots slots_;
   std::deque<Gather> gathers_;
   std::deque<std::unique_ptr<Pending>> pending_;
   double waited_between_ = 0;  // for gathers, since the last action

@@ -75,7 +75,7 @@ void Engine::send(Step& step, const Action& action) {
   }
   const double begin = TraceRecorder::now();
   const int to = context_.topology.world_rank_of(forward ? action.stage + 1 : action.stage - 1);
-  queue.push_back(context_.transport.send(to, what, buffer_of(on_host(tensor))));
+  queue.push_back(context_.transport.send(to, what, buffer_of(in_place() ? tensor : on_host(tensor))));
   if (step.evaluation) return;
   ++(forward ? counters_.forward : counters_.backward)[boundary];
   ++counters_.messages;
@@ -94,8 +94,9 @@ void Engine::post(Step& step, const Action& action) {
   std::vector<int64_t> shape{samples};
   const Boundary& passes = settings_.boundaries.at(boundary);
   shape.insert(shape.end(), passes.shape.begin(), passes.shape.end());
-  const at::Tensor tensor = host_memory(shape, passes.type, context_.device.at);
   const MessageKind kind = forward ? MessageKind::activation : MessageKind::gradient;
+  const at::Tensor tensor = in_place() ? slots_.take({kind, boundary, stream}, shape, passes.type, context_.device.at)
+                                       : host_memory(shape, passes.type, context_.device.at);
   const int loss = forward ? -1 : step.plan.flows.stages[action.stage].incoming[stream].losses.front();
   const MessageHeader what = header(step, kind, boundary, stream, loss, action.microbatch, tensor);
   const int from = context_.topology.world_rank_of(forward ? action.stage - 1 : action.stage + 1);
@@ -111,7 +112,7 @@ void Engine::post(Step& step, const Action& action) {
 at::Tensor Engine::take(Step& step, Arrival& arrival) {
   if (!arrival.handle) return std::move(arrival.tensor);
   wait(step, arrival.flow, [&] { arrival.handle->join(); });
-  return on_device(arrival.tensor, context_.device.at);
+  return in_place() ? std::move(arrival.tensor) : on_device(arrival.tensor, context_.device.at);
 }
 
 void Engine::wait(Step& step, uint64_t flow, const std::function<void()>& until) {

@@ -1,6 +1,6 @@
 #pragma once
-// The numbers of a tensor as a group of ranks takes them: in the host's memory. Those of a device travel through a copy
-// there. Internal to engine/*.cpp.
+// The numbers of a tensor as collectives take them: where they are, or, in collectives on the host's memory, those of a
+// device through a copy there. Internal to engine/*.cpp.
 
 #include <ATen/core/Tensor.h>
 
@@ -8,12 +8,12 @@
 #include <span>
 #include <utility>
 
-#include "parallel/transport/group.h"
+#include "parallel/transport/collectives.h"
 #include "runtime/device/staging.h"
 
 namespace interlock {
 
-// act(span of the numbers, owner that keeps them alive) for a contiguous tensor of float or double on the host.
+// act(span of the numbers, owner that keeps them alive) for a contiguous tensor of float or double.
 template <class Act>
 auto with_numbers(const at::Tensor& tensor, Act act) {
   const auto owner = std::make_shared<at::Tensor>(tensor);
@@ -47,20 +47,23 @@ class StagedCollective final : public Collective {
   std::unique_ptr<Collective> collective_;
 };
 
-// Begins a collective over the numbers of a contiguous tensor of any device; begin(host's tensor) starts it.
+// Begins a collective over the numbers of a contiguous tensor; begin(tensor) starts it, on this tensor where they are
+// taken `in_place`, else on the host's.
 template <class Begin>
-std::unique_ptr<Collective> begin_over(const at::Tensor& tensor, Begin begin) {
+std::unique_ptr<Collective> begin_over(const at::Tensor& tensor, bool in_place, Begin begin) {
+  if (in_place) return begin(tensor);
   const at::Tensor host = on_host(tensor);
   std::unique_ptr<Collective> collective = begin(host);
   if (tensor.is_cpu()) return collective;
   return std::make_unique<StagedCollective>(tensor, host, std::move(collective));
 }
 
-// Sums a contiguous tensor of any device over a group, in place.
-inline void sum_over(Group& group, const at::Tensor& tensor) {
-  begin_over(tensor, [&](const at::Tensor& host) {
-    return with_numbers(host, [&](auto numbers, const auto& owner) { return group.begin_all_reduce(numbers, owner); });
-  })->finish();
+// Sums a contiguous tensor in place, for later work of its device.
+inline void sum_over(Collectives& members, bool in_place, const at::Tensor& tensor) {
+  begin_over(tensor, in_place, [&](const at::Tensor& where) {
+    return with_numbers(where,
+                        [&](auto numbers, const auto& owner) { return members.begin_all_reduce(numbers, owner); });
+  })->join();
 }
 
 }  // namespace interlock

@@ -29,10 +29,15 @@ RankContext::RankContext(Transport& transport_of_run, Topology topology_of_run, 
       pipeline(transport, topology.pipeline(), 1 + topology.shape.ranks + topology.replica(), run),
       replicas(transport, topology.same_stages(), 1 + topology.pipeline_rank(), run) {
   const PlanShape& shape = topology.shape;
+  if (replicas.size() > 1)
+    own_replica_values_ = transport.make_collectives(topology.same_stages(), 1 + topology.pipeline_rank(), run);
   const int first = topology.world_rank_of(0), last = topology.world_rank_of(shape.stages - 1);
   const int here = topology.world_rank;
-  if (tied && first != last && (here == first || here == last))
-    ends.emplace(transport, std::vector<int>{first, last}, 1 + shape.ranks + shape.replicas + topology.replica(), run);
+  if (!tied || first == last || (here != first && here != last)) return;
+  const std::vector<int> ends{first, last};
+  const int number = 1 + shape.ranks + shape.replicas + topology.replica();
+  end_values = transport.make_collectives(ends, number, run);
+  if (!end_values) end_values = std::make_unique<Group>(transport, ends, number, run);
 }
 
 Stage& RankContext::stage(int index) {

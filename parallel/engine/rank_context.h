@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "parallel/engine/topology.h"
@@ -29,10 +28,17 @@ struct RankContext {
   const uint64_t run;
   const Device device;
   std::vector<std::unique_ptr<Stage>> stages;
+  // For texts, numbers of the host and barriers.
   Group world;
-  Group pipeline;             // the ranks of this replica
-  Group replicas;             // the ranks that hold the same stages, in replica order
-  std::optional<Group> ends;  // the ranks of first and last stage, when they share a tensor and are two
+  Group pipeline;  // the ranks of this replica
+  Group replicas;  // the ranks that hold the same stages, in replica order
+  // Values of these ranks and their gradients, wherever they are kept.
+  Collectives& replica_values() { return own_replica_values_ ? *own_replica_values_ : replicas; }
+  // Values of the ranks of first and last stage, when they share a tensor and are two.
+  std::unique_ptr<Collectives> end_values;
+
+ private:
+  std::unique_ptr<Collectives> own_replica_values_;  // of the transport; null: a group does it
 };
 
 }  // namespace interlock

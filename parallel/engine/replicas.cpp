@@ -20,19 +20,19 @@ Range intersection(Range one, Range other) {
 }  // namespace
 
 void Engine::begin_reduction(Step& step, TrainableGroup& group, Range range) {
-  const Group& replicas = context_.replicas;
+  Collectives& replicas = context_.replica_values();
   if (replicas.size() == 1 || range.first == range.second) return;
   const at::Tensor values = group.gradient().narrow(0, range.first, range.second - range.first);
-  std::vector<Group::Range> shards;
+  std::vector<Collectives::Range> shards;
   for (int owner = 0; group.is_sharded() && owner < replicas.size(); ++owner) {
     const auto [begin, end] = intersection(group.owned_by(owner), range);
     if (begin < end)
       shards.push_back({static_cast<size_t>(begin - range.first), static_cast<size_t>(end - range.first), owner});
   }
-  step.reductions.push_back(begin_over(values, [&](const at::Tensor& host) {
-    return with_numbers(host, [&](auto numbers, const auto& owner) {
-      return group.is_sharded() ? context_.replicas.begin_reduce_scatter(numbers, shards, owner)
-                                : context_.replicas.begin_all_reduce(numbers, owner);
+  step.reductions.push_back(begin_over(values, in_place(), [&](const at::Tensor& where) {
+    return with_numbers(where, [&](auto numbers, const auto& owner) {
+      return group.is_sharded() ? replicas.begin_reduce_scatter(numbers, shards, owner)
+                                : replicas.begin_all_reduce(numbers, owner);
     });
   }));
 }
@@ -67,7 +67,7 @@ void Engine::reduce_gradient(Step& step, Stage& here) {
     begin_reduction(step, *group, {0, group->gradient().numel()});
   }
   while (!step.reductions.empty()) {
-    step.reductions.front()->finish();
+    step.reductions.front()->join();
     step.reductions.pop_front();
   }
   note_waiting(step, begin);
@@ -91,24 +91,24 @@ void Engine::begin_gather(Stage& here, TrainableGroup& group) {
 void Engine::begin_gather(Stage& here, TrainableGroup& group, Range range) {
   if (range.first == range.second) return;
   const at::Tensor values = group.values().narrow(0, range.first, range.second - range.first);
-  auto gather = begin_over(values, [&](const at::Tensor& host) {
-    const auto owner = std::make_shared<at::Tensor>(host);
+  auto gather = begin_over(values, in_place(), [&](const at::Tensor& where) {
+    const auto owner = std::make_shared<at::Tensor>(where);
     auto* first = static_cast<std::byte*>(owner->data_ptr());
     const auto width = static_cast<int64_t>(owner->element_size());
-    std::vector<Group::Shard> shards;
+    std::vector<Collectives::Shard> shards;
     for (int replica = 0; replica < context_.replicas.size(); ++replica) {
       const auto [begin, end] = intersection(group.owned_by(replica), range);
       const auto bytes = static_cast<size_t>((end - begin) * width);
       if (bytes > 0) shards.push_back({{first + (begin - range.first) * width, bytes}, replica});
     }
-    return context_.replicas.begin_all_gather(shards, owner);
+    return context_.replica_values().begin_all_gather(shards, owner);
   });
   gathers_.push_back({&here, &group, range, std::move(gather)});
 }
 
 void Engine::finish_gather(Gather& gather) {
   const double begin = TraceRecorder::now();
-  gather.values->finish();
+  gather.values->join();
   gather.stage->refresh(*gather.group, gather.range);
   waited_between_ += TraceRecorder::now() - begin;
 }

@@ -69,6 +69,7 @@ StepReport Engine::finish_report() {
   const std::unique_ptr<Pending> pending = std::move(pending_.front());
   pending_.pop_front();
   if (pending->copied) pending->copied->synchronize();
+  context_.transport.check();  // before anybody believes these numbers
   StepReport made = std::move(pending->report);
   const double* next = pending->numbers.defined() ? pending->numbers.const_data_ptr<double>() : nullptr;
   for (size_t i = 0; i < made.stages.size(); ++i) {

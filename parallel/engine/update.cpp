@@ -45,11 +45,16 @@ void Engine::reduce_tied(Step& step) {
     for (TrainableGroup* group : here->active_groups())
       if (group->options().shared) members.push_back(group);
   for (TrainableGroup* member : members) member->complete();
-  at::Tensor& sum = members.front()->gradient();
-  for (size_t i = 1; i < members.size(); ++i) sum.add_(members[i]->gradient());
+  // Only what this replica updates has been summed over replicas; members are cut alike, since they hold one tensor.
+  const auto owned = [](TrainableGroup& group) {
+    const auto [first, last] = group.owned_by(group.options().share.position);
+    return group.gradient().narrow(0, first, last - first);
+  };
+  const at::Tensor sum = owned(*members.front());
+  for (size_t i = 1; i < members.size(); ++i) sum.add_(owned(*members[i]));
   // Group order is first stage, last stage: the same sum to the bit.
-  if (context_.ends) sum_over(*context_.ends, sum);
-  for (size_t i = 1; i < members.size(); ++i) members[i]->gradient().copy_(sum);
+  if (context_.end_values && sum.numel() > 0) sum_over(*context_.end_values, in_place(), sum);
+  for (size_t i = 1; i < members.size(); ++i) owned(*members[i]).copy_(sum);
   note_waiting(step, begin);
 }
 
@@ -63,7 +68,7 @@ const at::Tensor& Engine::squared_norm(Step& step, TrainableGroup& group) {
   // Every part is zero on all replicas but the one that owns it: a sum only brings them together.
   if (group.is_sharded()) {
     const double begin = TraceRecorder::now();
-    sum_over(context_.replicas, parts);
+    sum_over(context_.replica_values(), in_place(), parts);
     note_waiting(step, begin);
   }
   norm = group.squared_norm();

@@ -27,7 +27,8 @@ std::string description(const std::vector<std::pair<std::string, at::Tensor>>& t
 
 // The bytes of one packed tensor, seen as a tensor of the host like `copy`; they must outlive it.
 at::Tensor bytes_as(const at::Tensor& copy, const std::byte* bytes) {
-  return at::from_blob(const_cast<std::byte*>(bytes), copy.sizes(), copy.options().device(at::kCPU).requires_grad(false));
+  return at::from_blob(const_cast<std::byte*>(bytes), copy.sizes(),
+                       copy.options().device(at::kCPU).requires_grad(false));
 }
 
 }  // namespace

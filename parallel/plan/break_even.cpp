@@ -8,7 +8,8 @@
 #include <cassert>
 #include <numeric>
 
-#include "parallel/plan/simulate.h"
+#include "parallel/plan/auto_schedule.h"
+#include "parallel/plan/schedule.h"
 
 namespace interlock {
 namespace {
@@ -33,6 +34,7 @@ double by_formula(int stages, int horizon, const SimulationCosts& costs) {
 
 double simulated_step(PlanRequest request, int microbatches, const SimulationCosts& costs) {
   request.shape.microbatches = microbatches;
+  if (request.schedule == auto_schedule) return choose_schedule(request, costs).candidates.front().step;
   return simulate(make_plan(request), costs).step;
 }
 
@@ -60,15 +62,17 @@ double by_simulation(const PlanRequest& request, const SimulationCosts& costs, i
 
 }  // namespace
 
-bool has_break_even_formula(const RuleRequest& asked) {
-  return asked.all_train() && (asked.rule == "furthest" || asked.rule == "sum" || asked.rule == "local");
+bool has_break_even_formula(const RuleRequest& asked, const std::string& schedule) {
+  return (schedule == "wavefront" || schedule == "gpipe") && asked.all_train() &&
+         (asked.rule == "furthest" || asked.rule == "sum" || asked.rule == "local");
 }
 
 double break_even_microbatches(const PlanRequest& request, const RuleRequest& asked, const SimulationCosts& costs,
                                int most) {
   const int stages = request.shape.stages;
   assert(costs.stages.size() == static_cast<size_t>(stages));
-  if (has_break_even_formula(asked)) return by_formula(stages, asked.rule == "local" ? 1 : asked.horizon, costs);
+  if (has_break_even_formula(asked, request.schedule))
+    return by_formula(stages, asked.rule == "local" ? 1 : asked.horizon, costs);
   return by_simulation(request, costs, most);
 }
 

@@ -24,7 +24,7 @@ bool nearly_equal(double a, double b) {
 }
 
 // The streams over one boundary, and the stream that carries each loss (-1: none).
-struct Boundary {
+struct BoundaryStreams {
   std::vector<Stream> streams;
   std::vector<int> stream_of;
 };
@@ -37,17 +37,17 @@ class Boundaries {
     first_row_.assign(stages_, -1);
     pivot_.assign(stages_, -1);
     all_.resize(stages_);
-    for (Boundary& boundary : all_) boundary.stream_of.assign(stages_, -1);
+    for (BoundaryStreams& boundary : all_) boundary.stream_of.assign(stages_, -1);
     for (int k = 1; k < stages_; ++k) add_boundary(k);
   }
-  const Boundary& at(int k) const { return all_[k]; }
+  const BoundaryStreams& at(int k) const { return all_[k]; }
 
  private:
   // The weight that row `row` gives to `loss`, relative to the first row that wants it.
   double relative(int row, int loss) const { return weights_[row][loss] / weights_[first_row_[loss]][loss]; }
 
   void add_boundary(int k) {
-    Boundary& boundary = all_[k];
+    BoundaryStreams& boundary = all_[k];
     const std::vector<int>& below = all_[k - 1].stream_of;
     // split[s]: the new streams that came out of stream s below; the last entry collects losses wanted by row k-1 only.
     std::vector<std::vector<int>> split(all_[k - 1].streams.size() + 1);
@@ -76,10 +76,10 @@ class Boundaries {
   const Matrix& weights_;
   int stages_;
   std::vector<int> first_row_, pivot_;  // per loss: first and last row so far that wants it
-  std::vector<Boundary> all_;
+  std::vector<BoundaryStreams> all_;
 };
 
-std::vector<Term> terms_of_outgoing(int stage, int stream, const Boundary& below, const Boundary* above) {
+std::vector<Term> terms_of_outgoing(int stage, int stream, const BoundaryStreams& below, const BoundaryStreams* above) {
   const Stream& out = below.streams[stream];
   std::vector<Term> terms;
   if (out.losses.front() == stage) terms.push_back({Term::own_loss, out.weights.front()});
@@ -93,7 +93,7 @@ std::vector<Term> terms_of_outgoing(int stage, int stream, const Boundary& below
   return terms;
 }
 
-std::vector<Term> terms_of_teaching(int stage, const std::vector<double>& row, const Boundary* above) {
+std::vector<Term> terms_of_teaching(int stage, const std::vector<double>& row, const BoundaryStreams* above) {
   std::vector<Term> terms;
   if (row[stage] > 0) terms.push_back({Term::own_loss, row[stage]});
   for (size_t source = 0; above && source < above->streams.size(); ++source) {
@@ -113,7 +113,7 @@ bool proportional(const std::vector<Term>& one, const std::vector<Term>& other) 
   return true;
 }
 
-void find_joint_walk(StageFlow& flow) {
+void find_joint_backward(StageFlow& flow) {
   for (size_t stream = 0; stream < flow.outgoing.size(); ++stream) {
     if (!proportional(flow.teach, flow.outgoing[stream].terms)) continue;
     flow.joint = static_cast<int>(stream);
@@ -136,19 +136,19 @@ Flows derive_flows(const LearningRule& rule, HeadPolicy policy) {
   flows.reach.assign(stages, 0);
   for (int stage = 0; stage < stages; ++stage) {
     StageFlow& flow = flows.stages[stage];
-    const Boundary* above = stage + 1 < stages ? &boundaries.at(stage + 1) : nullptr;
+    const BoundaryStreams* above = stage + 1 < stages ? &boundaries.at(stage + 1) : nullptr;
     if (above) flow.incoming = above->streams;
     flow.own_loss_used = teaches_somebody(rule.weights, stage);
     // The last loss is what a run reports, and its readout learns from it, whoever else does.
     flow.has_loss = flow.own_loss_used || policy == HeadPolicy::all || stage == stages - 1;
     flow.teach = terms_of_teaching(stage, rule.weights[stage], above);
     flow.learns = !flow.teach.empty();
-    const Boundary* below = stage > 0 ? &boundaries.at(stage) : nullptr;
+    const BoundaryStreams* below = stage > 0 ? &boundaries.at(stage) : nullptr;
     for (size_t stream = 0; below && stream < below->streams.size(); ++stream) {
       flow.outgoing.push_back(
           {below->streams[stream], terms_of_outgoing(stage, static_cast<int>(stream), *below, above)});
     }
-    find_joint_walk(flow);
+    find_joint_backward(flow);
     for (const Stream& in : flow.incoming) flows.reach[stage] = std::max(flows.reach[stage], in.losses.back() - stage);
     for (int loss = stage; loss < stages; ++loss) {
       if (rule.weights[stage][loss] > 0) {

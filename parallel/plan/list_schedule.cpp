@@ -16,13 +16,14 @@ namespace interlock {
 namespace {
 
 // What a rank prefers, best first.
-enum Preference : uint64_t { head, own_stream, pass_on, teach_only, next_forward };
+enum Preference : uint64_t { head, own_stream, pass_on, teach_only, next_forward, filler };
 
 struct Queue {
   Action next;  // microbatch: the first one not yet finished
   int rank = 0;
   int64_t cost = 0;
   Preference preference = head;
+  int after = -1;       // a part of this stage that comes first without being needed: I of what W multiplies
   bool waiting = true;  // not in the heap and not running
   bool exists = false;
 };
@@ -85,19 +86,27 @@ class ListScheduler {
     std::vector<Action> order;
   };
 
-  // No W of these orders is deferred: a stage with a joint stream does B.
   void add_queue(int stage, int rank, int part, const Action& action, Preference preference) {
-    queues_[values_.part(stage, part)] = {action, rank, unit_cost(action.kind), preference, true, true};
+    queues_[values_.part(stage, part)] = {action, rank, unit_cost(action.kind), preference, -1, true, true};
+  }
+
+  // Where B is not taken apart, no W is deferred: a stage with a joint stream does B.
+  void add_weights(int stage, int rank) {
+    const int joint = flows_.stages[stage].joint;
+    const Action action{Kind::weight_gradient, stage, 0, -1};
+    add_queue(stage, rank, Values::teach_part, action, policy_.weights_last ? filler : teach_only);
+    if (joint < 0) return;
+    Queue& queue = queues_[values_.part(stage, Values::teach_part)];
+    queue.cost = unit_cost(Kind::weight_gradient, true);
+    queue.after = Values::stream_part + joint;
   }
 
   void add_queues(int stage, int rank) {
     const StageFlow& flow = flows_.stages[stage];
     add_queue(stage, rank, Values::forward_part, {Kind::forward, stage, 0, -1}, next_forward);
     if (flow.has_loss) add_queue(stage, rank, Values::loss_part, {Kind::loss, stage, 0, -1}, head);
-    const int joint = flow.learns ? flow.joint : -1;
-    if (flow.learns && joint < 0) {
-      add_queue(stage, rank, Values::teach_part, {Kind::weight_gradient, stage, 0, -1}, teach_only);
-    }
+    const int joint = flow.learns && !policy_.weights_last ? flow.joint : -1;
+    if (flow.learns && joint < 0) add_weights(stage, rank);
     for (int stream = 0; stream < static_cast<int>(flow.outgoing.size()); ++stream) {
       const int part = Values::stream_part + stream;
       const std::vector<Term>& terms = flow.outgoing[stream].terms;
@@ -111,7 +120,8 @@ class ListScheduler {
   }
 
   bool in_first_phase(const Queue& queue) const {
-    return policy_.forwards_first && queue.preference != pass_on && queue.preference != teach_only;
+    return policy_.first == ListPolicy::First::all_forwards && queue.preference != pass_on &&
+           queue.preference != teach_only;
   }
 
   // Smaller is better: preference, then lower microbatch, then higher stage (its gradients are needed further down).
@@ -119,7 +129,8 @@ class ListScheduler {
     const uint64_t microbatch = static_cast<uint64_t>(queue.next.microbatch);
     const uint64_t depth = static_cast<uint64_t>(shape_.stages - queue.next.stage);
     uint64_t group = queue.preference, within = 0;
-    if (policy_.forwards_first) {
+    if (policy_.first == ListPolicy::First::forwards && queue.preference == next_forward) group = own_stream;
+    if (policy_.first == ListPolicy::First::all_forwards) {
       // Forwards before any pass back; then the passes of one microbatch, streams before teaching.
       group = queue.preference == next_forward ? pass_on : queue.preference;
       if (!in_first_phase(queue)) group = next_forward;
@@ -132,13 +143,21 @@ class ListScheduler {
     return queues_[values_.part(need.stage, need.part)].next.microbatch > microbatch;
   }
 
-  // Microbatches that stage has finished: all its queues are past them.
-  int64_t forgotten(int stage) const {
+  // Microbatches that the stage has forwarded and done with all parts from `first_part` on.
+  int64_t done(int stage, int first_part) const {
     int64_t least = queues_[values_.part(stage, Values::forward_part)].next.microbatch;
-    for (int64_t part = values_.part(stage, 1); part < values_.part(stage + 1, 0); ++part) {
+    for (int64_t part = values_.part(stage, first_part); part < values_.part(stage + 1, 0); ++part) {
       if (queues_[part].exists) least = std::min<int64_t>(least, queues_[part].next.microbatch);
     }
     return least;
+  }
+
+  // One more microbatch at this stage would be one too many.
+  bool is_full(int stage, int microbatch) const {
+    if (microbatch - done(stage, Values::loss_part) >= policy_.most_in_flight[stage]) return true;
+    if (policy_.most_underway.empty()) return false;
+    const int passed = flows_.stages[stage].outgoing.empty() ? Values::teach_part : Values::stream_part;
+    return microbatch - done(stage, passed) >= policy_.most_underway[stage];
   }
 
   // Puts the queue's next action into its rank's heap if it can run now.
@@ -148,9 +167,9 @@ class ListScheduler {
     if (!queue.exists || !queue.waiting || microbatch == shape_.microbatches) return;
     bool ready = true;
     visit_needs(flows_, queue.next, [&](const Need& need) { ready = ready && is_made(need, microbatch); });
-    if (!ready) return;
     const int stage = queue.next.stage;
-    if (queue.next.kind == Kind::forward && microbatch - forgotten(stage) >= policy_.most_in_flight[stage]) return;
+    if (!ready || (queue.after >= 0 && !is_made({stage, queue.after}, microbatch))) return;
+    if (queue.next.kind == Kind::forward && is_full(stage, microbatch)) return;
     queue.waiting = false;
     ranks_[queue.rank].ready.push({key(queue), index});
     touch(queue.rank);
@@ -208,7 +227,34 @@ class ListScheduler {
   int64_t now_ = 0;
 };
 
+// Steps from one rank to another between `stage` and the farthest loss that it waits for.
+int hops_of(const PlanShape& shape, const Flows& flows, int stage) {
+  int hops = 0;
+  for (int above = stage; above < stage + flows.reach[stage]; ++above)
+    hops += shape.rank_of(above) != shape.rank_of(above + 1);
+  return hops;
+}
+
 }  // namespace
+
+int depth_in_ranks(const PlanShape& shape, const Flows& flows) {
+  int most = 0;
+  for (int stage = 0; stage < shape.stages; ++stage) most = std::max(most, hops_of(shape, flows, stage));
+  return most + 1;
+}
+
+ListPolicy zero_bubble_policy(const PlanShape& shape, const Flows& flows, int most) {
+  const int more = most - depth_in_ranks(shape, flows);
+  ListPolicy policy;
+  policy.first = ListPolicy::First::forwards;
+  policy.weights_last = true;
+  policy.most_in_flight.assign(shape.stages, most);
+  for (int stage = 0; stage < shape.stages; ++stage) {
+    const int hops = hops_of(shape, flows, stage);
+    policy.most_underway.push_back(std::clamp(hops + 1 + more, 1, 2 * hops + 1));
+  }
+  return policy;
+}
 
 std::vector<std::vector<Action>> list_schedule(const PlanShape& shape, const Flows& flows, const ListPolicy& policy) {
   assert(policy.most_in_flight.size() == static_cast<size_t>(shape.stages));

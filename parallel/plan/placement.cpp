@@ -15,9 +15,13 @@ struct NamedPlacement {
   const char* name;
   int (*rank_of)(int stage, int stages, int ranks);
 };
-constexpr std::array<NamedPlacement, 2> named_placements = {
+constexpr std::array<NamedPlacement, 3> named_placements = {
     {{"contiguous", [](int stage, int stages, int ranks) { return stage / (stages / ranks); }},
-     {"interleaved", [](int stage, int, int ranks) { return stage % ranks; }}}};
+     {"interleaved", [](int stage, int, int ranks) { return stage % ranks; }},
+     {"v", [](int stage, int, int ranks) {
+        const int way = stage % ranks;
+        return stage / ranks % 2 == 0 ? way : ranks - 1 - way;
+      }}}};
 
 }  // namespace
 

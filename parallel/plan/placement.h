@@ -9,8 +9,9 @@ namespace interlock {
 class Placement {
  public:
   Placement() = default;  // of no stage
-  // "contiguous": stages 0,1 | 2,3 for 4 stages on 2 ranks; "interleaved": 0,2 | 1,3. Both give each rank equally many:
-  // of no stage where `ranks` does not divide `stages` (PlanShape::check says so). Error(config): unknown name.
+  // "contiguous": stages 0,1 | 2,3 for 4 stages on 2 ranks; "interleaved": 0,2 | 1,3; "v", up the ranks and down again:
+  // 0,3 | 1,2. All give each rank equally many: of no stage where `ranks` does not divide `stages` (PlanShape::check
+  // says so). Error(config): unknown name.
   static Placement named(const std::string& name, int stages, int ranks);
   static std::vector<std::string> names();
   // The rank of each stage; ranks may hold unequally many.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "parallel/plan/auto_schedule.h"
 #include "parallel/plan/evaluation_order.h"
 #include "parallel/plan/lower.h"
 #include "parallel/plan/passes.h"
@@ -26,6 +27,20 @@ void check_size(const char* key, int value, int64_t most) {
 }
 
 }  // namespace
+
+void check_schedule(const PlanShape& shape, const std::string& name, int in_flight) {
+  const int most = 2 * shape.stages - 1;
+  if (in_flight < 0 || in_flight > most)
+    throw Error(ExitCode::config,
+                message("parallel.in_flight = ", in_flight, ": it must be from 0 (the schedule's choice) to ", most,
+                        ", 2 x stages - 1: more microbatches alive at a stage are of no use to any order"));
+  if (name == auto_schedule) return;
+  const auto schedule = Schedules::instance().create("schedule", name);
+  if (const std::string refusal = schedule->refusal(shape); !refusal.empty()) throw Error(ExitCode::config, refusal);
+  if (in_flight > 0 && !schedule->takes_in_flight())
+    throw Error(ExitCode::config, message("parallel.in_flight = ", in_flight, ": schedule \"", name,
+                                          "\" has no such limit; \"zero_bubble\", \"steady\" and \"auto\" have"));
+}
 
 void PlanShape::check() const {
   check_size("stages", stages, most_stages);
@@ -81,13 +96,28 @@ std::vector<int> Plan::in_flight() const {
   return most;
 }
 
+std::vector<std::string> schedule_names() {
+  std::vector<std::string> names = Schedules::instance().names();
+  names.insert(std::ranges::lower_bound(names, auto_schedule), auto_schedule);
+  return names;
+}
+
 Plan make_plan(const PlanRequest& request) {
+  if (request.schedule == auto_schedule)
+    return choose_schedule(request, SimulationCosts::unit(request.shape.stages)).plan;
+  Plan plan = without_actions(request);
+  check_schedule(request.shape, request.schedule, request.in_flight);
+  lower(plan, Schedules::instance().create("schedule", request.schedule)->order(plan, request.in_flight));
+  plan_check(plan);
+  return plan;
+}
+
+Plan without_actions(const PlanRequest& request) {
   request.shape.check();
   if (request.rule.stages() != request.shape.stages) {
     throw Error(ExitCode::config, message("the learning rule is written for ", request.rule.stages(),
                                           " stages, but parallel.stages = ", request.shape.stages));
   }
-  const std::unique_ptr<Schedule> schedule = Schedules::instance().create("schedule", request.schedule);
   Plan plan;
   plan.shape = request.shape;
   plan.rule = request.rule;
@@ -96,8 +126,6 @@ Plan make_plan(const PlanRequest& request) {
   plan.schedule = request.schedule;
   plan.norm_over_model = request.norm_over_model;
   plan.tied = request.tied;
-  lower(plan, schedule->order(plan.shape, plan.flows));
-  plan_check(plan);
   return plan;
 }
 

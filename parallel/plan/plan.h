@@ -48,13 +48,20 @@ struct PlanRequest {
   PlanShape shape;
   LearningRule rule;
   HeadPolicy heads = HeadPolicy::needed;
-  std::string schedule = "wavefront";
+  std::string schedule = "wavefront";  // or "auto"
+  int in_flight = 0;  // microbatches alive at a stage at most, of a schedule that takes such a limit; 0: its choice
   bool norm_over_model = false;
   bool tied = false;
 };
 
-// Schedule -> lower -> plan_check. Error(config) for an unknown schedule.
+// Schedule -> lower -> plan_check; "auto" by unit costs (auto_schedule.h has other costs). Error(config) that begins
+// with the key: an unknown schedule, one that has no order for the shape, a limit that it does not take or that is out
+// of range.
 Plan make_plan(const PlanRequest& request);
+// All of it but its actions.
+Plan without_actions(const PlanRequest& request);
+// Whether the schedule has an order for the shape, and takes the limit. Error(config) as make_plan.
+void check_schedule(const PlanShape& shape, const std::string& schedule, int in_flight);
 // Forward of every microbatch and the last stage's loss, in order, on the same placement.
 Plan make_evaluation_plan(const PlanShape& shape, const LearningRule& rule);
 

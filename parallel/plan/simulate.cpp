@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <limits>
 
 #include "parallel/plan/deferred_weights.h"
@@ -210,6 +211,31 @@ class Simulator {
   int step_ = 0;
 };
 
+// Steps without a flush may take some time to find their pace: every rank can hold up every other once. Large plans are
+// given less of it.
+size_t most_steps(const Plan& plan) {
+  constexpr int64_t most_actions = int64_t{1} << 21;
+  int64_t actions = 1;
+  for (const std::vector<Action>& rank : plan.ranks) actions += static_cast<int64_t>(rank.size());
+  return static_cast<size_t>(std::min<int64_t>(most_actions / actions, 16 + 4 * int64_t{plan.shape.ranks}));
+}
+
+bool are_equal(double one, double other) { return std::abs(one - other) <= 1e-9 * std::max(one, other); }
+
+// The last three steps took equally long.
+bool is_steady(const std::vector<double>& ends) {
+  const size_t n = ends.size();
+  return n >= 4 && are_equal(ends[n - 1] - ends[n - 2], ends[n - 2] - ends[n - 3]) &&
+         are_equal(ends[n - 2] - ends[n - 3], ends[n - 3] - ends[n - 4]);
+}
+
+// The last step; where steps differ, as some do in turns, the mean of the later half.
+double steady_step(const std::vector<double>& ends) {
+  const size_t n = ends.size(), half = n / 2;
+  if (n < 8 || is_steady(ends)) return ends[n - 1] - ends[n - 2];
+  return (ends[n - 1] - ends[half - 1]) / static_cast<double>(n - half);
+}
+
 }  // namespace
 
 SimulationCosts SimulationCosts::unit(int stages) {
@@ -225,11 +251,13 @@ Simulation simulate(const Plan& plan, const SimulationCosts& costs, int steps, b
   const DeferredWeights deferred(plan);
   Simulator simulator(plan, costs, deferred, keep_timeline);
   std::vector<double> ends;
-  for (int step = 0; step < steps; ++step) {
-    simulator.run_step(step);
+  const auto run = [&] {
+    simulator.run_step(static_cast<int>(ends.size()));
     ends.push_back(simulator.latest());
-  }
-  result.step = ends[steps - 1] - ends[steps - 2];
+  };
+  while (static_cast<int>(ends.size()) < steps) run();
+  for (size_t most = keep_timeline ? 0 : most_steps(plan); ends.size() < most && !is_steady(ends);) run();
+  result.step = steady_step(ends);
   for (const std::vector<Action>& actions : plan.ranks) {
     double busy = 0;
     for (const Action& action : actions) busy += cost_of(action, costs.stages[action.stage], deferred);

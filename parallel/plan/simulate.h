@@ -50,15 +50,17 @@ struct Simulation {
 };
 
 // Runs `steps` steps one after another without a barrier (a stage goes on as soon as its own list is done; at most two
-// unreceived messages per lane) and reads the steady step off the last ones.
+// unreceived messages per lane) and reads the steady step off the last ones. Without a timeline it goes on until steps
+// take equally long, as far as the size of the plan allows.
 Simulation simulate(const Plan& plan, const SimulationCosts& costs, int steps = 4, bool keep_timeline = false);
 
-// Smallest number of microbatches from which `global` under the same schedule is at least as fast per step as this
-// rule: for furthest(N) and sum(N) the formula m* = 3 (K - N) / (N - 1 + h), h = a head's cost in units of a third of a
-// stage's forward + backward; found by simulation for any other matrix. Returns a negative number when the rule is
-// faster at every number tried (up to `most`), 0 when global is faster from the first microbatch.
-// By the formula (`true`) or by simulation, against global learning with the same stages frozen.
-bool has_break_even_formula(const RuleRequest& asked);
+// Smallest number of microbatches from which `global` under the same schedule ("auto": each under its best) is at least
+// as fast per step as this rule: for furthest(N) and sum(N) under schedules that do not take B apart the formula m* = 3
+// (K - N) / (N - 1 + h), h = a head's cost in units of a third of a stage's forward + backward; else found by
+// simulation. Returns a negative number when the rule is faster at every number tried (up to `most`), 0 when global is
+// faster from the first microbatch. By the formula (`true`) or by simulation, against global learning with the same
+// stages frozen.
+bool has_break_even_formula(const RuleRequest& asked, const std::string& schedule);
 double break_even_microbatches(const PlanRequest& request, const RuleRequest& asked, const SimulationCosts& costs,
                                int most = 4096);
 

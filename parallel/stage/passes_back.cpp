@@ -62,6 +62,7 @@ at::Tensor Stage::pass_back(Saved& now, at::Tensor gradient, const Pass& pass, c
     complete_segment(segment);
     if (done) done(segment);
   }
+  sink_.add_at(1.0);  // no longer into what this pass recorded
   return gradient;
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "parallel/keeping/weights.h"
+#include "parallel/plan/pair_order.h"
 #include "parallel/stage/stage.h"
 #include "parallel/training/summary.h"
 #include "runtime/core/log.h"
@@ -175,6 +176,7 @@ double Trainer::evaluate(int64_t step) {
     PlanShape shape = topology.shape;
     shape.microbatches = static_cast<int>(share.indices.size());
     const Plan plan = make_evaluation_plan(shape, plan_at(step).rule);
+    if (context_.transport.ordered_pairs()) check_pair_order(plan);
     const std::vector<LossValue> losses = engine_.evaluate(plan, {step, settings_.seed, 0, 0}, share);
     for (size_t i = 0; i < losses.size(); ++i) scored.push_back({share.indices[i], losses[i].sum, losses[i].count});
   }

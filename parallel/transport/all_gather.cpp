@@ -1,7 +1,7 @@
 // Every member sends what it owns to all others, all shards at the same time.
 #include <cassert>
 
-#include "parallel/transport/collectives.h"
+#include "parallel/transport/message_collectives.h"
 
 namespace interlock {
 
@@ -53,10 +53,6 @@ std::unique_ptr<Collective> Group::begin_all_gather(std::span<const Shard> shard
     if (member != position_) gather->receive_from(member);
   gather->send_own();
   return gather;
-}
-
-void Group::all_gather(std::span<const Shard> shards, std::shared_ptr<void> keep_alive) {
-  begin_all_gather(shards, std::move(keep_alive))->finish();
 }
 
 }  // namespace interlock

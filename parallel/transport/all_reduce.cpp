@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cassert>
 
-#include "parallel/transport/collectives.h"
+#include "parallel/transport/message_collectives.h"
 
 namespace interlock {
 namespace {
@@ -80,12 +80,6 @@ std::unique_ptr<Collective> Group::begin_all_reduce(std::span<float> values, std
 std::unique_ptr<Collective> Group::begin_all_reduce(std::span<double> values, std::shared_ptr<void> keep_alive) {
   ++operation_;
   return std::make_unique<AllReduce<double>>(*this, values, std::move(keep_alive));
-}
-void Group::all_reduce(std::span<float> values, std::shared_ptr<void> keep_alive) {
-  begin_all_reduce(values, std::move(keep_alive))->finish();
-}
-void Group::all_reduce(std::span<double> values, std::shared_ptr<void> keep_alive) {
-  begin_all_reduce(values, std::move(keep_alive))->finish();
 }
 
 }  // namespace interlock

@@ -1,106 +1,73 @@
 #pragma once
-// Collectives that go on in the background: what group.h promises, as objects. Internal to this room.
-//
-// Every member posts all it can before it waits for anything, so that no order of arrival and no slow member can make
-// two members wait for each other. A reduce-scatter and an all-gather post everything when they begin, all on the
-// group's first lane, in the order in which they begin. The second half of an all-reduce can only be posted later; it
-// has a lane of its own (`late_phase`) and keeps the order there itself.
+// Collective operations on values where a transport keeps them: an interface, so that a transport may bring its own.
+// Texts, doubles for the host and barriers are no business of it: they go over a Group's messages, always.
 
-#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <span>
-#include <vector>
-
-#include "parallel/transport/group.h"
+#include <utility>
 
 namespace interlock {
 
-inline constexpr int late_phase = 1;
-
-// The messages with one other member. They need no order among themselves: they have a lane's.
-class Messages {
+// A collective operation that goes on in the background. Any number may be under way; members begin them in the same
+// order. All-reduces are finished in the order in which they began, the others in any order.
+class Collective {
  public:
-  void add(std::unique_ptr<Handle> message) { handles_.push_back(std::move(message)); }
-  bool done() const {
-    return std::ranges::all_of(handles_, [](const auto& handle) { return handle->done(); });
-  }
-  void wait() {  // and lets go of them and what they hold
-    for (const auto& handle : handles_) handle->wait();
-    handles_.clear();
-  }
-
- private:
-  std::vector<std::unique_ptr<Handle>> handles_;
+  virtual ~Collective() = default;
+  virtual bool advance() = 0;  // does what can be done without waiting; true when the operation is done
+  virtual void finish() = 0;   // until it is done and the host may use the values; throws what went wrong
+  // Orders later work of the compute stream after the operation and throws what is known to have gone wrong. Memory
+  // that computes in no stream is ready when the host is.
+  virtual void join() { finish(); }
 };
 
-template <class T>
-class Group::ReduceScatter final : public Collective {
+// In place: data leaves from and arrives in the caller's memory, which nobody else touches until the operation is done.
+// `keep_alive` owns it for what is under way when the caller fails; without one it must outlive the transport.
+class Collectives {
  public:
-  ReduceScatter(Group& group, std::span<T> values, std::span<const Range> shards, std::shared_ptr<void> keep_alive);
-  bool advance() override;
-  void finish() override;
+  virtual ~Collectives() = default;
+  virtual int position() const = 0;  // of this rank among the members
+  virtual int size() const = 0;
 
-  // For an all-reduce, which goes on from here.
-  bool parts_came() const;  // true too once they are summed
-  void sum();               // waits for the parts; then the own ranges hold the sums
-  bool summed() const { return summed_; }
-  Messages& sent_to(int member) { return peers_[member].sent; }  // what it owns, from here
+  // values := sum over members, element by element, bit-equal on all members.
+  virtual std::unique_ptr<Collective> begin_all_reduce(std::span<float> values,
+                                                       std::shared_ptr<void> keep_alive = nullptr) = 0;
+  virtual std::unique_ptr<Collective> begin_all_reduce(std::span<double> values,
+                                                       std::shared_ptr<void> keep_alive = nullptr) = 0;
+  void all_reduce(std::span<float> values, std::shared_ptr<void> keep_alive = nullptr) {
+    begin_all_reduce(values, std::move(keep_alive))->finish();
+  }
+  void all_reduce(std::span<double> values, std::shared_ptr<void> keep_alive = nullptr) {
+    begin_all_reduce(values, std::move(keep_alive))->finish();
+  }
 
- private:
-  struct Peer {
-    Buffer parts;  // what this member owns, from there, range after range
-    Messages came, sent;
+  struct Range {  // elements [begin, end)
+    size_t begin = 0, end = 0;
+    int owner = 0;  // position among the members
   };
-  void add(std::span<T> mine, size_t offset) const;  // `offset`: of these elements in the parts
-  const T* parts_of(int member) const { return reinterpret_cast<const T*>(peers_[member].parts.data); }
+  // The elements that this member owns := their sum over members. `shards` is the same list on all members: ranges that
+  // do not overlap, any number for each member, none for some. The elements that other members own are unspecified
+  // afterwards; those that nobody owns are left alone.
+  virtual std::unique_ptr<Collective> begin_reduce_scatter(std::span<float> values, std::span<const Range> shards,
+                                                           std::shared_ptr<void> keep_alive = nullptr) = 0;
+  virtual std::unique_ptr<Collective> begin_reduce_scatter(std::span<double> values, std::span<const Range> shards,
+                                                           std::shared_ptr<void> keep_alive = nullptr) = 0;
 
-  const int position_;
-  std::vector<std::span<T>> own_;
-  std::vector<Peer> peers_;  // by member
-  bool summed_ = false, done_ = false;
-};
+  struct Shard {
+    std::span<std::byte> bytes;
+    int owner = 0;  // position among the members
+  };
+  // Every member gets the bytes of every shard from the member that owns it. `shards` names the same sizes and owners
+  // in the same order on all members.
+  virtual std::unique_ptr<Collective> begin_all_gather(std::span<const Shard> shards,
+                                                       std::shared_ptr<void> keep_alive = nullptr) = 0;
 
-class Group::AllGather final : public Collective {
- public:
-  // Posts nothing yet. `phase` is the lane.
-  AllGather(Group& group, int phase, std::span<const Shard> shards, std::shared_ptr<void> keep_alive);
-  void send_own();
-  void receive_from(int member);
-  bool advance() override;
-  void finish() override;
-
- private:
-  Buffer in_place(const Shard& shard) const { return {keep_alive_, shard.bytes.data(), shard.bytes.size()}; }
-  MessageHeader header_of(const Shard& shard) const;
-
-  Group& group_;
-  MessageHeader header_;
-  std::vector<Shard> shards_;
-  std::shared_ptr<void> keep_alive_;
-  Messages posted_;
-  bool done_ = false;
-};
-
-template <class T>
-class Group::AllReduce final : public Collective {
- public:
-  AllReduce(Group& group, std::span<T> values, std::shared_ptr<void> keep_alive);
-  bool advance() override;
-  void finish() override;
-
- private:
-  // In order, or the sums of a later all-reduce would come before those of an earlier one on their lane.
-  bool may_send() const { return group_.sums_sent_ == number_; }
-  bool may_ask(int member) const { return !asked_[member] && group_.sums_asked_[member] == number_; }
-  void send_sums();
-  void ask(int member);  // waits until the values that its sums replace have left
-
-  Group& group_;
-  const int64_t number_;
-  ReduceScatter<T> scatter_;
-  AllGather gather_;
-  std::vector<bool> asked_;  // by member, for its sums; of this member's own: true
-  bool done_ = false;
+  // Every member gets the bytes of member `root`.
+  std::unique_ptr<Collective> begin_broadcast(std::span<std::byte> bytes, int root,
+                                              std::shared_ptr<void> keep_alive = nullptr) {
+    const Shard shard{bytes, root};
+    return begin_all_gather(std::span(&shard, 1), std::move(keep_alive));
+  }
 };
 
 }  // namespace interlock

@@ -18,8 +18,16 @@ inline constexpr Lane checkpoint_lane{MessageKind::report, 2, 0};
 inline constexpr Lane weights_file_lane{MessageKind::weights, 0, 0};
 // The last stage to ranks that hold a copy of its readout.
 inline constexpr Lane readout_copy_lane{MessageKind::weights, 0, 1};
+// What two ranks need to start NCCL.
+inline constexpr Lane nccl_start_lane{MessageKind::report, 3, 0};
 
-inline constexpr std::array control_lanes{step_report_lane, stop_decision_lane, checkpoint_lane, weights_file_lane,
-                                          readout_copy_lane};
+// Two ranks whose link is measured, before any run.
+inline constexpr Lane link_trial_lane{MessageKind::report, 4, 0};
+
+inline constexpr std::array control_lanes{nccl_start_lane, step_report_lane,  stop_decision_lane, checkpoint_lane,
+                                          link_trial_lane, weights_file_lane, readout_copy_lane};
+
+// From here on boundaries of report lanes carry headers of messages that travel without: two for each boundary.
+inline constexpr int first_header_lane = 1024;
 
 }  // namespace interlock

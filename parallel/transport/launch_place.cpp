@@ -1,9 +1,11 @@
 // What mpirun or srun wrote into the environment of this process.
+#include "parallel/transport/launch_place.h"
+
+#include <unistd.h>
+
 #include <cstdlib>
 #include <optional>
-#include <string>
-
-#include "parallel/transport/mpi.h"
+#include <string_view>
 
 namespace interlock {
 namespace {
@@ -42,27 +44,60 @@ bool is_step_task() {
   return step && *step >= 0 && *step < first_special_step && number("SLURM_PROCID");
 }
 
+bool is_set(const char* name) { return std::getenv(name) != nullptr; }
+
+bool any_begins_with(std::string_view prefix) {
+  for (char** variable = environ; variable && *variable; ++variable)
+    if (std::string_view(*variable).starts_with(prefix)) return true;
+  return false;
+}
+
+LaunchPlace open_mpi_rank(long rank, long size) {
+  LaunchPlace place{.launched = true, .rank = static_cast<int>(rank), .size = static_cast<int>(size)};
+  place.local_rank = static_cast<int>(number("OMPI_COMM_WORLD_LOCAL_RANK").value_or(0));
+  place.local_size = static_cast<int>(number("OMPI_COMM_WORLD_LOCAL_SIZE").value_or(1));
+  return place;
+}
+
+LaunchPlace slurm_task() {
+  const auto step_tasks = number("SLURM_STEP_NUM_TASKS");
+  const char* per_node = std::getenv("SLURM_STEP_TASKS_PER_NODE");
+  LaunchPlace place{.launched = true, .rank = static_cast<int>(*number("SLURM_PROCID")), .slurm_step = true};
+  place.size = static_cast<int>(step_tasks ? *step_tasks : number("SLURM_NTASKS").value_or(1));
+  place.local_rank = static_cast<int>(number("SLURM_LOCALID").value_or(0));
+  place.local_size =
+      tasks_of_node(per_node ? per_node : std::getenv("SLURM_TASKS_PER_NODE"), number("SLURM_NODEID").value_or(0));
+  if (!is_set("PMIX_NAMESPACE"))
+    place.no_mpi =
+        "this step of Slurm has no PMIx (PMIX_NAMESPACE is not set), so its tasks cannot find each other: use "
+        "`srun --mpi=pmix` (`srun --mpi=list` shows whether Slurm has it), or mpirun inside salloc or sbatch";
+  return place;
+}
+
+// MPICH, Intel MPI and their relatives start ranks with Hydra. I_MPI_ROOT and such alone only mean that Intel's
+// environment was loaded.
+LaunchPlace hydra_rank(long rank, long size) {
+  LaunchPlace place{.launched = true, .rank = static_cast<int>(rank), .size = static_cast<int>(size)};
+  place.local_rank = static_cast<int>(number("MPI_LOCALRANKID").value_or(0));
+  place.local_size = static_cast<int>(number("MPI_LOCALNRANKS").value_or(1));
+  place.no_mpi =
+      std::string("started by the launcher of ") + (any_begins_with("I_MPI_") ? "Intel MPI" : "MPICH") +
+      " (PMI_RANK is set), whose ranks do not find each other in a program that is linked with Open MPI: use "
+      "the mpirun of Open MPI (Debian: mpirun.openmpi), or srun --mpi=pmix";
+  return place;
+}
+
 }  // namespace
 
 LaunchPlace launch_place() {
-  LaunchPlace place;
-  if (const auto rank = number("OMPI_COMM_WORLD_RANK"), size = number("OMPI_COMM_WORLD_SIZE"); rank && size) {
-    place.launched = true;
-    place.rank = static_cast<int>(*rank);
-    place.size = static_cast<int>(*size);
-    place.local_rank = static_cast<int>(number("OMPI_COMM_WORLD_LOCAL_RANK").value_or(0));
-    place.local_size = static_cast<int>(number("OMPI_COMM_WORLD_LOCAL_SIZE").value_or(1));
-  } else if (is_step_task()) {
-    const auto step_tasks = number("SLURM_STEP_NUM_TASKS");
-    const char* per_node = std::getenv("SLURM_STEP_TASKS_PER_NODE");
-    place.launched = true;
-    place.rank = static_cast<int>(*number("SLURM_PROCID"));
-    place.size = static_cast<int>(step_tasks ? *step_tasks : number("SLURM_NTASKS").value_or(1));
-    place.local_rank = static_cast<int>(number("SLURM_LOCALID").value_or(0));
-    place.local_size =
-        tasks_of_node(per_node ? per_node : std::getenv("SLURM_TASKS_PER_NODE"), number("SLURM_NODEID").value_or(0));
-  }
-  return place;
+  if (const auto rank = number("OMPI_COMM_WORLD_RANK"), size = number("OMPI_COMM_WORLD_SIZE"); rank && size)
+    return open_mpi_rank(*rank, *size);
+  // A step of Slurm may speak PMI too, and Hydra may start its ranks in a step: only Hydra counts those of a node.
+  const bool step = is_step_task();
+  if (const auto rank = number("PMI_RANK"), size = number("PMI_SIZE");
+      rank && size && (!step || is_set("MPI_LOCALNRANKS")))
+    return hydra_rank(*rank, *size);
+  return step ? slurm_task() : LaunchPlace{};
 }
 
 }  // namespace interlock

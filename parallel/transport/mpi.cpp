@@ -81,6 +81,7 @@ class MpiTransport final : public Transport {
 }  // namespace
 
 std::unique_ptr<Transport> make_mpi(const MpiOptions& options) {
+  if (const LaunchPlace place = launch_place(); !place.no_mpi.empty()) throw Error(ExitCode::config, place.no_mpi);
   static std::atomic<bool> started{false};
   if (started.exchange(true)) throw Error(ExitCode::gave_up, "MPI was started before in this process; it starts once");
   return std::make_unique<MpiTransport>(options);

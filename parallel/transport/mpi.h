@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "parallel/transport/launch_place.h"
 #include "parallel/transport/transport.h"
 
 namespace interlock {
@@ -14,14 +15,8 @@ struct MpiOptions {
   uint64_t piece_bytes = uint64_t{1} << 30;  // MPI counts are int: larger payloads are cut
 };
 
-// One per process and life of the process: MPI cannot start twice. Error(config) when MPI gives less than it must.
+// One per process and life of the process: MPI cannot start twice. Error(config) when MPI gives less than it must, and
+// before it starts where launch_place() says that it cannot.
 std::unique_ptr<Transport> make_mpi(const MpiOptions& options = {});
-
-// What a launcher said about this process, before MPI starts (Open MPI and Slurm environment).
-struct LaunchPlace {
-  bool launched = false;  // under mpirun or srun
-  int rank = 0, size = 1, local_rank = 0, local_size = 1;
-};
-LaunchPlace launch_place();
 
 }  // namespace interlock

@@ -3,7 +3,7 @@
 #include <array>
 #include <cassert>
 
-#include "parallel/transport/collectives.h"
+#include "parallel/transport/message_collectives.h"
 
 namespace interlock {
 namespace {

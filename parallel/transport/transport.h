@@ -14,7 +14,9 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "parallel/transport/collectives.h"
 #include "parallel/transport/message.h"
 
 namespace interlock {
@@ -49,6 +51,21 @@ class Transport {
   // Used for reports and weights. `expected` gives lane, run and step; shape, dtype and bytes are not compared.
   virtual std::unique_ptr<Handle> receive_any_size(int from, const MessageHeader& expected, MessageHeader* header,
                                                    Buffer* payload) = 0;
+  // Whether a message between two ranks never overtakes another of a different lane: then activations and gradients
+  // must be sent and received in one order, over all lanes from one rank to another. plan_check proves that on request.
+  virtual bool ordered_pairs() const { return false; }
+  // Whether activations and gradients are taken from and put into the memory of the rank's device, and the values of
+  // make_collectives too. All else travels in host memory, always.
+  virtual bool uses_device_memory() const { return false; }
+  // Collectives on values where this transport keeps activations and gradients; null: it has none of its own, and a
+  // Group does them with messages. Every member calls it, in the same order; `number` as in group.h.
+  virtual std::unique_ptr<Collectives> make_collectives(const std::vector<int>& /*members*/, int /*number*/,
+                                                        uint64_t /*run*/) {
+    return nullptr;
+  }
+  // Throws what is known to have gone wrong, at once. For whoever has read numbers that a failure may have spoilt:
+  // after join() nothing else would tell.
+  virtual void check() {}
   // Ends the whole run on all ranks: waits elsewhere throw (loopback) or the processes end with `exit_code` (mpi).
   virtual void abort(int exit_code, const std::string& reason) = 0;
   virtual TransportCounters counters() const = 0;

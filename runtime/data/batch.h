@@ -26,7 +26,8 @@ struct Batch {
   std::vector<int64_t>
       sample_ids;         // [samples] the global sample number, counted from 0 over the run: keys noise on data
   int64_t predicted = 0;  // how many targets are not ignored
-  // For who computes elsewhere than on the CPU, where asking a tensor costs a wait; undefined on the CPU. On the device:
+  // For who computes elsewhere than on the CPU, where asking a tensor costs a wait; undefined on the CPU. On the
+  // device:
   at::Tensor sample_numbers;  // int64 [samples], as sample_ids
   at::Tensor predicted_rows;  // int64 [predicted], where targets, taken as one row, are not ignored; with targets alone
 };

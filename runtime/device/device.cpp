@@ -17,6 +17,7 @@ namespace {
 
 std::mutex opening;
 const CudaModule* opened = nullptr;
+void* library = nullptr;
 
 using Problem = std::array<char, 512>;
 
@@ -38,7 +39,7 @@ void ask_for_equal_bits() {
 }
 
 const CudaModule* open_at(const std::string& path) {
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!library)
     throw Error(ExitCode::config, message("the CUDA module ", path, " cannot be opened: ", dlerror(),
                                           "; build it on this machine, or set run.device = \"cpu\""));
@@ -99,6 +100,11 @@ const CudaModule* opened_cuda_module() {
   return opened;
 }
 
+void* cuda_module_function(const char* name) {
+  const std::lock_guard lock(opening);
+  return opened ? dlsym(library, name) : nullptr;
+}
+
 const CudaModule& open_cuda_module() {
   const std::lock_guard lock(opening);
   if (!opened) opened = open_at(cuda_module_path());
@@ -107,6 +113,8 @@ const CudaModule& open_cuda_module() {
 
 Device choose_device(const std::string& wanted, int local_rank) {
   if (wanted == "cpu") return {.reason = "run.device = \"cpu\""};
+  // Read when CUDA starts: streams of different directions must not share a queue of the GPU (parallel/transport/nccl).
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   const bool automatic = wanted == "auto";
   // The driver first: LibTorch's CUDA half takes seconds and 450 MB to load, for nothing where there is no GPU.
   const CudaDriver driver = ask_cuda_driver();

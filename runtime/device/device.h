@@ -36,5 +36,7 @@ std::string cuda_module_path();
 const CudaModule& open_cuda_module();
 // The module if somebody has opened it.
 const CudaModule* opened_cuda_module();
+// Another function that the open module exports under a C name; null: it has none, or nobody has opened it.
+void* cuda_module_function(const char* name);
 
 }  // namespace interlock

@@ -17,7 +17,7 @@ LAYERS = ["runtime", "models", "parallel", "techniques", "launch", "tests"]  # e
 MODELS_INTERFACE = {"models/model.h", "models/costs.h", "models/parameter_access.h"}
 TORCH_FREE = ["runtime/core/", "runtime/storage/", "runtime/observe/", "parallel/plan/", "parallel/transport/"]
 # Rooms inside those that exist for LibTorch, so that what stands beside them can do without.
-TORCH_ROOMS = ["runtime/storage/tensors/"]
+TORCH_ROOMS = ["runtime/storage/tensors/", "parallel/transport/nccl/module/"]
 # What these rooms may include of the layer they stand in, beside themselves.
 ROOMS = {
     "launch/settings": [],

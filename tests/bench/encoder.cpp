@@ -16,9 +16,9 @@
 
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_costs.h"
+#include "launch/forecast/run_plans.h"
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
-#include "launch/settings/plans.h"
 #include "launch/supervisor/supervisor.h"
 #include "models/model.h"
 #include "parallel/transport/loopback.h"
@@ -35,7 +35,7 @@ using nlohmann::json;
 struct Options {
   int stages = 2, ranks = 0, horizon = 2, microbatches = 8, microbatch = 4, threads = 1, steps = 8, warmup = 2;
   int layers = 8, width = 256, heads = 4, feed_forward = 1024, vocabulary = 8192, length = 128;
-  std::string rule = "global", schedule = "wavefront", placement = "contiguous", cut, head = "linear";
+  std::string rule = "global", schedule = "auto", placement = "contiguous", unit = "block", cut, head = "linear";
   std::string device = "cpu", precision = "float32", recompute = "none";
   double dropout = 0, predicted = 1, peak = 989;
   bool tied = false, profile = false, json = false;
@@ -66,7 +66,8 @@ void declare(CLI::App& app, Options& options) {
   app.add_option("--schedule", options.schedule)->capture_default_str();
   app.add_option("--placement", options.placement)->capture_default_str();
   app.add_option("--head", options.head)->capture_default_str();
-  app.add_option("--cut", options.cut, "blocks per stage, for example 5,3; default: balanced");
+  app.add_option("--unit", options.unit)->capture_default_str();
+  app.add_option("--cut", options.cut, "units per stage, for example 5,3; or balanced_for_rule; default: balanced");
   app.add_option("--device", options.device)->capture_default_str();
   app.add_option("--precision", options.precision)->capture_default_str();
   app.add_option("--recompute", options.recompute)->capture_default_str();
@@ -88,8 +89,9 @@ RunSettings settings_of(const Options& o) {
        << "\nhead = '" << o.head << "'\n[parallel]\nstages = " << o.stages
        << "\nranks = " << (o.ranks > 0 ? o.ranks : o.stages) << "\nmicrobatches = " << o.microbatches
        << "\nmicrobatch_size = " << o.microbatch << "\nschedule = '" << o.schedule << "'\nplacement = '" << o.placement
-       << "'\nthreads = " << o.threads << "\n";
-  if (!o.cut.empty()) text << "partition = [" << o.cut << "]\n";
+       << "'\nthreads = " << o.threads << "\nunit = '" << o.unit << "'\n";
+  const bool named = o.cut.starts_with("balanced");
+  if (!o.cut.empty()) text << "partition = " << (named ? "'" : "[") << o.cut << (named ? "'" : "]") << "\n";
   // Adam as the peer uses it: constant rate, no decay, no clipping.
   text << "[optimizer]\nname = 'adamw'\nlearning_rate = 1e-4\nweight_decay = 0.0\nclip = 0.0\nwarmup_steps = 0\ndecay "
           "= 'constant'\n"
@@ -141,7 +143,7 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
   const auto plans = make_plans(settings, *model);
   const SimulationCosts costs =
       measured_costs(summary, estimate_costs(settings, *model, partition, plans.front().plan.flows), plans);
-  const Simulation simulated = simulate(make_plan(plan_request(settings, *model)), costs);
+  const Simulation simulated = simulate(plans.front().plan, costs);
   json peak = json::array();
   for (const RankSummary& rank : summary.ranks) peak.push_back(std::lround(rank.peak_rss_mib));
   GpuMemory memory{};  // of this rank's GPU
@@ -151,8 +153,9 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
                        {"ranks", settings.parallel.shape.ranks},
                        {"rule", settings.learning.rules.front().request.rule},
                        {"horizon", options.horizon},
-                       {"schedule", options.schedule},
+                       {"schedule", plans.front().plan.schedule},
                        {"placement", options.placement},
+                       {"unit", options.unit},
                        {"cut", partition},
                        {"microbatches", options.microbatches},
                        {"threads", options.threads},

@@ -125,13 +125,15 @@ def train(rank, options, config):
     if options.processes > 1:
         every = [None] * options.processes
         dist.all_gather_object(every, peak)
-        dist.destroy_process_group()
     else:
         every = [peak]
     if rank == 0:
         step = statistics.median(seconds[options.warmup:])
         print(json.dumps({"tokens_per_second": size * length * microbatches * options.processes / step, "step_seconds": step,
-                          "peak_mib": every, "threads": options.threads, "processes": options.processes}))
+                          "peak_mib": every, "threads": options.threads, "processes": options.processes}), flush=True)
+    if options.processes > 1:
+        dist.barrier()
+        os._exit(0)  # Gloo's threads now and then abort a process that takes its group down
 
 
 def main():

@@ -149,6 +149,18 @@ TEST_P(Frozen, MessagesAreThoseOfThePlan) {
 
 INSTANTIATE_TEST_SUITE_P(Kinds, Frozen, testing::ValuesIn(cases()), [](const auto& one) { return one.param.name; });
 
+// How far the norm of clipping goes follows from the rule; parameters that do not train change nothing about it.
+TEST(FrozenParameters, LeaveTheNormOfClippingWhereTheRulePutsIt) {
+  const std::string lower = "model.frozen=['roberta.embeddings.*', '*.layer.0.*']";
+  for (const auto& [rule, over_model] : {std::pair{"global", true}, std::pair{"furthest", false}}) {
+    for (const Overrides& frozen : {Overrides{}, Overrides{lower}, Overrides{"model.frozen=['roberta.*']"}}) {
+      const RunSettings settings = settings_for_test(frozen + Overrides{std::string("learning.rule=") + rule});
+      const PlanRequest request = plan_request(settings, *make_model(settings, *make_dataset(settings)));
+      EXPECT_EQ(request.norm_over_model, over_model) << rule << (frozen.empty() ? "" : ", " + frozen.front());
+    }
+  }
+}
+
 // Backward messages per boundary of a step with three microbatches.
 std::vector<int64_t> backward_messages(const Overrides& overrides) {
   const RunSettings settings = settings_for_test(overrides);

@@ -6,7 +6,7 @@
 
 #include <atomic>
 
-#include "launch/settings/plans.h"
+#include "launch/forecast/run_plans.h"
 #include "parallel/keeping/weights.h"
 #include "tests/support/engine_for_test.h"
 #include "tests/support/run_for_test.h"

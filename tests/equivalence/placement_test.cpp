@@ -26,10 +26,38 @@ class Placement : public testing::TestWithParam<std::string> {
 TEST_P(Placement, SameDigestForAnyRanksScheduleAndPlacement) {
   const std::string four = run_with(rule(), {"parallel.ranks=4"}).digest;
   for (const char* ranks : {"parallel.ranks=1", "parallel.ranks=2", "parallel.ranks=4"})
-    for (const char* schedule : {"parallel.schedule=wavefront", "parallel.schedule=gpipe"})
-      for (const char* placement : {"parallel.placement=contiguous", "parallel.placement=interleaved"})
+    for (const char* schedule : {"parallel.schedule=wavefront", "parallel.schedule=gpipe", "parallel.schedule=steady",
+                                 "parallel.schedule=zero_bubble"})
+      for (const char* placement :
+           {"parallel.placement=contiguous", "parallel.placement=interleaved", "parallel.placement=v"})
         EXPECT_EQ(run_with(rule(), {ranks, schedule, placement}).digest, four)
             << ranks << " " << schedule << " " << placement;
+  for (const char* ranks : {"parallel.ranks=1", "parallel.ranks=2", "parallel.ranks=4"})
+    EXPECT_EQ(run_with(rule(), {ranks, "parallel.schedule=interleaved", "parallel.placement=interleaved"}).digest, four)
+        << ranks;
+  EXPECT_EQ(run_with(rule(), {"parallel.ranks=2", "parallel.schedule=zbv", "parallel.placement=v"}).digest, four);
+}
+
+// Where W is put off, it works on what I has recorded: with as many microbatches in flight as there can be, with
+// replicas, with tied ends, and where passes back compute their forwards again.
+TEST_P(Placement, WeightGradientsPutOffChangeNoBit) {
+  const std::vector<Overrides> schedules = {
+      {"parallel.ranks=4", "parallel.schedule=zero_bubble", "parallel.in_flight=7"},
+      {"parallel.ranks=4", "parallel.schedule=steady"},
+      {"parallel.ranks=2", "parallel.schedule=zbv", "parallel.placement=v"},
+      {"parallel.ranks=4", "parallel.schedule=auto"}};
+  const std::vector<Overrides> kinds = {{"parallel.replicas=2", "parallel.microbatches=3"},
+                                        {"model.tie_embeddings=true", "parallel.microbatches=5"},
+                                        {"model.layers=8", "run.recompute=block"},
+                                        {"model.layers=8", "run.recompute=stage"},
+                                        {"optimizer.clip=0"}};
+  for (const Overrides& kind : kinds) {
+    Overrides plain = rule();
+    plain.insert(plain.end(), kind.begin(), kind.end());
+    const std::string digest = run_with(plain, {"parallel.ranks=4", "parallel.schedule=wavefront"}).digest;
+    for (const Overrides& schedule : schedules)
+      EXPECT_EQ(run_with(plain, schedule).digest, digest) << kind.front() << ", " << schedule[1];
+  }
 }
 
 TEST_P(Placement, SameDigestForAnyPlacementWithReplicas) {

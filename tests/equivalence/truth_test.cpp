@@ -161,6 +161,16 @@ std::vector<Case> cases() {
   all.push_back({"all_heads", {"learning.rule=furthest", "learning.horizon=3", "learning.heads=all"}});
   all.push_back({"rule_changes",
                  {"learning.rule=local", "learning.change=[{at_step=2, rule='global'}, {at_step=3, rule='sum'}]"}});
+  all.push_back({"half_blocks", {"learning.rule=sum", "parallel.unit=half_block", "parallel.partition=[1,2,2,3]"}});
+  all.push_back({"half_blocks_block_heads_recomputed",
+                 {"learning.rule=furthest", "learning.head=block", "parallel.unit=half_block",
+                  "parallel.partition=[3,1,1,3]", "run.recompute=block", "parallel.ranks=2"}});
+  all.push_back(
+      {"half_blocks_frozen_tied",
+       {"learning.rule=sum", "parallel.unit=half_block", "parallel.partition=[1,1,3,3]", "parallel.replicas=2",
+        "model.tie_embeddings=true", "model.frozen=['*.layer.0.attention.*', '*.layer.0.output.*']"}});
+  all.push_back({"cut_for_the_rule",
+                 {"model.layers=6", "learning.rule=sum", "parallel.partition=balanced_for_rule", "parallel.ranks=2"}});
   all.push_back({"momentum", {"optimizer.name=sgd", "optimizer.momentum=0.9", "learning.rule=sum"}});
   all.push_back(
       {"uneven_cut", {"model.layers=6", "parallel.partition=[1,3,1,1]", "learning.rule=sum", "parallel.ranks=2"}});

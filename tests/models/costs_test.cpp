@@ -27,12 +27,12 @@ int64_t numbers(const torch::nn::Module& module) {
 }
 
 TEST(Costs, CountEveryParameter) {
-  for (const Given& given :
-       {Given{.toml = small}, Given{.name = "mlp", .toml = "layers = 3\nwidth = 7\n", .classes = 5, .features = 9}}) {
+  for (const Given& given : {Given{.toml = small}, Given{.toml = small, .unit = Unit::half_block},
+                             Given{.name = "mlp", .toml = "layers = 3\nwidth = 7\n", .classes = 5, .features = 9}}) {
     const auto model = make_model(given);
-    const auto blocks = model->block_costs(2);
-    for (int64_t i = 0; i < model->blocks(); ++i) {
-      EXPECT_EQ(blocks[static_cast<size_t>(i)].parameters, numbers(*model->body(i, i + 1))) << given.name << " " << i;
+    const auto units = model->unit_costs(2);
+    for (int64_t i = 0; i < model->units(); ++i) {
+      EXPECT_EQ(units[static_cast<size_t>(i)].parameters, numbers(*model->body(i, i + 1))) << given.name << " " << i;
     }
     EXPECT_EQ(model->readout_costs(2).parameters, numbers(*model->readout())) << given.name;
     for (const std::string& kind : model->head_kinds()) {
@@ -42,6 +42,30 @@ TEST(Costs, CountEveryParameter) {
       int64_t copied = 0;
       for (const auto& [name, copy] : head->readout_copies()) copied += copy.numel();
       EXPECT_EQ(costs.copied, copied) << given.name << " " << kind;
+    }
+  }
+}
+
+// But for what is free again in between, which is measured below.
+TEST(Costs, OfHalvesAddUpToThoseOfBlocks) {
+  for (const char* dropout : {"dropout = 0\n", "dropout = 0.1\n"}) {
+    for (const Precision precision : {Precision::float32, Precision::bf16}) {
+      const Given given{.toml = small + dropout, .precision = precision};
+      Given halved = given;
+      halved.unit = Unit::half_block;
+      const auto blocks = make_model(given)->unit_costs(3), halves = make_model(halved)->unit_costs(3);
+      ASSERT_EQ(halves.size(), 2 * blocks.size());
+      for (size_t i = 0; i < blocks.size(); ++i) {
+        Costs sum = halves[2 * i];
+        sum += halves[2 * i + 1];
+        EXPECT_EQ(sum.forward_flops, blocks[i].forward_flops);
+        EXPECT_EQ(sum.input_gradient_flops, blocks[i].input_gradient_flops);
+        EXPECT_EQ(sum.weight_gradient_flops, blocks[i].weight_gradient_flops);
+        EXPECT_EQ(sum.product_copy_bytes, blocks[i].product_copy_bytes);
+        EXPECT_EQ(sum.activation_bytes, blocks[i].activation_bytes);
+        EXPECT_EQ(sum.linear_input_bytes, blocks[i].linear_input_bytes);
+        EXPECT_EQ(sum.recorded_bytes, blocks[i].recorded_bytes);
+      }
     }
   }
 }
@@ -58,9 +82,27 @@ TEST_P(Activations, OfBlocksAreWhatStaysAliveAfterForward) {
   const auto out = body->forward(batch.inputs, context);
   const int64_t alive = CountingAllocator::instance().live() - before;
   int64_t expected = static_cast<int64_t>(out.nbytes());  // the output is saved by who reads it
-  for (const Costs& costs : model->block_costs(4)) expected += costs.activation_bytes;
+  for (const Costs& costs : model->unit_costs(4)) expected += costs.activation_bytes;
   // Not counted: scalars, and the sum of position and type embeddings ([length, width]). Under 3 % at this size.
   EXPECT_NEAR(static_cast<double>(alive), static_cast<double>(expected), 0.03 * static_cast<double>(expected));
+}
+
+TEST_P(Activations, OfHalvesAreWhatStaysAliveAfterForward) {
+  const auto& [precision, dropout] = GetParam();
+  const auto model = make_model({.toml = small + dropout, .precision = precision, .unit = Unit::half_block});
+  const Batch batch = token_batch(4, 32, 100);
+  const ForwardContext context{&batch, 1, 0, true};
+  const auto hidden = some_numbers({4, 32, 64}, at::kFloat).to(model->boundary(1).type).requires_grad_();
+  for (const int64_t unit : {2, 3}) {
+    const auto body = model->body(unit, unit + 1);
+    const int64_t before = CountingAllocator::instance().live();
+    const auto out = body->forward(hidden, context);
+    // The input was there before, the output is saved by who reads it.
+    const auto alive =
+        static_cast<double>(CountingAllocator::instance().live() - before - out.nbytes() + hidden.nbytes());
+    const auto expected = static_cast<double>(model->unit_costs(4)[static_cast<size_t>(unit)].activation_bytes);
+    EXPECT_NEAR(alive, expected, 0.001 * expected) << unit;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Dropout, Activations,
@@ -80,7 +122,7 @@ TEST_P(Activations, OfBlocksThatDoNotTrainAreWithoutInputsOfLinearLayers) {
   const auto out = body->forward(hidden, context);
   const auto alive =
       static_cast<double>(CountingAllocator::instance().live() - before - out.nbytes() + hidden.nbytes());
-  const auto expected = static_cast<double>(model->block_costs(4)[1].activation_bytes);
+  const auto expected = static_cast<double>(model->unit_costs(4)[1].activation_bytes);
   // Attention that does not drop saves its result whether the layer above it needs it or not.
   const std::string text = dropout;
   const bool drops = text == "dropout = 0.1\n" || text.ends_with("attention_dropout = 0.1\n");
@@ -118,7 +160,7 @@ TEST(Costs, CountCopiesOfParametersThatTakePartInProducts) {
   for (int64_t block = 0; block < 2; ++block) {
     const auto body = roberta->body(block, block + 1);
     body->forward(block == 0 ? tokens.inputs : hidden, context);
-    EXPECT_EQ(roberta->block_costs(2)[static_cast<size_t>(block)].product_copy_bytes, asked.bytes(*body)) << block;
+    EXPECT_EQ(roberta->unit_costs(2)[static_cast<size_t>(block)].product_copy_bytes, asked.bytes(*body)) << block;
   }
   for (const std::string kind : {"", "linear", "block", "shared_readout"}) {
     const auto head = kind.empty() ? roberta->readout() : roberta->head(kind, 1);
@@ -254,37 +296,50 @@ void expect_near(int64_t measured, int64_t said, const Costs& costs, const std::
       << what;
 }
 
+at::Tensor hidden_state(const Model& model, const Size& size) {
+  return some_numbers({size.samples, size.length, size.width}, at::kFloat).to(model.boundary(1).type).requires_grad_();
+}
+
+void expect_pass_as_said(Body& body, const Batch& batch, const at::Tensor& hidden, const Costs& costs,
+                         const std::string& what) {
+  Buffers buffers(body.parameters());
+  const ForwardContext context{&batch, 1, 0, true, &buffers};
+  const Measured measured = measure(buffers, hidden, [&] { return body.forward(hidden, context); });
+  expect_near(measured.last, costs.working_bytes, costs, what + ", last pass");
+  expect_near(measured.kept, costs.kept_working_bytes, costs, what + ", kept pass");
+  expect_near(measured.recorded, costs.kept_working_bytes, costs, what + ", recording pass");
+  // The input was there before. Not counted: scalars.
+  const auto left =
+      static_cast<double>(costs.linear_input_bytes + costs.recorded_bytes - static_cast<int64_t>(hidden.nbytes()));
+  EXPECT_NEAR(static_cast<double>(measured.left), left, 0.001 * left) << what;
+  expect_near(measured.forward, costs.forward_working_bytes, costs, what + ", forward");
+}
+
 TEST_P(Working, IsThePeakOfAPassBesideWhatIsSaved) {
   const auto& [size, precision, dropout] = GetParam();
   const std::string lines =
       message("layers = 2\nwidth = ", size.width, "\nheads = ", size.heads, "\nfeed_forward = ", size.feed_forward,
               "\nvocabulary = 4000\nmax_length = ", size.length, "\n");
-  const auto model = make_model({.toml = lines + dropout, .precision = precision, .predicted_share = 1.0 / 3});
   const Batch batch = token_batch(size.samples, size.length, 4000);  // every third position predicted
-  const auto body = model->body(0, 2);
-  const auto hidden =
-      some_numbers({size.samples, size.length, size.width}, at::kFloat).to(model->boundary(1).type).requires_grad_();
-  {
-    Buffers buffers(body->segment_parameters(1));
-    const ForwardContext context{&batch, 1, 0, true, &buffers};
-    const Measured measured = measure(buffers, hidden, [&] { return body->forward_segment(1, hidden, context); });
-    const Costs costs = model->block_costs(size.samples)[1];
-    expect_near(measured.last, costs.working_bytes, costs, "last pass");
-    expect_near(measured.kept, costs.kept_working_bytes, costs, "kept pass");
-    expect_near(measured.recorded, costs.kept_working_bytes, costs, "recording pass");
-    // The block's input was there before. Not counted: scalars.
-    const auto left =
-        static_cast<double>(costs.linear_input_bytes + costs.recorded_bytes - static_cast<int64_t>(hidden.nbytes()));
-    EXPECT_NEAR(static_cast<double>(measured.left), left, 0.001 * left);
-    expect_near(measured.forward, costs.forward_working_bytes, costs, "forward");
+  for (const Unit unit : {Unit::block, Unit::half_block}) {
+    const auto model = make_model({.toml = lines + dropout, .precision = precision, .unit = unit});
+    const auto hidden = hidden_state(*model, size);
+    const auto all = model->unit_costs(size.samples);
+    for (size_t i = all.size() / 2; i < all.size(); ++i) {  // of the second block
+      const auto body = model->body(static_cast<int64_t>(i), static_cast<int64_t>(i) + 1);
+      expect_pass_as_said(*body, batch, hidden, all[i], message(name_of(unit), " ", i));
+    }
   }
+  const auto model = make_model({.toml = lines + dropout, .precision = precision, .predicted_share = 1.0 / 3});
+  const auto body = model->body(0, 2);
+  const auto hidden = hidden_state(*model, size);
   {
     Buffers buffers(body->segment_parameters(0));
     const ForwardContext context{&batch, 1, 0, true, &buffers};
     const Measured measured = measure(buffers, {}, [&] { return body->forward_segment(0, batch.inputs, context); });
-    const Costs costs = model->block_costs(size.samples)[0];
+    const Costs costs = model->unit_costs(size.samples)[0];
     // Block 0 counts with the embeddings.
-    expect_near(std::max(measured.last, model->block_costs(size.samples)[1].working_bytes), costs.working_bytes, costs,
+    expect_near(std::max(measured.last, model->unit_costs(size.samples)[1].working_bytes), costs.working_bytes, costs,
                 "block 0");
   }
   for (const std::string kind : {"", "linear", "block", "shared_readout"}) {
@@ -311,7 +366,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Working,
 TEST(Costs, ProductsOfABlockByHand) {
   // samples 2, length 32, width 64, feed-forward 128: 64 tokens; per token 4 * 64^2 + 2 * 64 * 128 multiplications in
   // linear layers and 32 * 64 in each of the attention's two products; two operations each.
-  const auto costs = make_model({.toml = small + "dropout = 0\n"})->block_costs(2)[1];
+  const auto costs = make_model({.toml = small + "dropout = 0\n"})->unit_costs(2)[1];
   const double linear = 2.0 * 64 * (4 * 64 * 64 + 2 * 64 * 128), attention = 2.0 * 64 * 32 * 64;
   EXPECT_EQ(costs.forward_flops, linear + 2 * attention);
   EXPECT_EQ(costs.weight_gradient_flops, linear);

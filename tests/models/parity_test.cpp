@@ -49,7 +49,7 @@ class Parity : public testing::TestWithParam<bool> {
       given.toml += key + " = " + config[key].dump() + "\n";
     }
     const auto model = make_model(given);
-    body_ = model->body(0, model->blocks());
+    body_ = model->body(0, model->units());
     readout_ = model->readout();
     fill_by_formula(*body_);
     fill_by_formula(*readout_);

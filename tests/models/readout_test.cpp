@@ -106,7 +106,7 @@ TEST(SharedReadoutHead, ReadsThroughWhatTheCopyHolds) {
   const at::Tensor after = head->scores(hidden, context);
   EXPECT_FALSE(bit_equal(before, after));
   // The block alone, and the readout above it.
-  TransformerBlock block({.width = 16, .heads = 2, .feed_forward = 24, .numbers = {}}, head_layer(1));
+  TransformerBlock block({.width = 16, .heads = 2, .feed_forward = 24, .numbers = {}}, HeadPlace{1}.layer());
   const auto values = head->named_parameters();
   for (auto& entry : block.named_parameters()) {
     const at::NoGradGuard no_graph;

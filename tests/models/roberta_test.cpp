@@ -105,7 +105,7 @@ TEST(Roberta, ADropoutMaskBelongsToTheSampleNotToTheMicrobatch) {
     EXPECT_TRUE(bit_equal(masks({9}, 2, site), together.narrow(0, 1, 1)));
     EXPECT_FALSE(bit_equal(together[0], together[1]));
     EXPECT_FALSE(bit_equal(masks({8, 9, 10, 11}, 3, site), together));
-    EXPECT_FALSE(bit_equal(masks({8, 9, 10, 11}, head_layer(2), site), together));
+    EXPECT_FALSE(bit_equal(masks({8, 9, 10, 11}, HeadPlace{2}.layer(), site), together));
   }
   EXPECT_FALSE(bit_equal(masks({8}, 2, Site::attention_output), masks({8}, 2, Site::feed_forward)));
 }

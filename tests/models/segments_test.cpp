@@ -14,6 +14,7 @@ struct Case {
   const char* name;
   const char* dropout;
   Precision precision;
+  Unit unit = Unit::block;  // of half blocks, slices of three hold one and a half
 };
 
 class Segments : public testing::TestWithParam<Case> {
@@ -25,7 +26,8 @@ class Segments : public testing::TestWithParam<Case> {
                        .toml = lines + GetParam().dropout,
                        .classes = is_roberta() ? 0 : 3,
                        .features = 4,
-                       .precision = GetParam().precision});
+                       .precision = GetParam().precision,
+                       .unit = GetParam().unit});
   }
   Batch batch() const {
     if (is_roberta()) return token_batch(3, 12, 60, {12, 5, 9});
@@ -138,6 +140,8 @@ INSTANTIATE_TEST_SUITE_P(Models, Segments,
                                          Case{"roberta", "dropout = 0\n", Precision::bf16},
                                          Case{"roberta", "dropout = 0.2\nattention_dropout = 0\n", Precision::bf16},
                                          Case{"roberta", "dropout = 0.3\n", Precision::float64},
+                                         Case{"roberta", "dropout = 0.3\n", Precision::float32, Unit::half_block},
+                                         Case{"roberta", "dropout = 0\n", Precision::bf16, Unit::half_block},
                                          Case{"mlp", "dropout = 0.3\n", Precision::float32},
                                          Case{"mlp", "dropout = 0.3\n", Precision::bf16}));
 

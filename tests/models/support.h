@@ -23,12 +23,13 @@ struct Given {
   int64_t classes = 0, features = 0, sample_length = 0;
   Precision precision = Precision::float32;
   double predicted_share = 0.15;
+  Unit unit = Unit::block;
 };
 
 inline std::unique_ptr<Model> make_model(const Given& given) {
   const Config config = Config::from_text("[model]\n" + given.toml);
-  const ModelSettings settings{config.section("model"), given.seed,      given.classes,        given.features,
-                               given.sample_length,     given.precision, given.predicted_share};
+  const ModelSettings settings{config.section("model"), given.seed,      given.classes,         given.features,
+                               given.sample_length,     given.precision, given.predicted_share, given.unit};
   return Models::instance().create("model", given.name, settings);
 }
 

@@ -43,11 +43,16 @@ class Faults : public SmallProject {
 
   // Four ranks under a bare mpirun, as a person or a batch script starts them.
   CommandResult bare_mpirun(int ranks, const Words& overrides) {
-    Words words{"mpirun"};
-    if (geteuid() == 0) words.push_back("--allow-run-as-root");
-    words.insert(words.end(), {"--oversubscribe", "-n", std::to_string(ranks), program()});
+    Words words{std::to_string(ranks), program()};
     const Words train = train_words(overrides);
     words.insert(words.end(), train.begin(), train.end());
+    return bare_mpirun(words);
+  }
+  CommandResult bare_mpirun(const Words& ranks_and_programs) {
+    Words words{"mpirun"};
+    if (geteuid() == 0) words.push_back("--allow-run-as-root");
+    words.insert(words.end(), {"--oversubscribe", "-n"});
+    words.insert(words.end(), ranks_and_programs.begin(), ranks_and_programs.end());
     CommandOptions options;
     options.folder = path().string();
     return run_command(words, options);
@@ -97,6 +102,12 @@ TEST_F(Faults, ARankWhoseLossDivergesEndsTheRun) {
   expect_done(interlock({"inspect", "run"}));
 }
 
+size_t occurrences(const std::string& text, const std::string& part) {
+  size_t count = 0;
+  for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; at += part.size()) ++count;
+  return count;
+}
+
 // mpirun adds banners of its own, and more than one rank may have the time to say why: the last words must hold it.
 void expect_bare_failure(const CommandResult& result, int code, const std::string& reason) {
   EXPECT_FALSE(result.timed_out);
@@ -117,6 +128,55 @@ TEST_F(Faults, ABareMpirunWithAnotherNumberOfProcessesIsRefused) {
 TEST_F(Faults, ABareMpirunOfABadConfigIsRefused) {
   expect_bare_failure(bare_mpirun(4, {"data.paths=['nowhere']"}), 65, "nowhere does not exist");
   EXPECT_FALSE(std::filesystem::exists(path("run")));
+}
+
+// Ranks 2 and 3 get a config that is not there, as on a host that lacks the file. MPI has begun then, so that the
+// others need not wait for them for ever.
+TEST_F(Faults, WhatOneHostLacksIsSaidOnceWithItsRank) {
+  const CommandResult result =
+      bare_mpirun(Words{"2", program(), "train", "config.toml", ":", "-n", "2", program(), "train", "absent.toml"});
+  expect_bare_failure(result, 64, "rank 2 on [^ ]+: cannot read the config file absent.toml.*2 of 4 ranks");
+  EXPECT_EQ(occurrences(result.all, "interlock: error:"), 1u) << result.all;
+  EXPECT_LT(result.seconds, seconds_to_end);
+  EXPECT_FALSE(std::filesystem::exists(path("run")));
+}
+
+TEST_F(Faults, WhatIsWrongForAllIsSaidOnce) {
+  const CommandResult result = bare_mpirun(4, {"model.layerz=3"});
+  expect_bare_failure(result, 64, "layerz: unknown key");
+  EXPECT_EQ(occurrences(result.all, "interlock: error:"), 1u) << result.all;
+  EXPECT_THAT(result.all, Not(HasSubstr("rank 0")));
+}
+
+// As srun without PMIx and mpirun of MPICH start them: nobody is there to meet.
+TEST_F(Faults, RanksThatMpiCannotJoinSayWhyOnce) {
+  for (const auto& [variables, reason] :
+       {std::pair{Words{"SLURM_STEP_ID=0", "SLURM_STEP_NUM_TASKS=2", "SLURM_PROCID="}, "srun --mpi=pmix"},
+        {Words{"PMI_SIZE=2", "MPI_LOCALNRANKS=2", "PMI_RANK="}, "launcher of MPICH"}}) {
+    for (const std::string rank : {"0", "1"}) {
+      Words words{"env"};
+      words.insert(words.end(), variables.begin(), variables.end());
+      words.back() += rank;
+      words.insert(words.end(), {program(), "train", path("config.toml").string()});
+      const CommandResult result = run_command(words);
+      if (rank == "0") {
+        expect_failure(result, 64, {reason});
+      } else {
+        expect_done(result);
+        EXPECT_EQ(result.all, "");
+      }
+    }
+  }
+  EXPECT_FALSE(std::filesystem::exists(path("run")));
+}
+
+TEST_F(Faults, ASingleRankNeedsNoMpi) {
+  Words words{"env", "-C", path().string(), "SLURM_STEP_ID=0", "SLURM_STEP_NUM_TASKS=1", "SLURM_PROCID=0", program()};
+  const Words train = train_words({"parallel.ranks=1", "run.steps=1"});
+  words.insert(words.end(), train.begin(), train.end());
+  expect_done(run_command(words));
+  words.back() = "parallel.ranks=4";
+  expect_failure(run_command(words), 64, {"salloc", "loopback", "srun --mpi=pmix -n 4"});
 }
 
 TEST_F(Faults, ABareMpirunTrains) {

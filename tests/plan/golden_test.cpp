@@ -26,15 +26,18 @@ std::vector<Case> cases() {
   const PlanShape straight{.stages = 4, .ranks = 4, .microbatches = 4};
   const PlanShape interleaved{
       .stages = 4, .ranks = 2, .microbatches = 4, .placement = Placement::named("interleaved", 4, 2)};
-  for (const std::string schedule : {"wavefront", "gpipe"}) {
-    const auto add = [&](const std::string& name, const RuleRequest& rule) {
+  const PlanShape v{.stages = 4, .ranks = 2, .microbatches = 4, .placement = Placement::named("v", 4, 2)};
+  const std::vector<std::pair<std::string, RuleRequest>> rules = {{"local", {.rule = "local"}},
+                                                                  {"furthest2", {.rule = "furthest", .horizon = 2}},
+                                                                  {"sum2", {.rule = "sum", .horizon = 2}},
+                                                                  {"global", {.rule = "global"}}};
+  for (const auto& [name, rule] : rules) {
+    for (const std::string schedule : {"wavefront", "gpipe", "zero_bubble", "steady"}) {
       all.push_back({name + "_" + schedule, rule, straight, schedule});
       all.push_back({name + "_" + schedule + "_interleaved", rule, interleaved, schedule});
-    };
-    add("local", {.rule = "local"});
-    add("furthest2", {.rule = "furthest", .horizon = 2});
-    add("sum2", {.rule = "sum", .horizon = 2});
-    add("global", {.rule = "global"});
+    }
+    all.push_back({name + "_interleaved", rule, interleaved, "interleaved"});
+    all.push_back({name + "_zbv", rule, v, "zbv"});
   }
   return all;
 }

@@ -8,11 +8,10 @@
 #include <random>
 
 #include "runtime/core/error.h"
+#include "tests/plan/all_cuts.h"
 
 namespace interlock {
 namespace {
-
-using Cut = std::vector<int>;
 
 Costs work(double flops) {
   return {.forward_flops = flops / 2, .input_gradient_flops = flops / 4, .weight_gradient_flops = flops / 4};
@@ -31,20 +30,6 @@ std::pair<double, double> largest_and_squares(const std::vector<double>& blocks,
   return {largest, squares};
 }
 
-void visit_cuts(int blocks, int stages, Cut& cut, const auto& visit) {
-  if (stages == 1) {
-    cut.push_back(blocks);
-    visit(cut);
-    cut.pop_back();
-    return;
-  }
-  for (int first = 1; first <= blocks - stages + 1; ++first) {
-    cut.push_back(first);
-    visit_cuts(blocks - first, stages - 1, cut, visit);
-    cut.pop_back();
-  }
-}
-
 TEST(Partition, IsTheBestOfAllCuts) {
   std::mt19937 random(3);
   for (int round = 0; round < 300; ++round) {
@@ -57,8 +42,7 @@ TEST(Partition, IsTheBestOfAllCuts) {
     }
     const double readout = 4.0 * (random() % 20);
     std::pair<double, double> best{1e300, 1e300};
-    Cut cut;
-    visit_cuts(count, stages, cut,
+    visit_cuts(count, stages,
                [&](const Cut& each) { best = std::min(best, largest_and_squares(flops, readout, each)); });
     const Cut ours = balanced_partition(blocks, work(readout), stages);
     ASSERT_EQ(std::accumulate(ours.begin(), ours.end(), 0), count);
@@ -86,6 +70,12 @@ TEST(Partition, RefusesWhatCannotBeCut) {
   EXPECT_THROW(check_partition({3, 0, 0}, 3, 3), Error);
   EXPECT_THROW(check_partition({2147483647, 2147483647, 5}, 3, 3), Error);
   EXPECT_NO_THROW(check_partition({1, 1, 1}, 3, 3));
+  try {
+    check_partition({1, 1, 2}, 3, 3, "half blocks");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("4 half blocks"), std::string::npos) << error.what();
+  }
 }
 
 }  // namespace

@@ -101,7 +101,7 @@ TEST(PlanText, WrongTextNamesFileLineAndWord) {
   EXPECT_THAT(refusal(replaced(small_text(), "ranks 2", "ranks 2\nranks 2")), HasSubstr("given twice"));
   EXPECT_THAT(refusal(replaced(small_text(), "ranks 2", "ranks 3")), HasSubstr("at most 2 ranks"));
   EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "somewhere")),
-              HasSubstr("known: contiguous, interleaved; or the rank"));
+              HasSubstr("known: contiguous, interleaved, v; or the rank"));
   EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "contigous")),
               AllOf(HasSubstr("line 7"), HasSubstr("did you mean \"contiguous\"?")));
   EXPECT_THAT(refusal(replaced(small_text(), "contiguous", "0 1 x")), HasSubstr("unknown placement \"0 1 x\""));

@@ -197,10 +197,12 @@ TEST(Simulate, PeakMemoryOfAStageThatKeepsNoGraph) {
 TEST(BreakEven, StagesThatDoNotTrainAreComparedAsSuch) {
   const SimulationCosts costs = SimulationCosts::unit(4);
   const RuleRequest local{.rule = "local", .untrained = {0, 1, 2}};
-  EXPECT_FALSE(has_break_even_formula(local));
-  EXPECT_TRUE(has_break_even_formula({.rule = "local"}));
-  EXPECT_FALSE(has_break_even_formula({.rule = "sum", .frozen = {1}}));
-  EXPECT_FALSE(has_break_even_formula({.rule = "global"}));
+  EXPECT_FALSE(has_break_even_formula(local, "wavefront"));
+  EXPECT_TRUE(has_break_even_formula({.rule = "local"}, "wavefront"));
+  EXPECT_TRUE(has_break_even_formula({.rule = "local"}, "gpipe"));
+  EXPECT_FALSE(has_break_even_formula({.rule = "local"}, "auto"));
+  EXPECT_FALSE(has_break_even_formula({.rule = "sum", .frozen = {1}}, "wavefront"));
+  EXPECT_FALSE(has_break_even_formula({.rule = "global"}, "wavefront"));
   // Only the last stage trains, from its own loss: with these stages frozen, this is global learning.
   EXPECT_EQ(break_even_microbatches(request_of(local, 4, 4), local, costs, 64), 0);
 }
@@ -219,6 +221,24 @@ TEST(BreakEven, FormulasForFurthestAndSum) {
   EXPECT_NEAR(m_star({.rule = "furthest", .horizon = 2}, heads), 14.4,
               1e-9);  // a mean of seven quarters rounds a little
   EXPECT_NEAR(m_star({.rule = "local"}, heads), 84, 1e-9);
+}
+
+// Under their best schedules: m (2 + N) against 3 m + K - 1, the bubble of ZB-H1, where every step flushes.
+TEST(BreakEven, EachRuleHasItsBestSchedule) {
+  const SimulationCosts costs = SimulationCosts::unit(8);
+  for (const int horizon : {2, 3}) {
+    const RuleRequest rule{.rule = "sum", .horizon = horizon};
+    PlanRequest request = request_of(rule, 8, 4, "auto");
+    request.norm_over_model = true;  // of both: whatever the rule, a step of it flushes
+    const double crossing = break_even_microbatches(request, rule, costs, 64);
+    request.shape.microbatches = static_cast<int>(crossing);
+    PlanRequest global = request;
+    global.rule = make_rule({.rule = "global"}, 8);
+    EXPECT_LE(simulate(make_plan(global), costs).step, simulate(make_plan(request), costs).step);
+    --request.shape.microbatches;
+    --global.shape.microbatches;
+    EXPECT_GT(simulate(make_plan(global), costs).step, simulate(make_plan(request), costs).step);
+  }
 }
 
 TEST(BreakEven, OtherMatricesAreSimulated) {

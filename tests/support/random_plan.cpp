@@ -9,6 +9,7 @@
 #include <random>
 
 #include "parallel/plan/lower.h"
+#include "parallel/plan/schedule.h"
 
 namespace interlock {
 namespace {
@@ -49,12 +50,25 @@ Matrix random_matrix(int stages, const std::vector<int>& frozen, Dice& dice) {
 // lie anywhere.
 Placement random_placement(int stages, Dice& dice, int& ranks) {
   ranks = dice.from(1, stages);
+  const std::vector<std::string> names = Placement::names();
   if (stages % ranks == 0 && !dice.one_in(3))
-    return Placement::named(dice.one_in(2) ? "interleaved" : "contiguous", stages, ranks);
+    return Placement::named(names[dice.from(0, static_cast<int>(names.size()) - 1)], stages, ranks);
   std::vector<int> rank_of_stage(stages);
   for (int stage = 0; stage < stages; ++stage) rank_of_stage[stage] = stage < ranks ? stage : dice.from(0, ranks - 1);
   for (int stage = stages - 1; stage > 0; --stage) std::swap(rank_of_stage[stage], rank_of_stage[dice.from(0, stage)]);
   return Placement::by_hand(rank_of_stage);
+}
+
+// Any that has an order for the shape, with or without a limit where it takes one.
+void choose_schedule_at_random(PlanRequest& request, Dice& dice) {
+  std::vector<std::string> fitting;
+  for (const std::string& name : schedule_names())
+    if (name == auto_schedule || Schedules::instance().create("schedule", name)->refusal(request.shape).empty())
+      fitting.push_back(name);
+  request.schedule = fitting[dice.from(0, static_cast<int>(fitting.size()) - 1)];
+  if (request.schedule == auto_schedule || !dice.one_in(2)) return;
+  if (Schedules::instance().create("schedule", request.schedule)->takes_in_flight())
+    request.in_flight = dice.from(1, 2 * request.shape.stages - 1);
 }
 
 }  // namespace
@@ -68,7 +82,7 @@ PlanRequest random_request(uint64_t seed) {
   request.shape.replicas = dice.one_in(3) ? dice.from(2, 3) : 1;
   request.shape.microbatches = dice.from(1, 9);
   request.heads = dice.one_in(3) ? HeadPolicy::all : HeadPolicy::needed;
-  request.schedule = dice.one_in(2) ? "gpipe" : "wavefront";
+  choose_schedule_at_random(request, dice);
   request.norm_over_model = dice.one_in(3);
   request.tied = dice.one_in(3);
 

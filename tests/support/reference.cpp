@@ -126,7 +126,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
   const auto plain = Models::instance().create(
       "model", settings.model_name,
       ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(), dataset->sample_length(),
-                    settings.precision, dataset->predicted_share()});
+                    settings.precision, dataset->predicted_share(), settings.parallel.unit});
   const std::vector<std::string> patterns = model_keys.texts("frozen", {});
   const Tie tie = plain->tie().value_or(Tie{});
   const auto frozen = [&](const std::string& name) {
@@ -158,8 +158,11 @@ ReferenceResult train_reference(const RunSettings& settings) {
   for (int64_t step = 1; step <= settings.steps; ++step) {
     size_t change = 0;
     while (change + 1 < settings.learning.rules.size() && settings.learning.rules[change + 1].at_step <= step) ++change;
-    const PlanRequest request = plan_request(settings, *model, change);
     LearningRule rule = make_rule(settings.learning.rules[change].request, stages);
+    // One norm where the last loss teaches the first stage as the rule has it, or both ends share a tensor.
+    const std::string& scope = settings.clip.scope;
+    const bool together = rule.weights.front().back() > 0 || table.defined();
+    const bool of_model = scope == "model" || (scope == "auto" && together);
     // A body with nothing to train follows no loss.
     for (int k = 0; k < stages; ++k)
       if (bodies[k].values.empty() && !(k == 0 && table.defined())) rule.weights[k].assign(stages, 0.0);
@@ -211,7 +214,6 @@ ReferenceResult train_reference(const RunSettings& settings) {
     result.losses.push_back(total);
     result.head_losses.push_back(of_heads);
     const double rate = rate_at(optimizer, step, settings.steps);
-    const bool of_model = request.norm_over_model;
     double model_norm = shared.squared_norm();
     for (int k = 0; k < stages; ++k) {
       if (bodies[k].trained) model_norm += bodies[k].squared_norm();

@@ -94,7 +94,7 @@ std::string new_folder() {
   return path.string();
 }
 
-TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request) {
+TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request, const TransportOver& over) {
   static std::atomic<int> number{0};
   const std::string path = (scratch() / ("weights" + std::to_string(number++) + ".safetensors")).string();
   const auto dataset = make_dataset(settings);
@@ -102,7 +102,9 @@ TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request) 
   TestRun result;
   const int world = settings.parallel.processes();
   result.counters.resize(world);
-  run_loopback(world, [&](Transport& transport) {
+  run_loopback(world, [&](Transport& loopback) {
+    const std::unique_ptr<Transport> own = over ? over(loopback) : nullptr;
+    Transport& transport = own ? *own : loopback;
     TrainerCallbacks callbacks{path, {}, {}};
     if (transport.rank() == 0)
       callbacks.on_step = [&](const StepMetrics& metrics) {

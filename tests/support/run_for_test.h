@@ -1,7 +1,9 @@
 #pragma once
 // Runs a whole training on loopback threads for a test and gives back its weights and summary.
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "launch/run/run.h"
@@ -24,8 +26,11 @@ struct TestRun {
 // `overrides` are applied to a small base config. The corpus and the weights file lie in a temporary folder of the
 // test.
 RunSettings settings_for_test(const std::vector<std::string>& overrides);
+// What a rank runs over, made of its loopback transport.
+using TransportOver = std::function<std::unique_ptr<Transport>(Transport&)>;
 // No checkpoints unless the request asks for them, into settings.folder.
-TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request = {.checkpoints = false});
+TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request = {.checkpoints = false},
+                        const TransportOver& over = {});
 // A new empty folder of this test process, removed at its end.
 std::string new_folder();
 // The tensor of a file as a LibTorch tensor (a copy).

@@ -48,6 +48,13 @@ inline bool has_pattern(const Buffer& buffer, uint64_t seed, uint64_t bytes) {
   return true;
 }
 
+// Of the transport under test: its own, or a group's.
+inline std::unique_ptr<Collectives> make_collectives(Transport& transport, const std::vector<int>& members,
+                                                     int number) {
+  auto own = transport.make_collectives(members, number, test_run());
+  return own ? std::move(own) : std::make_unique<Group>(transport, members, number, test_run());
+}
+
 inline Group world(Transport& transport, int number = 0) {
   std::vector<int> members;
   for (int rank = 0; rank < transport.size(); ++rank) members.push_back(rank);

@@ -111,7 +111,7 @@ TEST(Groups, AllGatherGivesEveryShardToEverybody) {
                                                   : Buffer::allocate(bytes));
       shards.push_back({{buffers.back().data, bytes}, owner});
     }
-    group.all_gather(shards);
+    group.begin_all_gather(shards)->finish();
     for (size_t i = 0; i < plan.size(); ++i)
       EXPECT_TRUE(has_pattern(buffers[i], static_cast<int>(i), plan[i].second)) << "shard " << i;
   });

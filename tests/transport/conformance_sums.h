@@ -1,5 +1,5 @@
 #pragma once
-// Values whose sum tells the order of addition, and the sum by a plain loop.
+// Values whose sum tells the order of addition, the sum by a plain loop, and cuts of values into shards.
 
 #include <gmock/gmock.h>
 
@@ -7,6 +7,8 @@
 #include <cstring>
 #include <random>
 #include <vector>
+
+#include "parallel/transport/collectives.h"
 
 namespace interlock::conformance {
 
@@ -35,6 +37,18 @@ void expect_bit_equal(const std::vector<T>& left, const std::vector<T>& right) {
   ASSERT_EQ(left.size(), right.size());
   EXPECT_TRUE(left.empty() || std::memcmp(left.data(), right.data(), left.size() * sizeof(T)) == 0)
       << left.size() << " values";
+}
+
+using Ranges = std::vector<Collectives::Range>;
+
+// Cuts of `count` elements: uneven, several ranges of one member (some touch), an empty range, members without any.
+inline std::vector<Ranges> cuts_of(size_t count) {
+  const size_t a = count / 7, b = count / 3, c = count - count / 5;
+  return {{{0, count, 2}},
+          {{0, a, 1}, {a, b, 0}, {b, b, 3}, {b, c, 1}, {c, count, 0}},
+          {{0, a, 3}, {a, b, 3}, {b, c, 0}, {c, count, 2}},
+          {{c, count, 0}, {b, c, 1}, {a, b, 2}, {0, a, 3}},
+          {{a, c, 2}}};
 }
 
 }  // namespace interlock::conformance

@@ -1,20 +1,24 @@
 // What launch_place makes of the environments of mpirun and Slurm.
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <cstdlib>
 #include <map>
 #include <string>
 
-#include "parallel/transport/mpi.h"
+#include "parallel/transport/launch_place.h"
 
 namespace interlock {
 namespace {
+
+using testing::HasSubstr;
+using testing::StartsWith;
 
 LaunchPlace place_in(const std::map<std::string, std::string>& environment) {
   for (const char* name :
        {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
         "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS",
-        "SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE"}) {
+        "SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE", "PMIX_NAMESPACE", "PMI_RANK", "PMI_SIZE",
+        "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "I_MPI_ROOT", "I_MPI_MPIRUN"}) {
     unsetenv(name);
   }
   for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
@@ -54,6 +58,56 @@ TEST(LaunchPlace, SlurmTask) {
   auto smaller_step = task;  // a step may take part of the allocation
   smaller_step["SLURM_STEP_NUM_TASKS"] = "3";
   EXPECT_EQ(place_in(smaller_step).size, 3);
+}
+
+// `srun` with no --mpi sets nothing, `--mpi=pmi2` what Open MPI does not read.
+TEST(LaunchPlace, ASlurmStepWithoutPmixSaysWhatToUse) {
+  std::map<std::string, std::string> task{{"SLURM_PROCID", "1"}, {"SLURM_STEP_NUM_TASKS", "4"}, {"SLURM_STEP_ID", "0"}};
+  EXPECT_THAT(place_in(task).no_mpi, HasSubstr("srun --mpi=pmix"));
+  EXPECT_TRUE(place_in(task).slurm_step);
+  task.insert({{"PMI_RANK", "1"}, {"PMI_SIZE", "4"}});
+  EXPECT_THAT(place_in(task).no_mpi, HasSubstr("srun --mpi=pmix"));
+  expect_place(place_in(task), 1, 4, 0, 1);
+  task.emplace("PMIX_NAMESPACE", "slurm.pmix.5.0");
+  EXPECT_EQ(place_in(task).no_mpi, "");
+}
+
+// As Hydra of MPICH 4.0.2 sets them.
+const std::map<std::string, std::string> hydra{
+    {"PMI_RANK", "3"}, {"PMI_SIZE", "4"}, {"MPI_LOCALRANKID", "1"}, {"MPI_LOCALNRANKS", "2"}};
+
+TEST(LaunchPlace, RanksOfMpichAreRanksWithoutMpi) {
+  const LaunchPlace place = place_in(hydra);
+  expect_place(place, 3, 4, 1, 2);
+  EXPECT_FALSE(place.slurm_step);
+  EXPECT_THAT(place.no_mpi, StartsWith("started by the launcher of MPICH"));
+  EXPECT_THAT(place.no_mpi, HasSubstr("the mpirun of Open MPI"));
+}
+
+TEST(LaunchPlace, HydraInsideASlurmJobStartsItsRanksInAStep) {
+  auto rank = hydra;
+  rank.insert({{"SLURM_PROCID", "1"}, {"SLURM_STEP_ID", "0"}, {"SLURM_STEP_NUM_TASKS", "2"}});
+  expect_place(place_in(rank), 3, 4, 1, 2);
+  EXPECT_THAT(place_in(rank).no_mpi, HasSubstr("MPICH"));
+}
+
+TEST(LaunchPlace, IntelMpiIsNamed) {
+  auto rank = hydra;
+  rank.emplace("I_MPI_MPIRUN", "mpirun");
+  EXPECT_THAT(place_in(rank).no_mpi, StartsWith("started by the launcher of Intel MPI"));
+}
+
+TEST(LaunchPlace, AnEnvironmentOfIntelMpiThatIsOnlyLoadedLaunchesNothing) {
+  const LaunchPlace place = place_in({{"I_MPI_ROOT", "/opt/intel/mpi"}});
+  EXPECT_FALSE(place.launched);
+  EXPECT_EQ(place.no_mpi, "");
+}
+
+TEST(LaunchPlace, OpenMpisOwnRanksMayHaveAnyOfThatAround) {
+  auto rank = hydra;
+  rank.insert({{"OMPI_COMM_WORLD_RANK", "0"}, {"OMPI_COMM_WORLD_SIZE", "2"}, {"I_MPI_ROOT", "/opt/intel/mpi"}});
+  EXPECT_EQ(place_in(rank).no_mpi, "");
+  EXPECT_EQ(place_in(rank).size, 2);
 }
 
 // mpirun inside a Slurm allocation: both speak, and mpirun's ranks are the real ones.

@@ -1,5 +1,4 @@
-// The conformance tests over real MPI processes: start with mpirun -np 4. Every rank runs the same list; rank 0 prints
-// it, the others print their failures, and all end with an error when one rank failed.
+// The conformance tests over real MPI processes: start with mpirun -np 4.
 #include "parallel/transport/mpi.h"
 
 #include <gmock/gmock.h>
@@ -8,45 +7,13 @@
 
 #include "runtime/core/error.h"
 #include "tests/transport/conformance.h"
+#include "tests/transport/mpi_tests.h"
 
 namespace interlock {
 
 namespace {
 
 Transport* transport_of_process = nullptr;
-
-class FailuresOnly final : public testing::EmptyTestEventListener {
- public:
-  explicit FailuresOnly(int rank) : rank_(rank) {}
-  void OnTestPartResult(const testing::TestPartResult& result) override {
-    if (!result.failed()) return;
-    const auto* test = testing::UnitTest::GetInstance()->current_test_info();
-    std::cerr << message("[rank ", rank_, "] ", test ? test->test_suite_name() : "", ".", test ? test->name() : "", " ",
-                         result.file_name() ? result.file_name() : "", ":", result.line_number(), "\n",
-                         result.message(), "\n")
-              << std::flush;
-  }
-
- private:
-  int rank_;
-};
-
-int run_all_tests(Transport& transport) {
-  auto& listeners = testing::UnitTest::GetInstance()->listeners();
-  if (transport.rank() > 0) {
-    delete listeners.Release(listeners.default_result_printer());
-    listeners.Append(new FailuresOnly(transport.rank()));
-  }
-  const double own = RUN_ALL_TESTS();
-  Group everyone(transport, {0, 1, 2, 3}, 0, 0);
-  const auto failed = everyone.all_gather(std::vector<double>{own});
-  int total = 0;
-  for (int rank = 0; rank < transport.size(); ++rank) {
-    total += failed[rank] != 0;
-    if (transport.rank() == 0 && failed[rank] != 0) std::cout << "rank " << rank << " failed" << std::endl;
-  }
-  return total ? 1 : 0;
-}
 
 }  // namespace
 

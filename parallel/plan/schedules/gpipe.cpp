@@ -9,11 +9,11 @@ namespace {
 
 class GPipe : public Schedule {
  public:
-  std::vector<std::vector<Action>> order(const PlanShape& shape, const Flows& flows) const override {
+  std::vector<std::vector<Action>> order(const Plan& plan, int) const override {
     ListPolicy policy;
-    policy.most_in_flight.assign(shape.stages, shape.microbatches);
-    policy.forwards_first = true;
-    return list_schedule(shape, flows, policy);
+    policy.most_in_flight.assign(plan.shape.stages, plan.shape.microbatches);
+    policy.first = ListPolicy::First::all_forwards;
+    return list_schedule(plan.shape, plan.flows, policy);
   }
 };
 

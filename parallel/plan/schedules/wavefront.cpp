@@ -1,4 +1,4 @@
-// The default order: passes back come before new forwards, and a stage keeps no more microbatches alive than the
+// The plainest order: passes back come before new forwards, and a stage keeps no more microbatches alive than the
 // farthest loss it waits for needs. Under global learning that is 1F1B (K - k warm-up forwards on stage k, then one
 // forward for each backward); under short horizons the warm-up shrinks to the horizon.
 
@@ -10,10 +10,10 @@ namespace {
 
 class Wavefront : public Schedule {
  public:
-  std::vector<std::vector<Action>> order(const PlanShape& shape, const Flows& flows) const override {
+  std::vector<std::vector<Action>> order(const Plan& plan, int) const override {
     ListPolicy policy;
-    for (int reach : flows.reach) policy.most_in_flight.push_back(reach + 1);
-    return list_schedule(shape, flows, policy);
+    for (int reach : plan.flows.reach) policy.most_in_flight.push_back(reach + 1);
+    return list_schedule(plan.shape, plan.flows, policy);
   }
 };
 

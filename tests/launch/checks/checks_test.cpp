@@ -8,7 +8,9 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
+#include "launch/supervisor/short_child.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -18,6 +20,34 @@ using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using Status = Check::Status;
+
+// A variable of the environment as long as it lives.
+class Variable {
+ public:
+  Variable(const char* name, const std::string& value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    setenv(name, value.c_str(), 1);
+  }
+  ~Variable() { before_ ? setenv(name_, before_->c_str(), 1) : unsetenv(name_); }
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+// A program in a folder of its own.
+class StandIn {
+ public:
+  StandIn(const std::string& name, const std::string& script) {
+    char pattern[] = "/tmp/interlock-checks-XXXXXX";
+    folder = mkdtemp(pattern);
+    path = folder + "/" + name;
+    std::ofstream(path) << "#!/bin/sh\n" << script << "\n";
+    std::filesystem::permissions(path, std::filesystem::perms::owner_all);
+  }
+  ~StandIn() { std::filesystem::remove_all(folder); }
+  std::string folder, path;
+};
 
 class TemporaryFile {
  public:
@@ -73,6 +103,28 @@ TEST(Checks, WithoutMpirunTheAdviceNamesThePackage) {
   EXPECT_THAT(check.advice, HasSubstr("openmpi-bin"));
 }
 
+// The first lines of MPICH 4.0.2's and Intel MPI 2021's `mpirun --version`.
+TEST(Checks, AnMpirunOfAnotherMpiFailsAndIsNamed) {
+  for (const auto& [says, name] : {std::pair{"HYDRA build details:", "MPICH"},
+                                   {"Intel(R) MPI Library for Linux* OS, Version 2021.11", "Intel MPI"}}) {
+    const StandIn mpirun("mpirun", std::string("echo '") + says + "'");
+    const Variable path("PATH", mpirun.folder + ":" + std::getenv("PATH"));
+    const Check check = check_mpirun();
+    EXPECT_EQ(check.status, Status::fail);
+    EXPECT_THAT(check.found, HasSubstr(says));
+    EXPECT_THAT(check.advice, HasSubstr(std::string("the mpirun of ") + name));
+    EXPECT_THAT(check.advice, HasSubstr("linked with Open MPI"));
+  }
+}
+
+TEST(Checks, InASlurmStepWithoutPmixMpiFailsWithTheSentenceOfTheProgram) {
+  const Variable step("SLURM_STEP_ID", "0"), task("SLURM_PROCID", "0"), tasks("SLURM_STEP_NUM_TASKS", "1");
+  const Check check = check_mpi();
+  EXPECT_EQ(check.status, Status::fail);
+  EXPECT_THAT(check.found, HasSubstr("srun --mpi=pmix"));
+  EXPECT_EQ(check.found.find('\n'), std::string::npos);
+}
+
 TEST(Checks, AFolderThatCannotBeWrittenFails) {
   EXPECT_EQ(check_disk("disk", "/no/such/folder").status, Status::fail);
   EXPECT_EQ(check_disk("disk", "/proc").status, Status::fail);
@@ -103,6 +155,34 @@ TEST(Checks, AHostfileGivesItsNames) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::bad_input);
   }
+}
+
+// 127.0.0.2 is no name of this host, so it counts as another.
+TEST(Checks, HostsThatTheRemoteShellDoesNotGetIntoFail) {
+  const TemporaryFile file("127.0.0.2 slots=2\n");
+  const StandIn refused("agent", "echo 'Permission denied (publickey).' >&2; exit 255");
+  {
+    const Variable agent("OMPI_MCA_plm_rsh_agent", refused.path);
+    const Check check = check_hostfile(file.path).at(0);
+    EXPECT_EQ(check.status, Status::fail);
+    EXPECT_THAT(check.found, HasSubstr("ended with 255: Permission denied"));
+    EXPECT_THAT(check.advice, HasSubstr("ssh -o BatchMode=yes 127.0.0.2 true"));
+  }
+  const StandIn works("agent", "[ \"$1\" = 127.0.0.2 ] && [ \"$2\" = true ]");
+  const Variable agent("OMPI_MCA_plm_rsh_agent", works.path);
+  const Check check = check_hostfile(file.path).at(0);
+  EXPECT_EQ(check.status, Status::ok) << check.found;
+  EXPECT_THAT(check.found, HasSubstr("gets in"));
+}
+
+TEST(Checks, SshIsAskedWithoutQuestions) {
+  const StandIn ssh("ssh", "echo \"$@\"; exit 255");
+  const Variable path("PATH", ssh.folder + ":" + std::getenv("PATH"));
+  unsetenv("OMPI_MCA_plm_rsh_agent");
+  const TemporaryFile file("127.0.0.2 slots=2\n");
+  const Check check = check_hostfile(file.path).at(0);
+  EXPECT_EQ(check.status, Status::fail);
+  EXPECT_THAT(check.found, HasSubstr("-o BatchMode=yes -o ConnectTimeout=8 127.0.0.2 true"));
 }
 
 TEST(Checks, TheExampleHostfileOfTheTemplatesIsRead) {

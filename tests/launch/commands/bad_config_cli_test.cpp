@@ -74,6 +74,11 @@ TEST_F(BadConfig, VocabularyTooSmallForTheData) {
   expect_refused({"model.vocabulary=100"}, {"vocabulary", "100", "261"});
 }
 
+TEST_F(BadConfig, NcclWithoutAGpu) {
+  expect_refused({"parallel.transport=nccl", "run.device=cpu"},
+                 {"parallel.transport", "needs a GPU for every rank", "run.device = \"cpu\"", "\"auto\""});
+}
+
 TEST_F(BadConfig, SequenceLongerThanTheModelReads) {
   expect_refused({"data.sequence_length=33"}, {"model.max_length", "32", "33", "data.sequence_length"});
 }

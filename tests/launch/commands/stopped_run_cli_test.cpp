@@ -1,5 +1,6 @@
 // Runs that were stopped or killed: what they leave behind is found by the next run and by the commands that read.
 #include <gmock/gmock.h>
+#include <signal.h>
 
 #include <nlohmann/json.hpp>
 
@@ -22,6 +23,13 @@ class StoppedRun : public SmallProject {
   static Words with(Words base, const Words& more) {
     base.insert(base.end(), more.begin(), more.end());
     return base;
+  }
+  // `interlock ARGUMENTS` with SIGUSR1 waiting for it from its first instruction on, as `env --block-signal` has it
+  // wait.
+  CommandResult asked_at_once(const Words& variables, const Words& arguments) const {
+    Words words = with({"env", "-C", path().string(), "--block-signal=USR1"}, variables);
+    words = with(words, {"bash", "-c", "kill -USR1 $$; exec \"$@\"", "bash", program()});
+    return run_command(with(words, arguments));
   }
   nlohmann::json inspected(const std::string& what) const {
     const CommandResult result = interlock({"inspect", what, "--json"});
@@ -84,6 +92,36 @@ TEST_F(StoppedRun, LeftoversGoWhenTheNextOneStarts) {
   expect_no_half_files(path("run"));
   for (const std::string& name : mine) EXPECT_EQ(read(name), "half a file");
 }
+
+const Words slurm_task = {"SLURM_STEP_ID=0", "SLURM_STEP_NUM_TASKS=1", "SLURM_PROCID=0"};
+
+TEST_F(StoppedRun, ARequestThatComesWhileARankLoadsIsKept) {
+  const CommandResult result = asked_at_once(slurm_task, train_words({"parallel.ranks=1", "run.steps=1000"}));
+  EXPECT_EQ(result.code, 75) << result.all;
+  EXPECT_THAT(result.all, HasSubstr("Stopped after step"));
+  EXPECT_FALSE(fs::is_empty(path("run/checkpoints")));
+}
+
+TEST_F(StoppedRun, ARequestThatComesWhileALauncherLoadsEndsItAtOnce) {
+  const CommandResult result = asked_at_once({}, train_words({}));
+  EXPECT_EQ(result.code, 75) << result.all;
+  EXPECT_EQ(result.all, "interlock: stopped on request, before anything ran\n");
+  EXPECT_FALSE(fs::exists(path("run")));
+}
+
+TEST_F(StoppedRun, ACommandThatTakesNoRequestsEndsBySuchASignal) {
+  EXPECT_EQ(asked_at_once({}, {"verify", "run"}).code, 128 + SIGUSR1);
+}
+
+#ifdef INTERLOCK_EARLY_SIGNAL
+// A library whose constructor raises SIGUSR1 stands for the time that LibTorch's take.
+TEST_F(StoppedRun, ARequestIsKeptFromBeforeTheFirstConstructorOn) {
+  Words words = with({"env", "-C", path().string(), "LD_PRELOAD=" INTERLOCK_EARLY_SIGNAL}, slurm_task);
+  words = with(words, {program()});
+  const CommandResult result = run_command(with(words, train_words({"parallel.ranks=1", "run.steps=1000"})));
+  EXPECT_EQ(result.code, 75) << result.all;
+}
+#endif
 
 // A folder that is a mount point cannot be renamed.
 TEST_F(StoppedRun, ACheckpointStandsWhenOlderOnesCannotBeRemoved) {

@@ -64,6 +64,28 @@ TEST(MemoryFootprintOfRanks, IsParametersGradientsAndTwoMomentsOfAdam) {
   }
 }
 
+TEST(MemoryFootprintOfRanks, OfHalfBlocksAreWhatTheirHalvesHold) {
+  const std::vector<std::string> encoder = {"model.name=roberta",
+                                            "model.layers=2",
+                                            "model.width=16",
+                                            "model.feed_forward=40",
+                                            "model.heads=2",
+                                            "data.name=text",
+                                            "data.paths=['/usr/include/c++']",
+                                            "parallel.stages=4",
+                                            "parallel.unit=half_block",
+                                            "parallel.partition=[1,1,1,1]"};
+  const Forecast forecast(encoder);
+  ASSERT_EQ(forecast.ranks.size(), 4u);
+  EXPECT_EQ(forecast.ranks[1].parameters, 4.0 * (2 * 16 * 40 + 40 + 16 + 2 * 16));
+  EXPECT_EQ(forecast.ranks[2].parameters, 4.0 * (4 * (16 * 16 + 16) + 2 * 16));
+  EXPECT_EQ(forecast.ranks[1].optimizer, 2 * forecast.ranks[1].parameters);
+  std::vector<std::string> blocks = encoder;
+  blocks.insert(blocks.end(), {"parallel.stages=2", "parallel.unit=block", "parallel.partition=[1,1]"});
+  const Forecast whole(blocks);
+  EXPECT_EQ(whole.ranks[0].parameters, forecast.ranks[0].parameters + forecast.ranks[1].parameters);
+}
+
 TEST(MemoryFootprintOfRanks, StagesOfARankAddUp) {
   const Forecast forecast({"parallel.ranks=1"});
   ASSERT_EQ(forecast.ranks.size(), 1u);

@@ -62,6 +62,8 @@ TEST(PlanJson, FurthestOfFourStages) {
   EXPECT_EQ(told["longest_backward_chain"], 1);
   EXPECT_EQ(told["in_flight"].size(), 4u);
   EXPECT_EQ(told["blocks"], json::parse("[2,2,2,2]"));
+  EXPECT_EQ(told["partition"], told["blocks"]);
+  EXPECT_EQ(told["unit"], "block");
   ASSERT_EQ(told["actions"].size(), 2u);
   EXPECT_EQ(told["actions"][0][0], "0F0");
   size_t forwards = 0;

@@ -126,7 +126,10 @@ TEST(Settings, ReadsWhatTheFileSays) {
   EXPECT_EQ(run.parallel.shape.stages, 4);
   EXPECT_EQ(run.parallel.shape.ranks, 4);
   EXPECT_EQ(run.parallel.shape.placement.name(), "contiguous");
-  EXPECT_EQ(run.parallel.schedule, "wavefront");
+  EXPECT_EQ(run.parallel.schedule, "auto");
+  EXPECT_EQ(run.parallel.in_flight, 0);
+  EXPECT_EQ(run.parallel.memory_mib, 0);
+  EXPECT_FALSE(run.parallel.threads_by_machine);
   EXPECT_EQ(run.parallel.transport, "auto");
   EXPECT_EQ(run.parallel.threads, 1);
   EXPECT_TRUE(run.parallel.partition.empty());
@@ -177,6 +180,30 @@ TEST(Settings, AWrongPlacementByHandNamesKeyAndPlace) {
   EXPECT_THAT(told("contigous"), HasSubstr("did you mean \"contiguous\"?"));
 }
 
+TEST(Settings, AScheduleMustFitThePlacement) {
+  EXPECT_THAT(refused({"parallel.schedule=zbv", "parallel.ranks=2"}),
+              testing::AllOf(HasSubstr("parallel.placement = contiguous"), HasSubstr("needs placement \"v\"")));
+  EXPECT_THAT(refused({"parallel.schedule=zbv"}),
+              testing::AllOf(HasSubstr("--set parallel.schedule"), HasSubstr("every rank must hold two stages")));
+  EXPECT_THAT(refused({"parallel.schedule=interleaved", "parallel.ranks=2"}),
+              HasSubstr("use placement \"interleaved\""));
+  EXPECT_EQ(with({"parallel.schedule=zbv", "parallel.ranks=2", "parallel.placement=v"}).parallel.schedule, "zbv");
+  EXPECT_EQ(with({"parallel.schedule=zbv", "parallel.ranks=2", "parallel.placement=[0, 1, 1, 0]"}).parallel.schedule,
+            "zbv");
+}
+
+TEST(Settings, LimitsOfAScheduleAreChecked) {
+  EXPECT_THAT(refused({"parallel.in_flight=-1"}),
+              testing::AllOf(HasSubstr("--set parallel.in_flight"), HasSubstr("too small; the least is 0")));
+  EXPECT_THAT(refused({"parallel.in_flight=8"}),
+              testing::AllOf(HasSubstr("--set parallel.in_flight"), HasSubstr("from 0 (the schedule's choice) to 7")));
+  EXPECT_THAT(refused({"parallel.in_flight=3", "parallel.schedule=wavefront"}),
+              testing::AllOf(HasSubstr("--set parallel.in_flight"), HasSubstr("\"wavefront\" has no such limit")));
+  EXPECT_EQ(request_of(with({"parallel.in_flight=7", "parallel.schedule=zero_bubble"})).in_flight, 7);
+  EXPECT_THAT(refused({"parallel.memory_mib=-1"}), HasSubstr("too small; the least is 0"));
+  EXPECT_EQ(with({"parallel.memory_mib=4096"}).parallel.memory_mib, 4096);
+}
+
 TEST(Settings, SizesAreAtLeastOne) {
   for (const char* key : {"stages", "ranks", "replicas", "microbatches", "microbatch_size"})
     for (const char* value : {"=0", "=-1"})
@@ -192,7 +219,7 @@ TEST(Settings, SizesAreAtLeastOne) {
 
 TEST(Settings, WordsAreCheckedAgainstWhatExists) {
   EXPECT_THAT(refused({"parallel.schedule=wavefrnt"}), HasSubstr("did you mean \"wavefront\"?"));
-  EXPECT_THAT(refused({"parallel.transport=nccl"}), HasSubstr("unknown transport"));
+  EXPECT_THAT(refused({"parallel.transport=tcp"}), HasSubstr("unknown transport"));
   EXPECT_THAT(refused({"parallel.placement=spread"}), HasSubstr("unknown placement"));
   EXPECT_THAT(refused({"learning.rule=furthst"}), HasSubstr("did you mean \"furthest\"?"));
   EXPECT_THAT(refused({"learning.heads=some"}), HasSubstr("unknown heads"));
@@ -240,6 +267,50 @@ TEST(Settings, PartitionIsAWordOrAList) {
   EXPECT_THAT(refused({"parallel.partition=[2,2,4,0]"}), HasSubstr("0 is out of range"));
   EXPECT_THAT(refused({"parallel.partition=3"}), HasSubstr("a list of integers"));
   EXPECT_THAT(refused_whole({"parallel.partition=[2,2,2,1]"}), HasSubstr("7"));  // of 8 blocks
+}
+
+std::vector<int> cut_of(const std::vector<std::string>& overrides) {
+  const RunSettings settings = with(overrides);
+  check_settings(settings);
+  return make_partition(settings, *make_model(settings, *make_dataset(settings)));
+}
+
+TEST(Settings, UnitIsWhatAPartitionCounts) {
+  EXPECT_EQ(with({}).parallel.unit, Unit::block);
+  EXPECT_THAT(cut_of({"parallel.unit=half_block", "parallel.partition=[1,3,5,7]"}), ElementsAre(1, 3, 5, 7));
+  EXPECT_THAT(cut_of({"parallel.unit=half_block", "parallel.stages=16", "parallel.ranks=1"}), testing::SizeIs(16));
+  EXPECT_THAT(refused({"parallel.unit=layer"}), testing::AllOf(HasSubstr("unit"), HasSubstr("half_block")));
+  EXPECT_THAT(refused_whole({"parallel.unit=half_block", "parallel.partition=[2,2,2,2]"}),
+              testing::AllOf(HasSubstr("8 half blocks"), HasSubstr("16")));
+  EXPECT_THAT(refused_whole({"parallel.unit=half_block", "parallel.stages=17", "parallel.ranks=1"}),
+              HasSubstr("16 half blocks"));
+  EXPECT_THAT(refused_whole(
+                  {"model.name=mlp", "data.name=spirals", "objective.name=classification", "parallel.unit=half_block"}),
+              testing::AllOf(HasSubstr("parallel.unit"), HasSubstr("mlp, which has no half blocks")));
+}
+
+// Heads of tiny.toml stand on all but the last stage, whose readout costs more than a head.
+TEST(Settings, PartitionMayBeBalancedForTheRule) {
+  const std::string for_rule = "parallel.partition=balanced_for_rule";
+  EXPECT_TRUE(with({for_rule}).parallel.balanced_for_rule);
+  EXPECT_THAT(cut_of({for_rule, "learning.rule=global"}), testing::ElementsAreArray(cut_of({"learning.rule=global"})));
+  const std::vector<std::string> large_heads = {"model.layers=13", "learning.rule=local", "learning.head=block",
+                                                "parallel.stages=3", "parallel.ranks=3"};
+  std::vector<std::string> asked = large_heads;
+  asked.push_back(for_rule);
+  EXPECT_THAT(cut_of(large_heads), ElementsAre(4, 5, 4));
+  EXPECT_THAT(cut_of(asked), ElementsAre(4, 4, 5));  // a head holds a block, the readout none
+  // Neither ranks nor recomputation move a cut, nor with it a head.
+  for (const char* placed : {"parallel.ranks=1", "run.recompute=block", "parallel.schedule=gpipe"}) {
+    std::vector<std::string> elsewhere = asked;
+    elsewhere.emplace_back(placed);
+    EXPECT_EQ(cut_of(elsewhere), cut_of(asked)) << placed;
+  }
+  EXPECT_THAT(refused_whole({for_rule, "learning.horizon=9"}),
+              testing::AllOf(HasSubstr("horizon"), HasSubstr("1 to 4")));
+  EXPECT_THAT(refused_whole({for_rule, "learning.change=[{at_step=5, rule='sum', horizon=7}]"}),
+              testing::AllOf(HasSubstr("change"), HasSubstr("horizon = 7")));
+  EXPECT_THAT(refused_whole({for_rule, "parallel.stages=9", "parallel.ranks=9"}), HasSubstr("8 blocks"));
 }
 
 TEST(Settings, ChangesInheritWhatTheyLeaveOut) {

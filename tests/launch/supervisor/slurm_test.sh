@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# launch/cluster/slurm.sbatch without Slurm: srun and scontrol are stand-ins that write down how they were called, the
-# program is one that takes SIGUSR1 as a rank does. Argument: the script.
+# launch/cluster/*.sbatch without Slurm: srun and scontrol are stand-ins that write down how they were called, the program
+# is one that takes SIGUSR1 as a rank does: it unblocks it when it is ready. Argument: the folder of the scripts.
 set -euo pipefail
-script=$(readlink -f "$1")
+script=$(readlink -f "$1/slurm.sbatch")
+mpirun_script=$(readlink -f "$1/mpirun.sbatch")
+for one in "$script" "$mpirun_script"; do
+  grep -qx '#SBATCH --requeue' "$one"
+  grep -qx '#SBATCH --open-mode=append' "$one"
+done
 grep -qx '#SBATCH --signal=USR1@120' "$script"
-grep -qx '#SBATCH --requeue' "$script"
-grep -qx '#SBATCH --open-mode=append' "$script"
+grep -qx '#SBATCH --signal=B:USR1@120' "$mpirun_script"
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -36,15 +40,23 @@ cat >stand-ins/scontrol <<'END'
 #!/usr/bin/env bash
 printf '%s\n' "$*" >>scontrol.called
 END
+# Of the tasks of one step the first alone answers with 75, after the others, as interlock does.
 cat >stand-ins/program <<'END'
-#!/usr/bin/env bash
-trap 'sleep "0.$SLURM_PROCID"; exit 75' USR1
-touch "ready.$SLURM_PROCID"
-case $BEHAVIOUR in
-  end) exit 0 ;;
-  fail) exit $((SLURM_PROCID == 1 ? 65 : 0)) ;;
-  train) while :; do sleep 0.05; done ;;
-esac
+#!/usr/bin/env python3
+import os, signal, sys, time
+task = os.environ.get("SLURM_PROCID", "0")
+open("arguments", "w").write(" ".join(sys.argv[1:]))
+def stop(*_):
+    time.sleep(0.1)
+    sys.exit(75 if task == "0" else 0)
+signal.signal(signal.SIGUSR1, stop)
+open("ready." + task, "w")
+behaviour = os.environ["BEHAVIOUR"]
+if behaviour == "fail" and task == "1": sys.exit(65)
+if behaviour == "load":
+    while not os.path.exists("loaded"): time.sleep(0.05)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
+while behaviour in ("train", "load"): time.sleep(0.05)
 END
 chmod +x stand-ins/*
 export PATH=$folder/stand-ins:$PATH INTERLOCK=$folder/stand-ins/program SLURM_JOB_ID=4711 SLURM_CPUS_PER_TASK=3
@@ -56,17 +68,26 @@ fail() {
 }
 expect() { [[ $2 == "$3" ]] || fail "$1 is '$2', expected '$3'"; }
 
-# Puts the exit code of the job into `code`. `train` jobs are asked to stop when both tasks are ready.
+wait_for() {
+  local waited=0
+  until [[ -e $1 ]]; do
+    ((waited++ < 400)) || fail "no $1"
+    sleep 0.05
+  done
+}
+
+# Puts the exit code of the job into `code`. `train` and `load` jobs are asked to stop when both tasks are ready or, at
+# `load`, still on their way.
 job() {
-  rm -f ready.* ./*.called
+  rm -f ready.* loaded ./*.called
   BEHAVIOUR=$1 bash "$script" "${@:2}" >log 2>&1 &
-  local shell=$! waited=0
-  if [[ $1 == train ]]; then
-    until [[ -e ready.0 && -e ready.1 ]]; do
-      ((waited++ < 200)) || fail "the tasks did not start"
-      sleep 0.05
-    done
+  local shell=$!
+  if [[ $1 == train || $1 == load ]]; then
+    wait_for ready.0
+    wait_for ready.1
     kill -USR1 "$(cat srun.pid)"
+    sleep 0.3
+    touch loaded
   fi
   code=0
   wait "$shell" || code=$?
@@ -75,11 +96,18 @@ job() {
 job train config.toml --set run.steps=9
 expect "exit code" "$code" 75
 expect "scontrol" "$(cat scontrol.called)" "requeue 4711"
-expect "the program's arguments" "$(sed '1,/program$/d' srun.called | tr '\n' ' ')" \
-  "train config.toml --resume --set parallel.threads=3 --set run.steps=9 "
-grep -qx -- '--kill-on-bad-exit=0' srun.called || fail "srun would kill ranks that are about to end with 75"
+expect "the program's arguments" "$(cat arguments)" \
+  "train config.toml --resume --set parallel.threads=3 --set run.steps=9"
+grep -qx -- '--kill-on-bad-exit=1' srun.called || fail "a task that fails before MPI is up would be waited for"
 grep -qx -- '--mpi=pmix' srun.called || fail "srun without PMIx"
 grep -q 'job 4711, start 1, ' log || fail "the log does not count starts"
+job load config.toml
+expect "exit code of a job that is asked while it loads" "$code" 75
+expect "scontrol" "$(cat scontrol.called)" "requeue 4711"
+# The last task of an array: SLURM_JOB_ID is the array's own number, under which all tasks would be requeued.
+SLURM_ARRAY_JOB_ID=4711 SLURM_ARRAY_TASK_ID=3 job train config.toml --set run.folder=runs/%a
+expect "scontrol for a task of an array" "$(cat scontrol.called)" "requeue 4711_3"
+grep -q 'run.folder=runs/3$' arguments || fail "%a is not the task's number in $(cat arguments)"
 SLURM_RESTART_COUNT=2 job end config.toml
 grep -q 'job 4711, start 3, ' log || fail "the log does not count starts"
 expect "exit code" "$code" 0
@@ -91,4 +119,33 @@ job end
 expect "exit code without a config" "$code" 2
 INTERLOCK=$folder/absent job end config.toml
 expect "exit code without a program" "$code" 64
+
+# mpirun.sbatch: Slurm signals the script, which passes it on to one program.
+mpirun_job() {
+  rm -f ready.* loaded ./*.called
+  BEHAVIOUR=$1 SLURM_PROCID=0 bash "$mpirun_script" "${@:2}" >log 2>&1 &
+  local shell=$!
+  if [[ $1 == train || $1 == load ]]; then
+    wait_for ready.0
+    kill -USR1 "$shell"
+    sleep 0.3
+    touch loaded
+  fi
+  code=0
+  wait "$shell" || code=$?
+}
+for behaviour in train load; do
+  mpirun_job "$behaviour" config.toml --set run.steps=9
+  expect "exit code of mpirun.sbatch at $behaviour" "$code" 75
+  expect "scontrol" "$(cat scontrol.called)" "requeue 4711"
+  expect "the program's arguments" "$(cat arguments)" \
+    "train config.toml --resume --set parallel.threads=3 --set run.steps=9"
+done
+SLURM_ARRAY_JOB_ID=4711 SLURM_ARRAY_TASK_ID=3 mpirun_job train config.toml
+expect "scontrol for a task of an array" "$(cat scontrol.called)" "requeue 4711_3"
+mpirun_job end config.toml
+expect "exit code" "$code" 0
+[[ ! -e scontrol.called ]] || fail "requeued a run that is done"
+mpirun_job end
+expect "exit code without a config" "$code" 2
 echo "slurm_test: passed"

@@ -61,9 +61,10 @@ TEST(StopRequest, ARequestThatComesTooEarlyWaitsForTheRanks) {
 TEST(StopRequest, RanksOnOtherHostsAreToldAfterAWhile) {
   const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / run_tag();
   std::filesystem::create_directories(folder);
-  std::ofstream(folder / "mpirun") << "#!/bin/bash\nwhile [[ $1 != *launch_supervised ]]; do shift; done\n"
-                                      "\"$@\" & rank=$!\ntrap 'kill -USR1 $rank' USR1\n"
-                                      "wait; wait $rank\n";
+  std::ofstream(folder / "mpirun")
+      << "#!/bin/bash\n[[ $1 != --version ]] || exit 0\nwhile [[ $1 != *launch_supervised ]]; do shift; done\n"
+         "\"$@\" & rank=$!\ntrap 'kill -USR1 $rank' USR1\n"
+         "wait; wait $rank\n";
   std::filesystem::permissions(folder / "mpirun", std::filesystem::perms::owner_all);
   Launch run(2, {"train", "0", "0"},
              {{"PATH", folder.string() + ":" + std::getenv("PATH")}, {"INTERLOCK_STOP_SECONDS", "4"}});
@@ -147,6 +148,24 @@ TEST(StopRequest, ARunThatEndsByItselfInTheMeantimeIsDone) {
   EXPECT_EQ(run.end(), 0) << run.errors;
   EXPECT_THAT(run.errors, StartsWith("interlock: stopping: asked by SIGTERM"));
   EXPECT_EQ(occurrences(run.errors, "\n"), 1u) << run.errors;
+}
+
+// What a batch system does at its time limit: SIGTERM for every process of the job.
+TEST(StopRequest, WhenTheBatchSystemEndsMpirunTooTheLastCheckpointIsNamed) {
+  for (const std::string checkpoint : {"run/checkpoints/step-7", ""}) {
+    Launch run(2, {"train", "0", "60000"}, {{"TEST_CHECKPOINT", checkpoint}});
+    ASSERT_TRUE(printed(run, "ready\n", 2)) << run.errors;
+    const pid_t mpirun = run.mpirun();
+    kill(run.pid, SIGTERM);
+    kill(mpirun, SIGTERM);
+    EXPECT_EQ(run.end(), 70) << run.errors;
+    EXPECT_THAT(run.errors, HasSubstr("interlock: error: mpirun and its ranks got the SIGTERM too"));
+    EXPECT_THAT(run.errors, HasSubstr(checkpoint.empty() ? "there is none to go on from"
+                                                         : "--resume goes on from run/checkpoints/step-7"));
+    EXPECT_THAT(run.errors, HasSubstr("--signal=B:USR1@120"));
+    EXPECT_THAT(run.errors, Not(HasSubstr("doctor")));
+    EXPECT_TRUE(all_gone(run.tag));
+  }
 }
 
 // As a person or a batch system would with a bare mpirun.

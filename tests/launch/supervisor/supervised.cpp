@@ -114,6 +114,7 @@ int main(int argc, char** argv) {
   request.arguments = {words.begin() + 2, words.end()};
   request.processes = std::atoi(words.at(1).c_str());
   request.threads_per_rank = 3;
+  request.last_checkpoint = [] { return environment("TEST_CHECKPOINT"); };
   try {
     return interlock::supervise(request);
   } catch (const interlock::Error& error) {

@@ -138,5 +138,33 @@ TEST(Supervisor, WithoutMpirunTheAdviceIsToInstallIt) {
   EXPECT_THAT(run.errors, HasSubstr("apt install openmpi-bin"));
 }
 
+// A job of one task, as salloc --ntasks=1 --cpus-per-task=2 makes it: mpirun counts its tasks as slots.
+TEST(Supervisor, RanksOfOneMachineNeedNoSlots) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  Launch run(2, {"environment"},
+             {{"SLURM_JOBID", "1"},
+              {"SLURM_JOB_ID", "1"},
+              {"SLURM_NODELIST", host},
+              {"SLURM_JOB_NUM_NODES", "1"},
+              {"SLURM_TASKS_PER_NODE", "1"}});
+  EXPECT_EQ(run.end(), 0) << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("INTERLOCK_SUPERVISED=1\n"));
+}
+
+TEST(Supervisor, AnMpirunOfAnotherMpiIsNamedAndStartsNothing) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / run_tag();
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "mpirun") << "#!/bin/sh\n[ \"$1\" = --version ] || touch " << (folder / "started").string()
+                                   << "\necho 'HYDRA build details:'\n";
+  std::filesystem::permissions(folder / "mpirun", std::filesystem::perms::owner_all);
+  Launch run(2, {"environment"}, {{"PATH", folder.string() + ":" + std::getenv("PATH")}});
+  EXPECT_EQ(run.end(), 64);
+  EXPECT_THAT(run.errors, HasSubstr("is that of MPICH, but this program is linked with Open MPI"));
+  EXPECT_EQ(occurrences(run.errors, "\n"), 1u) << run.errors;
+  EXPECT_FALSE(std::filesystem::exists(folder / "started"));
+  std::filesystem::remove_all(folder);
+}
+
 }  // namespace
 }  // namespace interlock::test

@@ -1,0 +1,210 @@
+// One function per row of the table.
+#include <algorithm>
+#include <cmath>
+#include <iomanip>
+#include <set>
+#include <sstream>
+
+#include "launch/cluster_check/cluster_report.h"
+#include "launch/plan_report/plan_report.h"
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+using Status = Check::Status;
+
+std::string list_text(const std::set<std::string>& names, size_t most = 6) {
+  std::string text;
+  size_t shown = 0;
+  for (const std::string& name : names) {
+    if (shown++ == most) return text + message(" and ", names.size() - most, " more");
+    text += (text.empty() ? "" : ", ") + name;
+  }
+  return text;
+}
+
+// The hosts of the ranks that say something else than rank 0 does.
+std::set<std::string> differing(const ClusterFacts& facts, std::string RankFacts::*value) {
+  std::set<std::string> hosts;
+  for (const RankFacts& rank : facts.ranks)
+    if (rank.*value != facts.ranks.front().*value) hosts.insert(rank.host);
+  return hosts;
+}
+
+Check alike(const ClusterFacts& facts, const std::string& name, std::string RankFacts::*value, Status otherwise,
+            const std::string& advice) {
+  const RankFacts& first = facts.ranks.front();
+  const auto hosts = differing(facts, value);
+  if (hosts.empty()) return {name, Status::ok, message((first.*value).substr(0, 80), ", the same everywhere"), ""};
+  return {name, otherwise, message("not as on ", first.host, ": ", list_text(hosts)), advice};
+}
+
+Check ranks(const ClusterFacts& facts) {
+  const size_t count = facts.ranks.size(), hosts = hosts_of(facts).size();
+  Check check{"ranks", Status::ok,
+              message(count, count == 1 ? " rank" : " ranks", " on ", hosts, hosts == 1 ? " host" : " hosts"), ""};
+  if (facts.processes > 0 && static_cast<size_t>(facts.processes) != count) {
+    check.status = Status::fail;
+    check.found += message(", but the config asks for ", facts.processes);
+    check.advice = message("start it, and the run, with -n ", facts.processes);
+  } else if (count == 1) {
+    check.status = Status::warn;
+    check.advice = "start it under the launcher of the run (mpirun, srun --mpi=pmix), with as many ranks";
+  }
+  return check;
+}
+
+Check config(const ClusterFacts& facts) {
+  if (facts.ranks.front().config.empty() && differing(facts, &RankFacts::config).empty())
+    return {"config", Status::ok, "none was named; with one, memory and the run's own messages are looked at too", ""};
+  Check check = alike(facts, "config", &RankFacts::config, Status::fail, "give every host the same file");
+  if (check.status == Status::ok)
+    check.found = message("digest ", facts.ranks.front().config.substr(0, 16), ", the same everywhere");
+  return check;
+}
+
+// Those that compute or carry messages decide over bits and over whether ranks understand each other.
+bool decides(const std::string& library) {
+  for (const char* prefix : {"libtorch", "libc10", "libmpi", "libopen-", "libmkl", "libgomp", "libcudart", "libnccl"})
+    if (library.starts_with(prefix)) return true;
+  return false;
+}
+
+Check libraries(const ClusterFacts& facts) {
+  const auto& first = facts.ranks.front().libraries;
+  std::set<std::string> names, hosts;
+  bool grave = false;
+  for (const RankFacts& rank : facts.ranks) {
+    std::set<std::string> other;
+    for (const auto& [name, identity] : first) {
+      const auto found = rank.libraries.find(name);
+      if (found == rank.libraries.end() || found->second != identity) other.insert(name);
+    }
+    for (const auto& [name, identity] : rank.libraries)
+      if (!first.contains(name)) other.insert(name);
+    if (other.empty()) continue;
+    hosts.insert(rank.host);
+    names.insert(other.begin(), other.end());
+    grave |= std::ranges::any_of(other, decides);
+  }
+  if (hosts.empty()) return {"libraries", Status::ok, message(first.size(), " loaded, the same everywhere"), ""};
+  return {"libraries", grave ? Status::fail : Status::warn,
+          message("not as on ", facts.ranks.front().host, ": ", list_text(names), " on ", list_text(hosts)),
+          grave ? "install the same LibTorch and Open MPI on every host" : "the hosts' systems differ in versions"};
+}
+
+Check threads(const ClusterFacts& facts) {
+  Check check{"threads", Status::ok, "", ""};
+  std::set<std::string> crowded;
+  for (const ClusterHost& host : hosts_of(facts))
+    if (host.threads > static_cast<int>(host.processors.size()))
+      crowded.insert(
+          message(host.name, " (", host.threads, " threads on processors ", ranges_text(host.processors), ")"));
+  std::set<std::string> bound;
+  for (size_t rank = 0; rank < facts.ranks.size(); ++rank)
+    if (facts.ranks[rank].threads > static_cast<int>(facts.ranks[rank].processors.size()))
+      bound.insert(message("rank ", rank, " (", facts.ranks[rank].threads, " threads on ",
+                           ranges_text(facts.ranks[rank].processors), ")"));
+  if (!bound.empty()) {
+    check.status = Status::warn;
+    check.found = "bound to fewer processors than threads: " + list_text(bound);
+    check.advice = "mpirun --bind-to none, or srun --cpus-per-task=THREADS --cpu-bind=cores";
+  } else if (!crowded.empty()) {
+    check.status = Status::warn;
+    check.found = "more threads than processors: " + list_text(crowded);
+    check.advice = "fewer ranks on the host, or a smaller parallel.threads";
+  } else {
+    check.found = message(facts.ranks.front().threads, " per rank, a processor for each");
+  }
+  return check;
+}
+
+Check clock(const ClusterFacts& facts) {
+  double worst = 0;
+  std::set<std::string> off;
+  for (size_t rank = 0; rank < facts.clock_offsets.size(); ++rank) {
+    worst = std::max(worst, std::abs(facts.clock_offsets[rank]));
+    if (std::abs(facts.clock_offsets[rank]) > 0.5) off.insert(facts.ranks[rank].host);
+  }
+  std::ostringstream found;
+  found << std::fixed << std::setprecision(worst < 1 ? 4 : 1) << "at most " << worst << " s apart";
+  if (off.empty()) return {"clock", Status::ok, found.str(), ""};
+  return {"clock", Status::warn, found.str() + ": " + list_text(off),
+          "logs, file times and credentials of Slurm's munge go by it; start chrony or ntpd there"};
+}
+
+Check folder(const ClusterFacts& facts) {
+  std::set<std::string> said;
+  for (size_t rank = 0; rank < facts.folder_problems.size(); ++rank)
+    if (!facts.folder_problems[rank].empty()) said.insert(facts.ranks[rank].host + " " + facts.folder_problems[rank]);
+  if (said.empty()) return {"run folder", Status::ok, facts.folder + " is seen, written and locked everywhere", ""};
+  return {"run folder", Status::fail, list_text(said, 3),
+          "put run.folder on a file system that all hosts share, with locks (Lustre: mount with flock)"};
+}
+
+Check memory(const ClusterFacts& facts) {
+  if (facts.forecast.empty()) return {"memory", Status::ok, facts.no_forecast, ""};
+  Check check{"memory", Status::ok, "", ""};
+  std::set<std::string> short_of, close;
+  double fullest = 0;
+  for (const ClusterHost& host : hosts_of(facts)) {
+    const double share = host.forecast_memory / std::max(1.0, host.available_memory);
+    fullest = std::max(fullest, share);
+    const std::string text =
+        message(host.name, " (", size_text(host.forecast_memory), " of ", size_text(host.available_memory), ")");
+    if (share > 1) short_of.insert(text);
+    if (share > 0.9) close.insert(text);
+  }
+  check.found = message("the plan needs at most ", std::lround(100 * fullest), " % of what a host has free");
+  if (close.empty()) return check;
+  check.status = short_of.empty() ? Status::warn : Status::fail;
+  check.found += ": " + list_text(short_of.empty() ? close : short_of);
+  check.advice = "fewer ranks on the host, more ranks in all, or what `interlock plan` says about the parts";
+  return check;
+}
+
+// A pair that is far behind the others has something between it that the others have not.
+Check links(const ClusterFacts& facts) {
+  if (facts.links.empty()) return {"links", Status::ok, "no pair of ranks exchanges messages", ""};
+  std::vector<double> latencies, speeds;
+  for (const Link& link : facts.links) {
+    latencies.push_back(link.latency_us);
+    speeds.push_back(link.mib_per_second);
+  }
+  std::ranges::sort(latencies);
+  std::ranges::sort(speeds);
+  std::ostringstream found;
+  found << std::fixed << std::setprecision(0) << latencies.front() << " to " << latencies.back() << " us, "
+        << speeds.front() << " to " << speeds.back() << " MiB/s for messages of "
+        << size_text(static_cast<double>(facts.message_bytes));
+  const double middle_latency = latencies[latencies.size() / 2], middle_speed = speeds[speeds.size() / 2];
+  std::set<std::string> slow;
+  for (const Link& link : facts.links)
+    if (link.mib_per_second < middle_speed / 3 || (link.latency_us > 3 * middle_latency && link.latency_us > 200))
+      slow.insert(
+          message(link.from, "-", link.to, " (", facts.ranks[link.from].host, ", ", facts.ranks[link.to].host, ")"));
+  const bool all_slow = middle_speed < 100 && facts.message_bytes >= (1 << 16);
+  if (slow.empty() && !all_slow) return {"links", Status::ok, found.str(), ""};
+  return {"links", Status::warn, found.str() + (slow.empty() ? "" : "; far behind the others: " + list_text(slow)),
+          "name the fast network: --mca btl_tcp_if_include IFACE (under srun OMPI_MCA_btl_tcp_if_include=IFACE)"};
+}
+
+}  // namespace
+
+std::vector<Check> judge(const ClusterFacts& facts) {
+  return {ranks(facts),
+          alike(facts, "program", &RankFacts::program, Status::fail, "give every host the same program"),
+          config(facts),
+          alike(facts, "mpi", &RankFacts::mpi, Status::fail, "start with the same Open MPI on every host"),
+          libraries(facts),
+          alike(facts, "processor", &RankFacts::processor, Status::warn,
+                "other instructions give other bits; ATEN_CPU_CAPABILITY=avx2 for all makes them equal"),
+          threads(facts),
+          memory(facts),
+          clock(facts),
+          folder(facts),
+          links(facts)};
+}
+
+}  // namespace interlock

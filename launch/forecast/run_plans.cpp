@@ -1,0 +1,54 @@
+#include "launch/forecast/run_plans.h"
+
+#include <set>
+
+#include "launch/forecast/estimate.h"
+#include "launch/forecast/memory_footprint.h"
+#include "launch/settings/key_place.h"
+#include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
+#include "parallel/plan/schedule.h"
+
+namespace interlock {
+
+SimulationCosts costs_to_choose_by(const RunSettings& settings, const Model& model, const LearningRule& rule) {
+  RunSettings of_config = settings;
+  if (settings.parallel.threads_by_machine) of_config.parallel.threads = 1;
+  return estimate_costs(of_config, model, make_partition(settings, model), derive_flows(rule, settings.learning.heads));
+}
+
+ScheduleChoice choose_plan(const RunSettings& settings, const Model& model, const PlanRequest& request,
+                           const SimulationCosts& costs) {
+  MemoryLimit memory;
+  memory.bytes = static_cast<double>(settings.parallel.memory_mib) * (1 << 20);
+  if (memory.bytes > 0) memory.besides = bytes_beside_plans(settings, model, make_partition(settings, model));
+  return placing_key(settings.config, [&] {
+    // What leaves no choice needs no simulation.
+    if (request.schedule != auto_schedule && memory.bytes == 0)
+      return ScheduleChoice{.plan = make_plan(request),
+                            .candidates = {},
+                            .refused = {},
+                            .judged_microbatches = request.shape.microbatches};
+    return choose_schedule(request, costs, memory);
+  });
+}
+
+std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, const Model& model) {
+  const auto& rules = settings.learning.rules;
+  std::set<int64_t> changes{1};
+  for (const auto& rule : rules) changes.insert(rule.at_step);
+  for (const BatchPhase& phase : settings.parallel.batch.phases) changes.insert(phase.at_step);
+  std::vector<TrainerSettings::RulePlan> plans;
+  for (const int64_t step : changes) {
+    size_t rule = 0;
+    while (rule + 1 < rules.size() && rules[rule + 1].at_step <= step) ++rule;
+    PlanRequest request = plan_request(settings, model, rule);
+    for (const BatchPhase& phase : settings.parallel.batch.phases)
+      if (phase.at_step <= step) request.shape.microbatches = static_cast<int>(phase.microbatches);
+    const SimulationCosts costs = costs_to_choose_by(settings, model, request.rule);
+    plans.push_back({step, choose_plan(settings, model, request, costs).plan});
+  }
+  return plans;
+}
+
+}  // namespace interlock

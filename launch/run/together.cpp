@@ -1,0 +1,148 @@
+#include "launch/run/together.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <iostream>
+#include <numeric>
+#include <span>
+#include <thread>
+#include <vector>
+
+#include "launch/run/failure.h"
+#include "parallel/transport/group.h"
+#include "parallel/transport/mpi.h"
+#include "runtime/core/log.h"
+
+namespace interlock {
+namespace {
+
+struct Refusal {
+  int code = 0;  // an ExitCode; 0: none
+  std::string host, text;
+};
+
+std::string host_name() {
+  char name[256] = "";
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+// "CODE HOST TEXT", or "" for none; a host name has no blanks.
+std::string packed(const Refusal& refusal) {
+  return refusal.code == 0 ? "" : message(refusal.code, " ", refusal.host, " ", refusal.text);
+}
+
+Refusal unpacked(const std::string& bytes) {
+  Refusal refusal;
+  std::istringstream words(bytes);
+  if (!(words >> refusal.code >> refusal.host)) return {};
+  words.get();
+  refusal.text.assign(std::istreambuf_iterator<char>(words), {});
+  return refusal;
+}
+
+Refusal attempt(const std::function<void()>& prepare) {
+  try {
+    prepare();
+    return {};
+  } catch (...) {
+    const Error error = as_error();
+    return {static_cast<int>(error.code()), host_name(), error.what()};
+  }
+}
+
+// On rank 0, from what every rank said; code 0 on the others.
+Refusal verdict_of(Group& world, const Refusal& own) {
+  std::vector<Refusal> said{own};
+  for (int rank = 1; rank < world.size(); ++rank)
+    said.push_back(unpacked(world.collect(world.position() == rank ? packed(own) : "", rank, 0)));
+  if (world.position() != 0) return {};
+  Refusal verdict;
+  int refused = 0, alike = 0;
+  for (int rank = 0; rank < world.size(); ++rank) {
+    if (said[rank].code == 0) continue;
+    if (refused++ == 0) {
+      verdict = said[rank];
+      verdict.text = message("rank ", rank, " on ", verdict.host, ": ", said[rank].text);
+    }
+    alike += said[rank].text == said.front().text;
+  }
+  if (alike == world.size()) {
+    verdict.text = said.front().text;
+  } else if (refused > 1) {
+    verdict.text += message(" (", refused, " of ", world.size(), " ranks cannot start)");
+  }
+  return verdict;
+}
+
+void let_others_end(const LaunchPlace& place) {
+  // They have nothing left to do but to end; srun needs to hear of it from the nodes.
+  if (place.slurm_step) std::this_thread::sleep_for(std::chrono::seconds(1));
+}
+
+// After MPI has ended, or where it never starts.
+int leave(const LaunchPlace& place, int code) {
+  if (code == 0) return 0;
+  if (place.rank != 0) {
+    flush_log();
+    std::cout.flush();
+    _exit(0);
+  }
+  let_others_end(place);
+  return code;
+}
+
+std::unique_ptr<Transport> start_mpi(const LaunchPlace& place) {
+  if (!place.no_mpi.empty()) {
+    leave(place, static_cast<int>(ExitCode::config));
+    throw Error(ExitCode::config, place.no_mpi);
+  }
+  try {
+    return make_mpi();
+  } catch (const Error& error) {
+    // What keeps MPI from starting is mostly the same for all, and rank 0 says it; where it is not, we are heard too.
+    if (place.rank != 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+    throw;
+  }
+}
+
+}  // namespace
+
+std::optional<Error> meet(Transport& transport, const std::function<void()>& prepare) {
+  const Refusal own = attempt(prepare);
+  std::vector<int> members(static_cast<size_t>(transport.size()));
+  std::iota(members.begin(), members.end(), 0);
+  Group world(transport, members, 0, 0);
+  std::string verdict = packed(verdict_of(world, own));
+  uint64_t length = verdict.size();
+  world.broadcast(std::as_writable_bytes(std::span(&length, 1)), 0);
+  verdict.resize(length);
+  world.broadcast(std::as_writable_bytes(std::span(verdict)), 0);
+  const Refusal agreed = unpacked(verdict);
+  if (agreed.code == 0) return std::nullopt;
+  return Error(static_cast<ExitCode>(agreed.code), agreed.text);
+}
+
+int run_together(const LaunchPlace& place, const std::function<void(Transport&)>& prepare,
+                 const std::function<int(Transport&)>& work) {
+  auto transport = start_mpi(place);
+  int code = 0;
+  try {
+    if (const auto refusal = meet(*transport, [&] { prepare(*transport); })) {
+      if (place.rank == 0) say_error(refusal->what());
+      code = static_cast<int>(refusal->code());
+    } else {
+      code = work(*transport);
+    }
+  } catch (...) {
+    const Error error = as_error();
+    say_error(message("rank ", place.rank, ": ", error.what()));
+    transport->abort(static_cast<int>(error.code()), error.what());
+    return static_cast<int>(error.code());
+  }
+  transport.reset();
+  return leave(place, code);
+}
+
+}  // namespace interlock
