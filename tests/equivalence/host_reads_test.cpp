@@ -91,7 +91,7 @@ TEST_P(HostReads, ReportsComeOneStepBehindAndNothingElseChanges) {
   EXPECT_EQ(behind.digest, immediate.digest);
 }
 
-INSTANTIATE_TEST_SUITE_P(Rules, HostReads, testing::Values("global", "sum", "local"));
+INSTANTIATE_TEST_SUITE_P(Rules, HostReads, testing::Values("global", "sum"));
 
 TEST(HostReads, ABadLossIsNamedOneStepLater) {
   const auto told = [](bool immediate) -> std::string {
