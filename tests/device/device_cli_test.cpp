@@ -18,7 +18,8 @@ class DeviceChoice : public SmallProject {
                    "INTERLOCK_CUDA_MODULE=" + module};
     words.insert(words.end(), more.begin(), more.end());
     words.emplace_back(program());
-    const Words rest = train_words({"run.device=" + device, "parallel.transport=loopback", "run.steps=1"});
+    const Words rest =
+        train_words({"run.device=" + device, "parallel.transport=loopback", "run.steps=1", "run.folder=run-" + device});
     words.insert(words.end(), rest.begin(), rest.end());
     CommandOptions options;
     options.folder = path().string();
