@@ -1,6 +1,7 @@
 #include "tests/support/nccl_stand_in.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -70,12 +71,18 @@ class NcclStandIn::Gpu final : public NcclCalls {
     communicator->ended = true;
     return nccl_success;
   }
+  // Frees memory, which waits until no call of another communicator is at work on the GPU.
   int abort(Communicator communicator) override {
-    std::lock_guard lock(world_.mutex_);
+    std::unique_lock lock(world_.mutex_);
     if (communicator->ended) return misuse(invalid_argument);
     communicator->ended = true;
     communicator->pending.clear();
     world_.changed_.notify_all();
+    const auto at_work = [](const auto& stream) {
+      return !stream->tasks.empty() && stream->tasks.front().kind == Task::Kind::nccl &&
+             !stream->tasks.front().communicator->ended;
+    };
+    while (std::ranges::any_of(state_.streams, at_work)) world_.changed_.wait_for(lock, std::chrono::milliseconds(1));
     return nccl_success;
   }
   std::string describe(int result) override { return "error " + std::to_string(result); }

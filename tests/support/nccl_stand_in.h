@@ -3,8 +3,8 @@
 // behaves as NCCL's documentation says of communicators that do not block: calls answer "in progress" and reach their
 // stream later; the first call between two ranks, and the first of a group, goes on only when every side has made it; a
 // call on a stream begins when it is the first there and ends when its other sides' calls are the first on theirs;
-// calls that do not fit each other never end; an abort ends calls without data. So a wrong order hangs, as it would on
-// a GPU. One thread performs all streams.
+// calls that do not fit each other never end; an abort ends calls without data, and waits for those of other
+// communicators on the GPU. So a wrong order hangs, as it would there. One thread performs all streams.
 
 #include <condition_variable>
 #include <functional>

@@ -60,7 +60,7 @@ using conformance::header;
 using conformance::patterned;
 
 constexpr Lane lane{MessageKind::activation, 2, 0}, other_lane{MessageKind::gradient, 2, 1};
-constexpr double short_limit = 0.3;
+constexpr double short_limit = 1;  // seconds; a loaded machine starts a communicator in less
 
 // What `body` throws on the ranks where it throws; the ranks do not wait for each other at the end.
 std::vector<std::string> failures(NcclStandIn& world, int ranks, const NcclOptions& options,
@@ -180,7 +180,7 @@ TEST(Nccl, AWrongOrderIsAnErrorWithinTheLimit) {
     for (const auto& handle : handles) handle->wait();
   });
   EXPECT_THAT(told[0], AllOf(HasSubstr("rank 0: a send to rank 1: activation, boundary 2"),
-                             HasSubstr("has not ended within 0.3 s")));
+                             HasSubstr("has not ended within 1 s")));
   EXPECT_THAT(told[1], HasSubstr("rank 1: a receive from rank 0: gradient, boundary 2, stream 1"));
   EXPECT_EQ(world.communicators(), 0);
 }
@@ -260,7 +260,7 @@ TEST(Nccl, ACommunicatorThatNeverComesIsAborted) {
     }
   });
   EXPECT_THAT(told, AllOf(HasSubstr("the communicator of messages from rank 0 to rank 1"),
-                          HasSubstr("could not be started within 0.3 s")));
+                          HasSubstr("could not be started within 1 s")));
   EXPECT_EQ(world.communicators(), 0);
   EXPECT_EQ(world.misuses(), 0);
 }
@@ -314,7 +314,7 @@ TEST(Nccl, ADriverThatDoesNotAnswerEndsTheRun) {
       while (!over) std::this_thread::yield();
     }
   });
-  EXPECT_THAT(told, AllOf(HasSubstr("rank 0: CUDA or NCCL has not answered for 0.3 s"),
+  EXPECT_THAT(told, AllOf(HasSubstr("rank 0: CUDA or NCCL has not answered for 1 s"),
                           HasSubstr("a receive from rank 1: activation, boundary 2")));
 }
 

@@ -179,8 +179,9 @@ void NcclWatch::fail(const std::string& reason) {
   abort_all();
 }
 
-// A kernel that spins for a lost rank ends with its communicator. A call that hangs although it must not is no reason
-// to wait for ever.
+// A kernel that spins for a lost rank ends with its communicator. All are aborted at once: an abort frees memory, which
+// waits for the whole GPU, and so for kernels of the others. A call that hangs although it must not is no reason to
+// wait for ever.
 void NcclWatch::abort_all() {
   std::unique_lock nccl(nccl_, std::chrono::system_clock::now() + std::chrono::seconds(5));
   std::vector<Watched> communicators;
@@ -189,11 +190,20 @@ void NcclWatch::abort_all() {
     if (std::exchange(aborted_, true)) return;
     communicators = communicators_;
   }
+  std::vector<std::thread> aborts;
   for (const Watched& watched : communicators) {
-    if (*watched.communicator == nullptr) continue;
-    calls_.abort(*watched.communicator);
-    *watched.communicator = nullptr;
+    const NcclCalls::Communicator communicator = std::exchange(*watched.communicator, nullptr);
+    if (communicator == nullptr) continue;
+    aborts.emplace_back([this, communicator] {
+      block_signals();
+      try {
+        calls_.use_gpu();
+      } catch (const Error&) {  // NCCL makes the GPU of a communicator its own thread's
+      }
+      calls_.abort(communicator);
+    });
   }
+  for (std::thread& abort : aborts) abort.join();
 }
 
 void NcclWatch::run() {
