@@ -31,8 +31,8 @@ void call(int (*function)(Arguments...), const std::string& what, auto&&... argu
 
 // The bits of a run must not depend on where it ran: kernels whose sums come in any order are not for us. LibTorch
 // gives cuBLAS a workspace of its own for every stream, so that products have the same bits in each. Of
-// CUBLAS_WORKSPACE_CONFIG, which others set for that, it makes the same, but reads it with std::regex at every product:
-// 100 us of the host for each, and 200 for one with a bias (measured on an H200; LibTorch 2.11).
+// CUBLAS_WORKSPACE_CONFIG, which others set for that, it makes the same, but parses it at every product: some 200 us of
+// the host, by the profile of a run on an H200 with the variable set (LibTorch 2.11).
 void ask_for_equal_bits() {
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
