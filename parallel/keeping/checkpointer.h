@@ -47,7 +47,8 @@ class Checkpointer {
   ~Checkpointer();
 
   bool due_after(int64_t step) const;
-  // Every rank, after `step`: takes the copies and begins to write. Waits first for the checkpoint before.
+  // Every rank, after `step`: takes the copies and begins to write. Waits first until the checkpoint before is
+  // published, or has failed.
   void begin(int64_t step, int64_t samples);
   // Every rank, now and then: hands on what has become ready. Never waits.
   void poll();
@@ -88,6 +89,7 @@ class Checkpointer {
   ReadoutCopies& copies_;
   CheckpointSettings settings_;
   std::string nonce_, staging_;
+  bool begun_ = false;                 // some checkpoint of this process, on all ranks alike
   CheckpointManifest manifest_;        // of the one under way
   std::future<Written> writing_;       // here
   std::optional<Written> own_;         // rank 0: its own part
