@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <mutex>
 
+#include "runtime/core/blocked_signals.h"
 #include "runtime/core/error.h"
 #include "runtime/device/cuda_driver.h"
 
@@ -61,6 +62,7 @@ std::string describe(const GpuFacts& facts, int gpu) {
 }
 
 Device use_gpu(int local_rank, const std::string& reason) {
+  const BlockedSignals blocked;  // CUDA and LibTorch start threads
   const CudaModule& module = open_cuda_module();
   int gpus = 0, runtime = 0, driver = 0;
   call(module.versions, "the versions of CUDA cannot be asked", &runtime, &driver);
