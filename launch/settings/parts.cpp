@@ -5,6 +5,7 @@
 #include "launch/settings/key_place.h"
 #include "launch/settings/plans.h"
 #include "models/frozen_model.h"
+#include "models/layer_loads.h"
 #include "models/model.h"
 #include "parallel/plan/partition.h"
 #include "parallel/plan/rule_partition.h"
@@ -47,7 +48,10 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
     settings.config.section("parallel")
         .refuse("unit", message("\"", name_of(parts.unit), "\" does not go with the model ", settings.model_name,
                                 ", which has no ", words_of(parts.unit), "; write \"block\""));
-  return placing_key(settings.config, [&] { return freeze(model, patterns); });
+  model = placing_key(settings.config, [&] { return freeze(model, patterns); });
+  for (const auto& technique : settings.techniques) technique->check(*model);
+  if (!choose_layers(settings.techniques)) return model;
+  return with_layer_loads(model, [&](int64_t layer) { return share_of_runs(settings.techniques, layer); });
 }
 
 namespace {
