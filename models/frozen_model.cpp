@@ -57,6 +57,7 @@ class FrozenModel final : public Model {
   std::vector<std::string> head_kinds() const override { return model_->head_kinds(); }
   at::ScalarType input_type() const override { return model_->input_type(); }
   int64_t classes() const override { return model_->classes(); }
+  int64_t vocabulary() const override { return model_->vocabulary(); }
   int64_t max_length() const override { return model_->max_length(); }
   std::vector<std::string> sites() const override { return model_->sites(); }
   std::vector<std::pair<std::string, std::string>> aliases() const override { return model_->aliases(); }

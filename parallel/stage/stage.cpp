@@ -136,8 +136,9 @@ void Stage::need(int64_t segment) const {
 int64_t Stage::first_segment() const { return flow_->outgoing.empty() ? lowest_trained_ : 0; }
 
 // Runs the segments from `input`; with `graph` what a pass back needs of them is put into inputs and outputs.
+// `features`, where somebody wants them: what the first unit takes in.
 at::Tensor Stage::run(at::Tensor input, const ForwardContext& context, bool graph, std::vector<at::Tensor>& inputs,
-                      std::vector<at::Tensor>& outputs) {
+                      std::vector<at::Tensor>& outputs, at::Tensor* features) {
   at::Tensor hidden = std::move(input);
   for (int64_t segment = 0; segment < segments(); ++segment) {
     need(segment);
@@ -147,6 +148,7 @@ at::Tensor Stage::run(at::Tensor input, const ForwardContext& context, bool grap
     if (segment > 0) hidden = hidden.detach();
     if (kept && (segment > first_segment() || !flow_->outgoing.empty())) hidden.requires_grad_(true);
     if (graph) inputs.push_back(kept ? hidden : at::Tensor());
+    if (features != nullptr && segment == parts_.body->segments_before_units()) *features = hidden.detach();
     hidden = parts_.body->forward_segment(segment, hidden, context);
     if (graph) outputs.push_back(kept ? hidden : at::Tensor());
   }
@@ -166,18 +168,20 @@ at::Tensor Stage::forward(int microbatch, at::Tensor input, std::shared_ptr<cons
   now.teach_left = learns();
   now.incoming.resize(flow_->incoming.size());
   const bool passes = now.needs_graph();
+  at::Tensor* features = now.loss_left && parts_.head->reads_features() ? &now.context.features : nullptr;
   if (passes && parts_.recompute == Recompute::block) {
     c10::NoGradGuard no_graph;
     for (int64_t segment = 0; segment < segments(); ++segment) {
       need(segment);
       now.inputs.push_back(segment >= first_segment() ? input : at::Tensor());
+      if (features != nullptr && segment == parts_.body->segments_before_units()) *features = input.detach();
       input = parts_.body->forward_segment(segment, input, now.context);
     }
     now.output = std::move(input);
   } else {
     if (passes && parts_.recompute == Recompute::stage) now.inputs.push_back(input);
-    now.output =
-        run(std::move(input), now.context, passes && parts_.recompute == Recompute::none, now.inputs, now.outputs);
+    now.output = run(std::move(input), now.context, passes && parts_.recompute == Recompute::none, now.inputs,
+                     now.outputs, features);
   }
   at::Tensor output = now.output;
   if (!now.loss_left) now.output = at::Tensor();
@@ -209,6 +213,7 @@ LossSum Stage::loss(int microbatch, double targets) {
     if (flow_->own_loss_used) now.own_gradient = found.back().mul_(scale);
   }
   now.loss_left = false;
+  now.context.features = at::Tensor();
   result.sum = result.sum.detach();
   release_if_done(microbatch);
   return result;

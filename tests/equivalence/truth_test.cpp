@@ -201,6 +201,29 @@ std::vector<Case> cases() {
                   "parallel.batch_change=[{at_step=1, microbatches=1}, {at_step=2, microbatches=3}]"}});
   all.push_back({"recompute_block", {"learning.rule=sum", "run.recompute=block", "parallel.ranks=2"}});
   all.push_back({"recompute_stage", {"learning.rule=sum", "run.recompute=stage", "parallel.ranks=2"}});
+  // Microbatches are sorted by length, the truth takes samples as they come; tables of attention drop by their size.
+  const std::vector<std::pair<std::string, std::vector<std::string>>> labelled = {
+      {"classes_global", {"learning.rule=global", "parallel.ranks=2"}},
+      {"classes_local_replicas", {"learning.rule=local", "parallel.replicas=2", "parallel.ranks=2"}},
+      {"classes_sum_block_heads", {"learning.rule=sum", "learning.head=block", "parallel.ranks=2"}},
+      {"classes_read_by_all", {"learning.rule=sum", "learning.head=shared_readout", "learning.refresh_every=1"}},
+      {"classes_recomputed", {"learning.rule=furthest", "run.recompute=block", "parallel.unit=half_block"}},
+      {"scores_sum", {"objective.name=regression", "data.label=score", "learning.rule=sum", "parallel.ranks=2"}},
+      {"masked_texts", {"objective.name=masked", "learning.rule=sum"}},
+      {"reconstruction_classes",
+       {"learning.rule=local", "learning.head=reconstruction", "parallel.stages=2", "parallel.ranks=2"}},
+      {"reconstruction_recomputed",
+       {"learning.rule=local", "learning.head=reconstruction", "run.recompute=block", "parallel.replicas=2"}},
+      {"reconstruction_whole_stages_recomputed",
+       {"learning.rule=sum", "learning.head=reconstruction", "run.recompute=stage", "parallel.ranks=2"}},
+  };
+  for (const auto& [name, keys] : labelled) {
+    Case one{"labelled_" + name, {"data.name=labelled", "model.attention_dropout=0"}};
+    one.overrides.insert(one.overrides.end(), keys.begin(), keys.end());
+    all.push_back(one);
+  }
+  all.push_back({"reconstruction_masked",
+                 {"learning.rule=local", "learning.head=reconstruction", "parallel.stages=2", "parallel.ranks=2"}});
   all.push_back({"mlp_on_spirals", {"model.name=mlp", "learning.rule=sum", "learning.horizon=2"}});
   return all;
 }

@@ -126,7 +126,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
   const auto plain = Models::instance().create(
       "model", settings.model_name,
       ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(), dataset->sample_length(),
-                    settings.precision, dataset->predicted_share(), settings.parallel.unit});
+                    settings.precision, dataset->predicted_share(), settings.parallel.unit, dataset->objective()});
   const std::vector<std::string> patterns = model_keys.texts("frozen", {});
   const Tie tie = plain->tie().value_or(Tie{});
   const auto frozen = [&](const std::string& name) {
@@ -189,8 +189,13 @@ ReferenceResult train_reference(const RunSettings& settings) {
       at::Tensor x = batch.inputs;
       std::vector<at::Tensor> losses(stages);
       for (int k = 0; k < stages; ++k) {
-        x = static_cast<Body&>(*bodies[k].module).forward(x, context);
-        if (heads[k].trained) losses[k] = static_cast<Head&>(*heads[k].module).loss(x, context).sum / count;
+        auto& body = static_cast<Body&>(*bodies[k].module);
+        ForwardContext of_head = context;
+        for (int64_t segment = 0; segment < body.segments(); ++segment) {
+          if (segment == body.segments_before_units()) of_head.features = x.detach();
+          x = body.forward_segment(segment, x, context);
+        }
+        if (heads[k].trained) losses[k] = static_cast<Head&>(*heads[k].module).loss(x, of_head).sum / count;
       }
       total += losses[stages - 1].item<double>();
       for (int k = 0; k < stages; ++k)
