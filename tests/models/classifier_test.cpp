@@ -113,7 +113,10 @@ TEST(Classifier, DropoutDependsOnTheSampleAndNotOnItsNeighbours) {
   const auto scores = [&](const Batch& batch, const at::Tensor& of, int64_t step, bool training) {
     return head->scores(of, {&batch, 5, step, training});
   };
-  EXPECT_TRUE(bit_equal(scores(all, hidden, 17, true).narrow(0, 1, 1), scores(one, hidden.narrow(0, 1, 1), 17, true)));
+  // A product of one row is summed in another order than one of three.
+  EXPECT_LT(largest_difference(listed(scores(all, hidden, 17, true).narrow(0, 1, 1)),
+                               listed(scores(one, hidden.narrow(0, 1, 1), 17, true))),
+            1e-12);
   EXPECT_FALSE(bit_equal(scores(all, hidden, 17, true), scores(all, hidden, 18, true)));
   EXPECT_TRUE(bit_equal(scores(all, hidden, 17, false), scores(all, hidden, 18, false)));
 }
