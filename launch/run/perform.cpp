@@ -44,10 +44,10 @@ void record(RunFolder& folder, const StepMetrics& metrics) {
 // Rows that no token stands for cost memory and time, and mostly come from a tokenizer that turned out smaller than
 // asked.
 void tell_unused_rows(const Model& model, const Dataset& dataset) {
-  if (dataset.classes() == 0) return;
-  const int64_t unused = model.classes() - dataset.classes();
+  if (model.vocabulary() == 0 || dataset.features() == 0) return;
+  const int64_t unused = model.vocabulary() - dataset.features();
   if (unused > 0)
-    log_warning(message("model.vocabulary = ", model.classes(), ", but the tokenizer has ", dataset.classes(),
+    log_warning(message("model.vocabulary = ", model.vocabulary(), ", but the tokenizer has ", dataset.features(),
                         " tokens: ", unused, " rows of the model stand for none"));
 }
 
@@ -80,6 +80,7 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
                 message("--until ", *request.until, ", but ", checkpoint, " is beyond that step already"));
   const auto model = make_model(settings, *dataset);
   tell_unused_rows(*model, *dataset);
+  for (const std::string& note : dataset->notes()) log_info(note);
   folder.write_start(settings, *dataset, transport.description(), done);
   const TrainerCallbacks to_trainer{weights_file(settings.folder),
                                     [&](const StepMetrics& metrics) {

@@ -40,6 +40,10 @@ RunResult result_of(const RunSettings& settings, const RunSummary& summary, cons
   if (result.performed > 0) result.loss = summary.loss;
   result.validation_loss = summary.validation_loss;
   if (result.validation_loss) result.unigram_baseline = dataset.unigram_baseline(settings.evaluation.sequences);
+  result.validation_scores = summary.validation_scores;
+  result.best_step = summary.best_step;
+  result.best_value = summary.best_value;
+  result.ended_early = summary.ended_early;
   result.tokens_per_second = summary.tokens_per_second;
   result.idle_share = summary.idle_share;
   result.seconds = summary.seconds;
@@ -72,6 +76,12 @@ std::string to_json(const RunResult& result) {
               {"digest", or_null(result.digest)}};
   if (result.links.slowed())
     all["slowed_links"] = {{"bandwidth", result.links.bandwidth}, {"latency", result.links.latency}};
+  if (!result.validation_scores.empty()) all["validation_scores"] = result.validation_scores;
+  if (result.best_step) {
+    all["best_step"] = *result.best_step;
+    all["best_value"] = result.best_value;
+    all["ended_early"] = result.ended_early;
+  }
   return all.dump();
 }
 

@@ -38,9 +38,15 @@ std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
 }
 
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset) {
-  const ModelSettings parts{
-      settings.config.section("model"), settings.seed,      dataset.classes(),         dataset.features(),
-      dataset.sample_length(),          settings.precision, dataset.predicted_share(), settings.parallel.unit};
+  const ModelSettings parts{settings.config.section("model"),
+                            settings.seed,
+                            dataset.classes(),
+                            dataset.features(),
+                            dataset.sample_length(),
+                            settings.precision,
+                            dataset.predicted_share(),
+                            settings.parallel.unit,
+                            dataset.objective()};
   const std::vector<std::string> patterns = parts.model.texts("frozen", {});
   std::shared_ptr<Model> model =
       placing_key(settings.config, [&] { return Models::instance().create("model", settings.model_name, parts); });
@@ -62,6 +68,17 @@ bool asks_for_tie(const RunSettings& settings) {
   return model.has("tie_embeddings") && model.flag("tie_embeddings", false);
 }
 
+// Evaluations tell these of what is predicted.
+void check_best_score(const RunSettings& settings, Objective objective) {
+  std::vector<std::string> scores{"none", "loss"};
+  if (objective == Objective::classification) scores.insert(scores.end(), {"accuracy", "f1", "matthews"});
+  if (objective == Objective::regression) scores.insert(scores.end(), {"spearman", "pearson", "squared_error"});
+  if (std::ranges::find(scores, settings.evaluation.keep_best) != scores.end()) return;
+  settings.config.section("run").refuse(
+      "keep_best", message("the objective ", name_of(objective), " has no \"", settings.evaluation.keep_best,
+                           "\"; it has ", join(scores)));
+}
+
 }  // namespace
 
 void check_settings(const RunSettings& settings) {
@@ -72,7 +89,10 @@ void check_settings(const RunSettings& settings) {
     settings.config.section("learning")
         .refuse("head", unknown_name("head of model " + settings.model_name, settings.learning.head_kind, kinds));
   if (asks_for_tie(settings) && !model->tie())
-    settings.config.section("model").refuse("tie_embeddings", "this model has no tensors that could be tied");
+    settings.config.section("model").refuse("tie_embeddings",
+                                            message("this model has no tensors that could be tied, as a readout of the "
+                                                    "vocabulary (objective.name = \"masked\") has; write false"));
+  check_best_score(settings, dataset->objective());
   make_partition(settings, *model);
   const Section optimizer = settings.config.section("optimizer");
   Optimizers::instance().create("optimizer", settings.optimizer_name, optimizer);

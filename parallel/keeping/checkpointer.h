@@ -48,8 +48,8 @@ class Checkpointer {
 
   bool due_after(int64_t step) const;
   // Every rank, after `step`: takes the copies and begins to write. Waits first until the checkpoint before is
-  // published, or has failed.
-  void begin(int64_t step, int64_t samples);
+  // published, or has failed. `state`: more for the manifest, the same on all ranks.
+  void begin(int64_t step, int64_t samples, const std::map<std::string, std::string>& state = {});
   // Every rank, now and then: hands on what has become ready. Never waits.
   void poll();
   // Every rank: waits until the checkpoint under way is there, or has failed.
