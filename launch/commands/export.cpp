@@ -69,7 +69,9 @@ class Export final : public Command {
 
   int run() override {
     const TextModel source = open_text_model(path_, "export");
-    const RobertaShape shape = shape_of(source.settings);
+    RobertaShape shape = shape_of(source.settings);
+    shape.objective = source.objective;
+    shape.labels = source.labels;
     const auto tensors = sources_of(source, shape);
     const size_t heads = count_local_heads(source, tensors);
     const std::string made = write(source, shape, tensors);
@@ -80,7 +82,7 @@ class Export final : public Command {
     if (!source.tokenizer)
       std::cout << "No tokenizer: this model reads bytes (<s> 0, <pad> 1, </s> 2, <unk> 3, <mask> 4, byte b as 5 + "
                    "b)\n";
-    std::cout << "Open it with RobertaForMaskedLM.from_pretrained(\"" << made << "\")\n";
+    std::cout << "Open it with " << architecture_of(shape) << ".from_pretrained(\"" << made << "\")\n";
     return static_cast<int>(ExitCode::done);
   }
 

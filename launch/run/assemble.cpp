@@ -1,5 +1,6 @@
 #include "launch/run/assemble.h"
 
+#include <map>
 #include <numeric>
 
 #include "launch/run/load_weights.h"
@@ -14,13 +15,32 @@ namespace interlock {
 namespace {
 
 // A head above the same blocks is taken over from the file; one that the file lacks keeps its own start values.
-void load_local_head(Head& head, const WeightsSet& weights, int stage) {
+void load_local_head(Head& head, const WeightsSet& weights, int stage, StoredHeads heads) {
   const std::vector<std::string> missing = missing_weights(head, weights);
+  if (heads == StoredHeads::passed_over) return;
   if (missing.empty()) {
     load_weights(head, weights);
   } else {
     log_warning(message(weights.path(), " has no ", missing.front(), ": the head of stage ", stage, " starts fresh"));
   }
+}
+
+void tell_fresh(const WeightsSet& weights, const std::string& what, const std::string& name, StoredHeads heads) {
+  const char* why = heads == StoredHeads::passed_over ? " tells other classes apart than the data has: " : " has no ";
+  log_warning(
+      message(weights.path(), why, heads == StoredHeads::passed_over ? "" : name + ": ", what, " starts fresh"));
+}
+
+// Of weights that were trained for another objective there is none; of those that lack a part of it something is wrong.
+void load_readout(Head& readout, const Model& model, const StageRequest& request) {
+  const WeightsSet& weights = *request.weights;
+  const std::vector<std::string> missing = missing_weights(readout, weights, model.tie());
+  const auto own = readout.named_parameters();
+  const size_t tied = model.tie() && own.contains(model.tie()->readout) ? 1 : 0;  // the table, which every file has
+  const bool none = missing.size() + tied == own.size();
+  if (request.heads == StoredHeads::passed_over || (none && request.heads == StoredHeads::if_there))
+    return tell_fresh(weights, "the readout", missing.empty() ? "" : missing.front(), request.heads);
+  load_weights(readout, weights, model.tie(), model.aliases());
 }
 
 // What a head reads through is the readout of these weights.
@@ -34,6 +54,33 @@ void load_copies(Head& head, const WeightsSet& weights, const std::optional<Tie>
 void freeze_body(Body& body, const std::optional<Tie>& tie) {
   for (auto& named : body.named_parameters())
     if (!tie || named.key() != tie->body) named.value().set_requires_grad(false);
+}
+
+// Of every unit of the model the layer, and of every layer the layers that its stage holds.
+std::map<int64_t, LayerPlace> places_of_layers(const Model& model, const std::vector<int>& partition) {
+  std::map<int64_t, LayerPlace> places;
+  int64_t unit = 0;
+  for (const int units : partition) {
+    std::vector<int64_t> layers;  // that begin here
+    for (const int64_t end = unit + units; unit < end; ++unit)
+      if (const auto layer = model.layer_of(unit); layer && !places.contains(*layer)) {
+        layers.push_back(*layer);
+        places[*layer] = {*layer, layers.front(), 1};
+      }
+    for (const int64_t layer : layers) places[layer].count = std::ssize(layers);
+  }
+  return places;
+}
+
+void choose_segments(Stage::Parts& parts, const TechniqueList& techniques, const Model& model,
+                     const std::vector<int>& partition, int stage) {
+  const int64_t begin = std::accumulate(partition.begin(), partition.begin() + stage, int64_t{0});
+  parts.layers.assign(parts.body->segments() - partition[stage], -1);
+  for (int64_t unit = begin; unit < begin + partition[stage]; ++unit)
+    parts.layers.push_back(model.layer_of(unit).value_or(-1));
+  parts.runs = [techniques, places = places_of_layers(model, partition)](int64_t layer, const ForwardContext& context) {
+    return layer_runs(techniques, places.at(layer), {context.seed, context.step, context.microbatch});
+  };
 }
 
 // Start values and weights are made on the CPU, so that they have the same bits everywhere.
@@ -67,13 +114,14 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
   }
   if (const WeightsSet* weights = request.weights) {
     load_weights(*parts.body, *weights);
-    if (last) load_weights(*parts.head, *weights, parts.tie, model.aliases());
+    if (last) load_readout(*parts.head, model, request);
     if (!last && parts.head) {
-      load_local_head(*parts.head, *weights, request.index);
-      load_copies(*parts.head, *weights, parts.tie);
+      load_local_head(*parts.head, *weights, request.index, request.heads);
+      if (request.heads != StoredHeads::passed_over) load_copies(*parts.head, *weights, parts.tie);
     }
   }
   if (!request.learns) freeze_body(*parts.body, parts.tie);
+  if (choose_layers(settings.techniques)) choose_segments(parts, settings.techniques, model, partition, request.index);
   if (!request.device.is_cpu()) move_to(request.device, parts);
   return std::make_unique<Stage>(request.index, std::move(parts));
 }

@@ -5,6 +5,7 @@
 #include "launch/settings/key_place.h"
 #include "launch/settings/plans.h"
 #include "models/frozen_model.h"
+#include "models/layer_loads.h"
 #include "models/model.h"
 #include "parallel/plan/partition.h"
 #include "parallel/plan/rule_partition.h"
@@ -37,9 +38,15 @@ std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
 }
 
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset) {
-  const ModelSettings parts{
-      settings.config.section("model"), settings.seed,      dataset.classes(),         dataset.features(),
-      dataset.sample_length(),          settings.precision, dataset.predicted_share(), settings.parallel.unit};
+  const ModelSettings parts{settings.config.section("model"),
+                            settings.seed,
+                            dataset.classes(),
+                            dataset.features(),
+                            dataset.sample_length(),
+                            settings.precision,
+                            dataset.predicted_share(),
+                            settings.parallel.unit,
+                            dataset.objective()};
   const std::vector<std::string> patterns = parts.model.texts("frozen", {});
   std::shared_ptr<Model> model =
       placing_key(settings.config, [&] { return Models::instance().create("model", settings.model_name, parts); });
@@ -47,7 +54,10 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
     settings.config.section("parallel")
         .refuse("unit", message("\"", name_of(parts.unit), "\" does not go with the model ", settings.model_name,
                                 ", which has no ", words_of(parts.unit), "; write \"block\""));
-  return placing_key(settings.config, [&] { return freeze(model, patterns); });
+  model = placing_key(settings.config, [&] { return freeze(model, patterns); });
+  for (const auto& technique : settings.techniques) technique->check(*model);
+  if (!choose_layers(settings.techniques)) return model;
+  return with_layer_loads(model, [&](int64_t layer) { return share_of_runs(settings.techniques, layer); });
 }
 
 namespace {
@@ -56,6 +66,17 @@ namespace {
 bool asks_for_tie(const RunSettings& settings) {
   const Section model = settings.config.section("model");
   return model.has("tie_embeddings") && model.flag("tie_embeddings", false);
+}
+
+// Evaluations tell these of what is predicted.
+void check_best_score(const RunSettings& settings, Objective objective) {
+  std::vector<std::string> scores{"none", "loss"};
+  if (objective == Objective::classification) scores.insert(scores.end(), {"accuracy", "f1", "matthews"});
+  if (objective == Objective::regression) scores.insert(scores.end(), {"spearman", "pearson", "squared_error"});
+  if (std::ranges::find(scores, settings.evaluation.keep_best) != scores.end()) return;
+  settings.config.section("run").refuse(
+      "keep_best", message("the objective ", name_of(objective), " has no \"", settings.evaluation.keep_best,
+                           "\"; it has ", join(scores)));
 }
 
 }  // namespace
@@ -68,7 +89,10 @@ void check_settings(const RunSettings& settings) {
     settings.config.section("learning")
         .refuse("head", unknown_name("head of model " + settings.model_name, settings.learning.head_kind, kinds));
   if (asks_for_tie(settings) && !model->tie())
-    settings.config.section("model").refuse("tie_embeddings", "this model has no tensors that could be tied");
+    settings.config.section("model").refuse("tie_embeddings",
+                                            message("this model has no tensors that could be tied, as a readout of the "
+                                                    "vocabulary (objective.name = \"masked\") has; write false"));
+  check_best_score(settings, dataset->objective());
   make_partition(settings, *model);
   const Section optimizer = settings.config.section("optimizer");
   Optimizers::instance().create("optimizer", settings.optimizer_name, optimizer);

@@ -8,6 +8,7 @@
 #include "launch/settings/parallel_settings.h"
 #include "models/precision.h"
 #include "parallel/stage/recompute.h"
+#include "parallel/technique/technique.h"
 #include "runtime/core/config.h"
 #include "runtime/optimization/clip.h"
 
@@ -16,6 +17,8 @@ namespace interlock {
 struct EvaluationSettings {
   int64_t every = 10;  // steps; 0: none
   int64_t sequences = 64;
+  std::string keep_best = "none";  // the score by which the run's weights are chosen; none: they are the last
+  int64_t patience = 0;            // evaluations without a better one before the run ends; 0: it does not
 
   static EvaluationSettings from(const Section& run);
 };
@@ -39,6 +42,7 @@ struct RunSettings {
   int64_t trace_steps = 20;
   Precision precision = Precision::float32;
   Recompute recompute = Recompute::none;
+  TechniqueList techniques = {};
 };
 
 RunSettings read_settings(Config config);

@@ -2,7 +2,7 @@
 
 #include "parallel/engine/engine.h"
 
-#include <ATen/ops/stack.h>
+#include <ATen/ops/cat.h>
 
 #include <algorithm>
 #include <cassert>
@@ -11,6 +11,7 @@
 
 #include "parallel/engine/step.h"
 #include "parallel/stage/stage.h"
+#include "runtime/core/nearest_name.h"
 #include "runtime/device/staging.h"
 
 namespace interlock {
@@ -38,7 +39,7 @@ std::vector<StepReport> Engine::train(const Plan& plan, const StepOptions& optio
   return reports(context_.device.immediate ? 0 : 1);
 }
 
-std::vector<LossValue> Engine::evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share) {
+std::vector<Evaluated> Engine::evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share) {
   Step step(plan, options, &share);
   step.evaluated.resize(share.indices.size());
   waited_between_ = 0;
@@ -48,15 +49,19 @@ std::vector<LossValue> Engine::evaluate(const Plan& plan, const StepOptions& opt
 }
 
 // All at once: on a device every look at a number waits.
-std::vector<LossValue> Engine::read_losses(const Step& step) const {
-  std::vector<at::Tensor> sums;
-  for (const LossSum& loss : step.evaluated) sums.push_back(loss.sum.to(at::kDouble));
-  const at::Tensor numbers = on_host(at::stack(sums));
+std::vector<Evaluated> Engine::read_losses(const Step& step) const {
+  std::vector<at::Tensor> parts;
+  for (const LossSum& loss : step.evaluated) parts.push_back(loss.sum.to(at::kDouble).reshape({1}));
+  for (const LossSum& loss : step.evaluated)
+    if (loss.guesses.defined()) parts.push_back(loss.guesses.reshape({-1}));
+  const at::Tensor numbers = on_host(at::cat(parts));
   context_.transport.check();  // before anybody believes them
-  const double* sum = numbers.const_data_ptr<double>();
-  std::vector<LossValue> values;
+  const double *sum = numbers.const_data_ptr<double>(), *guess = sum + step.evaluated.size();
+  std::vector<Evaluated> values;
   for (size_t i = 0; i < step.evaluated.size(); ++i) {
-    values.push_back({sum[i], step.evaluated[i].count});
+    const int64_t guesses = step.evaluated[i].guesses.defined() ? step.evaluated[i].guesses.size(0) : 0;
+    values.push_back({{sum[i], step.evaluated[i].count}, {}});
+    for (int64_t row = 0; row < guesses; ++row, guess += 2) values.back().guesses.push_back({guess[0], guess[1]});
     if (!std::isfinite(sum[i]))
       throw Error(ExitCode::gave_up,
                   message("the held-out loss of stage ", step.plan.shape.stages - 1, " is ", sum[i], " after step ",
@@ -121,7 +126,8 @@ void Engine::perform(Step& step, const Action& action) {
   step.waited += std::exchange(waited_between_, 0.0);
   if (step.evaluation) return;
   advance_reductions(step);
-  if (is_compute(action.kind) && !on_cpu) step.timed.push_back({action, current_, step.since, stopwatch_.now()});
+  if (is_compute(action.kind) && !on_cpu)
+    step.timed.push_back({action, traced_name(step, action), step.since, stopwatch_.now()});
   const double end = TraceRecorder::now(), waited = idle() - idle_before;
   if (is_compute(action.kind) && on_cpu) {
     MeasuredCost& cost = measured_[action.stage][static_cast<int>(action.kind)];
@@ -129,8 +135,23 @@ void Engine::perform(Step& step, const Action& action) {
     ++cost.times;
     // What an action waited for comes before what it computed: batches are taken and receives are joined first.
     if (trace_.wants(step.options.step))
-      trace_.record({TraceTrack::compute, begin + waited, end, current_, step.options.step, 0, 0});
+      trace_.record({TraceTrack::compute, begin + waited, end, traced_name(step, action), step.options.step, 0, 0});
   }
+}
+
+// The action as plans write it, and the layers that it leaves out: "2F3", "2F3 without 4, 5".
+std::string Engine::traced_name(const Step& step, const Action& action) const {
+  if (action.kind == Kind::loss || action.kind == Kind::update) return current_;
+  std::vector<std::string> layers;
+  for (const int64_t layer : context_.stage(action.stage).left_out(context_of(step, action.microbatch)))
+    layers.push_back(std::to_string(layer));
+  return layers.empty() ? current_ : current_ + " without " + join(layers);
+}
+
+ForwardContext Engine::context_of(const Step& step, int microbatch, const Batch* batch) const {
+  ForwardContext context{batch, step.options.seed, step.options.step, !step.evaluation};
+  context.microbatch = int64_t{context_.topology.replica()} * step.plan.shape.microbatches + microbatch;
+  return context;
 }
 
 // ---- Compute
@@ -147,7 +168,7 @@ void Engine::forward(Step& step, const Action& action) {
     input = take(step, arrival->second);
     step.inputs.erase(arrival);
   }
-  ForwardContext context{examples.get(), step.options.seed, step.options.step, !step.evaluation};
+  const ForwardContext context = context_of(step, microbatch, examples.get());
   at::Tensor output;
   if (step.evaluation) {
     output = context_.stage(index).evaluate(input, context);

@@ -53,6 +53,18 @@ class PartOfHeldOut final : public Dataset {
   int64_t classes() const override { return whole_->classes(); }
   int64_t features() const override { return whole_->features(); }
   int64_t sample_length() const override { return whole_->sample_length(); }
+  bool varies_in_length() const override { return whole_->varies_in_length(); }
+  int64_t length(Split split, int64_t number) const override {
+    return split == Split::held_out ? whole_->length(split, in_whole({&number, 1}).front())
+                                    : whole_->length(split, number);
+  }
+  int64_t padded_length(Split split, std::span<const int64_t> numbers) const override {
+    return split == Split::held_out ? whole_->padded_length(split, in_whole(numbers))
+                                    : whole_->padded_length(split, numbers);
+  }
+  Objective objective() const override { return whole_->objective(); }
+  std::vector<std::string> labels() const override { return whole_->labels(); }
+  std::vector<std::string> notes() const override { return whole_->notes(); }
   SampleContent content() const override { return whole_->content(); }
   std::shared_ptr<const Tokenizer> tokenizer() const override { return whole_->tokenizer(); }
   double predicted_share() const override { return whole_->predicted_share(); }
