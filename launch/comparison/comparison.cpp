@@ -186,9 +186,9 @@ void Comparison::train(ArmRunner& runner, GroupOutcome& group) {
 }
 
 Outcome Comparison::perform() {
-  const ComparisonFolder folder(request_.output, base_values_);
   Outcome outcome = begin();
-  add_shared_parts(outcome);  // opens the data: what is missing is said before the first arm
+  add_shared_parts(outcome);  // opens the data: what is missing is said before a folder is made
+  const ComparisonFolder folder(request_.output, base_values_);
   {
     ArmRunner runner(request_.config, planned_arms(), planned_steps());
     cost(runner, outcome);

@@ -37,7 +37,8 @@ TEST_F(Folder, GoesOnWithWhatItWasBegunWithOnly) {
   { const ComparisonFolder first(path("new"), {{"run.steps", "4"}, {"model.width", "16"}}); }
   { const ComparisonFolder again(path("new"), {{"run.steps", "4"}, {"model.width", "16"}}); }
   const std::string said = refused(path("new"), {{"run.steps", "5"}, {"data.held_out", "0.1"}}, ExitCode::config);
-  for (const char* part : {"run.steps was 4, now 5", "model.width was 16, now not set", "data.held_out was not set, now 0.1"})
+  for (const char* part :
+       {"run.steps was 4, now 5", "model.width was 16, now not set", "data.held_out was not set, now 0.1"})
     EXPECT_THAT(said, HasSubstr(part));
 }
 

@@ -70,7 +70,8 @@ TEST(Groups, StagesBringRanksAlong) {
 
 TEST(Groups, WhatHasNoMeaningIsLeftOutAndSaid) {
   const Groups groups = make_groups(base(), parse_rules("furthest:3,global"), {"linear"}, {2, 4});
-  EXPECT_THAT(names_of(groups), ElementsAre("global_none_2-stages", "furthest-3_linear_4-stages", "global_none_4-stages"));
+  EXPECT_THAT(names_of(groups),
+              ElementsAre("global_none_2-stages", "furthest-3_linear_4-stages", "global_none_4-stages"));
   ASSERT_EQ(groups.left_out.size(), 1U);
   EXPECT_THAT(groups.left_out[0], HasSubstr("furthest:3 at 2 stages"));
   EXPECT_THROW(make_groups(base(), parse_rules("furthest:9"), {"linear"}, {2}), Error);

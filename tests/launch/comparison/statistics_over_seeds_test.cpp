@@ -1,4 +1,5 @@
-// Groups against global: paired by seed, corrected together. The numbers behind it are held to scipy in tests/statistics.
+// Groups against global: paired by seed, corrected together. The numbers behind it are held to scipy in
+// tests/statistics.
 #include <gmock/gmock.h>
 
 #include "launch/comparison/statistics_over_seeds.h"
