@@ -1,19 +1,13 @@
 #include "launch/comparison/scoring.h"
 
-#include <ATen/Parallel.h>
-#include <c10/core/GradMode.h>
-
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <filesystem>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <thread>
 
 #include "launch/comparison/trained_model.h"
 #include "launch/settings/parts.h"
+#include "launch/stored_model/batch_workers.h"
 #include "runtime/core/error.h"
 #include "runtime/storage/atomic_file.h"
 
@@ -43,35 +37,16 @@ int64_t batch_size(const Dataset& dataset) {
   return std::max<int64_t>(1, 1024 / std::max<int64_t>(1, dataset.sample_length()));
 }
 
-// Batches on several threads, each by one; added in their order.
 std::vector<Losses> batch_losses(const TrainedModel& model, const Dataset& dataset, int64_t samples, int threads) {
   const int64_t size = batch_size(dataset);
   std::vector<Losses> all(static_cast<size_t>((samples + size - 1) / size));
-  std::atomic<size_t> next = 0;
-  std::mutex failing;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    const c10::NoGradGuard no_graph;
-    at::set_num_threads(1);
-    try {
-      for (size_t i = next++; i < all.size(); i = next++) {
-        const int64_t first = static_cast<int64_t>(i) * size;
-        std::vector<int64_t> numbers(static_cast<size_t>(std::min(size, samples - first)));
-        std::iota(numbers.begin(), numbers.end(), first);
-        all[i] = losses_of(model, dataset.batch(Split::held_out, numbers));
-      }
-    } catch (...) {
-      const std::lock_guard lock(failing);
-      failure = std::current_exception();
-      next = all.size();
-    }
+  const auto score = [&](int64_t batch) {
+    const int64_t first = batch * size;
+    std::vector<int64_t> numbers(static_cast<size_t>(std::min(size, samples - first)));
+    std::iota(numbers.begin(), numbers.end(), first);
+    all[static_cast<size_t>(batch)] = losses_of(model, dataset.batch(Split::held_out, numbers));
   };
-  {
-    std::vector<std::jthread> workers;
-    for (int i = 1; i < threads; ++i) workers.emplace_back(work);
-    work();
-  }
-  if (failure) std::rethrow_exception(failure);
+  for_each_batch(static_cast<int64_t>(all.size()), threads, score, [](int64_t) {});
   return all;
 }
 

@@ -99,7 +99,7 @@ std::string stages_of(const GroupOutcome& group) { return std::to_string(group.g
 
 Table rules_table(const Outcome& outcome, int stages) {
   const auto target = told_target(outcome, stages);
-  const std::string to = "to validation loss " + (target ? fixed(*target, 3) : std::string("?"));
+  const std::string to = "to loss " + (target ? fixed(*target, 3) : std::string("?"));
   Table table{message("Quality and time: ", stages, stages == 1 ? " stage, " : " stages, ", outcome.steps, " steps"),
               {"rule", "test loss, mean [95 %]", "difference to global [95 %]", "p, corrected", "verdict",
                "step, simulated", "step, measured", to + ", simulated", to + ", measured"},
