@@ -88,7 +88,8 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
                                       if (callbacks.on_step) callbacks.on_step(metrics);
                                     },
                                     callbacks.stop_wanted};
-  const RunSummary summary = run_rank(settings, transport, dataset, to_trainer, {checkpoint, request.until});
+  const RunSummary summary =
+      run_rank(settings, transport, dataset, to_trainer, {checkpoint, request.until, true, settings.folder});
   folder.write_end(settings, summary, costs_of(settings, *model, summary));
   RunResult result = result_of(settings, summary, *dataset);
   folder.write_result(to_json(result), result.steps == 0 || result.performed > 0);
@@ -120,8 +121,8 @@ RunResult perform(const RunSettings& settings, Transport& given, std::shared_ptr
   Transport& transport = slowed ? *slowed : given;
   device_of(settings, transport);  // first: one that cannot be had leaves no folder behind
   if (transport.rank() == 0) return lead(settings, transport, dataset, request, callbacks);
-  const RunSummary summary =
-      run_rank(settings, transport, dataset, {weights_file(settings.folder), {}, {}}, {"", request.until});
+  const RunSummary summary = run_rank(settings, transport, dataset, {weights_file(settings.folder), {}, {}},
+                                      {"", request.until, true, settings.folder});
   RunResult result;
   result.run = settings.folder;
   result.ending = summary.ending;

@@ -119,7 +119,12 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
                     TrainerCallbacks callbacks, const RunRequest& request) {
   at::set_num_threads(settings.parallel.threads);
   const Device device = device_of(settings, host);
+  // Rank 0 has made the folder; the others know that it is there when they have agreed with it.
+  const auto pulse = std::make_shared<Pulse>();
+  const bool leads = host.rank() == 0;
+  if (leads && !request.pulses.empty()) pulse->publish(request.pulses, 0);
   const Agreement agreement = agree(host, request.resume);
+  if (!leads && !request.pulses.empty()) pulse->publish(request.pulses, host.rank());
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);
   TrainerSettings trainer;
@@ -195,6 +200,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
                                     .batches = std::make_unique<BatchStream>(
                                         loader, batches_of_rank(topology, trainer.plans, start.step + 1, last)),
                                     .boundaries = make_boundaries(*model, partition),
+                                    .pulse = pulse,
                                     .trace_steps = start.step + settings.trace_steps});
     return Trainer(*context, *engine, loader, std::move(trainer), std::move(callbacks)).run();
   } catch (...) {

@@ -15,6 +15,7 @@ struct RunRequest {
   std::string resume = {};            // on rank 0: the checkpoint to go on from; "": from the beginning
   std::optional<int64_t> until = {};  // stop after this step, with a checkpoint
   bool checkpoints = true;            // false: none are written, not even when asked to stop
+  std::string pulses = {};            // the run folder in which the ranks tell what they do; "": nowhere
 };
 
 // What this rank computes on, by run.device and its place on the host. Errors as choose_device; asked again, it answers
