@@ -37,9 +37,11 @@ double median_step(const std::vector<WatchedRank>& ranks) {
   return longest;
 }
 
-double limit_of(const WatchedRank& rank, double step, const HangLimits& limits) {
-  const bool in_step = rank.seen && rank.pulse.steps_done > 0 &&
-                       (rank.pulse.phase == PulsePhase::training || rank.pulse.phase == PulsePhase::evaluation);
+// `begun`: of a rank that says nothing, what others know better: steps are done.
+double limit_of(const WatchedRank& rank, bool begun, double step, const HangLimits& limits) {
+  const bool past_start = rank.seen && rank.pulse.steps_done > 0 &&
+                          (rank.pulse.phase == PulsePhase::training || rank.pulse.phase == PulsePhase::evaluation);
+  const bool in_step = past_start || (rank.seen && rank.pulse.phase == PulsePhase::start && begun);
   const double stall = std::max(limits.stall_seconds, median_steps * step);
   return in_step ? stall : std::max(stall, limits.startup_seconds);
 }
@@ -121,7 +123,12 @@ std::optional<Verdict> judge(const std::vector<WatchedRank>& ranks, const HangLi
   const std::vector<size_t> causes = who_holds_up(ranks, still);
   const double step = median_step(ranks);
   double limit = std::numeric_limits<double>::infinity();
-  for (const size_t cause : causes) limit = std::min(limit, limit_of(ranks[cause], step, limits));
+  const bool some_begun =
+      std::ranges::any_of(ranks, [](const WatchedRank& rank) { return rank.seen && rank.pulse.steps_done > 0; });
+  for (const size_t cause : causes) {
+    const bool begun = some_begun && is_quiet(ranks[cause], still);
+    limit = std::min(limit, limit_of(ranks[cause], begun, step, limits));
+  }
   if (still < limit) return std::nullopt;
   Verdict verdict;
   verdict.rank = causes.size() == ranks.size() && ranks.size() > 1 ? -1 : static_cast<int64_t>(causes.front());

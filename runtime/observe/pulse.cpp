@@ -190,8 +190,8 @@ PulseRecord Pulse::record() const {
 void Pulse::keep_writing(const std::string& path) {
   const BlockedSignals blocked;
   std::unique_lock lock(mutex_);
-  while (!ends_) {
-    ending_.wait_for(lock, between_beats, [&] { return ends_; });
+  for (bool last = false; !last;) {  // once more at the end, however soon that comes
+    last = ending_.wait_for(lock, between_beats, [&] { return ends_; });
     lock.unlock();
     write(path);
     lock.lock();

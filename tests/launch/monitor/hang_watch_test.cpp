@@ -100,7 +100,14 @@ TEST_F(Watch, FilesOfOtherRanksAndRubbishAreNothing) {
   tell(77, 1);
   std::ofstream(pulse_folder(folder.path()) + "/rank-00001x") << "rubbish";
   EXPECT_FALSE(look(watch, 2));
-  EXPECT_EQ(look(watch, 10)->rank, 1);
+  std::optional<Verdict> verdict;
+  for (int i = 0; i < 10 && !verdict; ++i) {
+    tell(0, 1);
+    tell(1, 1);
+    verdict = look(watch, 1);
+  }
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, 1);
 }
 
 }  // namespace

@@ -82,6 +82,10 @@ TEST(Verdict, StartCheckpointAndEndAreGivenTheLongerLimit) {
   auto first_step = behind_rank_two(599);
   first_step[2].pulse.steps_done = 0;
   EXPECT_FALSE(judge(first_step, limits));
+  first_step[2].pulse.phase = PulsePhase::start;
+  EXPECT_FALSE(judge(first_step, limits)) << "it computes, however long that takes";
+  first_step[2].quiet = 599;  // stopped before it could tell that it was past its start, as the others are
+  EXPECT_EQ(judge(first_step, limits)->rank, 2);
   auto evaluation = behind_rank_two(61);
   evaluation[2].pulse.phase = PulsePhase::evaluation;
   EXPECT_TRUE(judge(evaluation, limits));
