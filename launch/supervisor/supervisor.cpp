@@ -229,7 +229,9 @@ int Supervision::exit_code() const {
   if (overdue_) return static_cast<int>(ExitCode::gave_up);
   if (verdict_ || ended_with_us()) return static_cast<int>(lost_rank);
   const int status = tree_.status();
-  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(lost_rank);
+  // An mpirun that is gone took its ranks along; where one had said why, we have ended it.
+  const ExitCode without_mpirun = output_.rank_said_why() ? ExitCode::gave_up : lost_rank;
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(without_mpirun);
   if (output_.killed_by_signal()) return static_cast<int>(lost_rank);
   for (const ExitCode ours : {ExitCode::done, ExitCode::usage, ExitCode::config, ExitCode::bad_input, ExitCode::gave_up,
                               lost_rank, ExitCode::cannot_write, ExitCode::stopped}) {
