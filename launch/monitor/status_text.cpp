@@ -47,8 +47,9 @@ std::string line_of(const RankStatus& rank) {
   if (pulse.waits_for == waits_for_several) waits = "waits for several";
   if (rank.slowness && *rank.slowness >= slow)
     waits += print("%sslow: %.1f x", waits.empty() ? "" : ", ", *rank.slowness);
-  return print("%4lld  %-12s %7lld  %-12s %9s %7.0f  %9s  ", static_cast<long long>(pulse.rank),
-               fitted(pulse.host, 12).c_str(), static_cast<long long>(pulse.step), fitted(action, 12).c_str(),
+  // 63 columns, so that "waits for rank 12" fits into 80.
+  return print("%4lld  %-10s %7lld  %-10s %8s %6.0f %8s  ", static_cast<long long>(pulse.rank),
+               fitted(pulse.host, 10).c_str(), static_cast<long long>(pulse.step), fitted(action, 10).c_str(),
                time_text(rank.seconds_since).c_str(), pulse.rss_mib, step ? print("%.3f s", *step).c_str() : "-") +
          waits;
 }
@@ -59,7 +60,9 @@ std::string status_text(const RunStatus& status, int width) {
   const auto columns = static_cast<size_t>(width > 0 ? width : 80);
   std::string text = fitted(status.run, columns) + "\n" + fitted(head_of(status), columns) + "\n";
   if (status.ranks.empty()) return text + "no rank has told anything\n";
-  text += fitted("rank  host            step  action           since     MiB       step", columns) + "\n";
+  text += fitted(print("%4s  %-10s %7s  %-10s %8s %6s %8s", "rank", "host", "step", "action", "since", "MiB", "step"),
+                 columns) +
+          "\n";
   for (const RankStatus& rank : status.ranks) text += fitted(line_of(rank), columns) + "\n";
   return text;
 }
