@@ -51,8 +51,8 @@ Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loa
 }
 
 const Plan& Trainer::plan_at(int64_t step) const {
-  const Plan* current = &settings_.plans.front().plan;
-  for (const auto& change : settings_.plans)
+  const Plan* current = &settings_.plans->front().plan;
+  for (const auto& change : *settings_.plans)
     if (change.at_step <= step) current = &change.plan;
   return *current;
 }
