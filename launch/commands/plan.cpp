@@ -173,7 +173,7 @@ class PlanCommand final : public Command {
     report.links = message(bandwidth > 0 ? message(bandwidth, " bytes/s") : "no time for bytes", " and ", latency,
                            " s between ranks");
     if (!svg_.empty()) {
-      write_atomically(svg_, scaling_svg(report, "Scaling of " + config_));
+      write_atomically(svg_, scaling_svg(report, "Samples per second and rank, of one rank's"));
       log_info("wrote " + svg_);
     }
     std::cout << (json_ ? scaling_json(report).dump() + "\n" : scaling_text(report));

@@ -26,6 +26,11 @@
 namespace interlock {
 namespace {
 
+using Plans = std::shared_ptr<const TrainerSettings::RulePlans>;
+Plans plans_of(const RunSettings& settings, const Dataset& dataset) {
+  return std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *make_model(settings, dataset)));
+}
+
 class Train final : public Command {
  public:
   std::string summary() const override { return "train a model as a config says"; }
@@ -59,7 +64,8 @@ class Train final : public Command {
   int start_ranks(const RunSettings& settings) const;
   int run_threads(const RunSettings& settings) const;
   int run_process(const LaunchPlace& place) const;
-  Ending perform_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset) const;
+  Ending perform_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+                      Plans plans) const;
   void tell(const RunResult& result, int64_t steps_asked) const;
 
   std::string config_;
@@ -165,7 +171,7 @@ std::shared_ptr<const Dataset> Train::prepare(const RunSettings& settings, bool 
 }
 
 int Train::start_ranks(const RunSettings& settings) const {
-  make_plans(settings, *make_model(settings, *prepare(settings, true)));
+  plans_of(settings, *prepare(settings, true));
   SupervisorRequest request;
   request.arguments = {"train", config_};
   for (const std::string& one : overrides_) request.arguments.insert(request.arguments.end(), {"--set", one});
@@ -187,21 +193,24 @@ int Train::start_ranks(const RunSettings& settings) const {
 int Train::run_threads(const RunSettings& settings) const {
   watch_for_stop_request();
   const auto dataset = prepare(settings, true);
+  const Plans plans = plans_of(settings, *dataset);
   Ending ending = Ending::completed;
   run_loopback(settings.parallel.processes(), [&](Transport& transport) {
-    const Ending mine = perform_rank(settings, transport, dataset);
+    const Ending mine = perform_rank(settings, transport, dataset, plans);
     if (transport.rank() == 0) ending = mine;
   });
   return exit_code_of(ending);
 }
 
 // Rank 0 shows what goes on and tells what came out.
-Ending Train::perform_rank(const RunSettings& settings, Transport& transport,
-                           std::shared_ptr<const Dataset> dataset) const {
-  if (transport.rank() != 0) return perform(settings, transport, dataset, perform_request()).ending;
+Ending Train::perform_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+                           Plans plans) const {
+  PerformRequest request = perform_request();
+  request.plans = std::move(plans);
+  if (transport.rank() != 0) return perform(settings, transport, dataset, request).ending;
   Progress progress("interlock", settings.steps);
   const auto show = [&](const StepMetrics& metrics) { progress.show(metrics); };
-  const RunResult result = perform(settings, transport, dataset, perform_request(), {show, stop_requested});
+  const RunResult result = perform(settings, transport, dataset, request, {show, stop_requested});
   progress.finish();
   tell(result, settings.steps);
   return result.ending;
@@ -210,15 +219,17 @@ Ending Train::perform_rank(const RunSettings& settings, Transport& transport,
 int Train::run_process(const LaunchPlace& place) const {
   std::optional<RunSettings> settings;
   std::shared_ptr<const Dataset> dataset;
+  Plans plans;
   const auto prepare_rank = [&](Transport&) {
     settings.emplace(load());
     check_processes(*settings, place);
     dataset = prepare(*settings, place.rank == 0);
     // Our own mpirun was started after this was looked at.
-    if (!std::getenv("INTERLOCK_SUPERVISED")) make_plans(*settings, *make_model(*settings, *dataset));
+    if (!std::getenv("INTERLOCK_SUPERVISED")) plans = plans_of(*settings, *dataset);
   };
-  return run_together(place, prepare_rank,
-                      [&](Transport& transport) { return exit_code_of(perform_rank(*settings, transport, dataset)); });
+  return run_together(place, prepare_rank, [&](Transport& transport) {
+    return exit_code_of(perform_rank(*settings, transport, dataset, plans));
+  });
 }
 
 void Train::tell(const RunResult& result, int64_t steps_asked) const {

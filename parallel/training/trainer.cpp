@@ -55,8 +55,8 @@ void Trainer::take_up_best(const std::map<std::string, std::string>& state) {
 }
 
 const Plan& Trainer::plan_at(int64_t step) const {
-  const Plan* current = &settings_.plans.front().plan;
-  for (const auto& change : settings_.plans)
+  const Plan* current = &settings_.plans->front().plan;
+  for (const auto& change : *settings_.plans)
     if (change.at_step <= step) current = &change.plan;
   return *current;
 }
