@@ -8,6 +8,7 @@
 #include <numeric>
 #include <utility>
 
+#include "models/model_decorator.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -31,10 +32,10 @@ size_t distance(const std::string& pattern, const std::string& name) {
   return row.back();
 }
 
-class FrozenModel final : public Model {
+class FrozenModel final : public ModelDecorator {
  public:
   FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns)
-      : model_(std::move(model)), patterns_(std::move(patterns)), used_(patterns_.size(), false) {
+      : ModelDecorator(std::move(model)), patterns_(std::move(patterns)), used_(patterns_.size(), false) {
     // Names and sizes come from the modules themselves, a unit at a time: no model says them twice.
     std::vector<std::string> names;
     const auto look_at = [&](const torch::nn::Module& module) {
@@ -47,20 +48,11 @@ class FrozenModel final : public Model {
     refuse_unused(names);
   }
 
-  int64_t units() const override { return model_->units(); }
-  bool offers(Unit unit) const override { return model_->offers(unit); }
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override { return frozen(model_->body(begin, end)); }
   std::shared_ptr<Head> readout() const override { return frozen(model_->readout()); }
   std::shared_ptr<Head> head(const std::string& kind, int64_t units_below) const override {
     return frozen(model_->head(kind, units_below));
   }
-  std::vector<std::string> head_kinds() const override { return model_->head_kinds(); }
-  at::ScalarType input_type() const override { return model_->input_type(); }
-  int64_t classes() const override { return model_->classes(); }
-  int64_t vocabulary() const override { return model_->vocabulary(); }
-  int64_t max_length() const override { return model_->max_length(); }
-  std::vector<std::string> sites() const override { return model_->sites(); }
-  std::vector<std::pair<std::string, std::string>> aliases() const override { return model_->aliases(); }
   std::optional<Tie> tie() const override {
     std::optional<Tie> tie = model_->tie();
     if (tie) tie->trained = !matches(tie->body);
@@ -82,7 +74,6 @@ class FrozenModel final : public Model {
     if (fresh) found->second = frozen_numbers(*model_->head(kind, 1));
     return with_frozen(model_->head_costs(kind, samples), found->second, samples);
   }
-  Boundary boundary(int64_t units_below) const override { return model_->boundary(units_below); }
 
  private:
   bool matches(const std::string& name) const {
@@ -139,7 +130,6 @@ class FrozenModel final : public Model {
     return *std::ranges::min_element(names, {}, [&](const std::string& name) { return distance(pattern, name); });
   }
 
-  std::shared_ptr<Model> model_;
   std::vector<std::string> patterns_;
   mutable std::vector<bool> used_;
   std::vector<int64_t> frozen_of_unit_;

@@ -140,6 +140,8 @@ class Mlp : public Model {
   explicit Mlp(const ModelSettings& given) : settings_(read_mlp(given)) {}
 
   int64_t units() const override { return settings_.layers; }
+  // The first reads the inputs, which have another width.
+  std::optional<int64_t> layer_of(int64_t unit) const override { return unit > 0 ? std::optional(unit) : std::nullopt; }
 
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override {
     assert(0 <= begin && begin < end && end <= units());

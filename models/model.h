@@ -34,13 +34,15 @@ struct ForwardContext {
   int64_t step = 0;
   bool training = true;                   // false: no dropout
   ParameterAccess* parameters = nullptr;  // of whoever trains; outlives the graph
+  int64_t microbatch = 0;                 // of the step, over all replicas: keys draws about structure
   at::Tensor features = {};               // for a head that reads them (Head::reads_features); detached
 };
 
 // Units [begin, end) of a model; the slice that begins at 0 holds what stands before unit 0 (embeddings).
 //
-// A slice is a chain of segments (the embeddings, then one per unit). A segment is what is walked back, recomputed and
-// reduced over replicas on its own; with what stands on both sides it shares nothing but the tensor handed over.
+// A slice is a chain of segments (the embeddings where it has them apart, then one per unit). A segment is what is
+// walked back, recomputed and reduced over replicas on its own; with what stands on both sides it shares nothing but
+// the tensor handed over.
 class Body : public torch::nn::Module {
  public:
   virtual int64_t segments() const = 0;
@@ -102,6 +104,9 @@ class Model {
   virtual int64_t units() const = 0;
   // Whether it can be cut between such units.
   virtual bool offers(Unit unit) const { return unit == Unit::block; }
+  // The layer, from 0 on, that a unit is or is a part of, where the layer may be left out: what it takes could pass on
+  // in place of what it makes. The last units of a slice are its last segments, one each.
+  virtual std::optional<int64_t> layer_of(int64_t) const { return std::nullopt; }
   // A slice. 0 <= begin < end <= units().
   virtual std::shared_ptr<Body> body(int64_t begin, int64_t end) const = 0;
   // The model's own readout, on the output of the last unit.

@@ -69,6 +69,7 @@ class Roberta : public Model {
 
   int64_t units() const override { return settings_.units(); }
   bool offers(Unit) const override { return true; }
+  std::optional<int64_t> layer_of(int64_t unit) const override { return unit / settings_.units_of_a_block(); }
 
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override {
     assert(0 <= begin && begin < end && end <= units());

@@ -25,8 +25,7 @@ Costs classifier_costs(const RobertaSettings& settings, int64_t samples, bool tr
   costs.parameters = width * (width + 1) + settings.classes * (width + 1);
   costs.activation_bytes = samples * ((rows_kept * width + settings.classes) * numbers.hidden_bytes() + mask);
   costs.product_copy_bytes = costs.parameters * numbers.copy_bytes();
-  // The gradient at the hidden state that the rows were taken of, all of it.
-  costs.working_bytes = samples * settings.length * width * numbers.hidden_bytes();
+  costs.working_bytes = 2 * samples * width * numbers.hidden_bytes();  // the gradients at both sides of a dropout
   if (trained) return costs;
   costs.weight_gradient_flops = 0;
   costs.copied = costs.parameters;

@@ -100,6 +100,9 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
     text << "Trained " << result.performed << " steps in " << result.seconds << " s: loss " << *result.loss << ", "
          << static_cast<int64_t>(result.tokens_per_second) << " tokens/s, ranks idle " << 100 * result.idle_share
          << " % of the time\n";
+  if (result.links.slowed())
+    text << "Links were slowed down: parallel.link_bandwidth = " << std::defaultfloat << result.links.bandwidth
+         << ", parallel.link_latency = " << result.links.latency << std::fixed << "\n";
   if (result.ending != Ending::completed)
     text << "Stopped after step " << result.steps << " of " << steps_asked << (result.stopped() ? " as asked" : "")
          << "; --resume goes on from there\n";

@@ -1,5 +1,6 @@
 #include "launch/run/assemble.h"
 
+#include <map>
 #include <numeric>
 
 #include "launch/run/load_weights.h"
@@ -62,6 +63,33 @@ void freeze_body(Body& body, const std::optional<Tie>& tie) {
     if (!tie || named.key() != tie->body) named.value().set_requires_grad(false);
 }
 
+// Of every unit of the model the layer, and of every layer the layers that its stage holds.
+std::map<int64_t, LayerPlace> places_of_layers(const Model& model, const std::vector<int>& partition) {
+  std::map<int64_t, LayerPlace> places;
+  int64_t unit = 0;
+  for (const int units : partition) {
+    std::vector<int64_t> layers;  // that begin here
+    for (const int64_t end = unit + units; unit < end; ++unit)
+      if (const auto layer = model.layer_of(unit); layer && !places.contains(*layer)) {
+        layers.push_back(*layer);
+        places[*layer] = {*layer, layers.front(), 1};
+      }
+    for (const int64_t layer : layers) places[layer].count = std::ssize(layers);
+  }
+  return places;
+}
+
+void choose_segments(Stage::Parts& parts, const TechniqueList& techniques, const Model& model,
+                     const std::vector<int>& partition, int stage) {
+  const int64_t begin = std::accumulate(partition.begin(), partition.begin() + stage, int64_t{0});
+  parts.layers.assign(parts.body->segments() - partition[stage], -1);
+  for (int64_t unit = begin; unit < begin + partition[stage]; ++unit)
+    parts.layers.push_back(model.layer_of(unit).value_or(-1));
+  parts.runs = [techniques, places = places_of_layers(model, partition)](int64_t layer, const ForwardContext& context) {
+    return layer_runs(techniques, places.at(layer), {context.seed, context.step, context.microbatch});
+  };
+}
+
 // Start values and weights are made on the CPU, so that they have the same bits everywhere.
 void move_to(at::Device device, Stage::Parts& parts) {
   parts.body->to(device);
@@ -100,6 +128,7 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
     }
   }
   if (!request.learns) freeze_body(*parts.body, parts.tie);
+  if (choose_layers(settings.techniques)) choose_segments(parts, settings.techniques, model, partition, request.index);
   if (!request.device.is_cpu()) move_to(request.device, parts);
   return std::make_unique<Stage>(request.index, std::move(parts));
 }

@@ -12,6 +12,7 @@
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
 #include "models/model.h"
+#include "parallel/transport/slow_links.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/storage/weights_set.h"
@@ -112,8 +113,11 @@ void check_until(const RunSettings& settings, const PerformRequest& request) {
                 message("--until ", *request.until, " lies behind the last step, run.steps = ", settings.steps));
 }
 
-RunResult perform(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+RunResult perform(const RunSettings& settings, Transport& given, std::shared_ptr<const Dataset> dataset,
                   const PerformRequest& request, const PerformCallbacks& callbacks) {
+  const LinkSpeed& links = settings.parallel.links;
+  const auto slowed = links.slowed() ? make_slow_links(given, links) : nullptr;
+  Transport& transport = slowed ? *slowed : given;
   device_of(settings, transport);  // first: one that cannot be had leaves no folder behind
   if (transport.rank() == 0) return lead(settings, transport, dataset, request, callbacks);
   const RunSummary summary =

@@ -47,6 +47,7 @@ RunResult result_of(const RunSettings& settings, const RunSummary& summary, cons
   result.tokens_per_second = summary.tokens_per_second;
   result.idle_share = summary.idle_share;
   result.seconds = summary.seconds;
+  result.links = settings.parallel.links;
   result.boundaries.resize(static_cast<size_t>(std::max(0, settings.parallel.shape.stages - 1)));
   for (const RankSummary& rank : summary.ranks) add_rank(result, rank);
   if (!result.stopped()) result.digest = weights_digest(*SafetensorsFile::open(weights_file(settings.folder)));
@@ -73,6 +74,8 @@ std::string to_json(const RunResult& result) {
               {"checkpoint_seconds", result.checkpoint_seconds},
               {"loader_seconds", result.loader_seconds},
               {"digest", or_null(result.digest)}};
+  if (result.links.slowed())
+    all["slowed_links"] = {{"bandwidth", result.links.bandwidth}, {"latency", result.links.latency}};
   if (!result.validation_scores.empty()) all["validation_scores"] = result.validation_scores;
   if (result.best_step) {
     all["best_step"] = *result.best_step;

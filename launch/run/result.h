@@ -8,6 +8,7 @@
 
 #include "launch/settings/run_settings.h"
 #include "parallel/training/run_summary.h"
+#include "parallel/transport/link_speed.h"
 #include "runtime/observe/scores.h"
 
 namespace interlock {
@@ -33,6 +34,7 @@ struct RunResult {
   uint64_t messages = 0, bytes_sent = 0;
   std::vector<Boundary> boundaries;
   double checkpoint_seconds = 0, loader_seconds = 0;  // of the rank with the most
+  LinkSpeed links;                                    // that messages were slowed down to
   // Of the weights. None: the run was stopped, and has a checkpoint but no weights file of its last step.
   std::optional<std::string> digest;
 

@@ -18,9 +18,26 @@ bool must_stay(const std::string& key) {
   static const std::set<std::string> free_to_change = {"model.dropout", "model.attention_dropout", "model.frozen",
                                                        "data.paths",    "data.validation_paths",   "tokenizer.path"};
   if (free_to_change.contains(key)) return false;
-  if (key == "run.seed" || key == "optimizer.name") return true;
+  if (key == "run.seed" || key == "optimizer.name" || key.starts_with("technique[")) return true;
   const std::string section = key.substr(0, key.find('.'));
   return section == "model" || section == "data" || section == "objective" || section == "tokenizer";
+}
+
+std::string names_of(const TechniqueList& techniques) {
+  std::vector<std::string> names;
+  for (const auto& technique : techniques) names.push_back(technique->name());
+  return names.empty() ? "none" : join(names);
+}
+
+// One after another, as they act.
+void check_techniques(const RunSettings& settings, const TechniqueList& before, const std::string& checkpoint) {
+  const std::string now = names_of(settings.techniques), then = names_of(before);
+  if (now == then) return;
+  throw Error(
+      ExitCode::config,
+      message(settings.config.file(), ": cannot go on from ", checkpoint, ", which was trained with techniques (", then,
+              "), with techniques (", now, "): it would be another way of training. Write the [[technique]] ",
+              "tables as they were, or start anew in another run.folder (run.weights takes over the weights)"));
 }
 
 std::string value_or_none(const std::map<std::string, std::string>& values, const std::string& key) {
@@ -39,14 +56,17 @@ std::string find_checkpoint(const std::string& run_folder) {
 std::vector<std::string> check_changes(const RunSettings& settings, const Dataset& dataset,
                                        const Checkpoint& checkpoint) {
   std::map<std::string, std::string> before;
+  TechniqueList techniques;
   try {
     RunSettings old = read_settings(Config::from_text(checkpoint.manifest().config));
     check_settings(old);
     before = old.config.resolved_values();
+    techniques = old.techniques;
   } catch (const Error& error) {
     throw Error(ExitCode::bad_input,
                 message(checkpoint.folder(), "/manifest.json: the config of the run in it: ", error.what()));
   }
+  check_techniques(settings, techniques, checkpoint.folder());
   const std::map<std::string, std::string> now = settings.config.resolved_values();
   std::set<std::string> keys;
   for (const std::map<std::string, std::string>* values : {&std::as_const(before), &now})
@@ -58,11 +78,11 @@ std::vector<std::string> check_changes(const RunSettings& settings, const Datase
     (must_stay(key) ? refused : changed).push_back(message(key, " (", old_value, " -> ", new_value, ")"));
   }
   if (!refused.empty())
-    throw Error(
-        ExitCode::config,
-        message(settings.config.file(), ": cannot go on from ", checkpoint.folder(), " with another ", join(refused),
-                ": it would be another network or another order of samples. Set the old value, or start anew in "
-                "another run.folder (run.weights takes over the weights)"));
+    throw Error(ExitCode::config, message(settings.config.file(), ": cannot go on from ", checkpoint.folder(),
+                                          " with another ", join(refused),
+                                          ": it would be another network, another order of samples or another "
+                                          "technique. Set the old value, or start anew in "
+                                          "another run.folder (run.weights takes over the weights)"));
   check_same_data(settings, dataset, checkpoint);
   return changed;
 }

@@ -5,20 +5,36 @@
 #include "launch/settings/key_place.h"
 #include "launch/settings/plans.h"
 #include "models/frozen_model.h"
+#include "models/layer_loads.h"
 #include "models/model.h"
 #include "parallel/plan/partition.h"
 #include "parallel/plan/rule_partition.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/data/held_out_part.h"
 #include "runtime/optimization/learning_rate.h"
 #include "runtime/optimization/optimizer.h"
 
 namespace interlock {
 
+namespace {
+
+// For `compare`; a run reads no sample of them. Asked for only where it stands.
+void ask_for_test_paths(const Section& data, const Dataset& dataset) {
+  if (!data.has("test_paths")) return;
+  if (dataset.content() == SampleContent::numbers)
+    data.refuse("test_paths", "is for data that is read from files of text or tokens");
+  data.texts("test_paths", {});
+}
+
+}  // namespace
+
 std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
   // The model, made after it, is the one that refuses a vocabulary or a length that does not fit the data.
   const DatasetSettings parts{settings.config.section("data"), settings.config.section("objective"),
                               settings.config.section("tokenizer"), settings.seed};
-  return Datasets::instance().create("dataset", settings.dataset_name, parts);
+  std::shared_ptr<Dataset> dataset = Datasets::instance().create("dataset", settings.dataset_name, parts);
+  ask_for_test_paths(parts.data, *dataset);
+  return with_held_out_part(std::move(dataset), read_held_out_part(parts.data));
 }
 
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset) {
@@ -38,7 +54,10 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
     settings.config.section("parallel")
         .refuse("unit", message("\"", name_of(parts.unit), "\" does not go with the model ", settings.model_name,
                                 ", which has no ", words_of(parts.unit), "; write \"block\""));
-  return placing_key(settings.config, [&] { return freeze(model, patterns); });
+  model = placing_key(settings.config, [&] { return freeze(model, patterns); });
+  for (const auto& technique : settings.techniques) technique->check(*model);
+  if (!choose_layers(settings.techniques)) return model;
+  return with_layer_loads(model, [&](int64_t layer) { return share_of_runs(settings.techniques, layer); });
 }
 
 namespace {

@@ -67,6 +67,7 @@ RunSettings read_settings(Config config) {
   settings.clip = ClipSettings::from(optimizer);
   settings.checkpoint = CheckpointPolicy::from(config.section("checkpoint"));
   read_run(config.section("run"), settings);
+  settings.techniques = read_techniques(config);
   return settings;
 }
 

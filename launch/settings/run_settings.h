@@ -8,6 +8,7 @@
 #include "launch/settings/parallel_settings.h"
 #include "models/precision.h"
 #include "parallel/stage/recompute.h"
+#include "parallel/technique/technique.h"
 #include "runtime/core/config.h"
 #include "runtime/optimization/clip.h"
 
@@ -41,6 +42,7 @@ struct RunSettings {
   int64_t trace_steps = 20;
   Precision precision = Precision::float32;
   Recompute recompute = Recompute::none;
+  TechniqueList techniques = {};
 };
 
 RunSettings read_settings(Config config);

@@ -149,7 +149,8 @@ void require_objective(const TextModel& source, const std::vector<Objective>& wa
 }
 
 LoadedModel load_model(const TextModel& source) {
-  LoadedModel loaded{source.model->body(0, source.model->units()), source.model->readout()};
+  const int64_t layers = source.model->units();
+  LoadedModel loaded{source.model->body(0, layers), source.model->readout(), layers};
   std::set<std::string> parameters;
   for (torch::nn::Module* part :
        {static_cast<torch::nn::Module*>(loaded.body.get()), static_cast<torch::nn::Module*>(loaded.readout.get())}) {

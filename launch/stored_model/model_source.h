@@ -43,6 +43,7 @@ TextModel open_text_model(const std::string& path, const std::string& command);
 struct LoadedModel {
   std::shared_ptr<Body> body;  // all blocks
   std::shared_ptr<Head> readout;
+  int64_t layers = 0;
 };
 
 // The whole model with its weights. Error(bad_input) names what is missing, has another shape, or belongs to no part of

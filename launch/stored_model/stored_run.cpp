@@ -72,6 +72,17 @@ void read_config(const std::string& text, StoredRun& run) {
 
 }  // namespace
 
+std::map<std::string, std::string> config_values(const std::string& toml, const std::string& file) {
+  try {
+    Values values;
+    flatten(toml::parse(toml), "", values);
+    return values;
+  } catch (const toml::parse_error& problem) {
+    throw Error(ExitCode::bad_input,
+                message(file, ":", problem.source().begin.line, ": is no TOML: ", problem.description()));
+  }
+}
+
 StoredRun read_stored_run(const WeightsSet& weights) {
   StoredRun run;
   run.step = stored_step(weights.metadata());

@@ -26,6 +26,9 @@ struct StoredRun {
 
 StoredRun read_stored_run(const WeightsSet& weights);
 
+// Every value of a config under its path "section.key", as TOML. Error(bad_input) names `file` and the line.
+std::map<std::string, std::string> config_values(const std::string& toml, const std::string& file);
+
 struct ConfigDifference {
   std::string key;
   std::optional<std::string> here, other;  // none: not set there

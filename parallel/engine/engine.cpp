@@ -11,6 +11,7 @@
 
 #include "parallel/engine/step.h"
 #include "parallel/stage/stage.h"
+#include "runtime/core/nearest_name.h"
 #include "runtime/device/staging.h"
 
 namespace interlock {
@@ -125,7 +126,8 @@ void Engine::perform(Step& step, const Action& action) {
   step.waited += std::exchange(waited_between_, 0.0);
   if (step.evaluation) return;
   advance_reductions(step);
-  if (is_compute(action.kind) && !on_cpu) step.timed.push_back({action, current_, step.since, stopwatch_.now()});
+  if (is_compute(action.kind) && !on_cpu)
+    step.timed.push_back({action, traced_name(step, action), step.since, stopwatch_.now()});
   const double end = TraceRecorder::now(), waited = idle() - idle_before;
   if (is_compute(action.kind) && on_cpu) {
     MeasuredCost& cost = measured_[action.stage][static_cast<int>(action.kind)];
@@ -133,8 +135,23 @@ void Engine::perform(Step& step, const Action& action) {
     ++cost.times;
     // What an action waited for comes before what it computed: batches are taken and receives are joined first.
     if (trace_.wants(step.options.step))
-      trace_.record({TraceTrack::compute, begin + waited, end, current_, step.options.step, 0, 0});
+      trace_.record({TraceTrack::compute, begin + waited, end, traced_name(step, action), step.options.step, 0, 0});
   }
+}
+
+// The action as plans write it, and the layers that it leaves out: "2F3", "2F3 without 4, 5".
+std::string Engine::traced_name(const Step& step, const Action& action) const {
+  if (action.kind == Kind::loss || action.kind == Kind::update) return current_;
+  std::vector<std::string> layers;
+  for (const int64_t layer : context_.stage(action.stage).left_out(context_of(step, action.microbatch)))
+    layers.push_back(std::to_string(layer));
+  return layers.empty() ? current_ : current_ + " without " + join(layers);
+}
+
+ForwardContext Engine::context_of(const Step& step, int microbatch, const Batch* batch) const {
+  ForwardContext context{batch, step.options.seed, step.options.step, !step.evaluation};
+  context.microbatch = int64_t{context_.topology.replica()} * step.plan.shape.microbatches + microbatch;
+  return context;
 }
 
 // ---- Compute
@@ -151,7 +168,7 @@ void Engine::forward(Step& step, const Action& action) {
     input = take(step, arrival->second);
     step.inputs.erase(arrival);
   }
-  ForwardContext context{examples.get(), step.options.seed, step.options.step, !step.evaluation};
+  const ForwardContext context = context_of(step, microbatch, examples.get());
   at::Tensor output;
   if (step.evaluation) {
     output = context_.stage(index).evaluate(input, context);

@@ -118,6 +118,8 @@ class Engine {
   struct Pending;  // what a step is to tell, while the device computes it
 
   void perform(Step& step, const Action& action);
+  std::string traced_name(const Step& step, const Action& action) const;
+  ForwardContext context_of(const Step& step, int microbatch, const Batch* batch = nullptr) const;
   void forward(Step& step, const Action& action);
   void loss(Step& step, const Action& action);
   void pass(Step& step, const Action& action);

@@ -57,7 +57,8 @@ at::Tensor Stage::pass_back(Saved& now, at::Tensor gradient, const Pass& pass, c
   const Graph graph = whole_again ? Graph{again_inputs, again_outputs} : Graph{now.inputs, now.outputs};
   const int64_t last = pass.to_input ? 0 : lowest_trained_;
   for (int64_t segment = segments() - 1; segment >= last; --segment) {
-    gradient = pass_segment(now, segment, graph, gradient, pass);
+    // Through what was left out a gradient goes as it came; that of its parameters is 0.
+    if (runs(segment, now.context)) gradient = pass_segment(now, segment, graph, gradient, pass);
     if (pass.teach == 0) continue;
     complete_segment(segment);
     if (done) done(segment);

@@ -135,12 +135,34 @@ void Stage::need(int64_t segment) const {
 // The segment that the farthest pass ends in: nothing below one that trains gets a gradient, unless a stream goes on.
 int64_t Stage::first_segment() const { return flow_->outgoing.empty() ? lowest_trained_ : 0; }
 
-// Runs the segments from `input`; with `graph` what a pass back needs of them is put into inputs and outputs.
-// `features`, where somebody wants them: what the first unit takes in.
+bool Stage::runs(int64_t segment, const ForwardContext& context) const {
+  if (parts_.layers.empty() || !context.training) return true;
+  const int64_t layer = parts_.layers[segment];
+  return layer < 0 || parts_.runs(layer, context);
+}
+
+std::vector<int64_t> Stage::left_out(const ForwardContext& context) const {
+  std::vector<int64_t> layers;
+  for (size_t segment = 0; segment < parts_.layers.size(); ++segment) {
+    const int64_t layer = parts_.layers[segment];
+    const bool named = !layers.empty() && layers.back() == layer;
+    if (!named && !runs(static_cast<int64_t>(segment), context)) layers.push_back(layer);
+  }
+  return layers;
+}
+
+// Runs the segments from `input`; with `graph` what a pass back needs of them is put into inputs and outputs. What is
+// left out hands on what it was given, the very tensor: nothing is computed and nothing kept. `features`, where
+// somebody wants them: what the first unit takes in.
 at::Tensor Stage::run(at::Tensor input, const ForwardContext& context, bool graph, std::vector<at::Tensor>& inputs,
                       std::vector<at::Tensor>& outputs, at::Tensor* features) {
   at::Tensor hidden = std::move(input);
   for (int64_t segment = 0; segment < segments(); ++segment) {
+    if (features != nullptr && segment == parts_.body->segments_before_units()) *features = hidden.detach();
+    if (!runs(segment, context)) {
+      if (graph) inputs.emplace_back(), outputs.emplace_back();
+      continue;
+    }
     need(segment);
     const bool kept = graph && segment >= first_segment();
     c10::AutoGradMode mode(kept);
@@ -148,7 +170,6 @@ at::Tensor Stage::run(at::Tensor input, const ForwardContext& context, bool grap
     if (segment > 0) hidden = hidden.detach();
     if (kept && (segment > first_segment() || !flow_->outgoing.empty())) hidden.requires_grad_(true);
     if (graph) inputs.push_back(kept ? hidden : at::Tensor());
-    if (features != nullptr && segment == parts_.body->segments_before_units()) *features = hidden.detach();
     hidden = parts_.body->forward_segment(segment, hidden, context);
     if (graph) outputs.push_back(kept ? hidden : at::Tensor());
   }
@@ -172,9 +193,11 @@ at::Tensor Stage::forward(int microbatch, at::Tensor input, std::shared_ptr<cons
   if (passes && parts_.recompute == Recompute::block) {
     c10::NoGradGuard no_graph;
     for (int64_t segment = 0; segment < segments(); ++segment) {
-      need(segment);
-      now.inputs.push_back(segment >= first_segment() ? input : at::Tensor());
       if (features != nullptr && segment == parts_.body->segments_before_units()) *features = input.detach();
+      const bool here = runs(segment, now.context);
+      now.inputs.push_back(here && segment >= first_segment() ? input : at::Tensor());
+      if (!here) continue;
+      need(segment);
       input = parts_.body->forward_segment(segment, input, now.context);
     }
     now.output = std::move(input);

@@ -34,6 +34,10 @@ class Stage {
     // The tensor shared by the first and the last stage, by its name in the body and in the readout; a stage at neither
     // end holds neither.
     std::optional<Tie> tie;
+    // Segments that may be left out of a microbatch's passes in training: of every segment the layer that it is or is a
+    // part of, -1 where it always runs; and whether a layer runs, a pure function. Empty: all always run.
+    std::vector<int64_t> layers;
+    std::function<bool(int64_t layer, const ForwardContext&)> runs;
   };
   // Parameters that require no gradient are frozen: they belong to no group.
   Stage(int index, Parts parts);
@@ -62,6 +66,10 @@ class Stage {
   // Evaluation: no graph, nothing saved.
   at::Tensor evaluate(const at::Tensor& input, ForwardContext context);
   LossSum evaluate_loss(const at::Tensor& output, ForwardContext context);
+
+  // The layers of this stage that the passes of such a microbatch leave out, ascending. A part of a layer here and a
+  // part of it elsewhere are left out together.
+  std::vector<int64_t> left_out(const ForwardContext& context) const;
 
   // Asked before the values of a segment, or of the head (segment -1), are used: they may still be on their way.
   using SegmentNeeded = std::function<void(int64_t segment)>;
@@ -126,6 +134,7 @@ class Stage {
   void release_if_done(int microbatch);
   void need(int64_t segment) const;
   int64_t first_segment() const;
+  bool runs(int64_t segment, const ForwardContext& context) const;
   at::Tensor weighted_sum(const Saved& saved, const std::vector<Term>& terms) const;
   at::Tensor run(at::Tensor input, const ForwardContext& context, bool graph, std::vector<at::Tensor>& inputs,
                  std::vector<at::Tensor>& outputs, at::Tensor* features = nullptr);

@@ -81,6 +81,11 @@ bool Section::is_text(const std::string& key) const {
   return node && node->is_string();
 }
 
+bool Section::is_list(const std::string& key) const {
+  const auto* node = document_->find(child_path(path_, key));
+  return node && node->is_array();
+}
+
 void Section::refuse(const std::string& key, const std::string& what) const {
   document_->refuse(child_path(path_, key), what);
 }

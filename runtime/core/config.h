@@ -35,6 +35,7 @@ class Section {
   std::vector<std::vector<double>> matrix(const std::string& key,
                                           const std::vector<std::vector<double>>& fallback) const;
   bool is_text(const std::string& key) const;                   // for keys that take a word or a list
+  bool is_list(const std::string& key) const;                   // for keys that take a number or a list
   std::vector<Section> sections(const std::string& key) const;  // an array of tables, in order; empty when absent
   // An Error(config) about this key: its place in the file, then `what`.
   [[noreturn]] void refuse(const std::string& key, const std::string& what) const;

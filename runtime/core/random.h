@@ -16,6 +16,8 @@ enum class Purpose : uint32_t {
   masking = 4,
   sample_order = 5,
   synthetic_data = 6,
+  layer_gates = 7,
+  resampling = 32,  // of the bootstrap
 };
 
 struct RandomKey {

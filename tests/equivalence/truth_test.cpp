@@ -204,6 +204,25 @@ std::vector<Case> cases() {
                   "parallel.batch_change=[{at_step=1, microbatches=1}, {at_step=2, microbatches=3}]"}});
   all.push_back({"recompute_block", {"learning.rule=sum", "run.recompute=block", "parallel.ranks=2"}});
   all.push_back({"recompute_stage", {"learning.rule=sum", "run.recompute=stage", "parallel.ranks=2"}});
+  // Every other layer is left out of a microbatch, and whole stages are.
+  const std::string drop = "technique=[{name='layer_drop', rate=0.5}]";
+  for (const size_t rule : {0U, 1U, 3U, 5U, 6U})
+    for (const auto& [shape, shape_keys] : shapes) {
+      Case one{"layer_drop_" + rules[rule].first + "_" + shape, rules[rule].second};
+      one.overrides.insert(one.overrides.end(), shape_keys.begin(), shape_keys.end());
+      one.overrides.push_back(drop);
+      all.push_back(one);
+    }
+  all.push_back({"layer_drop_half_blocks_recomputed",
+                 {"learning.rule=sum", "parallel.unit=half_block", "parallel.partition=[1,2,2,3]",
+                  "run.recompute=block", "parallel.ranks=2", drop}});
+  all.push_back({"layer_drop_frozen_tied_stage_recomputed",
+                 {"learning.rule=global", "model.layers=8", "run.recompute=stage", "model.tie_embeddings=true",
+                  "model.frozen=['*.layer.3.*', '*.bias']", drop}});
+  all.push_back({"layer_drop_batch_ramp",
+                 {"learning.rule=sum", "parallel.replicas=2", "parallel.ranks=2", drop,
+                  "parallel.batch_change=[{at_step=1, microbatches=1}, {at_step=2, microbatches=3}]"}});
+  all.push_back({"layer_drop_mlp", {"model.name=mlp", "learning.rule=sum", drop}});
   // Microbatches are sorted by length, the truth takes samples as they come; tables of attention drop by their size.
   const std::vector<std::pair<std::string, std::vector<std::string>>> labelled = {
       {"classes_global", {"learning.rule=global", "parallel.ranks=2"}},

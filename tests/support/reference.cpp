@@ -107,7 +107,9 @@ at::Tensor add_gradients(Part& part, const at::Tensor& objective, const at::Tens
   std::vector<at::Tensor> inputs = part.values;
   if (tied.defined()) inputs.push_back(tied);
   if (inputs.empty()) return {};
-  std::vector<at::Tensor> found = torch::autograd::grad({objective}, inputs, {}, true);
+  std::vector<at::Tensor> found = torch::autograd::grad({objective}, inputs, {}, true, false, true);
+  for (size_t i = 0; i < found.size(); ++i)  // of a layer that was left out
+    if (!found[i].defined()) found[i] = at::zeros_like(inputs[i]);
   at::Tensor apart;
   if (tied.defined()) {
     apart = found.back();
@@ -115,6 +117,22 @@ at::Tensor add_gradients(Part& part, const at::Tensor& objective, const at::Tens
   }
   part.add(found);
   return apart;
+}
+
+// Units from `begin` on, without the layers that a technique leaves out of this microbatch. `features`: what the first
+// of them takes in.
+at::Tensor run_body(Body& body, const Model& model, int64_t begin, int64_t units, const TechniqueList& techniques,
+                    const at::Tensor& input, const ForwardContext& context, at::Tensor& features) {
+  at::Tensor x = input;
+  for (int64_t segment = 0; segment < body.segments(); ++segment) {
+    if (segment == body.segments_before_units()) features = x.detach();
+    const int64_t unit = begin + segment - (body.segments() - units);
+    const std::optional<int64_t> layer = unit < begin ? std::nullopt : model.layer_of(unit);
+    if (layer && !layer_runs(techniques, {*layer, *layer, 1}, {context.seed, context.step, context.microbatch}))
+      continue;
+    x = body.forward_segment(segment, x, context);
+  }
+  return x;
 }
 
 ReferenceResult train_reference(const RunSettings& settings) {
@@ -185,16 +203,14 @@ ReferenceResult train_reference(const RunSettings& settings) {
     std::map<int, double> of_heads;
     for (int64_t at = 0; at < per_step; at += size) {
       const Batch batch = dataset->batch(Split::training, std::span(everything).subspan(at, size));
-      const ForwardContext context{&batch, settings.seed, step, true};
+      ForwardContext context{&batch, settings.seed, step, true};
+      context.microbatch = at / size;
       at::Tensor x = batch.inputs;
       std::vector<at::Tensor> losses(stages);
-      for (int k = 0; k < stages; ++k) {
-        auto& body = static_cast<Body&>(*bodies[k].module);
+      for (int k = 0, begin = 0; k < stages; begin += cut[k++]) {
         ForwardContext of_head = context;
-        for (int64_t segment = 0; segment < body.segments(); ++segment) {
-          if (segment == body.segments_before_units()) of_head.features = x.detach();
-          x = body.forward_segment(segment, x, context);
-        }
+        x = run_body(static_cast<Body&>(*bodies[k].module), *model, begin, cut[k], settings.techniques, x, context,
+                     of_head.features);
         if (heads[k].trained) losses[k] = static_cast<Head&>(*heads[k].module).loss(x, of_head).sum / count;
       }
       total += losses[stages - 1].item<double>();

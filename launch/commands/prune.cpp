@@ -1,0 +1,126 @@
+// `interlock prune`: a shallower model out of a trained one.
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iostream>
+#include <limits>
+#include <thread>
+
+#include "launch/command.h"
+#include "launch/folders/output_folder.h"
+#include "launch/huggingface/huggingface.h"
+#include "launch/run/data_identity.h"
+#include "launch/stored_model/evaluation.h"
+#include "launch/stored_model/pruning.h"
+#include "launch/terminal/amount_progress.h"
+#include "launch/terminal/interruption.h"
+#include "runtime/core/nearest_name.h"
+
+namespace interlock {
+namespace {
+
+std::string words_of(const KeptLayers& layers) {
+  std::vector<std::string> words;
+  for (const int64_t layer : layers) words.push_back(std::to_string(layer));
+  return join(words);
+}
+
+class Prune final : public Command {
+ public:
+  std::string summary() const override { return "cut a shallower model out of a trained one"; }
+  void declare(CLI::App& app) override {
+    app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
+    auto* keep = app.add_option("--keep", keep_, "the layers that stay, from 0 on: 0,2,4");
+    auto* layers = app.add_option("--layers", wanted_, "how many layers stay; --strategy says which")
+                       ->check(CLI::PositiveNumber)
+                       ->excludes(keep);
+    app.add_option(
+           "--strategy", strategy_,
+           "every_other: evenly spread, from layer 0 on | last: without the last | search: takes away, one after "
+           "another, the layer without which the loss on --data is lowest")
+        ->check(CLI::IsMember({"every_other", "last", "search"}))
+        ->needs(layers);
+    app.add_option("--data", data_, "held-out texts or token files, for --strategy search");
+    app.add_option("--sequences", sequences_, "that search looks at, of --data")->check(CLI::PositiveNumber);
+    app.add_option("--to", to_, "the folder to make")->required();
+    app.add_flag("--overwrite", overwrite_, "replace the folder of an earlier prune");
+    app.callback([this, keep, layers] {
+      if (keep->empty() && layers->empty()) throw CLI::RequiredError("--keep or --layers");
+      if ((strategy_ == "search") == data_.empty())
+        throw CLI::ValidationError("--strategy search and --data FILE belong together");
+    });
+  }
+
+  int run() override {
+    const TextModel source = open_text_model(path_, "prune");
+    const int64_t layers = source.model->units();
+    if (wanted_ > layers)
+      throw Error(ExitCode::config, message("--layers ", wanted_, ": the model of ", source.weights->path(),
+                                            " has no more than ", layers, " layers"));
+    const Interruption interruption;
+    try {
+      const KeptLayers kept = choose(source, layers, interruption);
+      const Pruning pruning = prune_tensors(*source.weights, kept, layers);
+      tell(write(source, kept, pruning, interruption), kept, layers, pruning);
+    } catch (const Interrupted& interrupted) {
+      end_by(interrupted);
+    }
+    return static_cast<int>(ExitCode::done);
+  }
+
+ private:
+  KeptLayers choose(const TextModel& source, int64_t layers, const Interruption& interruption) const {
+    if (!keep_.empty()) return read_kept_layers(keep_, layers);
+    if (strategy_ == "every_other") return every_other(layers, wanted_);
+    if (strategy_ == "last") return without_the_last(wanted_);
+    const LoadedModel model = load_model(source);
+    const auto data = evaluation_data(source, data_, 1, [&] { interruption.check(); });
+    const int64_t count = std::min(data->samples(Split::held_out), sequences_);
+    const int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    AmountProgress bar("search", (layers * (layers + 1) - wanted_ * (wanted_ + 1)) / 2, false);
+    int64_t evaluated = 0;
+    return search_layers(layers, wanted_, [&](const KeptLayers& kept) {
+      interruption.check();
+      BatchResult sum;
+      for (const BatchResult& result :
+           evaluate_batches(with_layers(model, kept), *data, count, 0, 1, threads, [](int64_t) {}))
+        sum.loss += result.loss, sum.targets += result.targets;
+      if (sum.targets == 0) throw Error(ExitCode::bad_input, "--data: nothing to predict in it");
+      bar.show(++evaluated);
+      return sum.loss;
+    });
+  }
+
+  // Returns the folder's path.
+  std::string write(const TextModel& source, const KeptLayers& kept, const Pruning& pruning,
+                    const Interruption& interruption) const {
+    std::map<std::string, std::string> metadata = source.weights->metadata();
+    metadata["interlock.config"] = pruned_config(*source.weights, kept);
+    metadata.erase(step_metadata);  // no step of a run of this model
+    OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer"});
+    copy_tensors(*source.weights, pruning.tensors, folder.file("weights.safetensors"), metadata,
+                 [&] { interruption.check(); });
+    if (source.tokenizer) source.tokenizer->save(folder.file("tokenizer"));
+    folder.commit();
+    return folder.path();
+  }
+
+  static void tell(const std::string& made, const KeptLayers& kept, int64_t layers, const Pruning& pruning) {
+    std::cout << "Wrote " << made << ": layers " << words_of(kept) << " of " << layers << " as 0 to " << kept.size() - 1
+              << ", " << pruning.tensors.size() << " tensors\n";
+    if (!pruning.left_out_heads.empty())
+      std::cout << "Left out: " << join(pruning.left_out_heads)
+                << ", local heads that stood above a layer that is gone, or above the new last one\n";
+    std::cout << "Train on with model.layers=" << kept.size() << " and run.weights=\"" << made << "\"\n";
+  }
+
+  std::string path_, keep_, to_, strategy_ = "every_other";
+  std::vector<std::string> data_;
+  int64_t wanted_ = 0, sequences_ = 256;
+  bool overwrite_ = false;
+};
+
+const Registration<Command> registered("prune", [] { return std::make_unique<Prune>(); });
+
+}  // namespace
+}  // namespace interlock
