@@ -108,6 +108,15 @@ TEST_F(FinetuneCli, WorksAsAPipelineUnderLocalRules) {
   }
 }
 
+TEST_F(FinetuneCli, TechniquesStandInTheConfigs) {
+  const CommandResult result = interlock(words(
+      {"--seeds", "1", "--epochs", "1", "--to", "out", "--technique", "layer_drop:rate=0.25,balance=stratified"}));
+  expect_done(result);
+  const std::string config = read("out/seed-1.toml");
+  EXPECT_THAT(config, HasSubstr("[[technique]]"));
+  for (const char* line : {"layer_drop", "rate = 0.25", "stratified"}) EXPECT_THAT(config, HasSubstr(line));
+}
+
 TEST_F(FinetuneCli, WhatIsRefused) {
   const auto to = [&](const std::string& folder, Words more) {
     more.insert(more.end(), {"--seeds", "1", "--epochs", "1", "--to", folder});

@@ -187,6 +187,18 @@ TEST_F(LabelledCli, LearnsScores) {
   EXPECT_GE(found["scores"]["spearman"].get<double>(), 0.9);
 }
 
+// Under the masked objective the texts of tables are learned, and others evaluated.
+TEST_F(LabelledCli, MasksTextsOfTables) {
+  const CommandResult trained = train_labels({"objective.name=masked", "run.steps=10"}, {"--json"});
+  expect_done(trained);
+  EXPECT_FALSE(last_object(trained).contains("validation_scores"));
+  const CommandResult evaluated = interlock({"evaluate", "run", "--data", "valid.tsv", "--json"});
+  expect_done(evaluated);
+  EXPECT_EQ(last_object(evaluated)["sequences"], 60);
+  expect_done(interlock({"fill", "run", "alpha<mask>beta"}));
+  expect_failure(interlock({"evaluate", "run", "--data", "corpus/1.txt"}), 65, {"corpus/1.txt", "unknown column"});
+}
+
 TEST_F(LabelledCli, WhatIsRefused) {
   expect_done(train_labels({"run.steps=2"}));
   expect_failure(train_labels({"run.folder=x", "data.text=sentense"}), 65,
