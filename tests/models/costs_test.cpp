@@ -199,8 +199,12 @@ TEST_P(Readouts, KeepAfterTheLossWhatTheirCostsSay) {
 }
 
 TEST_P(Readouts, OfLabelsAndTheReconstructionToo) {
-  const auto model = make_model(
-      {.toml = small + "dropout = 0\n", .classes = 5, .precision = GetParam(), .objective = Objective::classification});
+  const auto model = make_model({.toml = small + "dropout = 0\n",
+                                 .classes = 5,
+                                 .sample_length = 32,
+                                 .precision = GetParam(),
+                                 .predicted_share = 1.0 / 32,
+                                 .objective = Objective::classification});
   Batch batch = token_batch(64, 32, 100);
   batch.targets = at::zeros({64}, at::kLong);
   batch.predicted = 64;
