@@ -14,21 +14,28 @@
 namespace interlock {
 namespace {
 
-// A head above the same blocks is taken over from the file; one that the file lacks keeps its own start values.
-void load_local_head(Head& head, const WeightsSet& weights, int stage, StoredHeads heads) {
-  const std::vector<std::string> missing = missing_weights(head, weights);
-  if (heads == StoredHeads::passed_over) return;
-  if (missing.empty()) {
-    load_weights(head, weights);
-  } else {
-    log_warning(message(weights.path(), " has no ", missing.front(), ": the head of stage ", stage, " starts fresh"));
-  }
+// `missing`: tensors of it that the weights do not have.
+void tell_fresh(const WeightsSet& weights, const std::string& what, const std::vector<std::string>& missing) {
+  const std::string why = missing.empty() ? "was trained to score something else" : "has no " + missing.front();
+  log_warning(message(weights.path(), " ", why, ": ", what, " starts fresh"));
 }
 
-void tell_fresh(const WeightsSet& weights, const std::string& what, const std::string& name, StoredHeads heads) {
-  const char* why = heads == StoredHeads::passed_over ? " tells other classes apart than the data has: " : " has no ";
-  log_warning(
-      message(weights.path(), why, heads == StoredHeads::passed_over ? "" : name + ": ", what, " starts fresh"));
+// Heads of one place score what the data of their run has: a vocabulary, so many classes.
+bool has_shapes_of(const WeightsSet& weights, const Head& head) {
+  for (const auto& named : head.named_parameters()) {
+    const TensorEntry* entry = weights.find(named.key());
+    if (entry != nullptr && entry->shape != named.value().sizes().vec()) return false;
+  }
+  return true;
+}
+
+// A head above the same blocks is taken over from the file; one that the file lacks, or that scored something else,
+// keeps its own start values.
+void load_local_head(Head& head, const WeightsSet& weights, int stage, StoredHeads heads) {
+  const std::vector<std::string> missing = missing_weights(head, weights);
+  const bool fits = heads == StoredHeads::required || (heads == StoredHeads::if_there && has_shapes_of(weights, head));
+  if (missing.empty() && fits) return load_weights(head, weights);
+  tell_fresh(weights, message("the head of stage ", stage), missing);
 }
 
 // Of weights that were trained for another objective there is none; of those that lack a part of it something is wrong.
@@ -39,7 +46,7 @@ void load_readout(Head& readout, const Model& model, const StageRequest& request
   const size_t tied = model.tie() && own.contains(model.tie()->readout) ? 1 : 0;  // the table, which every file has
   const bool none = missing.size() + tied == own.size();
   if (request.heads == StoredHeads::passed_over || (none && request.heads == StoredHeads::if_there))
-    return tell_fresh(weights, "the readout", missing.empty() ? "" : missing.front(), request.heads);
+    return tell_fresh(weights, "the readout", missing);
   load_weights(readout, weights, model.tie(), model.aliases());
 }
 

@@ -152,8 +152,8 @@ std::vector<int64_t> Stage::left_out(const ForwardContext& context) const {
 }
 
 // Runs the segments from `input`; with `graph` what a pass back needs of them is put into inputs and outputs. What is
-// left out hands on what it was given, the very tensor: nothing is computed and nothing kept. `features`, where somebody
-// wants them: what the first unit takes in.
+// left out hands on what it was given, the very tensor: nothing is computed and nothing kept. `features`, where
+// somebody wants them: what the first unit takes in.
 at::Tensor Stage::run(at::Tensor input, const ForwardContext& context, bool graph, std::vector<at::Tensor>& inputs,
                       std::vector<at::Tensor>& outputs, at::Tensor* features) {
   at::Tensor hidden = std::move(input);

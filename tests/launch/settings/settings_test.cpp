@@ -85,14 +85,15 @@ TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
   ask("/classify.toml", {"data.name=idx", "data.images=a", "data.labels=b"});
   ask("/tiny.toml", {"data.name=tokens", "model.vocabulary=300", "tokenizer.path=nowhere", "data.weights=[1.0]",
                      "data.held_out_part=test", "data.test_paths=['a']"});
+  ask("/tiny.toml", {"data.name=labelled", "data.header=true"});
   for (const char* optimizer : {"adamw", "lamb", "sgd"})
     ask("/tiny.toml", {std::string("optimizer.name=") + optimizer});
   for (const char* rule : {"chunked", "sum", "deep_supervision"})
     ask("/tiny.toml", {std::string("learning.rule=") + rule});
   ask("/tiny.toml", {"learning.rule=matrix", "learning.matrix=[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]",
                      "learning.change=[{at_step=3,rule='global'}]", "optimizer.decay=polynomial"});
-  for (const char* key :
-       {"packing", "whole_word", "test_paths", "momentum", "trust_clip", "at_step", "window", "noise", "images"})
+  for (const char* key : {"packing", "whole_word", "test_paths", "momentum", "trust_clip", "at_step", "window", "noise",
+                          "images", "pair", "header", "patience"})
     EXPECT_TRUE(keys.contains(key)) << key << ": not asked for any more";
   for (const std::string& key : keys)
     EXPECT_TRUE(std::regex_search(text, std::regex("(\\n#?|[{ ])" + key + " = "))) << key;
