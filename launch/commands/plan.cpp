@@ -189,6 +189,7 @@ class PlanCommand final : public Command {
     const double data = measure_data(run);
     for (MemoryFootprint& rank : report.memory) rank.data = data;
     report.parameters = parameter_count(model);
+    report.trained_parameters = trained_parameter_count(model);
     PlanReport::Readout readout{0, 0, run.learning.refresh_every};
     for (const MemoryFootprint& rank : report.memory) readout.ranks += rank.readout_copies > 0;
     for (const MemoryFootprint& stage : stage_footprints(run, model, stage_parts(run, model, report.blocks)))

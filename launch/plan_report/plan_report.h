@@ -39,7 +39,7 @@ struct PlanReport {
   // learn.
   std::vector<MemoryFootprint> memory;
   double empty_rank = 0;
-  int64_t parameters = 0;
+  int64_t parameters = 0, trained_parameters = 0;
   // Copies of the readout that local heads read through: on how many ranks, how large, and how often they are sent.
   struct Readout {
     int ranks = 0;

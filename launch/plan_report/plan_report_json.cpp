@@ -121,7 +121,10 @@ json report_json(const PlanReport& report) {
   all["costs"] = report.costs;
   all["simulated"] = simulated_json(report.simulation);
   all["tied"] = plan.tied;
-  if (report.parameters > 0) all["parameters"] = report.parameters;
+  if (report.parameters > 0) {
+    all["parameters"] = report.parameters;
+    all["trained_parameters"] = report.trained_parameters;
+  }
   if (!report.memory.empty()) all["memory"] = memory_json(report);
   if (report.readout)
     all["readout_copies"] = {{"ranks", report.readout->ranks},

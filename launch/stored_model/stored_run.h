@@ -26,6 +26,11 @@ struct StoredRun {
 
 StoredRun read_stored_run(const WeightsSet& weights);
 
+// What weights say about their model, for another file of it: [model], [data], [objective] and [tokenizer] of their
+// config, run.seed and run.precision, with `changes` ("section.key" to a value as TOML). What was asked of its training
+// stays behind.
+std::string model_config(const WeightsSet& weights, const std::map<std::string, std::string>& changes);
+
 struct ConfigDifference {
   std::string key;
   std::optional<std::string> here, other;  // none: not set there

@@ -95,7 +95,9 @@ void Trainer::after_step(int64_t step, const std::vector<StepReport>& reports) {
   summary_.ending = ending_after(step);
   if (evaluates_after(step)) {
     take(engine_.finish_steps());
+    exchange_averages();
     const double loss = evaluate(step);
+    exchange_averages();
     if (leader) publish(reports_.complete_through(step), loss);
     // All ranks know it; one says it, the others are ended.
     if (leader && !std::isfinite(loss))
@@ -205,7 +207,14 @@ void Trainer::save(int64_t step) {
   check_finite();
   auto metadata = settings_.metadata;
   metadata[step_metadata] = std::to_string(step);
+  exchange_averages();
   write_weights(context_, callbacks_.weights_path, settings_.aliases, metadata);
+  exchange_averages();
+}
+
+// Where running averages are kept, they are what is evaluated and left behind; training goes on from the values.
+void Trainer::exchange_averages() {
+  for (auto& stage : context_.stages) stage->exchange_averages();
 }
 
 void Trainer::check_finite() {

@@ -65,6 +65,7 @@ class Trainer {
   void publish(std::vector<std::vector<StepReport>> complete, std::optional<double> validation_loss);
   double evaluate(int64_t step);
   void save(int64_t step);
+  void exchange_averages();
   void check_finite();
   std::vector<RankSummary> gather_summaries();
 
