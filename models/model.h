@@ -24,6 +24,7 @@
 #include "runtime/core/config.h"
 #include "runtime/core/registry.h"
 #include "runtime/data/batch.h"
+#include "runtime/data/objective.h"
 
 namespace interlock {
 
@@ -37,6 +38,7 @@ struct ForwardContext {
   bool training = true;                   // false: no dropout
   ParameterAccess* parameters = nullptr;  // of whoever trains; outlives the graph
   int64_t microbatch = 0;                 // of the step, over all replicas: keys draws about structure
+  at::Tensor features = {};               // for a head that reads them (Head::reads_features); detached
 };
 
 // Units [begin, end) of a model; the slice that begins at 0 holds what stands before unit 0 (embeddings).
@@ -47,6 +49,7 @@ struct ForwardContext {
 class Body : public torch::nn::Module {
  public:
   virtual int64_t segments() const = 0;
+  virtual int64_t segments_before_units() const { return 0; }  // the embeddings of the first slice
   // Segment 0 of the first slice: `input` is batch->inputs. Others: the output of the segment (or slice) before,
   // [samples, ...]. Never changes its input. The same input and context give the same bits, however often it is run.
   virtual at::Tensor forward_segment(int64_t segment, const at::Tensor& input, const ForwardContext& context) = 0;
@@ -66,6 +69,9 @@ class Body : public torch::nn::Module {
 struct LossSum {
   at::Tensor sum;     // scalar with graph: the sum over predicted targets; 0 when there are none
   int64_t count = 0;  // how many were predicted
+  // Outside training, of targets that are one per sample: float64 [count, 2], what was guessed (a class or a score) and
+  // what is true. Else undefined.
+  at::Tensor guesses = {};
 };
 
 // A readout with its loss, on the output of some unit.
@@ -74,6 +80,8 @@ class Head : public torch::nn::Module {
   virtual LossSum loss(const at::Tensor& hidden, const ForwardContext& context) = 0;
   // Scores of every class for the predicted positions only: [predicted, classes], in row-major order of batch->targets.
   virtual at::Tensor scores(const at::Tensor& hidden, const ForwardContext& context) = 0;
+  // Whether the loss also looks at ForwardContext::features: what the first unit of the slice below the head takes in.
+  virtual bool reads_features() const { return false; }
   // A head that reads through a copy of the model's readout: (name of the readout's parameter, the copy). The copies
   // are no parameters: no gradient and no optimizer touches them; whoever trains refreshes them. At first they hold the
   // readout's start values.
@@ -92,6 +100,8 @@ struct Tie {
 struct Boundary {
   std::vector<int64_t> shape;  // without the sample dimension: [length, width], [channels, height, width]
   at::ScalarType type = at::kFloat;
+  // Which of them is the number of tokens: of a batch that is padded to fewer than usual, as many as it has. -1: none.
+  int length_at = -1;
 };
 
 class Model {
@@ -127,7 +137,8 @@ class Model {
   virtual Costs head_costs(const std::string& kind, int64_t samples) const = 0;
   // Type of the inputs that the first slice reads: kLong for tokens, kFloat for numbers.
   virtual at::ScalarType input_type() const = 0;
-  virtual int64_t classes() const = 0;              // that the readout scores: the vocabulary, of tokens
+  virtual int64_t classes() const = 0;  // that the readout scores: the vocabulary, of tokens; 1 score of a sample
+  virtual int64_t vocabulary() const { return 0; }  // of a model of tokens: rows of its table
   virtual int64_t max_length() const { return 1; }  // tokens that a sample may have
   // What stands behind the first `units_below` units, and passes on from there. 1 <= units_below <= units().
   virtual Boundary boundary(int64_t units_below) const = 0;
@@ -136,12 +147,13 @@ class Model {
 struct ModelSettings {
   Section model;  // [model]
   uint64_t seed = 1;
-  int64_t classes = 0;        // of the dataset: vocabulary or number of classes
+  int64_t classes = 0;        // of the dataset: vocabulary or number of classes; 0: not known yet
   int64_t features = 0;       // of the dataset: inputs of a model without an embedding
   int64_t sample_length = 0;  // tokens per sample at most
   Precision precision = Precision::float32;
-  double predicted_share = 1.0;  // of the tokens of a sample, how many have a target; for costs
-  Unit unit = Unit::block;       // one that the model offers
+  double predicted_share = 1.0;             // of the tokens of a sample, how many have a target; for costs
+  Unit unit = Unit::block;                  // one that the model offers
+  Objective objective = Objective::masked;  // of the dataset: what the readout and the heads score
 };
 
 using Models = Registry<Model, const ModelSettings&>;

@@ -34,6 +34,7 @@ class ModelDecorator : public Model {
   }
   at::ScalarType input_type() const override { return model_->input_type(); }
   int64_t classes() const override { return model_->classes(); }
+  int64_t vocabulary() const override { return model_->vocabulary(); }
   int64_t max_length() const override { return model_->max_length(); }
   Boundary boundary(int64_t units_below) const override { return model_->boundary(units_below); }
 

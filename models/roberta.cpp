@@ -8,6 +8,7 @@
 #include "models/blocks/embeddings.h"
 #include "models/blocks/heads.h"
 #include "models/blocks/keyed.h"
+#include "models/blocks/reconstruction.h"
 #include "models/blocks/transformer.h"
 #include "models/model.h"
 #include "models/roberta_costs.h"
@@ -40,16 +41,17 @@ class RobertaBody : public Body {
     if (embeddings_) embeddings_->clear_padding_rows();
   }
 
-  int64_t segments() const override { return before_units() + static_cast<int64_t>(units_.size()); }
+  int64_t segments() const override { return segments_before_units() + static_cast<int64_t>(units_.size()); }
+  int64_t segments_before_units() const override { return embeddings_ ? 1 : 0; }
 
   at::Tensor forward_segment(int64_t segment, const at::Tensor& input, const ForwardContext& context) override {
-    if (segment < before_units()) return embeddings_->forward(input, context);
+    if (segment < segments_before_units()) return embeddings_->forward(input, context);
     return unit(segment).block->forward(input, context, unit(segment).part);
   }
 
   std::vector<at::Tensor> segment_parameters(int64_t segment) const override {
-    return segment < before_units() ? embeddings_->parameters()
-                                    : unit(segment).block->parameters_of(unit(segment).part);
+    return segment < segments_before_units() ? embeddings_->parameters()
+                                             : unit(segment).block->parameters_of(unit(segment).part);
   }
 
   void insert(const InsertionSite& site, std::shared_ptr<Insertion> insertion) override {
@@ -63,8 +65,9 @@ class RobertaBody : public Body {
     std::shared_ptr<TransformerBlock> block;  // which the slice may hold in part
     Part part;
   };
-  int64_t before_units() const { return embeddings_ ? 1 : 0; }
-  const UnitOfBlock& unit(int64_t segment) const { return units_.at(static_cast<size_t>(segment - before_units())); }
+  const UnitOfBlock& unit(int64_t segment) const {
+    return units_.at(static_cast<size_t>(segment - segments_before_units()));
+  }
 
   std::shared_ptr<RobertaEmbeddings> embeddings_;  // on the first slice
   std::vector<UnitOfBlock> units_;
@@ -84,7 +87,10 @@ class Roberta : public Model {
     return std::make_shared<RobertaBody>(settings_, begin, end);
   }
 
-  std::shared_ptr<Head> readout() const override { return std::make_shared<RobertaReadout>(settings_); }
+  std::shared_ptr<Head> readout() const override {
+    // Blocks draw with their number; the readout with the one behind the last.
+    return make_readout(settings_, static_cast<uint64_t>(settings_.layers));
+  }
 
   std::shared_ptr<Head> head(const std::string& kind, int64_t units_below) const override {
     check_kind(kind);
@@ -92,17 +98,21 @@ class Roberta : public Model {
     const int64_t of_a_block = settings_.units_of_a_block();
     const HeadPlace place{units_below / of_a_block, units_below % of_a_block != 0};
     if (kind == "shared_readout") return std::make_shared<SharedReadoutHead>(settings_, place);
+    if (kind == "reconstruction")
+      return std::make_shared<ReconstructionHead>(place.path(), shape.width, shape.numbers.parameters, settings_.seed);
     std::shared_ptr<Head> made;
     if (kind == "block") {
-      made = std::make_shared<BlockHead>(place.path(), shape, place.layer(), settings_.vocabulary);
+      made = std::make_shared<BlockHead>(place.path(), shape, place.layer(), settings_.classes);
     } else {
-      made = std::make_shared<LinearHead>(place.path(), shape.width, settings_.vocabulary, shape.numbers.parameters);
+      made = std::make_shared<LinearHead>(place.path(), shape.width, settings_.classes, shape.numbers.parameters);
     }
     initialize(*made, settings_.seed);
     return made;
   }
 
-  std::vector<std::string> head_kinds() const override { return {"linear", "block", "shared_readout"}; }
+  std::vector<std::string> head_kinds() const override {
+    return {"linear", "block", "shared_readout", "reconstruction"};
+  }
 
   std::vector<InsertionSite> sites() const override {
     std::vector<InsertionSite> all;
@@ -136,20 +146,21 @@ class Roberta : public Model {
   // Hugging Face keeps the decoder's bias under both names when the decoder is not tied, and neither of the decoder's
   // tensors when it is.
   std::vector<std::pair<std::string, std::string>> aliases() const override {
-    if (settings_.tied) return {};
+    if (settings_.tied || settings_.objective != Objective::masked) return {};
     return {{"lm_head.decoder.bias", "lm_head.bias"}};
   }
 
   std::optional<Tie> tie() const override {
-    if (!settings_.tied) return std::nullopt;
+    if (!settings_.tied || settings_.objective != Objective::masked) return std::nullopt;
     return Tie{word_table, decoder_weight, settings_.vocabulary * settings_.block.width};
   }
 
   at::ScalarType input_type() const override { return at::kLong; }
-  int64_t classes() const override { return settings_.vocabulary; }
+  int64_t classes() const override { return settings_.classes; }
+  int64_t vocabulary() const override { return settings_.vocabulary; }
   int64_t max_length() const override { return settings_.max_length; }
   Boundary boundary(int64_t) const override {
-    return {{settings_.length, settings_.block.width}, settings_.block.numbers.hidden};
+    return {{settings_.length, settings_.block.width}, settings_.block.numbers.hidden, 0};
   }
 
  private:

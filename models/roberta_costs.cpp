@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "models/blocks/heads.h"
+#include "models/blocks/reconstruction.h"
 
 namespace interlock {
 namespace {
@@ -12,9 +13,30 @@ double predicted_rows(const RobertaSettings& settings, int64_t samples) {
   return settings.predicted_share * static_cast<double>(samples * settings.length);
 }
 
+// Classifier and copies of it: two products on a row per sample, whose dropouts keep a byte per number; small beside
+// any block.
+Costs classifier_costs(const RobertaSettings& settings, int64_t samples, bool trained) {
+  const int64_t width = settings.block.width, mask = settings.block.dropout > 0 ? 2 * width : 0;
+  const Numbers& numbers = settings.block.numbers;
+  const double product = 2.0 * static_cast<double>(samples * width * (width + settings.classes));
+  Costs costs;
+  costs.forward_flops = costs.input_gradient_flops = costs.weight_gradient_flops = product;
+  costs.parameters = width * (width + 1) + settings.classes * (width + 1);
+  costs.activation_bytes = samples * ((4 * width + settings.classes) * numbers.hidden_bytes() + mask);
+  costs.product_copy_bytes = costs.parameters * numbers.copy_bytes();
+  // The gradient at the hidden state that the rows were taken of, all of it.
+  costs.working_bytes = samples * settings.length * width * numbers.hidden_bytes();
+  if (trained) return costs;
+  costs.weight_gradient_flops = 0;
+  costs.copied = costs.parameters;
+  costs.parameters = costs.product_copy_bytes = 0;
+  return costs;
+}
+
 // The dense layer, GELU, norm and decoder on the predicted rows. As a copy of another stage's, which is not trained, it
 // keeps no input of a linear layer, and each product makes its own copy of the weights in its type.
 Costs reading_costs(const RobertaSettings& settings, int64_t samples, bool trained) {
+  if (settings.objective != Objective::masked) return classifier_costs(settings, samples, trained);
   const int64_t width = settings.block.width;
   const Numbers& numbers = settings.block.numbers;
   const double rows = predicted_rows(settings, samples);
@@ -71,10 +93,11 @@ Costs roberta_readout_costs(const RobertaSettings& settings, int64_t samples) {
 // them has the size of a message.
 Costs roberta_head_costs(const RobertaSettings& settings, const std::string& kind, int64_t samples) {
   const Numbers& numbers = settings.block.numbers;
+  if (kind == "reconstruction") return reconstruction_costs(settings.block.width, samples * settings.length, numbers);
   const bool shared = kind == "shared_readout";
   Costs costs =
       shared ? reading_costs(settings, samples, false)
-             : linear_head_costs(settings.block.width, settings.vocabulary, predicted_rows(settings, samples), numbers);
+             : linear_head_costs(settings.block.width, settings.classes, predicted_rows(settings, samples), numbers);
   if (kind == "linear") return costs;
   const Costs block = roberta_block_costs(settings, samples);
   const int64_t between = samples * settings.length * settings.block.width * numbers.hidden_bytes();

@@ -3,8 +3,10 @@
 
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/tanh.h>
 #include <ATen/ops/zeros.h>
 
+#include "models/blocks/dropout.h"
 #include "models/blocks/embeddings.h"
 #include "models/blocks/functions.h"
 
@@ -28,10 +30,30 @@ at::Tensor RobertaReadout::classify(const at::Tensor& rows, const ForwardContext
   return linear(norm_->forward(at::gelu(dense_->forward(rows, context))), decoder_->weight, bias_, context.parameters);
 }
 
+RobertaClassifier::RobertaClassifier(const RobertaSettings& settings, uint64_t layer)
+    : dropout_(settings.block.dropout), layer_(layer) {
+  const int64_t width = settings.block.width;
+  const at::ScalarType type = settings.block.numbers.parameters;
+  dense_ = attach_new<Linear>(*this, "classifier.dense", width, width, type);
+  out_ = attach_new<Linear>(*this, "classifier.out_proj", width, settings.classes, type);
+  initialize(*this, settings.seed);
+}
+
+at::Tensor RobertaClassifier::classify(const at::Tensor& rows, const ForwardContext& context) const {
+  const at::Tensor kept = keyed_dropout(rows, dropout_, layer_, Site::readout_input, context);
+  const at::Tensor hidden = at::tanh(dense_->forward(kept, context));
+  return out_->forward(keyed_dropout(hidden, dropout_, layer_, Site::readout_hidden, context), context);
+}
+
+std::shared_ptr<RobertaRows> make_readout(const RobertaSettings& settings, uint64_t layer) {
+  if (settings.objective == Objective::masked) return std::make_shared<RobertaReadout>(settings);
+  return std::make_shared<RobertaClassifier>(settings, layer);
+}
+
 SharedReadoutHead::SharedReadoutHead(const RobertaSettings& settings, const HeadPlace& place) {
   block_ = attach_new<TransformerBlock>(*this, place.path() + ".block", settings.block, place.layer());
   initialize(*this, settings.seed);
-  copy_ = std::make_shared<RobertaReadout>(settings);
+  copy_ = make_readout(settings, place.layer());
   for (at::Tensor& values : copy_->parameters()) values.set_requires_grad(false);
 }
 

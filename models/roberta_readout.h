@@ -12,9 +12,18 @@
 
 namespace interlock {
 
+// What a local head can read through: a readout by rows, without what stands before it.
+class RobertaRows : public RowHead {
+ public:
+  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override = 0;
+};
+
+// The readout of the settings' objective; `layer` keys the draws of one with dropout.
+std::shared_ptr<RobertaRows> make_readout(const RobertaSettings& settings, uint64_t layer);
+
 // lm_head: dense - GELU - norm - decoder. The decoder's bias belongs to lm_head itself, as one tensor. Tied, the
 // decoder starts as the word table does.
-class RobertaReadout : public RowHead {
+class RobertaReadout : public RobertaRows {
  public:
   explicit RobertaReadout(const RobertaSettings& settings);
   at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override;
@@ -23,6 +32,19 @@ class RobertaReadout : public RowHead {
   std::shared_ptr<Linear> dense_, decoder_;
   std::shared_ptr<LayerNorm> norm_;
   at::Tensor bias_;
+};
+
+// classifier: dropout - dense - tanh - dropout - out_proj, on the first token. Hugging Face's
+// RobertaForSequenceClassification.
+class RobertaClassifier : public RobertaRows {
+ public:
+  RobertaClassifier(const RobertaSettings& settings, uint64_t layer);
+  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override;
+
+ private:
+  std::shared_ptr<Linear> dense_, out_;
+  double dropout_;
+  uint64_t layer_;
 };
 
 // One Transformer block <place>.block.*, which is trained, and then a copy of the readout, which is not:
@@ -38,7 +60,7 @@ class SharedReadoutHead : public RowHead {
 
  private:
   std::shared_ptr<TransformerBlock> block_;
-  std::shared_ptr<RobertaReadout> copy_;  // not registered: its tensors are no parameters of this head
+  std::shared_ptr<RobertaRows> copy_;  // not registered: its tensors are no parameters of this head
 };
 
 }  // namespace interlock

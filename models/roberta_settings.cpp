@@ -1,6 +1,8 @@
 // Owns RoBERTa's settings and what it refuses.
 #include "models/roberta_settings.h"
 
+#include <algorithm>
+
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -13,15 +15,21 @@ double read_rate(const Section& model, const std::string& key, double fallback) 
 }
 
 void check_against_data(const ModelSettings& given, const RobertaSettings& settings) {
-  if (given.classes > 0 && settings.vocabulary < given.classes) {
-    given.model.refuse("vocabulary",
-                       message("vocabulary too small for the data: the model has ", settings.vocabulary,
-                               " entries, the data set ", given.classes, "; set it to ", given.classes, " or more"));
+  const int64_t tokens = given.objective == Objective::masked ? given.classes : given.features;
+  if (tokens > 0 && settings.vocabulary < tokens) {
+    given.model.refuse("vocabulary", message("vocabulary too small for the data: the model has ", settings.vocabulary,
+                                             " entries, the data set ", tokens, "; set it to ", tokens, " or more"));
   }
   if (given.sample_length > settings.max_length) {
     given.model.refuse("max_length", message("is ", settings.max_length, ", but samples have up to ",
                                              given.sample_length, " tokens; raise it or shorten data.sequence_length"));
   }
+}
+
+// Where the classes are shown by a file that nobody has read yet, the fewest that can be.
+int64_t scored_classes(const ModelSettings& given, int64_t vocabulary) {
+  if (given.objective == Objective::masked) return vocabulary;
+  return given.objective == Objective::regression ? 1 : std::max<int64_t>(2, given.classes);
 }
 
 }  // namespace
@@ -48,6 +56,8 @@ RobertaSettings RobertaSettings::from(const ModelSettings& given) {
   settings.predicted_share = given.predicted_share;
   settings.seed = given.seed;
   settings.unit = given.unit;
+  settings.objective = given.objective;
+  settings.classes = scored_classes(given, settings.vocabulary);
   if (settings.block.width % settings.block.heads != 0) {
     model.refuse("heads", message("the width ", settings.block.width, " cannot be divided by ", settings.block.heads,
                                   " heads; choose a number that divides it"));

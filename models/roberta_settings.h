@@ -12,6 +12,8 @@ inline const std::string decoder_weight = "lm_head.decoder.weight";
 struct RobertaSettings {
   TransformerShape block;
   int64_t layers = 8, vocabulary = 261, max_length = 64;
+  Objective objective = Objective::masked;
+  int64_t classes = 261;       // that readout and heads score: the vocabulary, the labels, or 1 of a score
   bool tied = false;           // the decoder's weight is the word table
   int64_t length = 64;         // tokens per sample, and
   double predicted_share = 1;  // how many of them are predicted: for costs

@@ -20,6 +20,13 @@ struct Shares {
 };
 
 bool has_tokens(const Batch& batch) { return batch.inputs.scalar_type() == at::kLong; }
+bool is_masked(const Batch& batch) { return has_tokens(batch) && batch.targets.dim() == 2; }
+
+ordered_json targets_of(const Batch& batch) {
+  const auto list = [&]<class T>(const T* data) { return std::vector<T>(data, data + batch.targets.numel()); };
+  if (batch.targets.scalar_type() == at::kFloat) return list(batch.targets.const_data_ptr<float>());
+  return list(batch.targets.const_data_ptr<int64_t>());
+}
 
 // What stands in the predicted places. A random token that equals the true one cannot be told from a kept one (of bytes
 // 1 in 256).
@@ -104,16 +111,18 @@ class Data final : public Command {
     result["predicted"] = batch.predicted;
     if (has_tokens(batch)) {
       result["tokens"] = rows_of<int64_t>(batch.inputs);
-      result["targets"] = rows_of<int64_t>(batch.targets);
+      result["targets"] = is_masked(batch) ? rows_of<int64_t>(batch.targets) : targets_of(batch);
       result["lengths"] = lengths_of(batch);
+      if (!dataset.labels().empty()) result["labels"] = dataset.labels();
+    } else {
+      result["inputs"] = rows_of<float>(batch.inputs);
+      result["targets"] = targets_of(batch);
+    }
+    if (is_masked(batch)) {
       const Shares shares = shares_of(dataset, batch);
       result["shares"] = {{"masked", share(shares.masked, shares)},
                           {"random", share(shares.random, shares)},
                           {"kept", share(shares.kept, shares)}};
-    } else {
-      result["inputs"] = rows_of<float>(batch.inputs);
-      const int64_t* targets = batch.targets.const_data_ptr<int64_t>();
-      result["targets"] = std::vector<int64_t>(targets, targets + batch.targets.numel());
     }
     for (int64_t row = 0; row < batch.inputs.size(0); ++row) result["text"].push_back(dataset.describe(batch, row));
     return result;
@@ -123,6 +132,7 @@ class Data final : public Command {
     std::cout << "step " << step_ << ", replica " << replica_ << ", microbatch " << microbatch_ << ": "
               << batch.sample_ids.size() << " samples; an epoch has " << dataset.samples(Split::training) << ", "
               << dataset.samples(Split::held_out) << " are held out\n";
+    for (const std::string& note : dataset.notes()) std::cout << note << "\n";
     const bool tokens = has_tokens(batch);
     const std::vector<int64_t> lengths = tokens ? lengths_of(batch) : std::vector<int64_t>();
     for (size_t row = 0; row < batch.sample_ids.size(); ++row) {
@@ -130,7 +140,7 @@ class Data final : public Command {
       if (tokens) std::cout << ", " << lengths[row] << " tokens";
       std::cout << ": " << dataset.describe(batch, static_cast<int64_t>(row)) << '\n';
     }
-    if (!tokens) return;
+    if (!is_masked(batch)) return;
     const Shares shares = shares_of(dataset, batch);
     std::cout << std::fixed << std::setprecision(1) << shares.predicted
               << " predicted places: " << 100 * share(shares.masked, shares) << " % masked, "

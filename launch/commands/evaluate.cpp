@@ -1,7 +1,9 @@
-// `interlock evaluate`: masked loss, perplexity and accuracy of a trained model on a text. Started under mpirun, the
-// ranks share the work.
+// `interlock evaluate`: masked loss, perplexity and accuracy of a trained model on a text; of a model of labels, its
+// scores on a table. Started under mpirun, the ranks share the work.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstring>
@@ -15,6 +17,7 @@
 #include "launch/command.h"
 #include "launch/run/together.h"
 #include "launch/stored_model/evaluation.h"
+#include "launch/stored_model/predictions.h"
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/interruption.h"
 #include "parallel/transport/group.h"
@@ -24,12 +27,15 @@
 namespace interlock {
 namespace {
 
-// The results of all ranks, in the order of the batches.
-std::vector<BatchResult> gather(Transport& transport, const std::vector<BatchResult>& own) {
+std::vector<std::string> from_all(Transport& transport, const void* own, size_t bytes) {
   std::vector<int> members(static_cast<size_t>(transport.size()));
   std::iota(members.begin(), members.end(), 0);
-  const std::string bytes(reinterpret_cast<const char*>(own.data()), own.size() * sizeof(BatchResult));
-  const std::vector<std::string> gathered = Group(transport, members, 0, 0).all_gather(bytes);
+  return Group(transport, members, 0, 0).all_gather(std::string(static_cast<const char*>(own), bytes));
+}
+
+// The results of all ranks, in the order of the batches.
+std::vector<BatchResult> gather(Transport& transport, const std::vector<BatchResult>& own) {
+  const std::vector<std::string> gathered = from_all(transport, own.data(), own.size() * sizeof(BatchResult));
   std::vector<BatchResult> all;
   for (size_t row = 0; row * sizeof(BatchResult) < gathered.front().size(); ++row)
     for (const std::string& part : gathered) {
@@ -39,13 +45,31 @@ std::vector<BatchResult> gather(Transport& transport, const std::vector<BatchRes
   return all;
 }
 
+// What an evaluation needs of predictions: row, guess, truth, loss. By row.
+using ScoredRow = std::array<double, 4>;
+std::vector<ScoredRow> gather(Transport& transport, const std::vector<ScoredRow>& own) {
+  std::vector<ScoredRow> all;
+  for (const std::string& part : from_all(transport, own.data(), own.size() * sizeof(ScoredRow))) {
+    const size_t before = all.size();
+    all.resize(before + part.size() / sizeof(ScoredRow));
+    if (!part.empty()) std::memcpy(&all[before], part.data(), part.size());
+  }
+  std::ranges::sort(all);
+  return all;
+}
+
 class Evaluate final : public Command {
  public:
-  std::string summary() const override { return "measure how well a trained model predicts masked text"; }
+  std::string summary() const override { return "measure how well a trained model predicts masked text, or labels"; }
   void declare(CLI::App& app) override {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
-    app.add_option("--data", data_, "texts (files, folders, globs), or token files (PREFIX, PREFIX.bin or PREFIX.idx)")
+    app.add_option("--data", data_,
+                   "texts (files, folders, globs), or token files (PREFIX, PREFIX.bin or PREFIX.idx); of a model of "
+                   "labels, tables (.tsv, .csv, .jsonl)")
         ->required();
+    app.add_option("--text", columns_.text, "of tables: the column of the texts, where it is not that of training");
+    app.add_option("--pair", columns_.pair, "of tables: the column of the second texts");
+    app.add_option("--label", columns_.label, "of tables: the column of the labels");
     app.add_option("--sequences", sequences_, "evaluate so many sequences; all by default")->check(CLI::PositiveNumber);
     app.add_option("--seed", seed_, "of masks, and of which sequences come first")->check(CLI::NonNegativeNumber);
     app.add_flag("--json", json_, "end with one JSON object on stdout");
@@ -54,7 +78,9 @@ class Evaluate final : public Command {
 
  private:
   struct Loaded {
-    std::shared_ptr<const Dataset> dataset;
+    TextModel source;
+    std::shared_ptr<const Dataset> dataset;      // of a masked model
+    std::shared_ptr<const LabelledTexts> texts;  // of a model of labels
     LoadedModel model;
   };
   Loaded load();
@@ -62,9 +88,12 @@ class Evaluate final : public Command {
   // Of rank `place.rank`: the batches that are its own.
   std::vector<BatchResult> share(const LaunchPlace& place, const Loaded& loaded) const;
   void tell(const std::vector<BatchResult>& results, double seconds) const;
+  std::vector<ScoredRow> share_rows(const LaunchPlace& place, const Loaded& loaded) const;
+  void tell(const Loaded& loaded, const std::vector<ScoredRow>& rows, double seconds) const;
 
   std::string path_;
   std::vector<std::string> data_;
+  TextColumns columns_;
   std::optional<int64_t> sequences_;
   int64_t seed_ = 1, count_ = 0;
   bool json_ = false;
@@ -77,10 +106,18 @@ int Evaluate::run() {
   const auto prepare = [&] { loaded.emplace(load()); };
   const auto measure = [&](Transport* transport) {
     const auto start = std::chrono::steady_clock::now();
+    const auto seconds = [&] {
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    if (loaded->texts) {
+      std::vector<ScoredRow> rows = share_rows(place, *loaded);
+      if (transport != nullptr) rows = gather(*transport, rows);
+      if (place.rank == 0) tell(*loaded, rows, seconds());
+      return static_cast<int>(ExitCode::done);
+    }
     std::vector<BatchResult> results = share(place, *loaded);
     if (transport != nullptr) results = gather(*transport, results);
-    const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
-    if (place.rank == 0) tell(results, seconds.count());
+    if (place.rank == 0) tell(results, seconds());
     return static_cast<int>(ExitCode::done);
   };
   if (place.size > 1)
@@ -91,10 +128,20 @@ int Evaluate::run() {
 }
 
 Evaluate::Loaded Evaluate::load() {
-  const TextModel source = open_text_model(path_, "evaluate");
+  TextModel source = open_text_model(path_, "evaluate");
+  if (source.objective != Objective::masked) {
+    auto texts = open_texts(source, data_, columns_, true);
+    LoadedModel model = load_model(source);
+    return {std::move(source), nullptr, std::move(texts), std::move(model)};
+  }
+  for (const auto& [option, column] :
+       {std::pair("--text", columns_.text), std::pair("--pair", columns_.pair), std::pair("--label", columns_.label)})
+    if (column)
+      throw Error(ExitCode::usage, message(option, " names a column of a table; this model guesses masked text"));
   auto dataset = prepare(source);
   count_ = std::min(dataset->samples(Split::held_out), sequences_.value_or(std::numeric_limits<int64_t>::max()));
-  return {std::move(dataset), load_model(source)};
+  LoadedModel model = load_model(source);
+  return {std::move(source), std::move(dataset), nullptr, std::move(model)};
 }
 
 // Encoding a text writes temporary files, which Ctrl-C must not leave behind.
@@ -117,6 +164,47 @@ std::vector<BatchResult> Evaluate::share(const LaunchPlace& place, const Loaded&
     if (bar) bar->show(done);
   };
   return evaluate_batches(loaded.model, *loaded.dataset, count_, place.rank, place.size, threads, progress);
+}
+
+std::vector<ScoredRow> Evaluate::share_rows(const LaunchPlace& place, const Loaded& loaded) const {
+  const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  const PredictionRequest request{
+      .first = place.rank, .stride = place.size, .threads = std::max(1, cores / place.local_size)};
+  std::optional<AmountProgress> bar;
+  if (place.rank == 0)
+    bar.emplace("evaluate", (prediction_batches(*loaded.texts) + place.size - 1) / place.size, false);
+  const auto progress = [&](int64_t done) {
+    if (bar) bar->show(done);
+  };
+  std::vector<ScoredRow> rows;
+  for (const Prediction& one : predict(loaded.source, loaded.model, *loaded.texts, request, progress)) {
+    const double guess =
+        loaded.source.objective == Objective::regression ? one.values[0] : static_cast<double>(one.guess());
+    rows.push_back({static_cast<double>(one.row), guess, loaded.texts->label(Split::held_out, one.row), one.loss});
+  }
+  return rows;
+}
+
+void Evaluate::tell(const Loaded& loaded, const std::vector<ScoredRow>& rows, double seconds) const {
+  std::vector<Guess> guesses;
+  double loss = 0;
+  for (const auto& [row, guess, truth, of_row] : rows) {
+    guesses.push_back({guess, truth});
+    loss += of_row / static_cast<double>(rows.size());
+  }
+  const Scores scores = scores_of(loaded.source, guesses);
+  std::ostream& out = json_ ? std::cerr : std::cout;
+  for (const std::string& note : loaded.texts->notes()) out << note << "\n";
+  out << "Loss " << std::fixed << std::setprecision(4) << loss;
+  for (const auto& [name, value] : scores) out << ", " << name << " " << value;
+  out << "\n"
+      << rows.size() << " rows, " << std::setprecision(0)
+      << (seconds > 0 ? static_cast<double>(rows.size()) / seconds : 0) << " a second\n";
+  if (!json_) return;
+  nlohmann::ordered_json result = {{"loss", loss}, {"rows", rows.size()}};
+  for (const auto& [name, value] : scores) result[name] = value;
+  if (!loaded.source.labels.empty()) result["labels"] = loaded.source.labels;
+  std::cout << result.dump() << std::endl;
 }
 
 void Evaluate::tell(const std::vector<BatchResult>& results, double seconds) const {

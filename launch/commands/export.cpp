@@ -74,7 +74,9 @@ class Export final : public Command {
 
   int run() override {
     const TextModel source = open_text_model(path_, "export");
-    const RobertaShape shape = shape_of(source.settings);
+    RobertaShape shape = shape_of(source.settings);
+    shape.objective = source.objective;
+    shape.labels = source.labels;
     if (adapter_) return export_adapter(source, shape);
     refuse_adapters(source);
     const auto tensors = sources_of(source, shape);
@@ -87,7 +89,7 @@ class Export final : public Command {
     if (!source.tokenizer)
       std::cout << "No tokenizer: this model reads bytes (<s> 0, <pad> 1, </s> 2, <unk> 3, <mask> 4, byte b as 5 + "
                    "b)\n";
-    std::cout << "Open it with RobertaForMaskedLM.from_pretrained(\"" << made << "\")\n";
+    std::cout << "Open it with " << architecture_of(shape) << ".from_pretrained(\"" << made << "\")\n";
     return static_cast<int>(ExitCode::done);
   }
 

@@ -80,7 +80,8 @@ Inventory take_inventory(const WeightsSet& weights, const RobertaShape& shape) {
     (known ? inventory.left_out : unexpected).push_back(tensor.name);
   }
   if (!missing.empty()) refuse("tensors are missing: " + some_of(missing));
-  if (!unexpected.empty()) refuse("tensors that a RobertaForMaskedLM does not have: " + some_of(unexpected));
+  if (!unexpected.empty())
+    refuse(message("tensors that a ", architecture_of(shape), " does not have: ", some_of(unexpected)));
   return inventory;
 }
 
@@ -133,7 +134,7 @@ class Import final : public Command {
                 << ": the last ids stand for no token\n";
     if (!tokenizer)
       std::cout << "The folder has no tokenizer; put one into " << (fs::path(made) / "tokenizer").string()
-                << " before fill or evaluate\n";
+                << " before it is asked anything\n";
     return static_cast<int>(ExitCode::done);
   }
 
@@ -167,6 +168,7 @@ class Import final : public Command {
   std::string write(const WeightsSet& weights, const Inventory& inventory, const RobertaShape& shape,
                     const Tokenizer* tokenizer) const {
     std::map<std::string, std::string> metadata = {{"interlock.config", interlock_config(shape)}};
+    if (!shape.labels.empty()) metadata[labels_metadata] = labels_text(shape.labels);
     if (tokenizer != nullptr) metadata[tokenizer_metadata] = tokenizer->fingerprint();
     return write_folder(weights, inventory.taken, metadata, tokenizer);
   }

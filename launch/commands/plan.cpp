@@ -13,14 +13,17 @@
 #include "launch/forecast/measured_memory.h"
 #include "launch/forecast/memory_footprint.h"
 #include "launch/forecast/run_plans.h"
+#include "launch/forecast/scaling.h"
 #include "launch/plan_report/plan_costs.h"
 #include "launch/plan_report/plan_report.h"
+#include "launch/plan_report/scaling_report.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
 #include "models/parameter_count.h"
 #include "parallel/plan/plan_check.h"
 #include "parallel/plan/schedule.h"
 #include "parallel/plan/step_bounds.h"
+#include "runtime/core/heap.h"
 #include "runtime/core/log.h"
 #include "runtime/storage/atomic_file.h"
 
@@ -105,12 +108,27 @@ class PlanCommand final : public Command {
     app.add_option("--bandwidth", bandwidth_, "between ranks for estimated costs, in 10^9 bytes per second")
         ->check(CLI::PositiveNumber)
         ->excludes(unit);
+    auto* sweep =
+        app.add_option("--sweep", sweep_, "steps on more and fewer ranks, for each rule: ranks=1,2,4,...,1024")
+            ->type_name("ranks=LIST")
+            ->excludes(check)
+            ->excludes(unit);
+    app.add_option("--link-bandwidth", link_bandwidth_, "of a link between ranks, in bytes per second")
+        ->check(CLI::PositiveNumber)
+        ->needs(sweep);
+    app.add_option("--link-latency", link_latency_, "of a message between ranks, in seconds")
+        ->check(CLI::NonNegativeNumber)
+        ->needs(sweep);
     app.callback([config, check] {
       if (config->empty() && check->empty()) throw CLI::RequiredError("config (or --check FILE)");
     });
   }
 
   int run() override {
+    // Of a large plan candidates come and go in pieces of every size: kept pages would add up to 24 GiB for 4096
+    // stages.
+    return_freed_pages();
+    if (!sweep_.empty()) return sweep();
     PlanReport report = check_.empty() ? of_config() : of_file();
     if (!svg_.empty()) {
       const std::string title =
@@ -132,6 +150,36 @@ class PlanCommand final : public Command {
   }
 
  private:
+  int sweep() const {
+    const std::string key = "ranks=";
+    if (!sweep_.starts_with(key))
+      throw Error(ExitCode::usage,
+                  message("--sweep ", sweep_, ": only ranks can be swept: --sweep ranks=1,2,4,...,1024"));
+    const std::vector<int> ranks = read_ranks(sweep_.substr(key.size()));
+    const RunSettings run = settings();
+    const auto model = make_model(run, *make_dataset(run));
+    ScalingReport report;
+    double bandwidth = 0, latency = 0;
+    report.points = scaling_of(run, *model, ranks,
+                               [&](const RunSettings& one, const std::vector<int>& partition, const Flows& flows) {
+                                 SimulationCosts costs = costs_of(one, *model, partition, flows);
+                                 if (link_bandwidth_ > 0) costs.seconds_per_byte = 1 / link_bandwidth_;
+                                 if (link_latency_ >= 0) costs.latency = link_latency_;
+                                 bandwidth = costs.seconds_per_byte > 0 ? 1 / costs.seconds_per_byte : 0;
+                                 latency = costs.latency;
+                                 return costs;
+                               });
+    report.costs = costs_sentence(run.parallel.threads);
+    report.links = message(bandwidth > 0 ? message(bandwidth, " bytes/s") : "no time for bytes", " and ", latency,
+                           " s between ranks");
+    if (!svg_.empty()) {
+      write_atomically(svg_, scaling_svg(report, "Scaling of " + config_));
+      log_info("wrote " + svg_);
+    }
+    std::cout << (json_ ? scaling_json(report).dump() + "\n" : scaling_text(report));
+    return 0;
+  }
+
   RunSettings settings() const {
     RunSettings read = read_settings(Config::from_file(config_, overrides_));
     refuse_too_large(read.parallel.shape);
@@ -290,10 +338,11 @@ class PlanCommand final : public Command {
     return report;
   }
 
-  std::string config_, svg_, text_, check_, costs_;
+  std::string config_, svg_, text_, check_, costs_, sweep_;
   std::vector<std::string> overrides_;
   static constexpr double default_gflops = 50, default_bandwidth = 5;
   double gflops_ = default_gflops, bandwidth_ = default_bandwidth;
+  double link_bandwidth_ = 0, link_latency_ = -1;  // 0, negative: as the costs say
   bool json_ = false, unit_costs_ = false;
 };
 

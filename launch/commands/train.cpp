@@ -72,6 +72,22 @@ int exit_code_of(Ending ending) {
   return static_cast<int>(ending == Ending::stopped ? ExitCode::stopped : ExitCode::done);
 }
 
+std::string held_out_text(const RunResult& result) {
+  std::ostringstream text;
+  text << std::fixed;
+  text.precision(3);
+  const Scores& scores = result.validation_scores;
+  text << "Held-out loss " << *result.validation_loss
+       << (scores.contains("squared_error") ? " (squared error); guessing the mean gives "
+           : scores.empty()                 ? " nats per target; the unigram baseline on the same targets is "
+                                            : " nats per target; the frequencies of the classes alone give ")
+       << *result.unigram_baseline << "\n";
+  for (const auto& [name, value] : scores)
+    text << (name == scores.begin()->first ? "Held out: " : ", ") << name << " " << value;
+  if (!scores.empty()) text << "\n";
+  return text.str();
+}
+
 // For people. `steps_asked`: the last step of the config.
 std::string text_of(const RunResult& result, int64_t steps_asked) {
   std::ostringstream text;
@@ -84,12 +100,19 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
     text << "Trained " << result.performed << " steps in " << result.seconds << " s: loss " << *result.loss << ", "
          << static_cast<int64_t>(result.tokens_per_second) << " tokens/s, ranks idle " << 100 * result.idle_share
          << " % of the time\n";
+  if (result.links.slowed())
+    text << "Links were slowed down: parallel.link_bandwidth = " << std::defaultfloat << result.links.bandwidth
+         << ", parallel.link_latency = " << result.links.latency << std::fixed << "\n";
   if (result.ending != Ending::completed)
     text << "Stopped after step " << result.steps << " of " << steps_asked << (result.stopped() ? " as asked" : "")
          << "; --resume goes on from there\n";
-  if (result.validation_loss)
-    text << "Held-out loss " << *result.validation_loss
-         << " nats per target; the unigram baseline on the same targets is " << *result.unigram_baseline << "\n";
+  if (result.ended_early)
+    text << "Ended after step " << result.steps << " of " << steps_asked << ": nothing got better in run.patience "
+         << "evaluations\n";
+  if (result.validation_loss) text << held_out_text(result);
+  if (result.best_step)
+    text << "The weights are those of step " << *result.best_step
+         << ", the best by run.keep_best: " << result.best_value << "\n";
   if (!result.stopped()) text << "Weights  " << weights_file(result.run) << "\n";
   if (result.performed > 0)
     text << "Metrics  " << result.run << "/metrics.jsonl (TensorBoard events beside it)\nTrace    " << result.run

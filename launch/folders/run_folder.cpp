@@ -31,9 +31,9 @@ std::string now_utc() {
 }
 
 const std::vector<std::string>& names_of_a_run() {
-  static const std::vector<std::string> names = {"config.toml",         "manifest.json", "metrics.jsonl",
-                                                 "trace.json",          "costs.json",    "result.json",
-                                                 "weights.safetensors", "checkpoints",   "tokenizer"};
+  static const std::vector<std::string> names = {
+      "config.toml",         "manifest.json", "metrics.jsonl", "trace.json",       "costs.json", "result.json",
+      "weights.safetensors", "checkpoints",   "tokenizer",     "best.safetensors", "report.html"};
   return names;
 }
 

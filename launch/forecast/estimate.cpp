@@ -117,7 +117,11 @@ SimulationCosts estimate_costs(const RunSettings& settings, const Model& model, 
                                const Flows& flows, double gflops, double gigabytes_per_second) {
   const double rate = gflops * 1e9 * settings.parallel.threads;
   SimulationCosts costs;
+  // Links that are slowed down are no faster than the run makes them.
+  const LinkSpeed& links = settings.parallel.links;
   costs.seconds_per_byte = 1.0 / (gigabytes_per_second * 1e9);
+  if (links.bandwidth > 0) costs.seconds_per_byte = std::max(costs.seconds_per_byte, 1.0 / links.bandwidth);
+  costs.latency = links.latency;
   // Where the optimizer's state is shared out, a replica exchanges what it updates.
   const int shares = settings.parallel.shard_optimizer ? settings.parallel.shape.replicas : 1;
   if (const auto tie = model.tie())

@@ -14,7 +14,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* architecture = "RobertaForMaskedLM";
+constexpr const char *masked_architecture = "RobertaForMaskedLM",
+                     *label_architecture = "RobertaForSequenceClassification";
 constexpr double norm_epsilon = 1e-5;   // of our blocks
 constexpr int64_t position_offset = 2;  // positions count from the padding token's id + 1
 constexpr int64_t most = int64_t{1} << 31;
@@ -65,16 +66,56 @@ class Reader {
   json values_;
 };
 
-void check_architecture(const Reader& reader) {
+// Whether it tells classes, or gives scores.
+bool check_architecture(const Reader& reader) {
   const json* type = reader.find("model_type");
   if (type == nullptr || *type != "roberta")
     reader.refuse(message("unknown architecture: \"model_type\" is ", type == nullptr ? "missing" : type->dump(),
                           "; \"roberta\" can be imported"));
   const json* names = reader.find("architectures");
-  if (names == nullptr) return;
-  if (!names->is_array() || std::find(names->begin(), names->end(), json(architecture)) == names->end())
-    reader.refuse(message("unknown architecture: \"architectures\" is ", names->dump(), "; [\"", architecture,
-                          "\"] can be imported"));
+  if (names == nullptr) return false;
+  const auto has = [&](const char* name) {
+    return names->is_array() && std::find(names->begin(), names->end(), json(name)) != names->end();
+  };
+  if (has(label_architecture)) return true;
+  if (!has(masked_architecture))
+    reader.refuse(message("unknown architecture: \"architectures\" is ", names->dump(), "; [\"", masked_architecture,
+                          "\"] and [\"", label_architecture, "\"] can be imported"));
+  return false;
+}
+
+// The names of classes by number; transformers' default is two of them.
+std::vector<std::string> read_labels(const Reader& reader) {
+  const json* given = reader.find("id2label");
+  if (given == nullptr) return {"LABEL_0", "LABEL_1"};
+  std::vector<std::string> labels;
+  for (size_t i = 0; given->is_object() && i < given->size(); ++i) {
+    const auto found = given->find(std::to_string(i));
+    if (found == given->end() || !found->is_string()) break;
+    labels.push_back(found->get<std::string>());
+  }
+  if (!given->is_object() || labels.size() < given->size() || labels.empty())
+    reader.refuse(message("\"id2label\" is ", given->dump(), "; names of the classes 0, 1, ... are expected"));
+  return labels;
+}
+
+void read_classifier(const Reader& reader, RobertaShape& shape) {
+  shape.labels = read_labels(reader);
+  const json* problem = reader.find("problem_type");
+  const std::string type = problem != nullptr && problem->is_string() ? problem->get<std::string>() : "";
+  if (type == "multi_label_classification")
+    reader.refuse("\"problem_type\" is \"multi_label_classification\"; one class, or one score, per text is supported");
+  // As transformers decide where it is not said.
+  const bool scores = type == "regression" || (type.empty() && shape.labels.size() == 1);
+  shape.objective = scores ? Objective::regression : Objective::classification;
+  if (scores != (shape.labels.size() == 1))
+    reader.refuse(message("\"id2label\" has ", shape.labels.size(),
+                          " names, which does not go with \"problem_type\" \"", type, "\""));
+  if (scores) shape.labels.clear();
+  const json* dropout = reader.find("classifier_dropout");
+  if (dropout != nullptr && (!dropout->is_number() || dropout->get<double>() != shape.dropout))
+    reader.refuse(message("\"classifier_dropout\" is ", dropout->dump(), "; only null and the same as ",
+                          "\"hidden_dropout_prob\" are supported: the classifier drops as the encoder does"));
 }
 
 void check_details(const Reader& reader) {
@@ -117,18 +158,25 @@ RobertaShape shape_of(const RunSettings& settings) {
   return shape;
 }
 
+std::string architecture_of(const RobertaShape& shape) {
+  return shape.objective == Objective::masked ? masked_architecture : label_architecture;
+}
+
 std::string interlock_config(const RobertaShape& shape) {
   const auto number = [](double value) { return json(value).dump(); };  // shortest that reads back to the same bits
-  return message("[model]\nname = \"roberta\"\nlayers = ", shape.layers, "\nwidth = ", shape.width,
-                 "\nheads = ", shape.heads, "\nfeed_forward = ", shape.feed_forward,
-                 "\nvocabulary = ", shape.vocabulary, "\nmax_length = ", shape.max_length,
-                 "\ndropout = ", number(shape.dropout), "\nattention_dropout = ", number(shape.attention_dropout),
-                 "\ntie_embeddings = ", shape.tied ? "true" : "false",
-                 "\n\n[data]\nname = \"tokens\"\nsequence_length = ", shape.max_length, "\n");
+  return message(
+      "[model]\nname = \"roberta\"\nlayers = ", shape.layers, "\nwidth = ", shape.width, "\nheads = ", shape.heads,
+      "\nfeed_forward = ", shape.feed_forward, "\nvocabulary = ", shape.vocabulary, "\nmax_length = ", shape.max_length,
+      "\ndropout = ", number(shape.dropout), "\nattention_dropout = ", number(shape.attention_dropout),
+      "\ntie_embeddings = ", shape.tied ? "true" : "false", "\n\n[data]\nname = \"",
+      shape.objective == Objective::masked ? "tokens" : "labelled", "\"\nsequence_length = ", shape.max_length, "\n",
+      shape.objective == Objective::masked
+          ? ""
+          : "\n[objective]\nname = \"" + name_of(shape.objective) + "\"\n\n[tokenizer]\npath = \"tokenizer\"\n");
 }
 
 std::string huggingface_config(const RobertaShape& shape, const std::string& dtype) {
-  nlohmann::ordered_json config = {{"architectures", {architecture}},
+  nlohmann::ordered_json config = {{"architectures", {architecture_of(shape)}},
                                    {"attention_probs_dropout_prob", shape.attention_dropout},
                                    {"bos_token_id", 0},
                                    {"classifier_dropout", nullptr},
@@ -151,12 +199,20 @@ std::string huggingface_config(const RobertaShape& shape, const std::string& dty
                                    {"type_vocab_size", 1},
                                    {"use_cache", true},
                                    {"vocab_size", shape.vocabulary}};
+  if (shape.objective == Objective::masked) return config.dump(2) + "\n";
+  const std::vector<std::string> labels =
+      shape.objective == Objective::regression ? std::vector<std::string>{"LABEL_0"} : shape.labels;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    config["id2label"][std::to_string(i)] = labels[i];
+    config["label2id"][labels[i]] = i;
+  }
+  config["problem_type"] = shape.objective == Objective::regression ? "regression" : "single_label_classification";
   return config.dump(2) + "\n";
 }
 
 RobertaShape read_huggingface_config(const std::string& path) {
   const Reader reader(path);
-  check_architecture(reader);
+  const bool labels = check_architecture(reader);
   check_details(reader);
   RobertaShape shape;
   shape.layers = reader.size("num_hidden_layers");
@@ -168,6 +224,10 @@ RobertaShape read_huggingface_config(const std::string& path) {
   shape.dropout = reader.rate("hidden_dropout_prob");
   shape.attention_dropout = reader.rate("attention_probs_dropout_prob");
   shape.tied = reader.flag("tie_word_embeddings", true);
+  if (labels) {
+    read_classifier(reader, shape);
+    shape.tied = false;  // there is no readout of the vocabulary
+  }
   if (shape.width % shape.heads != 0)
     reader.refuse(
         message("\"hidden_size\" ", shape.width, " cannot be divided by \"num_attention_heads\" ", shape.heads));

@@ -1,7 +1,7 @@
 #pragma once
-// The folder of a RoBERTa for masked language modelling as Hugging Face's transformers write and read it: config.json,
-// model.safetensors, tokenizer files. Reads and writes its parts; which tensors a model has is known from its shape
-// alone, so that no model is built to copy one.
+// The folder of a RoBERTa as Hugging Face's transformers write and read it (RobertaForMaskedLM,
+// RobertaForSequenceClassification): config.json, model.safetensors, tokenizer files. Reads and writes its parts; which
+// tensors a model has is known from its shape alone, so that no model is built to copy one.
 
 #include <ATen/core/Tensor.h>
 
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "launch/settings/run_settings.h"
+#include "runtime/data/objective.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/storage/safetensors.h"
 #include "runtime/storage/weights_set.h"
@@ -25,10 +26,17 @@ struct RobertaShape {
   int64_t layers = 0, width = 0, heads = 0, feed_forward = 0, vocabulary = 0, max_length = 0;
   double dropout = 0, attention_dropout = 0;
   bool tied = true;
+  Objective objective = Objective::masked;
+  std::vector<std::string> labels = {};  // of a classification, by number
+
+  int64_t classes() const { return objective == Objective::regression ? 1 : static_cast<int64_t>(labels.size()); }
 };
 
+// The class of transformers that opens it.
+std::string architecture_of(const RobertaShape& shape);
+
 RobertaShape shape_of(const RunSettings& settings);  // of a model "roberta"
-// Its [model] and [data], as TOML that read_settings takes.
+// Its [model] and [data], as TOML that read_settings takes; names of classes stand in the metadata of weights.
 std::string interlock_config(const RobertaShape& shape);
 
 // config.json. `dtype` is that of the tensors, as safetensors call it.

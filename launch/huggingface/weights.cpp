@@ -81,6 +81,11 @@ std::vector<TensorEntry> huggingface_tensors(const RobertaShape& shape) {
     names.linear(layer + "output.dense", shape.feed_forward, width);
     names.norm(layer + "output.LayerNorm", width);
   }
+  if (shape.objective != Objective::masked) {
+    names.linear("classifier.dense", width, width);
+    names.linear("classifier.out_proj", width, shape.classes());
+    return names.take();
+  }
   names.add("lm_head.bias", {shape.vocabulary});
   names.linear("lm_head.dense", width, width);
   names.norm("lm_head.layer_norm", width);
@@ -102,7 +107,8 @@ std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& fo
       throw Error(ExitCode::bad_input,
                   message((fs::path(folder) / pickled).string(),
                           ": a pickle can run any program when it is read, so it is not read. Save the model again as "
-                          "safetensors: RobertaForMaskedLM.from_pretrained(DIR).save_pretrained(DIR, "
+                          "safetensors, with its class of transformers: "
+                          "RobertaForMaskedLM.from_pretrained(DIR).save_pretrained(DIR, "
                           "safe_serialization=True)"));
   throw Error(ExitCode::bad_input, message(folder, ": holds no model.safetensors"));
 }

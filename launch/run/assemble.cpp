@@ -18,13 +18,32 @@ namespace interlock {
 namespace {
 
 // A head above the same blocks is taken over from the file; one that the file lacks keeps its own start values.
-void load_local_head(Head& head, const WeightsSet& weights, int stage) {
+void load_local_head(Head& head, const WeightsSet& weights, int stage, StoredHeads heads) {
   const std::vector<std::string> missing = missing_weights(head, weights);
+  if (heads == StoredHeads::passed_over) return;
   if (missing.empty()) {
     load_weights(head, weights);
   } else {
     log_warning(message(weights.path(), " has no ", missing.front(), ": the head of stage ", stage, " starts fresh"));
   }
+}
+
+void tell_fresh(const WeightsSet& weights, const std::string& what, const std::string& name, StoredHeads heads) {
+  const char* why = heads == StoredHeads::passed_over ? " tells other classes apart than the data has: " : " has no ";
+  log_warning(
+      message(weights.path(), why, heads == StoredHeads::passed_over ? "" : name + ": ", what, " starts fresh"));
+}
+
+// Of weights that were trained for another objective there is none; of those that lack a part of it something is wrong.
+void load_readout(Head& readout, const Model& model, const StageRequest& request) {
+  const WeightsSet& weights = *request.weights;
+  const std::vector<std::string> missing = missing_weights(readout, weights, model.tie());
+  const auto own = readout.named_parameters();
+  const size_t tied = model.tie() && own.contains(model.tie()->readout) ? 1 : 0;  // the table, which every file has
+  const bool none = missing.size() + tied == own.size();
+  if (request.heads == StoredHeads::passed_over || (none && request.heads == StoredHeads::if_there))
+    return tell_fresh(weights, "the readout", missing.empty() ? "" : missing.front(), request.heads);
+  load_weights(readout, weights, model.tie(), model.aliases());
 }
 
 // What a head reads through is the readout of these weights.
@@ -121,10 +140,10 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
         load_weights(*parts.body, *weights, {}, {}, [&](const std::string& name) { return model.is_inserted(name); });
     if (!fresh.empty() && request.index == 0)
       log_info(message(weights->path(), " has no ", fresh.front(), ": what techniques insert starts fresh"));
-    if (last) load_weights(*parts.head, *weights, parts.tie, model.aliases());
+    if (last) load_readout(*parts.head, model, request);
     if (!last && parts.head) {
-      load_local_head(*parts.head, *weights, request.index);
-      load_copies(*parts.head, *weights, parts.tie);
+      load_local_head(*parts.head, *weights, request.index, request.heads);
+      if (request.heads != StoredHeads::passed_over) load_copies(*parts.head, *weights, parts.tie);
     }
   }
   begin_insertions(*parts.body);

@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 
 #include "runtime/data/tokenizer.h"
@@ -36,6 +37,19 @@ std::string tokenizer_fingerprint(const Dataset& dataset) {
   return tokenizer ? tokenizer->fingerprint() : "";
 }
 
+std::string labels_text(const std::vector<std::string>& labels) { return nlohmann::json(labels).dump(); }
+
+std::vector<std::string> stored_labels(const WeightsSet& weights) {
+  const auto found = weights.metadata().find(labels_metadata);
+  if (found == weights.metadata().end()) return {};
+  try {
+    return nlohmann::json::parse(found->second).get<std::vector<std::string>>();
+  } catch (const nlohmann::json::exception&) {
+    throw Error(ExitCode::bad_input,
+                message(weights.path(), ": ", labels_metadata, " in its metadata is no list of names"));
+  }
+}
+
 std::map<std::string, std::string> data_identity(const Dataset& dataset) {
   std::map<std::string, std::string> identity = {
       {samples_state,
@@ -43,6 +57,7 @@ std::map<std::string, std::string> data_identity(const Dataset& dataset) {
       {digest_state, digest_of_samples(dataset)}};
   if (std::string tokenizer = tokenizer_fingerprint(dataset); !tokenizer.empty())
     identity[tokenizer_metadata] = std::move(tokenizer);
+  if (const auto labels = dataset.labels(); !labels.empty()) identity[labels_metadata] = labels_text(labels);
   return identity;
 }
 
@@ -61,6 +76,9 @@ void check_same_data(const RunSettings& settings, const Dataset& dataset, const 
   };
   if (differs(tokenizer_metadata))
     refuse("tokenizer.path holds another tokenizer than the run began with, under which its tokens mean other text");
+  if (differs(labels_metadata))
+    refuse(message("the data has other classes: ", now.at(labels_metadata), ", while the run has ",
+                   before.at(labels_metadata)));
   if (differs(samples_state))
     refuse(message("data.paths and data.validation_paths give other samples: ", now.at(samples_state),
                    ", while the run has ", before.at(samples_state)));
@@ -71,6 +89,9 @@ void check_start_tokenizer(const RunSettings& settings, const Dataset& dataset, 
   const auto theirs = weights.metadata().find(tokenizer_metadata);
   if (theirs == weights.metadata().end()) return;
   const std::string ours = tokenizer_fingerprint(dataset);
+  if (ours.empty() && dataset.content() == SampleContent::bytes)
+    throw Error(ExitCode::config, message("run.weights: ", weights.path(), " was trained on a tokenizer's tokens, and ",
+                                          "this data is read as bytes; name the tokenizer's folder in tokenizer.path"));
   if (ours.empty() || ours == theirs->second) return;
   const std::string path = settings.config.section("tokenizer").text("path", "");
   throw Error(ExitCode::config, message("run.weights: ", weights.path(),

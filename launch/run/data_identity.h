@@ -4,6 +4,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "launch/settings/run_settings.h"
 #include "runtime/storage/checkpoint.h"
@@ -13,6 +14,13 @@ namespace interlock {
 
 // The metadata of weights that tells the tokenizer they were trained with (Tokenizer::fingerprint).
 inline constexpr const char* tokenizer_metadata = "interlock.tokenizer";
+
+// The metadata of weights that tells the names of their classes, by number, as a JSON list.
+inline constexpr const char* labels_metadata = "interlock.labels";
+
+// The labels that weights tell; none: they have no classes with names. Error(bad_input) names the weights.
+std::vector<std::string> stored_labels(const WeightsSet& weights);
+std::string labels_text(const std::vector<std::string>& labels);  // as the metadata has them
 
 // The tokenizer that the ids of the run's data come from (Tokenizer::fingerprint); "" for data without one.
 std::string tokenizer_fingerprint(const Dataset& dataset);

@@ -62,6 +62,7 @@ DeviceTransport choose_device_transport(const RunSettings& settings, Transport& 
   DeviceTransport chosen;
   if (!forced && wanted != "auto")
     return chosen.reason = message("parallel.transport = \"", wanted, "\""), std::move(chosen);
+  if (settings.parallel.links.slowed()) return chosen.reason = "its links are slowed down", std::move(chosen);
   if (!forced && host.size() == 1) return chosen.reason = "there is one rank", std::move(chosen);
   if (!forced && device.is_cpu()) return chosen.reason = "ranks compute on the CPU", std::move(chosen);
   std::string obstacle = first_problem(host, calls ? "" : problem);

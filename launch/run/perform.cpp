@@ -12,6 +12,7 @@
 #include "launch/run/run.h"
 #include "launch/settings/parts.h"
 #include "models/model.h"
+#include "parallel/transport/slow_links.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/storage/weights_set.h"
@@ -43,10 +44,10 @@ void record(RunFolder& folder, const StepMetrics& metrics) {
 // Rows that no token stands for cost memory and time, and mostly come from a tokenizer that turned out smaller than
 // asked.
 void tell_unused_rows(const Model& model, const Dataset& dataset) {
-  if (dataset.classes() == 0) return;
-  const int64_t unused = model.classes() - dataset.classes();
+  if (model.vocabulary() == 0 || dataset.features() == 0) return;
+  const int64_t unused = model.vocabulary() - dataset.features();
   if (unused > 0)
-    log_warning(message("model.vocabulary = ", model.classes(), ", but the tokenizer has ", dataset.classes(),
+    log_warning(message("model.vocabulary = ", model.vocabulary(), ", but the tokenizer has ", dataset.features(),
                         " tokens: ", unused, " rows of the model stand for none"));
 }
 
@@ -79,6 +80,7 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
                 message("--until ", *request.until, ", but ", checkpoint, " is beyond that step already"));
   const auto model = make_model(settings, *dataset);
   tell_unused_rows(*model, *dataset);
+  for (const std::string& note : dataset->notes()) log_info(note);
   folder.write_start(settings, *dataset, transport.description(), done);
   const TrainerCallbacks to_trainer{weights_file(settings.folder),
                                     [&](const StepMetrics& metrics) {
@@ -111,8 +113,11 @@ void check_until(const RunSettings& settings, const PerformRequest& request) {
                 message("--until ", *request.until, " lies behind the last step, run.steps = ", settings.steps));
 }
 
-RunResult perform(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+RunResult perform(const RunSettings& settings, Transport& given, std::shared_ptr<const Dataset> dataset,
                   const PerformRequest& request, const PerformCallbacks& callbacks) {
+  const LinkSpeed& links = settings.parallel.links;
+  const auto slowed = links.slowed() ? make_slow_links(given, links) : nullptr;
+  Transport& transport = slowed ? *slowed : given;
   device_of(settings, transport);  // first: one that cannot be had leaves no folder behind
   if (transport.rank() == 0) return lead(settings, transport, dataset, request, callbacks);
   const RunSummary summary =

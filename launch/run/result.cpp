@@ -40,9 +40,14 @@ RunResult result_of(const RunSettings& settings, const RunSummary& summary, cons
   if (result.performed > 0) result.loss = summary.loss;
   result.validation_loss = summary.validation_loss;
   if (result.validation_loss) result.unigram_baseline = dataset.unigram_baseline(settings.evaluation.sequences);
+  result.validation_scores = summary.validation_scores;
+  result.best_step = summary.best_step;
+  result.best_value = summary.best_value;
+  result.ended_early = summary.ended_early;
   result.tokens_per_second = summary.tokens_per_second;
   result.idle_share = summary.idle_share;
   result.seconds = summary.seconds;
+  result.links = settings.parallel.links;
   result.boundaries.resize(static_cast<size_t>(std::max(0, settings.parallel.shape.stages - 1)));
   for (const RankSummary& rank : summary.ranks) add_rank(result, rank);
   if (!result.stopped()) result.digest = weights_digest(*SafetensorsFile::open(weights_file(settings.folder)));
@@ -53,22 +58,30 @@ std::string to_json(const RunResult& result) {
   json boundaries = json::array();
   for (const auto& [forward, backward] : result.boundaries)
     boundaries.push_back({{"forward", forward}, {"backward", backward}});
-  const json all = {{"run", result.run},
-                    {"steps", result.steps},
-                    {"stopped", result.stopped()},
-                    {"loss", or_null(result.loss)},
-                    {"validation_loss", or_null(result.validation_loss)},
-                    {"unigram_baseline", or_null(result.unigram_baseline)},
-                    {"tokens_per_second", result.tokens_per_second},
-                    {"idle_share", result.idle_share},
-                    {"seconds", result.seconds},
-                    {"peak_rss_mib", result.peak_rss_mib},
-                    {"messages", result.messages},
-                    {"messages_per_boundary", boundaries},
-                    {"bytes_sent", result.bytes_sent},
-                    {"checkpoint_seconds", result.checkpoint_seconds},
-                    {"loader_seconds", result.loader_seconds},
-                    {"digest", or_null(result.digest)}};
+  json all = {{"run", result.run},
+              {"steps", result.steps},
+              {"stopped", result.stopped()},
+              {"loss", or_null(result.loss)},
+              {"validation_loss", or_null(result.validation_loss)},
+              {"unigram_baseline", or_null(result.unigram_baseline)},
+              {"tokens_per_second", result.tokens_per_second},
+              {"idle_share", result.idle_share},
+              {"seconds", result.seconds},
+              {"peak_rss_mib", result.peak_rss_mib},
+              {"messages", result.messages},
+              {"messages_per_boundary", boundaries},
+              {"bytes_sent", result.bytes_sent},
+              {"checkpoint_seconds", result.checkpoint_seconds},
+              {"loader_seconds", result.loader_seconds},
+              {"digest", or_null(result.digest)}};
+  if (result.links.slowed())
+    all["slowed_links"] = {{"bandwidth", result.links.bandwidth}, {"latency", result.links.latency}};
+  if (!result.validation_scores.empty()) all["validation_scores"] = result.validation_scores;
+  if (result.best_step) {
+    all["best_step"] = *result.best_step;
+    all["best_value"] = result.best_value;
+    all["ended_early"] = result.ended_early;
+  }
   return all.dump();
 }
 

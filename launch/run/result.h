@@ -8,6 +8,8 @@
 
 #include "launch/settings/run_settings.h"
 #include "parallel/training/run_summary.h"
+#include "parallel/transport/link_speed.h"
+#include "runtime/observe/scores.h"
 
 namespace interlock {
 
@@ -22,11 +24,17 @@ struct RunResult {
   // Of the last step, nats per target; of the last evaluation, and of letter frequencies on the same targets. None: no
   // step, no evaluation.
   std::optional<double> loss, validation_loss, unigram_baseline;
+  Scores validation_scores;  // of the last evaluation, of classes or scores of samples
+  // Where the run keeps its best weights (run.keep_best): their step, and the value they were chosen by.
+  std::optional<int64_t> best_step;
+  double best_value = 0;
+  bool ended_early = false;  // for lack of anything better (run.patience)
   double tokens_per_second = 0, idle_share = 0, seconds = 0;
   std::vector<double> peak_rss_mib;  // by rank
   uint64_t messages = 0, bytes_sent = 0;
   std::vector<Boundary> boundaries;
   double checkpoint_seconds = 0, loader_seconds = 0;  // of the rank with the most
+  LinkSpeed links;                                    // that messages were slowed down to
   // Of the weights. None: the run was stopped, and has a checkpoint but no weights file of its last step.
   std::optional<std::string> digest;
 

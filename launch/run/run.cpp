@@ -117,6 +117,15 @@ void name_base(const RunSettings& settings, const std::string& resume, Checkpoin
   checkpoint.state[base_digest_state] = weights_digest(*base);
 }
 
+// What is told of guesses, by what is guessed.
+std::function<Scores(const std::vector<Guess>&)> score_of(const Dataset& dataset) {
+  if (dataset.objective() == Objective::regression)
+    return [](const std::vector<Guess>& guesses) { return regression_scores(guesses); };
+  return [classes = dataset.classes()](const std::vector<Guess>& guesses) {
+    return classification_scores(guesses, classes);
+  };
+}
+
 }  // namespace
 
 Device device_of(const RunSettings& settings, const Transport& host) {
@@ -156,6 +165,10 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
   trainer.metadata = {{"interlock.config", settings.config.resolved()}};
   const std::string tokenizer = tokenizer_fingerprint(*dataset);
   if (!tokenizer.empty()) trainer.metadata[tokenizer_metadata] = tokenizer;
+  if (const auto labels = dataset->labels(); !labels.empty()) trainer.metadata[labels_metadata] = labels_text(labels);
+  trainer.score = score_of(*dataset);
+  if (settings.evaluation.keep_best != "none")
+    trainer.best = {settings.evaluation.keep_best, settings.evaluation.patience};
   trainer.refresh_every = settings.learning.refresh_every;
   trainer.until = request.until;
   if (request.checkpoints)
@@ -179,6 +192,9 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
     weights = WeightsSet::open(settings.weights);
   }
 
+  StoredHeads heads = trainer.resume ? StoredHeads::required : StoredHeads::if_there;
+  if (weights && !trainer.resume && stored_labels(*weights) != dataset->labels()) heads = StoredHeads::passed_over;
+
   const Topology topology{settings.parallel.shape, transport.rank()};
   auto loader = std::make_shared<const Loader>(std::move(dataset), settings.parallel.batch_shape(),
                                                settings.parallel.batch.phases, start);
@@ -191,7 +207,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
     for (const int index : topology.stages())
       stages.push_back(
           make_stage(settings, *model, partition,
-                     {index, with_heads[index], learns[index], topology.replica(), weights.get(), device.at}));
+                     {index, with_heads[index], learns[index], topology.replica(), weights.get(), heads, device.at}));
     weights.reset();  // copied; a mapped file keeps its place on the disk after it is removed
     context.emplace(transport, topology, agreement.run, std::move(stages), model->tie() && model->tie()->trained,
                     device);

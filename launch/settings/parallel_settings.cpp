@@ -54,6 +54,17 @@ void read_partition(const Section& parallel, ParallelSettings& settings) {
   settings.partition = units;
 }
 
+LinkSpeed read_links(const Section& parallel, const std::string& transport) {
+  LinkSpeed links;
+  links.bandwidth = parallel.number("link_bandwidth", 0, 0);
+  links.latency = parallel.number("link_latency", 0, 0);
+  if (links.slowed() && transport == "nccl")
+    parallel.refuse(links.bandwidth > 0 ? "link_bandwidth" : "link_latency",
+                    "slows messages in host memory down, which parallel.transport = \"nccl\" does not use; use "
+                    "\"auto\", \"loopback\" or \"mpi\", or 0");
+  return links;
+}
+
 // Cores shared by the processes of the run on this machine. A launcher of other people may have bound each process to
 // its share already; ours binds nothing, so what it may use is what they all share.
 int threads_of(int asked, const PlanShape& shape) {
@@ -80,6 +91,7 @@ ParallelSettings ParallelSettings::from(const Config& config) {
   placing_key(config, [&] { check_schedule(settings.shape, settings.schedule, settings.in_flight); });
   settings.transport = parallel.one_of("transport", "auto", {"auto", "loopback", "mpi", "nccl"});
   settings.transport_seconds = parallel.number("transport_seconds", 300, 1);
+  settings.links = read_links(parallel, settings.transport);
   const int threads = small_integer(parallel, "threads", 1, 0, 4096);
   settings.threads = threads_of(threads, settings.shape);
   settings.threads_by_machine = threads == 0;

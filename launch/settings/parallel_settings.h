@@ -6,6 +6,7 @@
 
 #include "models/unit.h"
 #include "parallel/plan/plan.h"
+#include "parallel/transport/link_speed.h"
 #include "runtime/core/config.h"
 #include "runtime/data/batch_settings.h"
 
@@ -18,6 +19,7 @@ struct ParallelSettings {
   int in_flight = 0;                // microbatches alive at a stage at most; 0: the schedule's choice
   int64_t memory_mib = 0;           // that a rank may take for its tensors; 0: no limit
   double transport_seconds = 300;   // a message over NCCL that takes longer ends the run
+  LinkSpeed links;                  // that messages are slowed down to, for tests
   int threads = 1;                  // per rank; 0 in the file: cores / ranks
   bool threads_by_machine = false;  // 0 in the file
   Unit unit = Unit::block;          // what is cut between

@@ -11,6 +11,7 @@
 #include "parallel/plan/partition.h"
 #include "parallel/plan/rule_partition.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/data/held_out_part.h"
 #include "runtime/optimization/learning_rate.h"
 #include "runtime/optimization/optimizer.h"
 
@@ -22,11 +23,25 @@ std::unique_ptr<Optimizer> make_optimizer(const RunSettings& settings) {
   return made;
 }
 
+namespace {
+
+// For `compare`; a run reads no sample of them. Asked for only where it stands.
+void ask_for_test_paths(const Section& data, const Dataset& dataset) {
+  if (!data.has("test_paths")) return;
+  if (dataset.content() == SampleContent::numbers)
+    data.refuse("test_paths", "is for data that is read from files of text or tokens");
+  data.texts("test_paths", {});
+}
+
+}  // namespace
+
 std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
   // The model, made after it, is the one that refuses a vocabulary or a length that does not fit the data.
   const DatasetSettings parts{settings.config.section("data"), settings.config.section("objective"),
                               settings.config.section("tokenizer"), settings.seed};
-  return Datasets::instance().create("dataset", settings.dataset_name, parts);
+  std::shared_ptr<Dataset> dataset = Datasets::instance().create("dataset", settings.dataset_name, parts);
+  ask_for_test_paths(parts.data, *dataset);
+  return with_held_out_part(std::move(dataset), read_held_out_part(parts.data));
 }
 
 std::shared_ptr<Model> equipped(const RunSettings& settings, std::shared_ptr<Model> model) {
@@ -47,9 +62,15 @@ Trains trains_by(const RunSettings& settings) {
 }  // namespace
 
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset) {
-  const ModelSettings parts{
-      settings.config.section("model"), settings.seed,      dataset.classes(),         dataset.features(),
-      dataset.sample_length(),          settings.precision, dataset.predicted_share(), settings.parallel.unit};
+  const ModelSettings parts{settings.config.section("model"),
+                            settings.seed,
+                            dataset.classes(),
+                            dataset.features(),
+                            dataset.sample_length(),
+                            settings.precision,
+                            dataset.predicted_share(),
+                            settings.parallel.unit,
+                            dataset.objective()};
   const std::vector<std::string> patterns = parts.model.texts("frozen", {});
   std::shared_ptr<Model> model =
       placing_key(settings.config, [&] { return Models::instance().create("model", settings.model_name, parts); });
@@ -72,6 +93,17 @@ bool asks_for_tie(const RunSettings& settings) {
   return model.has("tie_embeddings") && model.flag("tie_embeddings", false);
 }
 
+// Evaluations tell these of what is predicted.
+void check_best_score(const RunSettings& settings, Objective objective) {
+  std::vector<std::string> scores{"none", "loss"};
+  if (objective == Objective::classification) scores.insert(scores.end(), {"accuracy", "f1", "matthews"});
+  if (objective == Objective::regression) scores.insert(scores.end(), {"spearman", "pearson", "squared_error"});
+  if (std::ranges::find(scores, settings.evaluation.keep_best) != scores.end()) return;
+  settings.config.section("run").refuse(
+      "keep_best", message("the objective ", name_of(objective), " has no \"", settings.evaluation.keep_best,
+                           "\"; it has ", join(scores)));
+}
+
 }  // namespace
 
 void check_settings(const RunSettings& settings) {
@@ -82,7 +114,10 @@ void check_settings(const RunSettings& settings) {
     settings.config.section("learning")
         .refuse("head", unknown_name("head of model " + settings.model_name, settings.learning.head_kind, kinds));
   if (asks_for_tie(settings) && !model->tie())
-    settings.config.section("model").refuse("tie_embeddings", "this model has no tensors that could be tied");
+    settings.config.section("model").refuse("tie_embeddings",
+                                            message("this model has no tensors that could be tied, as a readout of the "
+                                                    "vocabulary (objective.name = \"masked\") has; write false"));
+  check_best_score(settings, dataset->objective());
   make_partition(settings, *model);
   const Section optimizer = settings.config.section("optimizer");
   make_optimizer(settings);

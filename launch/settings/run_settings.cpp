@@ -32,7 +32,16 @@ void read_run(const Section& run, RunSettings& settings) {
 }  // namespace
 
 EvaluationSettings EvaluationSettings::from(const Section& run) {
-  return {run.integer("evaluate_every", 10, 0), run.integer("evaluate_sequences", 64, 1)};
+  EvaluationSettings settings{
+      run.integer("evaluate_every", 10, 0), run.integer("evaluate_sequences", 64, 1),
+      run.one_of("keep_best", "none",
+                 {"none", "loss", "accuracy", "f1", "matthews", "spearman", "pearson", "squared_error"}),
+      run.integer("patience", 0, 0)};
+  if (settings.keep_best != "none" && settings.every == 0)
+    run.refuse("keep_best", "needs evaluations, and run.evaluate_every is 0");
+  if (settings.patience > 0 && settings.keep_best == "none")
+    run.refuse("patience", "needs run.keep_best, which says what is to get better");
+  return settings;
 }
 
 RunSettings read_settings(Config config) {

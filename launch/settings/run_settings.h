@@ -17,6 +17,8 @@ namespace interlock {
 struct EvaluationSettings {
   int64_t every = 10;  // steps; 0: none
   int64_t sequences = 64;
+  std::string keep_best = "none";  // the score by which the run's weights are chosen; none: they are the last
+  int64_t patience = 0;            // evaluations without a better one before the run ends; 0: it does not
 
   static EvaluationSettings from(const Section& run);
 };

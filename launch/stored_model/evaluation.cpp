@@ -1,19 +1,14 @@
 #include "launch/stored_model/evaluation.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/ops/gather.h>
 #include <ATen/ops/logsumexp.h>
-#include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
 #include <filesystem>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <numeric>
-#include <thread>
 
+#include "launch/stored_model/batch_workers.h"
 #include "runtime/data/corpus_files.h"
 #include "runtime/data/token_file.h"
 #include "runtime/data/tokenizer/utf8.h"
@@ -178,33 +173,13 @@ std::vector<BatchResult> evaluate_batches(const LoadedModel& model, const Datase
                                           const std::function<void(int64_t)>& progress) {
   const int64_t size = evaluation_batch(dataset.sample_length()), batches = (count + size - 1) / size;
   std::vector<BatchResult> results(static_cast<size_t>(first < batches ? (batches - first + stride - 1) / stride : 0));
-  std::atomic<size_t> next = 0;
-  std::mutex failing;
-  std::exception_ptr failure;
-  const std::thread::id caller = std::this_thread::get_id();
-  const auto work = [&] {
-    c10::NoGradGuard no_graph;
-    at::set_num_threads(1);
-    try {
-      for (size_t i = next++; i < results.size(); i = next++) {
-        const int64_t begin = (first + static_cast<int64_t>(i) * stride) * size;
-        std::vector<int64_t> numbers(static_cast<size_t>(std::min(size, count - begin)));
-        std::iota(numbers.begin(), numbers.end(), begin);
-        results[i] = evaluate_batch(model, dataset.batch(Split::held_out, numbers));
-        if (std::this_thread::get_id() == caller) progress(static_cast<int64_t>(std::min(next.load(), results.size())));
-      }
-    } catch (...) {
-      const std::lock_guard lock(failing);
-      failure = std::current_exception();
-      next = results.size();
-    }
+  const auto evaluate = [&](int64_t i) {
+    const int64_t begin = (first + i * stride) * size;
+    std::vector<int64_t> numbers(static_cast<size_t>(std::min(size, count - begin)));
+    std::iota(numbers.begin(), numbers.end(), begin);
+    results[static_cast<size_t>(i)] = evaluate_batch(model, dataset.batch(Split::held_out, numbers));
   };
-  {
-    std::vector<std::jthread> workers;
-    for (int i = 1; i < threads; ++i) workers.emplace_back(work);
-    work();
-  }
-  if (failure) std::rethrow_exception(failure);
+  for_each_batch(static_cast<int64_t>(results.size()), threads, evaluate, progress);
   return results;
 }
 

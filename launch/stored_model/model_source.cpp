@@ -68,14 +68,15 @@ void check_unexpected(const TextModel& source, const std::set<std::string>& para
       message(source.weights->path(), ": tensors that the model of its config does not have: ", some_of(unexpected)));
 }
 
-// What the samples are made of that the model was trained on. The tokenizer may lie elsewhere by now, and is not asked.
-SampleContent content_of(const RunSettings& settings, const WeightsSet& weights) {
-  const Config config = Config::from_text(weights.metadata().at("interlock.config"), {"tokenizer.path=''"});
-  const DatasetSettings parts{.data = config.section("data"),
-                              .objective = config.section("objective"),
-                              .tokenizer = config.section("tokenizer"),
-                              .training = false};
-  return Datasets::instance().create("dataset", settings.dataset_name, parts)->content();
+// The data that the model was trained on, unopened: what its samples are made of, and what is predicted. No file is
+// looked at, which may lie elsewhere by now.
+std::shared_ptr<const Dataset> data_of(const RunSettings& settings) {
+  const DatasetSettings parts{.data = settings.config.section("data"),
+                              .objective = settings.config.section("objective"),
+                              .tokenizer = settings.config.section("tokenizer"),
+                              .training = false,
+                              .looks_at_files = false};
+  return Datasets::instance().create("dataset", settings.dataset_name, parts);
 }
 
 // What is wrong with the settings of weights is wrong with their file.
@@ -97,7 +98,11 @@ RunSettings stored_settings(const WeightsSet& weights) {
                                              ": does not say which model it belongs to (no interlock.config in its "
                                              "metadata); weights written by `interlock train` do, and those of "
                                              "`interlock import`"));
-  return blaming(weights, [&] { return read_settings(Config::from_text(config->second)); });
+  // The classes as the training files had them: those files are not asked again.
+  std::vector<std::string> overrides;
+  if (const auto labels = stored_labels(weights); !labels.empty())
+    overrides.push_back("data.labels=" + labels_text(labels));
+  return blaming(weights, [&] { return read_settings(Config::from_text(config->second, overrides)); });
 }
 
 TextModel open_text_model(const std::string& path, const std::string& command) {
@@ -108,24 +113,42 @@ TextModel open_text_model(const std::string& path, const std::string& command) {
                    .tokenizer_path = "",
                    .model = nullptr};
   const RunSettings& settings = source.settings;
-  const SampleContent content = blaming(*weights, [&] { return content_of(settings, *weights); });
+  const auto data = blaming(*weights, [&] { return data_of(settings); });
+  const SampleContent content = data->content();
+  source.objective = data->objective();
+  source.labels = data->labels();
+  if (source.objective == Objective::classification && content != SampleContent::numbers && source.labels.empty())
+    throw Error(ExitCode::bad_input, message(weights->path(), ": does not say which classes it tells apart (no ",
+                                             labels_metadata, " in its metadata)"));
   if (content == SampleContent::numbers)
     throw Error(ExitCode::config, message(command, " needs a model of text, these weights were trained on data \"",
                                           settings.dataset_name, "\""));
   source.model = blaming(*weights, [&] {
-    const ModelSettings parts{
-        .model = settings.config.section("model"), .seed = settings.seed, .precision = settings.precision};
+    const ModelSettings parts{.model = settings.config.section("model"),
+                              .seed = settings.seed,
+                              .classes = static_cast<int64_t>(source.labels.size()),
+                              .precision = settings.precision,
+                              .objective = source.objective};
     const std::shared_ptr<Model> model = Models::instance().create("model", settings.model_name, parts);
     for (const auto& technique : settings.techniques) technique->check(*model);
     return equipped(settings, model);
   });
-  source.vocabulary = source.model->classes();
+  source.vocabulary = source.model->vocabulary();
   source.max_length = source.model->max_length();
   if (content == SampleContent::bytes) return source;
   source.tokenizer_path = find_tokenizer(*weights, settings);
   source.tokenizer = Tokenizer::open(source.tokenizer_path);
   check_tokenizer(source);
   return source;
+}
+
+void require_objective(const TextModel& source, const std::vector<Objective>& wanted, const std::string& command,
+                       const std::string& advice) {
+  if (std::ranges::find(wanted, source.objective) != wanted.end()) return;
+  const char* does = source.objective == Objective::masked           ? "guesses masked places"
+                     : source.objective == Objective::classification ? "tells classes of texts"
+                                                                     : "gives texts scores";
+  throw Error(ExitCode::config, message(command, ": the model of ", source.weights->path(), " ", does, "; ", advice));
 }
 
 LoadedModel load_model(const TextModel& source) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "launch/settings/run_settings.h"
 #include "models/model.h"
@@ -23,9 +24,15 @@ struct TextModel {
   std::string tokenizer_path;
   std::shared_ptr<const Model> model;
   int64_t vocabulary = 0, max_length = 0;
+  Objective objective = Objective::masked;
+  std::vector<std::string> labels = {};  // of a classification, by number
 
   bool reads_bytes() const { return tokenizer == nullptr; }
 };
+
+// What a command that needs another objective says. Error(config).
+void require_objective(const TextModel& source, const std::vector<Objective>& wanted, const std::string& command,
+                       const std::string& advice);
 
 // Opens everything but the tensors. `command` stands in messages. The tokenizer is <folder>/tokenizer of the weights,
 // for a checkpoint that of its run, else tokenizer.path of the settings. Error(config) for a model of no text,

@@ -89,6 +89,17 @@ std::string model_config(const WeightsSet& weights, const std::map<std::string, 
   return text;
 }
 
+std::map<std::string, std::string> config_values(const std::string& toml, const std::string& file) {
+  try {
+    Values values;
+    flatten(toml::parse(toml), "", values);
+    return values;
+  } catch (const toml::parse_error& problem) {
+    throw Error(ExitCode::bad_input,
+                message(file, ":", problem.source().begin.line, ": is no TOML: ", problem.description()));
+  }
+}
+
 StoredRun read_stored_run(const WeightsSet& weights) {
   StoredRun run;
   run.step = stored_step(weights.metadata());

@@ -31,6 +31,9 @@ StoredRun read_stored_run(const WeightsSet& weights);
 // stays behind.
 std::string model_config(const WeightsSet& weights, const std::map<std::string, std::string>& changes);
 
+// Every value of a config under its path "section.key", as TOML. Error(bad_input) names `file` and the line.
+std::map<std::string, std::string> config_values(const std::string& toml, const std::string& file);
+
 struct ConfigDifference {
   std::string key;
   std::optional<std::string> here, other;  // none: not set there

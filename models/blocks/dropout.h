@@ -11,7 +11,14 @@
 
 namespace interlock {
 
-enum class Site : uint64_t { attention_probabilities = 0, attention_output = 1, feed_forward = 2, embeddings = 3 };
+enum class Site : uint64_t {
+  attention_probabilities = 0,
+  attention_output = 1,
+  feed_forward = 2,
+  embeddings = 3,
+  readout_input = 4,
+  readout_hidden = 5
+};
 
 // Site::attention_probabilities draws with its own purpose.
 RandomKey dropout_key(uint64_t layer, Site site, const ForwardContext& context);

@@ -1,9 +1,13 @@
 // Owns the choice of predicted rows and the two local heads.
 #include "models/blocks/heads.h"
 
+#include <ATen/core/Reduction.h>
+#include <ATen/ops/argmax.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/index_select.h>
+#include <ATen/ops/mse_loss.h>
 #include <ATen/ops/nonzero.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -52,23 +56,43 @@ at::Tensor take_rows(const at::Tensor& rows, const at::Tensor& numbers) {
   return rows.is_cpu() ? rows.index_select(0, numbers) : TakeRows::apply(rows, numbers);
 }
 
+bool of_samples(const Batch& batch) { return batch.targets.dim() == 1; }
+
 }  // namespace
 
 at::Tensor RowHead::prepare(const at::Tensor& hidden, const ForwardContext&) const { return hidden; }
 
 RowHead::Chosen RowHead::chosen(const at::Tensor& hidden, const ForwardContext& context) const {
-  const at::Tensor prepared = prepare(hidden, context);
+  at::Tensor prepared = prepare(hidden, context);
+  if (of_samples(*context.batch) && prepared.dim() == 3) prepared = prepared.select(1, 0).contiguous();
   const at::Tensor rows = prepared.reshape({-1, prepared.size(-1)});
   const at::Tensor targets = context.batch->targets.reshape({-1});
+  if (at::isFloatingType(targets.scalar_type())) return {classify(rows, context), targets};
   const at::Tensor& known = context.batch->predicted_rows;
   const at::Tensor indices = known.defined() ? known : targets.ne(ignored_target).nonzero().squeeze(1);
   if (indices.size(0) == targets.size(0)) return {classify(rows, context), targets};
   return {classify(take_rows(rows, filled_up(indices, rows.scalar_type())), context), targets.index_select(0, indices)};
 }
 
+LossSum RowHead::Chosen::loss(const ForwardContext& context) {
+  const bool of_scores = at::isFloatingType(targets.scalar_type());
+  if (of_scores) scores = scores.squeeze(1);
+  LossSum result;
+  result.count = targets.size(0);
+  if (!context.training && of_samples(*context.batch))
+    result.guesses =
+        at::stack({of_scores ? scores.to(at::kDouble) : scores.argmax(1).to(at::kDouble), targets.to(at::kDouble)}, 1);
+  if (of_scores) {
+    const at::ScalarType type = scores.scalar_type() == at::kBFloat16 ? at::kFloat : scores.scalar_type();
+    result.sum = at::mse_loss(scores.to(type), targets.to(type), at::Reduction::Sum);
+  } else {
+    result.sum = cross_entropy_sum(std::move(scores), targets);
+  }
+  return result;
+}
+
 LossSum RowHead::loss(const at::Tensor& hidden, const ForwardContext& context) {
-  Chosen found = chosen(hidden, context);
-  return {cross_entropy_sum(std::move(found.scores), found.targets), found.targets.size(0)};
+  return chosen(hidden, context).loss(context);
 }
 
 at::Tensor RowHead::scores(const at::Tensor& hidden, const ForwardContext& context) {

@@ -1,6 +1,8 @@
 #pragma once
 // Readouts: what turns the rows of a hidden state into scores of classes, and their loss. The rows are the predicted
-// positions only (targets that are not ignored), so that a masked readout costs what it predicts.
+// positions only (targets that are not ignored), so that a masked readout costs what it predicts; with one target per
+// sample of tokens it is the first row of each sample, that of <s>. Targets that are integers are classes, whose loss
+// is the cross-entropy; others are scores, whose loss is the squared distance.
 
 #include <memory>
 #include <string>
@@ -11,7 +13,7 @@
 
 namespace interlock {
 
-// The choice of rows, and the summed cross-entropy over them; a subclass says what happens before (`prepare`, over all
+// The choice of rows, and the summed loss over them; a subclass says what happens before (`prepare`, over all
 // positions) and after (`classify`, over the chosen rows).
 class RowHead : public Head {
  public:
@@ -24,8 +26,9 @@ class RowHead : public Head {
 
  private:
   struct Chosen {
-    at::Tensor scores;   // [predicted or more, classes]: rows without a target may follow
-    at::Tensor targets;  // [predicted]
+    at::Tensor scores;                            // [predicted or more, classes]: rows without a target may follow
+    at::Tensor targets;                           // [predicted]
+    LossSum loss(const ForwardContext& context);  // uses the scores up
   };
   Chosen chosen(const at::Tensor& hidden, const ForwardContext& context) const;
 };

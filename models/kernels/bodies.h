@@ -47,7 +47,10 @@ INTERLOCK_HOST_DEVICE inline LogSum combined(const LogSum& a, const LogSum& b) {
   const float largest = a.largest > b.largest ? a.largest : b.largest;
   return {largest, a.sum * expf(a.largest - largest) + b.sum * expf(b.largest - largest)};
 }
-INTERLOCK_HOST_DEVICE inline LogSum with(const LogSum& a, float x) { return combined(a, {x, 1.0f}); }
+INTERLOCK_HOST_DEVICE inline LogSum with(const LogSum& a, float x) {
+  if (x <= a.largest) return {a.largest, a.sum + expf(x - a.largest)};
+  return {x, a.sum * expf(a.largest - x) + 1.0f};
+}
 INTERLOCK_HOST_DEVICE inline float probability(const LogSum& row, float x) { return expf(x - row.largest) / row.sum; }
 INTERLOCK_HOST_DEVICE inline float loss_of(const LogSum& row, float target) {
   return logf(row.sum) + row.largest - target;
@@ -80,9 +83,12 @@ INTERLOCK_HOST_DEVICE inline Slopes combined(const Slopes& a, const Slopes& b) {
 INTERLOCK_HOST_DEVICE inline Slopes with(const Slopes& a, float gradient, float weight, float normed) {
   return {a.plain + gradient * weight, a.normed + gradient * weight * normed};
 }
-INTERLOCK_HOST_DEVICE inline float input_gradient(const Slopes& row, float width, float gradient, float weight,
-                                                  float normed, float inverse) {
-  return inverse * (gradient * weight - (row.plain + normed * row.normed) / width);
+INTERLOCK_HOST_DEVICE inline Slopes mean_of(const Slopes& row, float width) {
+  return {row.plain / width, row.normed / width};
+}
+INTERLOCK_HOST_DEVICE inline float input_gradient(const Slopes& mean, float gradient, float weight, float normed,
+                                                  float inverse) {
+  return inverse * (gradient * weight - (mean.plain + normed * mean.normed));
 }
 
 }  // namespace interlock::kernels

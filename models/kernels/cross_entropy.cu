@@ -10,23 +10,44 @@ namespace {
 
 constexpr int threads = 512;
 
-template <class T>
+// act(number, its place) for a thread's share of a row: fours as long as there are, where rows consist of them.
+template <class T, bool fours, class Act>
+__device__ void each_of(const T* row, int64_t classes, const Act& act) {
+  const int64_t in_fours = fours ? classes / 4 * 4 : 0;
+  for (int64_t i = threadIdx.x * int64_t{4}; i < in_fours; i += threads * 4) {
+    float four[4];
+    load_four(row + i, four);
+    for (int k = 0; k < 4; ++k) act(four[k], i + k);
+  }
+  for (int64_t i = in_fours + threadIdx.x; i < classes; i += threads) act(load(row + i), i);
+}
+// Each number becomes act(number, its place).
+template <class T, bool fours, class Act>
+__device__ void change_each(T* row, int64_t classes, const Act& act) {
+  const int64_t in_fours = fours ? classes / 4 * 4 : 0;
+  for (int64_t i = threadIdx.x * int64_t{4}; i < in_fours; i += threads * 4) {
+    float four[4];
+    load_four(row + i, four);
+    for (int k = 0; k < 4; ++k) four[k] = act(four[k], i + k);
+    store_four(row + i, four);
+  }
+  for (int64_t i = in_fours + threadIdx.x; i < classes; i += threads) store(row + i, act(load(row + i), i));
+}
+
+template <class T, bool fours>
 __global__ void cross_entropy_kernel(T* logits, int64_t with_target, int64_t classes, int64_t stride,
                                      const int64_t* targets, float* losses) {
   const int64_t row = blockIdx.x;
   T* numbers = logits + row * stride;
-  if (row >= with_target) {
-    for (int64_t i = threadIdx.x; i < classes; i += threads) store(numbers + i, 0.0f);
-    return;
-  }
+  if (row >= with_target) return change_each<T, fours>(numbers, classes, [](float, int64_t) { return 0.0f; });
   LogSum mine;
-  for (int64_t i = threadIdx.x; i < classes; i += threads) mine = with(mine, load(numbers + i));
+  each_of<T, fours>(numbers, classes, [&](float x, int64_t) { mine = with(mine, x); });
   const LogSum whole = over_block(mine);
   const int64_t target = targets[row];
   if (threadIdx.x == 0) losses[row] = loss_of(whole, load(numbers + target));
   __syncthreads();  // the target's number is read before it is written over
-  for (int64_t i = threadIdx.x; i < classes; i += threads)
-    store(numbers + i, probability(whole, load(numbers + i)) - (i == target ? 1.0f : 0.0f));
+  change_each<T, fours>(numbers, classes,
+                        [&](float x, int64_t i) { return probability(whole, x) - (i == target ? 1.0f : 0.0f); });
 }
 
 template <class T>
@@ -54,8 +75,9 @@ void cross_entropy(void* logits, Type type, int64_t rows, int64_t with_target, i
   if (rows == 0) return;
   of_type(type, [&](auto* number) {
     using T = std::remove_pointer_t<decltype(number)>;
-    cross_entropy_kernel<T><<<static_cast<unsigned>(rows), threads, 0, stream>>>(static_cast<T*>(logits), with_target,
-                                                                                 classes, stride, targets, losses);
+    auto* numbers = static_cast<T*>(logits);
+    const auto kernel = in_fours(numbers, stride) ? cross_entropy_kernel<T, true> : cross_entropy_kernel<T, false>;
+    kernel<<<static_cast<unsigned>(rows), threads, 0, stream>>>(numbers, with_target, classes, stride, targets, losses);
   });
 }
 

@@ -14,6 +14,29 @@ __device__ inline float load(const __nv_bfloat16* x) { return __bfloat162float(*
 __device__ inline void store(float* x, float value) { *x = value; }
 __device__ inline void store(__nv_bfloat16* x, float value) { *x = __float2bfloat16_rn(value); }
 
+// Four numbers that lie together, as one access to memory. They begin at a multiple of their size.
+template <class T>
+struct alignas(4 * sizeof(T)) Four {
+  T number[4];
+};
+
+template <class T>
+__device__ void load_four(const T* from, float (&to)[4]) {
+  const Four<T> four = *reinterpret_cast<const Four<T>*>(from);
+  for (int i = 0; i < 4; ++i) to[i] = load(&four.number[i]);
+}
+template <class T>
+__device__ void store_four(T* to, const float (&from)[4]) {
+  Four<T> four;
+  for (int i = 0; i < 4; ++i) store(&four.number[i], from[i]);
+  *reinterpret_cast<Four<T>*>(to) = four;
+}
+// Whether rows that begin every `stride` numbers consist of such.
+template <class T>
+bool in_fours(const T* rows, int64_t stride) {
+  return stride % 4 == 0 && reinterpret_cast<uintptr_t>(rows) % sizeof(Four<T>) == 0;
+}
+
 constexpr int warp_size = 32;
 constexpr unsigned whole_warp = 0xffffffffu;
 

@@ -29,13 +29,15 @@ void norm(const void* x, Type type, const float* weight, const float* bias, void
           int64_t rows, int64_t width, float epsilon, cudaStream_t stream);
 void norm_input_gradient(const void* gradient, const void* x, Type type, const float* weight, const float* mean,
                          const float* inverse, void* of_x, int64_t rows, int64_t width, cudaStream_t stream);
-// Parts of the gradients of weight and bias, each of `rows_of_part` rows: [parts, width]; to be added up in order.
+// Parts of the gradients of weight and bias, each of `rows_of_part` rows: [parts, 2, width]; to be added up in order.
 void norm_weight_gradient(const void* gradient, const void* x, Type type, const float* mean, const float* inverse,
-                          float* of_weight, float* of_bias, int64_t rows, int64_t width, int64_t rows_of_part,
-                          cudaStream_t stream);
+                          float* of_both, int64_t rows, int64_t width, int64_t rows_of_part, cudaStream_t stream);
 // Parts of the sums over rows, which begin every `stride` numbers: [parts, width].
-void row_sums(const void* numbers, Type type, float* sums, int64_t rows, int64_t width, int64_t stride,
+void row_sums(const void* numbers, Type type, float* parts, int64_t rows, int64_t width, int64_t stride,
               int64_t rows_of_part, cudaStream_t stream);
+// sum [width] becomes, or is increased by, factor times the sum of the parts.
+void add_parts(const float* parts, int64_t count, int64_t width, float* sum, float factor, bool overwrite,
+               cudaStream_t stream);
 
 // What a row draws: of the rows of sample i the numbers are keyed by numbers[i].
 struct Draws {
@@ -51,11 +53,11 @@ bool residual_norm_takes(int64_t width);
 void residual_norm(const void* x, const void* y, Type type, const float* weight, const float* bias, void* sum,
                    void* result, float* mean, float* inverse, int64_t rows, int64_t width, float epsilon,
                    const Draws& draws, cudaStream_t stream);
-// of_y may be null: what it would be is of_x. Parts of the gradients of weight and bias: [parts(rows), width].
+// of_y may be null: what it would be is of_x. Parts of the gradients of weight and bias: [parts(rows), 2, width].
 int64_t residual_norm_parts(int64_t rows);
 void residual_norm_backward(const void* gradient, const void* sum, Type type, const float* weight, const float* mean,
-                            const float* inverse, void* of_x, void* of_y, float* of_weight, float* of_bias,
-                            int64_t rows, int64_t width, const Draws& draws, cudaStream_t stream);
+                            const float* inverse, void* of_x, void* of_y, float* of_both, int64_t rows, int64_t width,
+                            const Draws& draws, cudaStream_t stream);
 
 // sum[place] += factor * rows[order[i]] for all i in turn; `places` ascend, order[i] is where the i-th came from.
 void add_to_rows(float* sum, const int64_t* places, const int64_t* order, const float* rows, int64_t count,

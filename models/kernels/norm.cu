@@ -40,18 +40,16 @@ __global__ void input_gradient_kernel(const T* gradient, const T* x, const float
   Slopes mine;
   for (int64_t i = lane; i < width; i += warp_size)
     mine = with(mine, load(slope + i), weight[i], (load(from + i) - middle) * scale);
-  const Slopes whole = over_warp(mine);
+  const Slopes whole = mean_of(over_warp(mine), static_cast<float>(width));
   T* to = of_x + row * width;
   for (int64_t i = lane; i < width; i += warp_size)
-    store(to + i, input_gradient(whole, static_cast<float>(width), load(slope + i), weight[i],
-                                 (load(from + i) - middle) * scale, scale));
+    store(to + i, input_gradient(whole, load(slope + i), weight[i], (load(from + i) - middle) * scale, scale));
 }
 
 // Columns of a block: 32, one per lane; its warps share the rows of a part.
 template <class T>
 __global__ void weight_gradient_kernel(const T* gradient, const T* x, const float* mean, const float* inverse,
-                                       float* of_weight, float* of_bias, int64_t rows, int64_t width, int64_t stride,
-                                       int64_t rows_of_part) {
+                                       float* of_both, int64_t rows, int64_t width, int64_t rows_of_part) {
   __shared__ __align__(16) unsigned char memory[warps * warp_size * sizeof(Slopes)];
   auto* of_warp = reinterpret_cast<Slopes(*)[warp_size]>(memory);
   const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
@@ -60,27 +58,15 @@ __global__ void weight_gradient_kernel(const T* gradient, const T* x, const floa
   Slopes mine;
   if (column < width)
     for (int64_t row = begin + warp; row < end; row += warps) {
-      const float slope = load(gradient + row * stride + column);
-      const float normed = x == nullptr ? 0.0f : (load(x + row * stride + column) - mean[row]) * inverse[row];
-      mine = with(mine, slope, 1.0f, normed);
+      const float slope = load(gradient + row * width + column);
+      mine = with(mine, slope, 1.0f, (load(x + row * width + column) - mean[row]) * inverse[row]);
     }
   of_warp[warp][lane] = mine;
   __syncthreads();
   if (warp != 0 || column >= width) return;
   for (int other = 1; other < warps; ++other) mine = combined(mine, of_warp[other][lane]);
-  if (of_weight != nullptr) of_weight[part * width + column] = mine.normed;
-  of_bias[part * width + column] = mine.plain;
-}
-
-template <class T>
-void launch_weight_gradient(const void* gradient, const void* x, const float* mean, const float* inverse,
-                            float* of_weight, float* of_bias, int64_t rows, int64_t width, int64_t stride,
-                            int64_t rows_of_part, cudaStream_t stream) {
-  if (rows == 0 || width == 0) return;
-  const dim3 grid(blocks_for(width, warp_size), blocks_for(rows, rows_of_part));
-  weight_gradient_kernel<T><<<grid, threads, 0, stream>>>(static_cast<const T*>(gradient), static_cast<const T*>(x),
-                                                          mean, inverse, of_weight, of_bias, rows, width, stride,
-                                                          rows_of_part);
+  of_both[part * 2 * width + column] = mine.normed;
+  of_both[(part * 2 + 1) * width + column] = mine.plain;
 }
 
 }  // namespace
@@ -107,20 +93,13 @@ void norm_input_gradient(const void* gradient, const void* x, Type type, const f
 }
 
 void norm_weight_gradient(const void* gradient, const void* x, Type type, const float* mean, const float* inverse,
-                          float* of_weight, float* of_bias, int64_t rows, int64_t width, int64_t rows_of_part,
-                          cudaStream_t stream) {
+                          float* of_both, int64_t rows, int64_t width, int64_t rows_of_part, cudaStream_t stream) {
+  if (rows == 0 || width == 0) return;
+  const dim3 grid(blocks_for(width, warp_size), blocks_for(rows, rows_of_part));
   of_type(type, [&](auto* number) {
     using T = std::remove_pointer_t<decltype(number)>;
-    launch_weight_gradient<T>(gradient, x, mean, inverse, of_weight, of_bias, rows, width, width, rows_of_part, stream);
-  });
-}
-
-void row_sums(const void* numbers, Type type, float* sums, int64_t rows, int64_t width, int64_t stride,
-              int64_t rows_of_part, cudaStream_t stream) {
-  of_type(type, [&](auto* number) {
-    using T = std::remove_pointer_t<decltype(number)>;
-    launch_weight_gradient<T>(numbers, nullptr, nullptr, nullptr, nullptr, sums, rows, width, stride, rows_of_part,
-                              stream);
+    weight_gradient_kernel<T><<<grid, threads, 0, stream>>>(static_cast<const T*>(gradient), static_cast<const T*>(x),
+                                                            mean, inverse, of_both, rows, width, rows_of_part);
   });
 }
 

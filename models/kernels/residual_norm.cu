@@ -11,24 +11,9 @@ namespace {
 
 constexpr int warps = 4, threads = warps * warp_size;
 constexpr int together = 4;  // numbers of a Philox counter, and of one access to memory
-constexpr int most_parts = 512;
+// Backward: three blocks for each of the 132 multiprocessors of an H100 or H200, which is what the registers allow.
+constexpr int blocks_at_once = 3, most_parts = blocks_at_once * 132;
 
-template <class T>
-struct alignas(together * sizeof(T)) Four {
-  T number[together];
-};
-
-template <class T>
-__device__ void load_four(const T* from, float (&to)[together]) {
-  const Four<T> four = *reinterpret_cast<const Four<T>*>(from);
-  for (int i = 0; i < together; ++i) to[i] = load(&four.number[i]);
-}
-template <class T>
-__device__ void store_four(T* to, const float (&from)[together]) {
-  Four<T> four;
-  for (int i = 0; i < together; ++i) store(&four.number[i], from[i]);
-  *reinterpret_cast<Four<T>*>(to) = four;
-}
 template <class T>
 __device__ float rounded(float x) {
   T narrow;
@@ -89,40 +74,57 @@ __global__ void forward_kernel(const T* x, const T* y, const float* weight, cons
   }
 }
 
-// Rows are dealt out to warps in turn; each adds up its part of the gradients of weight and bias.
+// A row of both tensors as it lies in memory.
 template <class T, int groups>
-__global__ void backward_kernel(const T* gradient, const T* sum, const float* weight, const float* mean,
-                                const float* inverse, T* of_x, T* of_y, float* of_weight, float* of_bias, int64_t rows,
-                                Draws draws) {
+struct Row {
+  Four<T> slope[groups], sum[groups];
+};
+template <class T, int groups>
+__device__ void fetch(Row<T, groups>& row, const T* gradient, const T* sum, int64_t at) {
+  for (int g = 0; g < groups; ++g) {
+    row.slope[g] = *reinterpret_cast<const Four<T>*>(gradient + at + g * warp_size * together);
+    row.sum[g] = *reinterpret_cast<const Four<T>*>(sum + at + g * warp_size * together);
+  }
+}
+
+// Rows are dealt out to warps in turn; each adds up its part of the gradients of weight and bias. A warp asks for its
+// next row before it works on the present one: two rows in registers keep memory busy where few warps fit.
+template <class T, int groups>
+__global__ void __launch_bounds__(threads, blocks_at_once)
+    backward_kernel(const T* gradient, const T* sum, const float* weight, const float* mean, const float* inverse,
+                    T* of_x, T* of_y, float* of_both, int64_t rows, Draws draws) {
   constexpr int64_t width = groups * warp_size * together;
   __shared__ float of_warps[warps][width];
   const int warp = threadIdx.x / warp_size, first = threadIdx.x % warp_size * together;
-  float weights[groups][together] = {}, biases[groups][together] = {}, scales[groups][together];
-  for (int g = 0; g < groups; ++g)
-    for (int i = 0; i < together; ++i) scales[g][i] = weight[g * warp_size * together + first + i];
-  for (int64_t row = static_cast<int64_t>(blockIdx.x) * warps + warp; row < rows;
-       row += static_cast<int64_t>(gridDim.x) * warps) {
-    float slope[groups][together], normed[groups][together];
+  const int64_t stride = static_cast<int64_t>(gridDim.x) * warps;
+  float weights[groups][together] = {}, biases[groups][together] = {};
+  int64_t row = static_cast<int64_t>(blockIdx.x) * warps + warp;
+  Row<T, groups> next;
+  if (row < rows) fetch(next, gradient, sum, row * width + first);
+  for (; row < rows; row += stride) {
+    const Row<T, groups> here = next;
+    if (row + stride < rows) fetch(next, gradient, sum, (row + stride) * width + first);
     const float middle = mean[row], scale = inverse[row];
     Slopes mine;
     for (int g = 0; g < groups; ++g) {
-      const int64_t at = row * width + g * warp_size * together + first;
-      load_four(gradient + at, slope[g]);
-      load_four(sum + at, normed[g]);
+      float scales[together];
+      load_four(weight + g * warp_size * together + first, scales);
       for (int i = 0; i < together; ++i) {
-        normed[g][i] = (normed[g][i] - middle) * scale;
-        mine = with(mine, slope[g][i], scales[g][i], normed[g][i]);
-        weights[g][i] += slope[g][i] * normed[g][i];
-        biases[g][i] += slope[g][i];
+        const float slope = load(&here.slope[g].number[i]), normed = (load(&here.sum[g].number[i]) - middle) * scale;
+        mine = with(mine, slope, scales[i], normed);
+        weights[g][i] += slope * normed;
+        biases[g][i] += slope;
       }
     }
-    const Slopes whole{sum_over_warp(mine.plain), sum_over_warp(mine.normed)};
+    const Slopes whole = mean_of({sum_over_warp(mine.plain), sum_over_warp(mine.normed)}, width);
     const Place place = place_of(draws, row, width);
     for (int g = 0; g < groups; ++g) {
       const int column = g * warp_size * together + first;
-      float of_sum[together];
+      float scales[together], of_sum[together];
+      load_four(weight + column, scales);
       for (int i = 0; i < together; ++i)
-        of_sum[i] = input_gradient(whole, width, slope[g][i], scales[g][i], normed[g][i], scale);
+        of_sum[i] = input_gradient(whole, load(&here.slope[g].number[i]), scales[i],
+                                   (load(&here.sum[g].number[i]) - middle) * scale, scale);
       store_four(of_x + row * width + column, of_sum);
       if (of_y == nullptr) continue;
       const Words words = philox_words(draws.key, place.sample, place.first + column / together);
@@ -139,11 +141,11 @@ __global__ void backward_kernel(const T* gradient, const T* sum, const float* we
     for (int column = threadIdx.x; column < width; column += threads) {
       float total = 0;
       for (int other = 0; other < warps; ++other) total += of_warps[other][column];
-      to[blockIdx.x * width + column] = total;
+      to[blockIdx.x * 2 * width + column] = total;
     }
   };
-  add_up(weights, of_weight);
-  add_up(biases, of_bias);
+  add_up(weights, of_both);
+  add_up(biases, of_both + width);
 }
 
 // act(std::integral_constant of the groups of 128 numbers in a row).
@@ -193,16 +195,16 @@ void residual_norm(const void* x, const void* y, Type type, const float* weight,
 }
 
 void residual_norm_backward(const void* gradient, const void* sum, Type type, const float* weight, const float* mean,
-                            const float* inverse, void* of_x, void* of_y, float* of_weight, float* of_bias,
-                            int64_t rows, int64_t width, const Draws& draws, cudaStream_t stream) {
+                            const float* inverse, void* of_x, void* of_y, float* of_both, int64_t rows, int64_t width,
+                            const Draws& draws, cudaStream_t stream) {
   if (rows == 0) return;
   const auto grid = static_cast<unsigned>(residual_norm_parts(rows));
   of_type(type, [&](auto* number) {
     using T = std::remove_pointer_t<decltype(number)>;
     of_groups(width, [&](auto groups) {
-      backward_kernel<T, decltype(groups)::value><<<grid, threads, 0, stream>>>(
-          static_cast<const T*>(gradient), static_cast<const T*>(sum), weight, mean, inverse, static_cast<T*>(of_x),
-          static_cast<T*>(of_y), of_weight, of_bias, rows, draws);
+      backward_kernel<T, decltype(groups)::value>
+          <<<grid, threads, 0, stream>>>(static_cast<const T*>(gradient), static_cast<const T*>(sum), weight, mean,
+                                         inverse, static_cast<T*>(of_x), static_cast<T*>(of_y), of_both, rows, draws);
     });
   });
 }

@@ -12,6 +12,7 @@
 
 #include "models/blocks/operations.h"
 #include "models/kernels/launches.h"
+#include "models/kernels/parts.h"
 #include "models/kernels/threshold.h"
 
 namespace interlock {
@@ -54,16 +55,16 @@ Tensors residual_norm_backward(const at::Tensor& given, const at::Tensor& sum, c
   const at::Tensor gradient = given.contiguous();
   const int64_t width = weight.size(0), rows = sum.numel() / width, parts = kernels::residual_norm_parts(rows);
   at::Tensor of_x = at::empty_like(sum), of_y = rate == 0 ? at::Tensor() : at::empty_like(sum),
-             of_weight = at::empty({parts, width}, mean.options()), of_bias = at::empty_like(of_weight);
+             of_both = at::empty({parts, 2, width}, mean.options());
   kernels::residual_norm_backward(gradient.const_data_ptr(), sum.const_data_ptr(), type_of(sum),
                                   weight.const_data_ptr<float>(), mean.const_data_ptr<float>(),
                                   inverse.const_data_ptr<float>(), of_x.mutable_data_ptr(),
-                                  of_y.defined() ? of_y.mutable_data_ptr() : nullptr,
-                                  of_weight.mutable_data_ptr<float>(), of_bias.mutable_data_ptr<float>(), rows, width,
-                                  draws_of(sum, rate, key, samples), c10::cuda::getCurrentCUDAStream());
+                                  of_y.defined() ? of_y.mutable_data_ptr() : nullptr, of_both.mutable_data_ptr<float>(),
+                                  rows, width, draws_of(sum, rate, key, samples), c10::cuda::getCurrentCUDAStream());
   C10_CUDA_KERNEL_LAUNCH_CHECK();
   if (!of_y.defined()) of_y = of_x.alias();
-  return {std::move(of_x), std::move(of_y), of_weight.sum(0), of_bias.sum(0)};
+  const at::Tensor sums = sum_of_parts(of_both);
+  return {std::move(of_x), std::move(of_y), sums[0], sums[1]};
 }
 
 bool residual_norm_takes(const at::Tensor& x) {

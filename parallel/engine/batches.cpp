@@ -1,5 +1,6 @@
 // What a step works on: batches, and how many targets it predicts.
 
+#include <ATen/ops/arange.h>
 #include <ATen/ops/nonzero.h>
 #include <ATen/ops/tensor.h>
 
@@ -9,6 +10,15 @@
 #include "runtime/device/staging.h"
 
 namespace interlock {
+namespace {
+
+// Scores are all predicted.
+at::Tensor predicted_rows(const at::Tensor& targets) {
+  if (at::isFloatingType(targets.scalar_type())) return at::arange(targets.numel(), at::kLong);
+  return targets.reshape({-1}).ne(ignored_target).nonzero().squeeze(1);
+}
+
+}  // namespace
 
 // Only ranks with a loss need the count, and each counts its replica's share.
 void Engine::begin_count(Step& step) {
@@ -38,11 +48,17 @@ Batch Engine::held_out(const Step& step, int microbatch) const {
   return settings_.loader->held_out(step.evaluation->limit, step.evaluation->indices[microbatch], parts);
 }
 
+// Of every tensor that passes between stages for this microbatch.
+int64_t Engine::width(const Step& step, int microbatch) const {
+  const Loader& loader = *settings_.loader;
+  if (step.evaluation) return loader.held_out_width(step.evaluation->limit, step.evaluation->indices[microbatch]);
+  return loader.width(step.options.step, context_.topology.replica(), microbatch);
+}
+
 // What a device would have to be asked for is found out here, where the numbers still lie.
 Batch Engine::to_device(Batch made) const {
   const at::Device device = context_.device.at;
-  if (made.targets.defined())
-    made.predicted_rows = on_device(made.targets.reshape({-1}).ne(ignored_target).nonzero().squeeze(1), device);
+  if (made.targets.defined()) made.predicted_rows = on_device(predicted_rows(made.targets), device);
   made.sample_numbers = on_device(at::tensor(made.sample_ids, at::TensorOptions().dtype(at::kLong)), device);
   for (at::Tensor* part : {&made.inputs, &made.targets, &made.lengths}) *part = on_device(*part, device);
   return made;

@@ -2,7 +2,7 @@
 
 #include "parallel/engine/engine.h"
 
-#include <ATen/ops/stack.h>
+#include <ATen/ops/cat.h>
 
 #include <algorithm>
 #include <cassert>
@@ -39,7 +39,7 @@ std::vector<StepReport> Engine::train(const Plan& plan, const StepOptions& optio
   return reports(context_.device.immediate ? 0 : 1);
 }
 
-std::vector<LossValue> Engine::evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share) {
+std::vector<Evaluated> Engine::evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share) {
   Step step(plan, options, &share);
   step.evaluated.resize(share.indices.size());
   waited_between_ = 0;
@@ -49,15 +49,19 @@ std::vector<LossValue> Engine::evaluate(const Plan& plan, const StepOptions& opt
 }
 
 // All at once: on a device every look at a number waits.
-std::vector<LossValue> Engine::read_losses(const Step& step) const {
-  std::vector<at::Tensor> sums;
-  for (const LossSum& loss : step.evaluated) sums.push_back(loss.sum.to(at::kDouble));
-  const at::Tensor numbers = on_host(at::stack(sums));
+std::vector<Evaluated> Engine::read_losses(const Step& step) const {
+  std::vector<at::Tensor> parts;
+  for (const LossSum& loss : step.evaluated) parts.push_back(loss.sum.to(at::kDouble).reshape({1}));
+  for (const LossSum& loss : step.evaluated)
+    if (loss.guesses.defined()) parts.push_back(loss.guesses.reshape({-1}));
+  const at::Tensor numbers = on_host(at::cat(parts));
   context_.transport.check();  // before anybody believes them
-  const double* sum = numbers.const_data_ptr<double>();
-  std::vector<LossValue> values;
+  const double *sum = numbers.const_data_ptr<double>(), *guess = sum + step.evaluated.size();
+  std::vector<Evaluated> values;
   for (size_t i = 0; i < step.evaluated.size(); ++i) {
-    values.push_back({sum[i], step.evaluated[i].count});
+    const int64_t guesses = step.evaluated[i].guesses.defined() ? step.evaluated[i].guesses.size(0) : 0;
+    values.push_back({{sum[i], step.evaluated[i].count}, {}});
+    for (int64_t row = 0; row < guesses; ++row, guess += 2) values.back().guesses.push_back({guess[0], guess[1]});
     if (!std::isfinite(sum[i]))
       throw Error(ExitCode::gave_up,
                   message("the held-out loss of stage ", step.plan.shape.stages - 1, " is ", sum[i], " after step ",

@@ -82,13 +82,13 @@ class Engine {
   std::vector<StepReport> train(const Plan& plan, const StepOptions& options);
   // Waits for the steps performed; the reports that are still to come.
   std::vector<StepReport> finish_steps();
-  // Losses of the last stage by held-out microbatch (those of this replica, plan.shape.microbatches of them); empty
+  // What the last stage says, by held-out microbatch (those of this replica, plan.shape.microbatches of them); empty
   // elsewhere.
   struct EvaluationShare {
     int64_t limit = 0;             // held-out samples in all
     std::vector<int64_t> indices;  // held-out microbatches of this replica, in order
   };
-  std::vector<LossValue> evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share);
+  std::vector<Evaluated> evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share);
   // Waits for values of parameters that other replicas have updated. To be called before anybody but a forward pass
   // reads them.
   void await_values();
@@ -142,7 +142,7 @@ class Engine {
   void begin_report(Step& step);
   StepReport finish_report();
   std::vector<StepReport> reports(size_t left);
-  std::vector<LossValue> read_losses(const Step& step) const;
+  std::vector<Evaluated> read_losses(const Step& step) const;
   void check_loss(int64_t step, int stage, int64_t microbatch, double loss) const;
   void check_norm(int64_t step, int stage, double norm_squared) const;
 
@@ -151,6 +151,7 @@ class Engine {
   std::shared_ptr<const Batch> batch(Step& step, int microbatch);
   Batch to_device(Batch made) const;
   Batch held_out(const Step& step, int microbatch) const;
+  int64_t width(const Step& step, int microbatch) const;
   void begin_count(Step& step);
   double targets(Step& step);
   at::Tensor take(Step& step, Arrival& arrival);

@@ -94,6 +94,7 @@ void Engine::post(Step& step, const Action& action) {
   std::vector<int64_t> shape{samples};
   const Boundary& passes = settings_.boundaries.at(boundary);
   shape.insert(shape.end(), passes.shape.begin(), passes.shape.end());
+  if (passes.length_at >= 0) shape[1 + static_cast<size_t>(passes.length_at)] = width(step, action.microbatch);
   const MessageKind kind = forward ? MessageKind::activation : MessageKind::gradient;
   const at::Tensor tensor = in_place() ? slots_.take({kind, boundary, stream}, shape, passes.type, context_.device.at)
                                        : host_memory(shape, passes.type, context_.device.at);

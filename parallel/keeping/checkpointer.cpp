@@ -96,11 +96,16 @@ std::vector<CheckpointPart> Checkpointer::copy_everything() {
   return parts;
 }
 
-void Checkpointer::begin(int64_t step, int64_t samples) {
+void Checkpointer::begin(int64_t step, int64_t samples, const std::map<std::string, std::string>& state) {
   const double start = TraceRecorder::now();
   finish();
+  // Ranks that do not lead know only of their own part. Until the last checkpoint is published nobody takes space for
+  // the next one, which may not fit beside it.
+  if (begun_) context_.world.barrier();
+  begun_ = true;
   manifest_ = {step, settings_.config, settings_.state, {}};
   manifest_.state["samples"] = std::to_string(samples);
+  for (const auto& [name, value] : state) manifest_.state[name] = value;
   auto parts = std::make_shared<std::vector<CheckpointPart>>(copy_everything());
   if (writes()) {
     staging_ = staging_folder(settings_.run_folder, step, nonce_);

@@ -51,8 +51,9 @@ class Checkpointer {
   ~Checkpointer();
 
   bool due_after(int64_t step) const;
-  // Every rank, after `step`: takes the copies and begins to write. Waits first for the checkpoint before.
-  void begin(int64_t step, int64_t samples);
+  // Every rank, after `step`: takes the copies and begins to write. Waits first until the checkpoint before is
+  // published, or has failed. `state`: more for the manifest, the same on all ranks.
+  void begin(int64_t step, int64_t samples, const std::map<std::string, std::string>& state = {});
   // Every rank, now and then: hands on what has become ready. Never waits.
   void poll();
   // Every rank: waits until the checkpoint under way is there, or has failed.
@@ -92,6 +93,7 @@ class Checkpointer {
   ReadoutCopies& copies_;
   CheckpointSettings settings_;
   std::string nonce_, staging_;
+  bool begun_ = false;                 // some checkpoint of this process, on all ranks alike
   CheckpointManifest manifest_;        // of the one under way
   std::future<Written> writing_;       // here
   std::optional<Written> own_;         // rank 0: its own part

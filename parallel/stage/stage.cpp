@@ -162,11 +162,13 @@ std::vector<int64_t> Stage::left_out(const ForwardContext& context) const {
 }
 
 // Runs the segments from `input`; with `graph` what a pass back needs of them is put into inputs and outputs. What is
-// left out hands on what it was given, the very tensor: nothing is computed and nothing kept.
+// left out hands on what it was given, the very tensor: nothing is computed and nothing kept. `features`, where
+// somebody wants them: what the first unit takes in.
 at::Tensor Stage::run(at::Tensor input, const ForwardContext& context, bool graph, std::vector<at::Tensor>& inputs,
-                      std::vector<at::Tensor>& outputs) {
+                      std::vector<at::Tensor>& outputs, at::Tensor* features) {
   at::Tensor hidden = std::move(input);
   for (int64_t segment = 0; segment < segments(); ++segment) {
+    if (features != nullptr && segment == parts_.body->segments_before_units()) *features = hidden.detach();
     if (!runs(segment, context)) {
       if (graph) inputs.emplace_back(), outputs.emplace_back();
       continue;
@@ -197,9 +199,11 @@ at::Tensor Stage::forward(int microbatch, at::Tensor input, std::shared_ptr<cons
   now.teach_left = learns();
   now.incoming.resize(flow_->incoming.size());
   const bool passes = now.needs_graph();
+  at::Tensor* features = now.loss_left && parts_.head->reads_features() ? &now.context.features : nullptr;
   if (passes && parts_.recompute == Recompute::block) {
     c10::NoGradGuard no_graph;
     for (int64_t segment = 0; segment < segments(); ++segment) {
+      if (features != nullptr && segment == parts_.body->segments_before_units()) *features = input.detach();
       const bool here = runs(segment, now.context);
       now.inputs.push_back(here && segment >= first_segment() ? input : at::Tensor());
       if (!here) continue;
@@ -209,8 +213,8 @@ at::Tensor Stage::forward(int microbatch, at::Tensor input, std::shared_ptr<cons
     now.output = std::move(input);
   } else {
     if (passes && parts_.recompute == Recompute::stage) now.inputs.push_back(input);
-    now.output =
-        run(std::move(input), now.context, passes && parts_.recompute == Recompute::none, now.inputs, now.outputs);
+    now.output = run(std::move(input), now.context, passes && parts_.recompute == Recompute::none, now.inputs,
+                     now.outputs, features);
   }
   at::Tensor output = now.output;
   if (!now.loss_left) now.output = at::Tensor();
@@ -242,6 +246,7 @@ LossSum Stage::loss(int microbatch, double targets) {
     if (flow_->own_loss_used) now.own_gradient = found.back().mul_(scale);
   }
   now.loss_left = false;
+  now.context.features = at::Tensor();
   result.sum = result.sum.detach();
   release_if_done(microbatch);
   return result;

@@ -141,7 +141,7 @@ class Stage {
   bool runs(int64_t segment, const ForwardContext& context) const;
   at::Tensor weighted_sum(const Saved& saved, const std::vector<Term>& terms) const;
   at::Tensor run(at::Tensor input, const ForwardContext& context, bool graph, std::vector<at::Tensor>& inputs,
-                 std::vector<at::Tensor>& outputs);
+                 std::vector<at::Tensor>& outputs, at::Tensor* features = nullptr);
   at::Tensor pass_back(Saved& saved, at::Tensor gradient, const Pass& pass, const SegmentDone& done);
   at::Tensor pass_segment(Saved& saved, int64_t segment, Graph graph, const at::Tensor& gradient, const Pass& pass);
   void add_recorded(Saved& saved, const SegmentDone& done);

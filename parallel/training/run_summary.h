@@ -32,6 +32,11 @@ struct RunSummary {  // on rank 0; `steps` and `ending` on all
   int64_t first_step = 1;  // that was performed by this process
   double loss = 0;         // of the last step
   std::optional<double> validation_loss;
+  std::map<std::string, double> validation_scores;  // of the last evaluation, by name
+  // Of the weights that the run kept, where it chose the best: their step, and the value that they were chosen by.
+  std::optional<int64_t> best_step;
+  double best_value = 0;
+  bool ended_early = false;  // because nothing got better
   double tokens_per_second = 0, idle_share = 0, seconds = 0;
   double first_step_seconds = 0;  // from the start of the trainer to the end of its first step
   std::vector<RankSummary> ranks;

@@ -6,28 +6,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "parallel/keeping/weights.h"
-#include "parallel/plan/pair_order.h"
 #include "parallel/stage/stage.h"
+#include "parallel/training/held_out.h"
 #include "parallel/training/summary.h"
 #include "runtime/core/log.h"
 #include "runtime/device/staging.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
-namespace {
-
-// One loss per held-out microbatch: (index, sum, count), as it travels to the other ranks.
-struct ScoredMicrobatch {
-  int64_t index;
-  double sum;
-  int64_t count;
-};
-
-}  // namespace
-
 Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loader> loader, TrainerSettings settings,
                  TrainerCallbacks callbacks)
     : context_(context),
@@ -37,6 +25,7 @@ Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loa
       callbacks_(std::move(callbacks)),
       reports_(context.transport, context.run),
       copies_(context, settings_.refresh_every),
+      best_(settings_.best),
       checkpointer_(context, copies_, settings_.checkpoint),
       stop_(context.transport, context.run, settings_.resume ? settings_.resume->manifest().step + 1 : 1,
             callbacks_.stop_wanted) {
@@ -47,7 +36,22 @@ Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loa
     log_warning(message(settings_.resume->folder(), " holds no optimizer state ", fresh.front(),
                         fresh.size() > 1 ? message(" nor ", fresh.size() - 1, " others") : std::string(),
                         ": what was not trained before begins anew"));
+  take_up_best(settings_.resume->manifest().state);
   settings_.resume.reset();
+}
+
+// Of the checkpoint. Where the weights themselves are gone by now, or others lie there, the best of those to come are
+// kept: of steps that are done again it will be the same.
+void Trainer::take_up_best(const std::map<std::string, std::string>& state) {
+  best_.restore(state);
+  summary_.ended_early = best_.out_of_patience();
+  if (!best_.best() || callbacks_.weights_path.empty()) return;
+  if (kept_best_step(callbacks_.weights_path) == best_.best()->step) return;
+  if (context_.transport.rank() == 0)
+    log_warning(message("the best weights so far, of step ", best_.best()->step,
+                        ", are not there any more: the best of the steps ", "to come are kept"));
+  best_.forget();
+  summary_.ended_early = false;
 }
 
 const Plan& Trainer::plan_at(int64_t step) const {
@@ -67,7 +71,7 @@ RunSummary Trainer::run() {
   const double start = TraceRecorder::now();
   engine_.restart_clock();
   summary_.steps = summary_.first_step - 1;
-  for (int64_t step = summary_.first_step; step <= settings_.steps && summary_.ending == Ending::completed; ++step) {
+  for (int64_t step = summary_.first_step; step <= settings_.steps && goes_on(); ++step) {
     const StepOptions options{step, settings_.seed, settings_.learning_rate.at(step), settings_.clip};
     after_step(step, engine_.train(plan_at(step), options));
     if (step == summary_.first_step) summary_.first_step_seconds = TraceRecorder::now() - start;
@@ -95,24 +99,18 @@ void Trainer::after_step(int64_t step, const std::vector<StepReport>& reports) {
   summary_.ending = ending_after(step);
   if (evaluates_after(step)) {
     take(engine_.finish_steps());
-    exchange_averages();
-    const double loss = evaluate(step);
-    exchange_averages();
-    if (leader) publish(reports_.complete_through(step), loss);
-    // All ranks know it; one says it, the others are ended.
-    if (leader && !std::isfinite(loss))
-      throw Error(ExitCode::gave_up, message("the validation loss is ", loss, " after step ", step, "; ", what_stands));
+    evaluate(step);
     engine_.restart_clock();
   } else if (leader) {
     publish(reports_.complete(), std::nullopt);
   }
-  const bool last = step == settings_.steps && settings_.checkpoint.every > 0;
+  const bool last = (step == settings_.steps || summary_.ended_early) && settings_.checkpoint.every > 0;
   const bool asked = summary_.ending != Ending::completed || step == settings_.until || last;
   if (!settings_.checkpoint.run_folder.empty() && (asked || checkpointer_.due_after(step))) {
     take(engine_.finish_steps());
     engine_.await_values();
     check_finite();
-    checkpointer_.begin(step, loader_->first_sample(step + 1));
+    checkpointer_.begin(step, loader_->first_sample(step + 1), best_.state());
     engine_.restart_clock();
   } else {
     checkpointer_.poll();
@@ -124,7 +122,7 @@ void Trainer::take(const std::vector<StepReport>& reports) {
     seconds_ += report.seconds;
     waited_ += report.waited;
     loading_ += report.loading;
-    tokens_ += static_cast<double>(loader_->samples_per_step(report.step) * loader_->dataset().sample_length());
+    tokens_ += static_cast<double>(loader_->tokens(report.step));
     reports_.add(report);
   }
 }
@@ -147,7 +145,7 @@ void Trainer::conclude(Ending ending) {
   stop_.drain();
   checkpointer_.finish();  // first: one that does not fit gives its space back
   // Who asks a run to stop wants it to end: what it leaves is a checkpoint.
-  if (ending != Ending::stopped) save(last);
+  if (ending != Ending::stopped) save_last(last);
   const bool asked = ending != Ending::completed || last == settings_.until;
   if (leader && asked && !settings_.checkpoint.run_folder.empty() && checkpointer_.published() != last)
     throw Error(ExitCode::cannot_write,
@@ -155,66 +153,71 @@ void Trainer::conclude(Ending ending) {
   summary_.ranks = gather_summaries();
 }
 
-void Trainer::publish(std::vector<std::vector<StepReport>> complete, std::optional<double> validation_loss) {
-  const auto length = static_cast<double>(loader_->dataset().sample_length());
+void Trainer::publish(std::vector<std::vector<StepReport>> complete, const std::optional<Validation>& validation) {
   for (size_t i = 0; i < complete.size(); ++i) {
     const int64_t step = complete[i].front().step;
     StepMetrics metrics = summarize(complete[i], context_.topology, settings_.learning_rate.at(step),
-                                    static_cast<double>(loader_->samples_per_step(step)) * length);
-    if (i + 1 == complete.size()) metrics.validation_loss = validation_loss;
+                                    static_cast<double>(loader_->tokens(step)));
+    if (validation && i + 1 == complete.size()) {
+      metrics.validation_loss = validation->loss;
+      metrics.validation_scores = validation->scores;
+    }
     summary_.loss = metrics.loss;
     if (callbacks_.on_step) callbacks_.on_step(metrics);
   }
-  if (validation_loss) summary_.validation_loss = validation_loss;
+  if (!validation) return;
+  summary_.validation_loss = validation->loss;
+  summary_.validation_scores = validation->scores;
 }
 
-double Trainer::evaluate(int64_t step) {
-  const Topology& topology = context_.topology;
-  Engine::EvaluationShare share{settings_.evaluate_sequences, {}};
-  const int64_t microbatches = loader_->held_out_microbatches(settings_.evaluate_sequences);
-  for (int64_t i = topology.replica(); i < microbatches; i += topology.shape.replicas) share.indices.push_back(i);
-  std::vector<ScoredMicrobatch> scored;
-  if (!share.indices.empty()) {
-    PlanShape shape = topology.shape;
-    shape.microbatches = static_cast<int>(share.indices.size());
-    const Plan plan = make_evaluation_plan(shape, plan_at(step).rule);
-    if (context_.transport.ordered_pairs()) check_pair_order(plan);
-    const std::vector<LossValue> losses = engine_.evaluate(plan, {step, settings_.seed, 0, 0}, share);
-    for (size_t i = 0; i < losses.size(); ++i) scored.push_back({share.indices[i], losses[i].sum, losses[i].count});
-  }
-  // Everybody learns all losses and adds them in the order of the samples: the number is the same for any placement.
-  std::string mine(scored.size() * sizeof(ScoredMicrobatch), '\0');
-  if (!scored.empty()) std::memcpy(mine.data(), scored.data(), mine.size());
-  std::vector<ScoredMicrobatch> all;
-  for (const std::string& part : context_.world.all_gather(mine)) {
-    const size_t before = all.size();
-    all.resize(before + part.size() / sizeof(ScoredMicrobatch));
-    if (!part.empty()) std::memcpy(&all[before], part.data(), part.size());
-  }
-  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.index < b.index; });
-  double sum = 0;
-  int64_t count = 0;
-  for (const ScoredMicrobatch& one : all) {
-    sum += one.sum;
-    count += one.count;
-  }
-  return count > 0 ? sum / static_cast<double>(count) : 0.0;
+// Every rank sees the same, and decides the same.
+void Trainer::evaluate(int64_t step) {
+  const bool leader = context_.transport.rank() == 0;
+  exchange_averages();
+  const HeldOut held_out = evaluate_held_out(context_, engine_, *loader_, plan_at(step).rule,
+                                             {step, settings_.seed, 0, 0}, settings_.evaluate_sequences);
+  exchange_averages();
+  Validation validation{held_out.loss, {}};
+  if (settings_.score && !held_out.guesses.empty()) validation.scores = settings_.score(held_out.guesses);
+  if (leader) publish(reports_.complete_through(step), validation);
+  // All ranks know it; one says it, the others are ended.
+  if (leader && !std::isfinite(held_out.loss))
+    throw Error(ExitCode::gave_up,
+                message("the validation loss is ", held_out.loss, " after step ", step, "; ", what_stands));
+  keep_best(step, held_out.loss, validation.scores);
 }
 
-void Trainer::save(int64_t step) {
+void Trainer::keep_best(int64_t step, double loss, const std::map<std::string, double>& scores) {
+  if (best_.improves(step, loss, scores) && !callbacks_.weights_path.empty()) {
+    engine_.await_values();
+    save(best_weights_path(callbacks_.weights_path), step);
+  }
+  summary_.ended_early = best_.out_of_patience();
+}
+
+void Trainer::save(const std::string& path, int64_t step) {
   // The path is the same on all ranks; rank 0 writes.
-  if (callbacks_.weights_path.empty() || context_.topology.replica() != 0) return;
+  if (path.empty() || context_.topology.replica() != 0) return;
   check_finite();
   auto metadata = settings_.metadata;
   metadata[step_metadata] = std::to_string(step);
   exchange_averages();
-  write_weights(context_, callbacks_.weights_path, settings_.aliases, metadata);
+  write_weights(context_, path, settings_.aliases, metadata);
   exchange_averages();
 }
 
 // Where running averages are kept, they are what is evaluated and left behind; training goes on from the values.
 void Trainer::exchange_averages() {
   for (auto& stage : context_.stages) stage->exchange_averages();
+}
+
+// The weights of the run: of its last step, or its best.
+void Trainer::save_last(int64_t step) {
+  if (!best_.best()) return save(callbacks_.weights_path, step);
+  summary_.best_step = best_.best()->step;
+  summary_.best_value = best_.best()->value;
+  if (context_.transport.rank() == 0 && !callbacks_.weights_path.empty())
+    take_over_best(callbacks_.weights_path, step, best_);
 }
 
 void Trainer::check_finite() {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "parallel/engine/engine.h"
+#include "parallel/keeping/best_weights.h"
 #include "parallel/keeping/checkpointer.h"
 #include "parallel/keeping/readout_copies.h"
 #include "parallel/training/report.h"
@@ -33,6 +34,9 @@ struct TrainerSettings {
   int64_t steps = 0, evaluate_every = 0, evaluate_sequences = 0;
   int64_t refresh_every = 10;    // steps between copies of the readout
   std::optional<int64_t> until;  // stop after this step, with a checkpoint
+  // Of an evaluation's guesses, what is told of them; empty: nothing.
+  std::function<std::map<std::string, double>(const std::vector<Guess>&)> score;
+  BestSettings best;
   CheckpointSettings checkpoint;
   // Go on from here; its weights are in the stages already. Let go when the rest is restored: a mapped file keeps its
   // place on the disk after it is removed.
@@ -57,14 +61,22 @@ class Trainer {
 
  private:
   const Plan& plan_at(int64_t step) const;
+  void take_up_best(const std::map<std::string, std::string>& state);
+  bool goes_on() const { return summary_.ending == Ending::completed && !summary_.ended_early; }
   bool evaluates_after(int64_t step) const;
   void after_step(int64_t step, const std::vector<StepReport>& reports);
   void take(const std::vector<StepReport>& reports);
   Ending ending_after(int64_t step);
   void conclude(Ending ending);
-  void publish(std::vector<std::vector<StepReport>> complete, std::optional<double> validation_loss);
-  double evaluate(int64_t step);
-  void save(int64_t step);
+  struct Validation {
+    double loss = 0;
+    std::map<std::string, double> scores;
+  };
+  void publish(std::vector<std::vector<StepReport>> complete, const std::optional<Validation>& validation);
+  void evaluate(int64_t step);
+  void keep_best(int64_t step, double loss, const std::map<std::string, double>& scores);
+  void save(const std::string& path, int64_t step);
+  void save_last(int64_t step);
   void exchange_averages();
   void check_finite();
   std::vector<RankSummary> gather_summaries();
@@ -76,6 +88,7 @@ class Trainer {
   TrainerCallbacks callbacks_;
   ReportExchange reports_;
   ReadoutCopies copies_;
+  BestWeights best_;
   Checkpointer checkpointer_;
   StopAgreement stop_;
   RunSummary summary_;

@@ -2,8 +2,6 @@
 // messages.
 #include "parallel/transport/mpi_thread.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -12,6 +10,7 @@
 #include <limits>
 
 #include "parallel/transport/mpi_tags.h"
+#include "runtime/core/blocked_signals.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -68,9 +67,7 @@ MpiThread::~MpiThread() {
 }
 
 void MpiThread::run(std::promise<void> started) {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);        // signals are for the program's own threads; MPI's inherit this too
+  const BlockedSignals blocked;
   prctl(PR_SET_TIMERSLACK, 1000UL, 0UL, 0UL, 0UL);  // ns; the usual 50 us would double short pauses
   try {
     start_mpi();

@@ -20,7 +20,8 @@ struct BatchParts {
 struct Batch {
   // int64 [samples, length] tokens, or float32 [samples, features]; undefined when not asked for
   at::Tensor inputs;
-  // int64 [samples, length] or [samples]; ignored_target where nothing is predicted; undefined when not asked for
+  // int64 [samples, length] or [samples]; ignored_target where nothing is predicted. Or float32 [samples]: scores.
+  // Undefined when not asked for
   at::Tensor targets;
   at::Tensor lengths;  // int64 [samples], tokens before the padding; undefined when nothing in it is padded
   std::vector<int64_t>

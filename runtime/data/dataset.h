@@ -7,10 +7,12 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "runtime/core/config.h"
 #include "runtime/core/registry.h"
 #include "runtime/data/batch.h"
+#include "runtime/data/objective.h"
 
 namespace interlock {
 
@@ -35,12 +37,24 @@ class Dataset {
   virtual Batch batch(Split split, std::span<const int64_t> numbers, BatchParts parts = {}) const = 0;
   // How many targets those samples predict, without building them.
   virtual int64_t predicted(Split split, std::span<const int64_t> numbers) const = 0;
-  // Size of the vocabulary (or number of classes) the targets come from, and of the inputs (features; tokens: the
-  // vocabulary). 0 while it is not known: before open(), when the tokenizer is not where the settings say.
+  // Size of the vocabulary (or number of classes; 1 for scores) the targets come from, and of the inputs (features;
+  // tokens: the vocabulary). 0 while it is not known: before open(), when the tokenizer, or the file that shows the
+  // classes, is not where the settings say, or not looked at yet.
   virtual int64_t classes() const = 0;
   virtual int64_t features() const = 0;
   // Tokens (or features' samples) in one sample at most: what throughput counts. Text: sequence_length; else 1.
   virtual int64_t sample_length() const = 0;
+  // Of samples of unequal length: batches are padded to their longest sample. The tokens of a sample, and the width of
+  // the batch of those samples: sample_length() unless lengths vary.
+  virtual bool varies_in_length() const { return false; }
+  virtual int64_t length(Split, int64_t /*number*/) const { return sample_length(); }
+  virtual int64_t padded_length(Split, std::span<const int64_t> /*numbers*/) const { return sample_length(); }
+  // What is predicted, which a model has a readout for.
+  virtual Objective objective() const { return Objective::masked; }
+  // The names of classes, by number; none: classes have no names, or they are not known before open().
+  virtual std::vector<std::string> labels() const { return {}; }
+  // What people should know about the data, a sentence each; once open.
+  virtual std::vector<std::string> notes() const { return {}; }
   virtual SampleContent content() const { return SampleContent::numbers; }
   // Of tokens: what made them. Null while it is not known: before open(), when it is not where the settings say.
   virtual std::shared_ptr<const Tokenizer> tokenizer() const { return nullptr; }
@@ -62,6 +76,8 @@ struct DatasetSettings {
   uint64_t seed = 1;
   // false: only the held-out split is asked for. Then data.paths may be empty, and data.validation_paths of any length.
   bool training = true;
+  // false: the constructor looks at no file, not even at the tokenizer.
+  bool looks_at_files = true;
 };
 
 using Datasets = Registry<Dataset, const DatasetSettings&>;

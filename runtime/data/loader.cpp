@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/core/random.h"
+
 namespace interlock {
 namespace {
 
@@ -90,16 +92,62 @@ int64_t Loader::first_sample(int64_t step) const {
   return total;
 }
 
-Batch Loader::training(int64_t step, int64_t replica, int64_t microbatch, BatchParts parts) const {
+std::vector<int64_t> Loader::by_length(Split split, int64_t first, int64_t count) const {
+  std::vector<std::pair<int64_t, int64_t>> samples;  // length, number
+  for (const int64_t number : numbers_from(first, count)) samples.emplace_back(dataset_->length(split, number), number);
+  std::sort(samples.begin(), samples.end());
+  std::vector<int64_t> numbers;
+  for (const auto& [length, number] : samples) numbers.push_back(number);
+  return numbers;
+}
+
+std::vector<int64_t> Loader::numbers(int64_t step, int64_t replica, int64_t microbatch) const {
   assert(replica >= 0 && replica < shape_.replicas && microbatch >= 0 && microbatch < microbatches(step));
-  const int64_t first = first_sample(step) + (replica * microbatches(step) + microbatch) * shape_.microbatch_size;
-  return dataset_->batch(Split::training, numbers_from(first, shape_.microbatch_size), parts);
+  const int64_t first = first_sample(step), size = shape_.microbatch_size;
+  const int64_t global = replica * microbatches(step) + microbatch;
+  if (!dataset_->varies_in_length()) return numbers_from(first + global * size, size);
+  std::shared_ptr<const Sorted> sorted;
+  {
+    const std::lock_guard lock(sorting_);
+    if (!sorted_ || sorted_->step != step)
+      sorted_ = std::make_shared<const Sorted>(Sorted{step, by_length(Split::training, first, samples_per_step(step))});
+    sorted = sorted_;
+  }
+  const RandomKey key = random_key(static_cast<uint64_t>(first), Purpose::sample_order, 1, 1);
+  const auto bucket = static_cast<int64_t>(
+      permuted(key, static_cast<uint64_t>(global), static_cast<uint64_t>(shape_.replicas * microbatches(step))));
+  const auto begin = sorted->numbers.begin() + bucket * size;
+  return {begin, begin + size};
+}
+
+Batch Loader::training(int64_t step, int64_t replica, int64_t microbatch, BatchParts parts) const {
+  return dataset_->batch(Split::training, numbers(step, replica, microbatch), parts);
+}
+
+int64_t Loader::width(int64_t step, int64_t replica, int64_t microbatch) const {
+  if (!dataset_->varies_in_length()) return dataset_->sample_length();
+  return dataset_->padded_length(Split::training, numbers(step, replica, microbatch));
+}
+
+int64_t Loader::tokens(int64_t step) const {
+  if (!dataset_->varies_in_length()) return samples_per_step(step) * dataset_->sample_length();
+  int64_t sum = 0;
+  for (int64_t replica = 0; replica < shape_.replicas; ++replica)
+    for (int64_t microbatch = 0; microbatch < microbatches(step); ++microbatch)
+      sum += width(step, replica, microbatch) * shape_.microbatch_size;
+  return sum;
 }
 
 int64_t Loader::training_targets(int64_t step) const { return predicted(first_sample(step), samples_per_step(step)); }
 
 int64_t Loader::training_targets(int64_t step, int64_t replica) const {
   assert(replica >= 0 && replica < shape_.replicas);
+  if (dataset_->varies_in_length()) {
+    int64_t targets = 0;
+    for (int64_t microbatch = 0; microbatch < microbatches(step); ++microbatch)
+      targets += dataset_->predicted(Split::training, numbers(step, replica, microbatch));
+    return targets;
+  }
   const int64_t samples = microbatches(step) * shape_.microbatch_size;
   return predicted(first_sample(step) + replica * samples, samples);
 }
@@ -124,8 +172,24 @@ int64_t Loader::held_out_samples(int64_t limit, int64_t i) const {
   return std::min(shape_.microbatch_size, samples - i * shape_.microbatch_size);
 }
 
+// Unequal samples are sorted within so many microbatches.
+std::vector<int64_t> Loader::held_out_numbers(int64_t limit, int64_t i) const {
+  constexpr int64_t window = 16;
+  const int64_t size = shape_.microbatch_size, count = held_out_samples(limit, i);
+  if (!dataset_->varies_in_length()) return numbers_from(i * size, count);
+  const int64_t first = i / window * window * size, all = std::min(limit, dataset_->samples(Split::held_out));
+  const std::vector<int64_t> sorted = by_length(Split::held_out, first, std::min(window * size, all - first));
+  const auto begin = sorted.begin() + i % window * size;
+  return {begin, begin + count};
+}
+
 Batch Loader::held_out(int64_t limit, int64_t i, BatchParts parts) const {
-  return dataset_->batch(Split::held_out, numbers_from(i * shape_.microbatch_size, held_out_samples(limit, i)), parts);
+  return dataset_->batch(Split::held_out, held_out_numbers(limit, i), parts);
+}
+
+int64_t Loader::held_out_width(int64_t limit, int64_t i) const {
+  if (!dataset_->varies_in_length()) return dataset_->sample_length();
+  return dataset_->padded_length(Split::held_out, held_out_numbers(limit, i));
 }
 
 }  // namespace interlock

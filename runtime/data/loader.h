@@ -1,8 +1,13 @@
 #pragma once
 // Which samples make the microbatch (step, replica, m). The same sample sequence for any replicas x microbatches that
 // make the same global batch, and independent of the number of steps.
+//
+// Samples of unequal length are sorted by it within a step, so that a microbatch has samples of like length and is
+// padded little; which of those buckets a microbatch gets is shuffled, so that no replica gets all the long ones. What
+// a step holds stays the same.
 
 #include <memory>
+#include <mutex>
 #include <vector>
 
 #include "runtime/data/dataset.h"
@@ -39,6 +44,9 @@ class Loader {
   // Those of one replica; their sum over replicas is the number above.
   int64_t training_targets(int64_t step, int64_t replica) const;
   int64_t microbatches(int64_t step) const;  // of each replica
+  // How wide the batch of a microbatch is, and how many tokens a step computes in all, padding included.
+  int64_t width(int64_t step, int64_t replica, int64_t microbatch) const;
+  int64_t tokens(int64_t step) const;
   int64_t samples_per_step(int64_t step) const;
   // The number of a step's first sample: how many were consumed before it, those before the start included. Also for
   // step start.step + 1 .. any, so that first_sample(step + 1) is the position to save after a step. Error(config)
@@ -49,17 +57,27 @@ class Loader {
   int64_t held_out_microbatches(int64_t limit) const;
   Batch held_out(int64_t limit, int64_t i, BatchParts parts = {}) const;
   int64_t held_out_samples(int64_t limit, int64_t i) const;  // how many samples that microbatch has
+  int64_t held_out_width(int64_t limit, int64_t i) const;
 
   const Dataset& dataset() const { return *dataset_; }
   const BatchShape& shape() const { return shape_; }
 
  private:
   int64_t predicted(int64_t first, int64_t samples) const;
+  std::vector<int64_t> numbers(int64_t step, int64_t replica, int64_t microbatch) const;
+  std::vector<int64_t> held_out_numbers(int64_t limit, int64_t i) const;
+  std::vector<int64_t> by_length(Split split, int64_t first, int64_t count) const;
 
   std::shared_ptr<const Dataset> dataset_;
   BatchShape shape_;
   std::vector<BatchPhase> phases_;  // by step, the first at step 1
   DataPosition start_;
+  struct Sorted {  // the samples of a step of unequal ones, by length
+    int64_t step = 0;
+    std::vector<int64_t> numbers;
+  };
+  mutable std::mutex sorting_;
+  mutable std::shared_ptr<const Sorted> sorted_;  // of the step that was last asked for
 };
 
 }  // namespace interlock

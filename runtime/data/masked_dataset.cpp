@@ -13,16 +13,16 @@ namespace interlock {
 namespace {
 
 const Section& objective_of(const DatasetSettings& settings) {
-  settings.objective.one_of("name", "masked_language_model", {"masked_language_model"});
+  read_objective(settings.objective, {Objective::masked});
   return settings.objective;
 }
 
 }  // namespace
 
-MaskedDataset::MaskedDataset(const DatasetSettings& settings)
+MaskedDataset::MaskedDataset(const DatasetSettings& settings, int64_t usual_length)
     : seed_(settings.seed),
       masking_(objective_of(settings), settings.seed),
-      length_(settings.data.integer("sequence_length", 64, 3, 1 << 24)) {}
+      length_(settings.data.integer("sequence_length", usual_length, 3, 1 << 24)) {}
 
 SamplePlace MaskedDataset::find(Split split, int64_t number) const {
   return shuffled(seed_, split, number, samples(split));

@@ -16,7 +16,7 @@ namespace interlock {
 
 class MaskedDataset : public Dataset {
  public:
-  explicit MaskedDataset(const DatasetSettings& settings);
+  explicit MaskedDataset(const DatasetSettings& settings, int64_t usual_length = 64);
 
   int64_t features() const override { return classes(); }
   int64_t sample_length() const override { return length_; }

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "runtime/core/blocked_signals.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -46,6 +47,7 @@ CudaDriver ask_cuda_driver() {
     driver.problem = "libcuda.so.1 is no NVIDIA driver: it lacks cuInit";
     return driver;
   }
+  const BlockedSignals blocked;  // the driver starts threads
   version(&driver.version);
   if (const int error = init(0)) {
     driver.problem = message("the NVIDIA driver finds no GPU: ", text_of(library, error), visible_devices());

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <mutex>
 
+#include "runtime/core/blocked_signals.h"
 #include "runtime/core/error.h"
 #include "runtime/device/cuda_driver.h"
 
@@ -31,11 +32,13 @@ void call(int (*function)(Arguments...), const std::string& what, auto&&... argu
 
 // The bits of a run must not depend on where it ran: kernels whose sums come in any order are not for us. LibTorch
 // gives cuBLAS a workspace of its own for every stream, so that products have the same bits in each. Of
-// CUBLAS_WORKSPACE_CONFIG, which others set for that, it makes the same, but parses it at every product: some 200 us of
-// the host, by the profile of a run on an H200 with the variable set (LibTorch 2.11).
+// CUBLAS_WORKSPACE_CONFIG, which others set for that, it makes the same, but parses it at every product (LibTorch
+// 2.11): that made steps of small microbatches 2.5 times as long (docs/results/gpu.md).
 void ask_for_equal_bits() {
   at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
   at::globalContext().setDeterministicFillUninitializedMemory(false);
+  // Parts of a product in bfloat16 are added up in float: else it is rounded more than once, by what kernel it gets.
+  at::globalContext().setAllowBF16ReductionCuBLAS(false);
 }
 
 const CudaModule* open_at(const std::string& path) {
@@ -61,6 +64,7 @@ std::string describe(const GpuFacts& facts, int gpu) {
 }
 
 Device use_gpu(int local_rank, const std::string& reason) {
+  const BlockedSignals blocked;  // CUDA and LibTorch start threads
   const CudaModule& module = open_cuda_module();
   int gpus = 0, runtime = 0, driver = 0;
   call(module.versions, "the versions of CUDA cannot be asked", &runtime, &driver);

@@ -47,6 +47,7 @@ std::string json_line(const StepMetrics& metrics) {
   line["tokens_per_second"] = metrics.tokens_per_second;
   line["idle_share"] = metrics.idle_share;
   if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
+  for (const auto& [name, value] : metrics.validation_scores) line["validation_" + name] = value;
   return line.dump() + "\n";
 }
 
@@ -72,6 +73,7 @@ std::vector<std::pair<std::string, double>> scalars(const StepMetrics& metrics) 
   all.emplace_back("tokens_per_second", metrics.tokens_per_second);
   all.emplace_back("idle_share", metrics.idle_share);
   if (metrics.validation_loss) all.emplace_back("validation_loss", *metrics.validation_loss);
+  for (const auto& [name, value] : metrics.validation_scores) all.emplace_back("validation_" + name, value);
   return all;
 }
 

@@ -19,6 +19,7 @@ struct StepMetrics {
   double tokens_per_second = 0;
   double idle_share = 0;
   std::optional<double> validation_loss;
+  std::map<std::string, double> validation_scores;  // of classes or scores, by name (scores.h)
 };
 
 class MetricsWriter {

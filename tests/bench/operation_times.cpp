@@ -3,7 +3,9 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <atomic>
+#include <string_view>
 
+#include "runtime/core/error.h"
 #include "runtime/device/staging.h"
 
 namespace interlock {
@@ -11,6 +13,21 @@ namespace {
 
 std::atomic<OperationTimes*> active{nullptr};  // callbacks are plain functions
 thread_local int depth = 0;
+
+bool is_node_of_graph(std::string_view name) { return name.find("autograd::") != name.npos; }
+
+// "aten::mm [64, 768] [768, 768]"; "" where none of its tensors is on the device.
+std::string described(const at::RecordFunction& function, at::Device device) {
+  std::string text = function.name();
+  bool there = false;
+  for (const c10::IValue& input : function.inputs()) {
+    if (!input.isTensor() || !input.toTensor().defined()) continue;
+    const at::Tensor& tensor = input.toTensor();
+    there |= tensor.device() == device;
+    text += message(" ", tensor.sizes());
+  }
+  return there ? text : "";
+}
 
 std::shared_ptr<c10::Event> timed_mark(at::Device device) {
   const c10::impl::VirtualGuardImpl guard(device.type());
@@ -28,7 +45,8 @@ struct OperationTimes::Call : at::ObserverContext {
 
 OperationTimes::OperationTimes(at::Device device) : device_(device) {
   active = this;
-  handle_ = at::addGlobalCallback(at::RecordFunctionCallback(begin, end).scopes({at::RecordScope::FUNCTION}));
+  handle_ = at::addGlobalCallback(
+      at::RecordFunctionCallback(begin, end).scopes({at::RecordScope::FUNCTION}).needsInputs(true));
 }
 
 OperationTimes::~OperationTimes() {
@@ -39,18 +57,18 @@ OperationTimes::~OperationTimes() {
 std::unique_ptr<at::ObserverContext> OperationTimes::begin(const at::RecordFunction& function) {
   OperationTimes* times = active;
   auto call = std::make_unique<Call>();
-  if (depth++ == 0 && times != nullptr) {
-    call->name = function.name();
-    call->before = timed_mark(times->device_);
-  }
+  if (is_node_of_graph(function.name())) return nullptr;
+  if (depth++ == 0 && times != nullptr) call->name = described(function, times->device_);
+  if (!call->name.empty()) call->before = timed_mark(times->device_);
   return call;
 }
 
 void OperationTimes::end(const at::RecordFunction&, at::ObserverContext* context) {
+  auto* call = static_cast<Call*>(context);
+  if (call == nullptr) return;
   --depth;
   OperationTimes* times = active;
-  auto* call = static_cast<Call*>(context);
-  if (call == nullptr || !call->before || times == nullptr) return;
+  if (!call->before || times == nullptr) return;
   auto kept = std::make_unique<Call>();
   kept->name = call->name;
   kept->before = call->before;

@@ -1,7 +1,7 @@
 #pragma once
-// The time that a GPU takes for each kind of operation: events before and after every operation of LibTorch or of ours
-// that is called by none. Right where the GPU is behind the host; it slows the host, so nothing else is timed
-// meanwhile.
+// The time that a GPU takes for each kind of operation and shape: events before and after every operation of LibTorch
+// or of ours on its tensors that is called by no other (by a node of a graph at most). Right where the GPU is behind
+// the host; it slows the host, so nothing else is timed meanwhile.
 
 #include <ATen/record_function.h>
 #include <c10/core/Event.h>
@@ -20,7 +20,7 @@ class OperationTimes {
   explicit OperationTimes(at::Device device);  // counts from here on
   ~OperationTimes();
   OperationTimes(const OperationTimes&) = delete;
-  // Waits for the device; seconds by name, and how often. Counts no more.
+  // Waits for the device; seconds by name and shapes, and how often. Counts no more.
   std::map<std::string, std::pair<double, int64_t>> take();
 
  private:

@@ -5,8 +5,11 @@
 #include <ATen/ops/equal.h>
 #include <gmock/gmock.h>
 
+#include <signal.h>
+
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "runtime/core/error.h"
 #include "runtime/device/cuda_driver.h"
@@ -59,6 +62,33 @@ TEST(Device, AModuleOfAnotherBuildIsNamedByBothSides) {
   EXPECT_THAT(refused(STAND_INS "/module_of_another_build.so"),
               testing::AllOf(HasSubstr("another build"), HasSubstr("interlock-cuda 0, LibTorch 1.13.1"),
                              HasSubstr(cuda_interface)));
+}
+
+// The threads of this process and the signals that each blocks: the mask in hexadecimal, as the kernel writes it.
+std::map<std::string, uint64_t> blocked_by_threads() {
+  std::map<std::string, uint64_t> blocked;
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task")) {
+    std::ifstream status(thread.path() / "status");
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with("SigBlk:")) blocked[thread.path().filename()] = std::stoull(line.substr(7), nullptr, 16);
+  }
+  return blocked;
+}
+
+// Else it could swallow the SIGCHLD that says that a run has ended, and die of a SIGTERM that asks for a stop.
+TEST(Driver, ItsThreadsTakeNoSignals) {
+  const auto before = blocked_by_threads();
+  setenv("FAKE_DRIVER", "1", 1);
+  EXPECT_EQ(ask_cuda_driver().gpus, 1);
+  const auto after = blocked_by_threads();
+  ASSERT_EQ(after.size(), before.size() + 1);
+  for (const auto& [thread, blocked] : after) {
+    if (before.contains(thread)) {
+      EXPECT_EQ(blocked, before.at(thread)) << "it has its own mask again";
+      continue;
+    }
+    for (const int number : {SIGTERM, SIGUSR1, SIGCHLD, SIGINT}) EXPECT_TRUE(blocked >> (number - 1) & 1) << number;
+  }
 }
 
 TEST(Device, VersionsAsPeopleWriteThem) {

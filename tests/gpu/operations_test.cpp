@@ -143,9 +143,10 @@ TEST_P(Operations, ProductsOfAnOddNumberOfClasses) {
   const at::Tensor x = numbers({48, 64}, GetParam(), 20), weight = numbers({1003, 64}, GetParam(), 21),
                    bias = numbers({1003}, GetParam(), 22);
   const at::Tensor found = operations::product(x.to(gpu.at), weight.to(gpu.at), bias.to(gpu.at));
-  EXPECT_LT(error(found, at::matmul(wide(x), wide(weight).t()) + wide(bias)), tolerance(GetParam()));
+  // The bias may be added to a product that is rounded already.
+  EXPECT_LT(error(found, at::matmul(wide(x), wide(weight).t()) + wide(bias)), 2 * tolerance(GetParam()));
   const at::Tensor back = operations::product(found, weight.to(gpu.at).t(), std::nullopt);
-  EXPECT_LT(error(back, at::matmul(wide(found), wide(weight))), tolerance(GetParam()));
+  EXPECT_LT(error(back, at::matmul(wide(found), wide(weight))), 2 * tolerance(GetParam()));  // rounded twice
   at::Tensor sum = at::zeros({1003, 64}, at::TensorOptions(gpu.at)), of_bias = at::zeros({1003}, sum.options());
   operations::add_product_(sum, found, x.to(gpu.at), 1.0, true);
   EXPECT_LT(error(sum, at::matmul(wide(found).t(), wide(x))), 1e-5);

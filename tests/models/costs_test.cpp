@@ -28,6 +28,8 @@ int64_t numbers(const torch::nn::Module& module) {
 
 TEST(Costs, CountEveryParameter) {
   for (const Given& given : {Given{.toml = small}, Given{.toml = small, .unit = Unit::half_block},
+                             Given{.toml = small, .classes = 5, .objective = Objective::classification},
+                             Given{.toml = small, .objective = Objective::regression},
                              Given{.name = "mlp", .toml = "layers = 3\nwidth = 7\n", .classes = 5, .features = 9}}) {
     const auto model = make_model(given);
     const auto units = model->unit_costs(2);

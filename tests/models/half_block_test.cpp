@@ -86,7 +86,9 @@ TEST(HalfBlock, HeadsAreNamedAndDrawByTheirPlace) {
   const Batch batch = token_batch(3, 12, 40);
   const auto hidden = some_numbers({3, 12, 16}, at::kDouble);
   const auto loss = [&](const Model& of, const std::string& kind, int64_t units_below) {
-    return of.head(kind, units_below)->loss(hidden, {&batch, 5, 17, true}).sum;
+    ForwardContext context{&batch, 5, 17, true};
+    context.features = some_numbers({3, 12, 16}, at::kDouble).flip(0);
+    return of.head(kind, units_below)->loss(hidden, context).sum;
   };
   for (const std::string& kind : model->head_kinds()) {
     const auto same = blocks->head(kind, 1)->named_parameters().keys();

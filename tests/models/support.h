@@ -24,12 +24,14 @@ struct Given {
   Precision precision = Precision::float32;
   double predicted_share = 0.15;
   Unit unit = Unit::block;
+  Objective objective = Objective::masked;
 };
 
 inline std::unique_ptr<Model> make_model(const Given& given) {
   const Config config = Config::from_text("[model]\n" + given.toml);
-  const ModelSettings settings{config.section("model"), given.seed,      given.classes,         given.features,
-                               given.sample_length,     given.precision, given.predicted_share, given.unit};
+  const ModelSettings settings{config.section("model"), given.seed,          given.classes,
+                               given.features,          given.sample_length, given.precision,
+                               given.predicted_share,   given.unit,          given.objective};
   return Models::instance().create("model", given.name, settings);
 }
 

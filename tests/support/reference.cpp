@@ -120,11 +120,13 @@ at::Tensor add_gradients(Part& part, const at::Tensor& objective, const at::Tens
   return apart;
 }
 
-// Units from `begin` on, without the layers that a technique leaves out of this microbatch.
+// Units from `begin` on, without the layers that a technique leaves out of this microbatch. `features`: what the first
+// of them takes in.
 at::Tensor run_body(Body& body, const Model& model, int64_t begin, int64_t units, const TechniqueList& techniques,
-                    const at::Tensor& input, const ForwardContext& context) {
+                    const at::Tensor& input, const ForwardContext& context, at::Tensor& features) {
   at::Tensor x = input;
   for (int64_t segment = 0; segment < body.segments(); ++segment) {
+    if (segment == body.segments_before_units()) features = x.detach();
     const int64_t unit = begin + segment - (body.segments() - units);
     const std::optional<int64_t> layer = unit < begin ? std::nullopt : model.layer_of(unit);
     if (layer && !layer_runs(techniques, {*layer, *layer, 1}, {context.seed, context.step, context.microbatch}))
@@ -156,7 +158,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
       Models::instance().create(
           "model", settings.model_name,
           ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(), dataset->sample_length(),
-                        settings.precision, dataset->predicted_share(), settings.parallel.unit}));
+                        settings.precision, dataset->predicted_share(), settings.parallel.unit, dataset->objective()}));
   const std::vector<std::string> patterns = model_keys.texts("frozen", {});
   const Tie tie = plain->tie().value_or(Tie{});
   const auto frozen = [&](const std::string& name) {
@@ -222,8 +224,10 @@ ReferenceResult train_reference(const RunSettings& settings) {
       at::Tensor x = batch.inputs;
       std::vector<at::Tensor> losses(stages);
       for (int k = 0, begin = 0; k < stages; begin += cut[k++]) {
-        x = run_body(static_cast<Body&>(*bodies[k].module), *model, begin, cut[k], settings.techniques, x, context);
-        if (heads[k].trained) losses[k] = static_cast<Head&>(*heads[k].module).loss(x, context).sum / count;
+        ForwardContext of_head = context;
+        x = run_body(static_cast<Body&>(*bodies[k].module), *model, begin, cut[k], settings.techniques, x, context,
+                     of_head.features);
+        if (heads[k].trained) losses[k] = static_cast<Head&>(*heads[k].module).loss(x, of_head).sum / count;
       }
       total += losses[stages - 1].item<double>();
       for (int k = 0; k < stages; ++k)

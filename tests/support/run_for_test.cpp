@@ -47,6 +47,21 @@ const std::string& corpus() {
 
 }  // namespace
 
+// Texts and pairs of many lengths with a word, a number and a score each.
+const std::string& table() {
+  static const std::string path = [] {
+    const std::string file = (scratch() / "table.tsv").string();
+    std::ofstream out(file);
+    out << "sentence\tother\tclass\tscore\n";
+    for (int row = 0; row < 60; ++row)
+      out << std::string(1 + row * 7 % 19, static_cast<char>('a' + row % 5)) << "\t" << row * 37 << "\t"
+          << std::array{"no", "yes", "maybe"}[static_cast<size_t>(row * row % 3 + (row % 7 == 0))] << "\t"
+          << (row % 11) / 4.0 << "\n";
+    return file;
+  }();
+  return path;
+}
+
 RunSettings settings_for_test(const std::vector<std::string>& overrides) {
   const bool mlp = std::find(overrides.begin(), overrides.end(), "model.name=mlp") != overrides.end();
   const std::string encoder = R"(
@@ -71,7 +86,29 @@ width = 16
 [data]
 name = "spirals"
 )";
-  const std::string base = (mlp ? classifier : encoder) + R"(
+  const std::string labelled = R"(
+[model]
+name = "roberta"
+layers = 4
+width = 16
+heads = 2
+feed_forward = 32
+max_length = 32
+dropout = 0.1
+[data]
+name = "labelled"
+paths = [")" + table() + R"("]
+text = "sentence"
+pair = "other"
+label = "class"
+sequence_length = 28
+held_out = 0.3
+)";
+  const bool labels = std::find(overrides.begin(), overrides.end(), "data.name=labelled") != overrides.end();
+  const std::string base = (mlp      ? classifier
+                            : labels ? labelled
+                                     : encoder) +
+                           R"(
 [parallel]
 stages = 4
 microbatches = 3

@@ -23,8 +23,8 @@ struct TestRun {
   std::vector<double> losses;               // of these, the last stage's
 };
 
-// `overrides` are applied to a small base config. The corpus and the weights file lie in a temporary folder of the
-// test.
+// `overrides` are applied to a small base config, of its own for "model.name=mlp" and "data.name=labelled". The corpus
+// and the weights file lie in a temporary folder of the test.
 RunSettings settings_for_test(const std::vector<std::string>& overrides);
 // What a rank runs over, made of its loopback transport.
 using TransportOver = std::function<std::unique_ptr<Transport>(Transport&)>;

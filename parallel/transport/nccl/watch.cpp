@@ -1,11 +1,9 @@
 #include "parallel/transport/nccl/watch.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
 #include <utility>
 
+#include "runtime/core/blocked_signals.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -21,13 +19,6 @@ void pause(int& polls) {
   } else {
     std::this_thread::sleep_for(microseconds(std::min(polls - 150, 500)));
   }
-}
-
-// They are for the program's own threads.
-void block_signals() {
-  sigset_t all;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
 }  // namespace
@@ -155,10 +146,14 @@ void NcclWatch::close(const Communicator& communicator) {
     }
   }
   std::lock_guard nccl(nccl_);
-  std::lock_guard lock(mutex_);
-  if (*communicator != nullptr) calls_.destroy(*communicator);
-  *communicator = nullptr;
-  std::erase_if(communicators_, watched);
+  NcclCalls::Communicator closed = nullptr;
+  {
+    std::lock_guard lock(mutex_);
+    closed = std::exchange(*communicator, nullptr);
+    std::erase_if(communicators_, watched);
+  }
+  // Not under the watch's lock: where NCCL does not come back from it, the watch can still end the run.
+  if (closed != nullptr) calls_.destroy(closed);
 }
 
 void NcclWatch::check() {
@@ -195,7 +190,7 @@ void NcclWatch::abort_all() {
     const NcclCalls::Communicator communicator = std::exchange(*watched.communicator, nullptr);
     if (communicator == nullptr) continue;
     aborts.emplace_back([this, communicator] {
-      block_signals();
+      const BlockedSignals blocked;
       try {
         calls_.use_gpu();
       } catch (const Error&) {  // NCCL makes the GPU of a communicator its own thread's
@@ -207,7 +202,7 @@ void NcclWatch::abort_all() {
 }
 
 void NcclWatch::run() {
-  block_signals();
+  const BlockedSignals blocked;
   try {
     calls_.use_gpu();
     std::unique_lock lock(mutex_);
@@ -278,7 +273,7 @@ void NcclWatch::release_done() {
 }
 
 void NcclWatch::watch_the_watch() {
-  block_signals();
+  const BlockedSignals blocked;
   std::unique_lock lock(mutex_);
   while (!changed_.wait_for(lock, milliseconds(50), [&] { return stop_; })) {
     const Clock::rep since = busy_since_;

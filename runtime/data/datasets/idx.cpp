@@ -51,7 +51,7 @@ struct IdxFile {
 class IdxDataset : public Dataset {
  public:
   explicit IdxDataset(const DatasetSettings& settings) : data_(settings.data), seed_(settings.seed) {
-    settings.objective.one_of("name", "classification", {"classification"});
+    read_objective(settings.objective, {Objective::classification});
     paths_[0] = data_.text("images", "");
     paths_[1] = data_.text("labels", "");
     paths_[2] = data_.text("validation_images", "");
@@ -87,6 +87,7 @@ class IdxDataset : public Dataset {
   int64_t classes() const override { return classes_; }
   int64_t features() const override { return features_; }
   int64_t sample_length() const override { return 1; }
+  Objective objective() const override { return Objective::classification; }
   int64_t predicted(Split, std::span<const int64_t> numbers) const override {
     return static_cast<int64_t>(numbers.size());
   }

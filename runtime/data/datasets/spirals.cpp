@@ -19,7 +19,7 @@ namespace {
 class SpiralsDataset : public Dataset {
  public:
   explicit SpiralsDataset(const DatasetSettings& settings) : seed_(settings.seed) {
-    settings.objective.one_of("name", "classification", {"classification"});
+    read_objective(settings.objective, {Objective::classification});
     classes_ = settings.data.integer("classes", 3, 2, 1000);
     const int64_t samples = settings.data.integer("samples", 3000, 2, int64_t{1} << 40);
     noise_ = settings.data.number("noise", 0.1, 0, 10);
@@ -31,6 +31,7 @@ class SpiralsDataset : public Dataset {
   int64_t classes() const override { return classes_; }
   int64_t features() const override { return 2; }
   int64_t sample_length() const override { return 1; }
+  Objective objective() const override { return Objective::classification; }
   int64_t predicted(Split, std::span<const int64_t> numbers) const override {
     return static_cast<int64_t>(numbers.size());
   }

@@ -9,31 +9,11 @@
 
 #include "runtime/data/masked_dataset.h"
 #include "runtime/data/token_corpus.h"
+#include "runtime/data/token_vocabulary.h"
 #include "runtime/data/word_ends.h"
 
 namespace interlock {
 namespace {
-
-void refuse_without(int64_t id, const std::string& path, const std::string& token, const std::string& use) {
-  if (id >= 0) return;
-  throw Error(ExitCode::bad_input,
-              message("tokenizer.path: ", path, " has no ", token, ", which ", use,
-                      "; train one with `interlock tokenize train`, or add the token to its files"));
-}
-
-MaskVocabulary mask_vocabulary(const Tokenizer& tokenizer, const std::string& path) {
-  const Tokenizer::Specials specials = tokenizer.specials();
-  refuse_without(specials.begin, path, "<s>", "begins every sample");
-  refuse_without(specials.end, path, "</s>", "ends every sample");
-  refuse_without(specials.pad, path, "<pad>", "fills short samples");
-  refuse_without(specials.mask, path, "<mask>", "stands for what the model predicts");
-  std::vector<bool> special;
-  for (int64_t id = 0; id < tokenizer.vocabulary(); ++id) special.push_back(tokenizer.is_special(id));
-  if (std::find(special.begin(), special.end(), false) == special.end()) {
-    throw Error(ExitCode::bad_input, message("tokenizer.path: ", path, " has special tokens only"));
-  }
-  return MaskVocabulary(specials.mask, special);
-}
 
 class TokensDataset final : public MaskedDataset {
  public:
@@ -58,7 +38,8 @@ class TokensDataset final : public MaskedDataset {
     whole_words_ = settings.objective.flag("whole_word", false);
     tokenizer_path_ = tokenizer_section_.text("path", "");
     // Where the files of a run are not, a plan is made all the same; open() says what is missing.
-    if (!tokenizer_path_.empty() && std::filesystem::exists(tokenizer_path_)) take_tokenizer();
+    if (settings.looks_at_files && !tokenizer_path_.empty() && std::filesystem::exists(tokenizer_path_))
+      take_tokenizer();
   }
 
   void open() override {

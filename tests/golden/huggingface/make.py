@@ -17,39 +17,15 @@ import tokenizers
 import torch
 import transformers
 
-MASK32 = 0xFFFFFFFF
+from make_parts import fill_at_random, fill_by_formula, make_tokenizer, rounded
+
 SIZES = [dict(layers=2, width=32, heads=2, feed_forward=48, length=24), dict(layers=3, width=64, heads=4, feed_forward=256, length=40),
          dict(layers=6, width=96, heads=3, feed_forward=128, length=64), dict(layers=8, width=192, heads=12, feed_forward=768, length=128)]
 # By name: size, tied, and of which ids the log-probabilities are stored (every so many; each depends on all scores).
 GOLDEN = {"small": (0, False, 1), "tied": (1, True, 13), "larger": (3, False, 13)}
-CORPUS = ["The spring brought rain to every valley.\n", "Every valley has its river, and the river has its names.\n",
-          "Names change: 1815, 1848, 1871 \u2013 and maps with them.\n", "It isn't the map\u2019s fault, they'll say.\n",
-          "\u6c34\u306f\u6d41\u308c\u308b\u3002 \u0648\u0627\u0644\u0646\u0647\u0631 \u064a\u062c\u0631\u064a.\n", "caf\u00e9 na\u00efve \U0001f600\n"] * 8
 FILLS = ["The <mask> brought rain", "Every valley has its<mask>, and the <mask> has", "<mask>", "1815, 1848,<mask>1871 <mask><mask>"]
 # Documents shorter than any model's length: each is one sample, padded beside longer ones.
 DOCUMENTS = ["It isn't the map.", "Rain.", "The river has its names, and"]
-
-
-def values(name, count):
-    """FNV-1a of the name, a Weyl step per element, murmur3's finalizer; then 24 bits to [-0.25, 0.25)."""
-    h = 2166136261
-    for byte in name.encode():
-        h = ((h ^ byte) * 16777619) & MASK32
-    for i in range(count):
-        x = (h + i * 0x9E3779B9) & MASK32
-        x = ((x ^ (x >> 16)) * 0x85EBCA6B) & MASK32
-        x = ((x ^ (x >> 13)) * 0xC2B2AE35) & MASK32
-        x ^= x >> 16
-        yield ((x >> 8) / 2**24 - 0.5) * 0.5
-
-
-def make_tokenizer(folder):
-    tokenizer = tokenizers.ByteLevelBPETokenizer()
-    special = ["<s>", "<pad>", "</s>", "<unk>", tokenizers.AddedToken("<mask>", lstrip=True, special=True)]
-    tokenizer.train_from_iterator(CORPUS, vocab_size=330, min_frequency=2, special_tokens=special, show_progress=False)
-    tokenizer._tokenizer.post_processor = tokenizers.processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
-    tokenizer.save(os.path.join(folder, "tokenizer.json"))
-    return tokenizer
 
 
 def make_model(size, vocabulary, tied):
@@ -59,21 +35,6 @@ def make_model(size, vocabulary, tied):
         intermediate_size=shape["feed_forward"], max_position_embeddings=shape["length"] + 2, type_vocab_size=1, layer_norm_eps=1e-5,
         pad_token_id=1, bos_token_id=0, eos_token_id=2, tie_word_embeddings=tied, attn_implementation="eager")
     return transformers.RobertaForMaskedLM(config).eval()
-
-
-def fill_by_formula(model):
-    for name, parameter in model.named_parameters():
-        source = "lm_head.bias" if name == "lm_head.decoder.bias" else name
-        offset = 1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0  # around 1 for the weights of norms
-        numbers = [offset + one for one in values(source, parameter.numel())]
-        parameter.data.copy_(torch.tensor(numbers, dtype=torch.float64).reshape(parameter.shape))
-
-
-def fill_at_random(model, seed):
-    generator = torch.Generator().manual_seed(seed)
-    for name, parameter in model.named_parameters():
-        offset = 1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0
-        parameter.data.copy_(offset + 0.1 * torch.randn(parameter.shape, generator=generator))
 
 
 def expected(model, tokenizer, every=1):
@@ -97,14 +58,6 @@ def expected(model, tokenizer, every=1):
                           "tokenizers": tokenizers.__version__},
             "every": every, "fills": fills, "documents": DOCUMENTS, "loss": loss, "accuracy": right, "targets": int((labels != -100).sum()),
             "tokens": int(attention.sum())}
-
-
-def rounded(data):
-    if isinstance(data, float):
-        return float(f"{data:.9g}")
-    if isinstance(data, list):
-        return [rounded(x) for x in data]
-    return {k: rounded(v) for k, v in data.items()} if isinstance(data, dict) else data
 
 
 def write_expected(folder, model, tokenizer, every=1):

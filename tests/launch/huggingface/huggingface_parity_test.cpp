@@ -6,11 +6,11 @@
 
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/launch/commands/token_project.h"
+#include "tests/launch/huggingface/by_formula.h"
 
 namespace interlock {
 namespace {
@@ -20,34 +20,6 @@ using nlohmann::json;
 // Scores of float32 models with weights of 0.1 and inner products of up to 256 of them: transformers and we sum in
 // other orders, which is worth some 1e-6 of scores below 10. The bound is the one that users are promised.
 constexpr double bound = 1e-4;
-
-// The formula of the script: FNV-1a of the name, a Weyl step per element, murmur3's finalizer.
-uint32_t hash_of(const std::string& name) {
-  uint32_t hash = 2166136261u;
-  for (const unsigned char byte : name) hash = (hash ^ byte) * 16777619u;
-  return hash;
-}
-
-float formula(uint32_t hash, uint32_t i) {
-  uint32_t x = hash + i * 0x9E3779B9u;
-  x = (x ^ (x >> 16)) * 0x85EBCA6Bu;
-  x = (x ^ (x >> 13)) * 0xC2B2AE35u;
-  x ^= x >> 16;
-  return static_cast<float>(((x >> 8) * 0x1p-24 - 0.5) * 0.5);
-}
-
-StoredTensor by_formula(const std::string& name, const std::vector<int64_t>& shape) {
-  int64_t count = 1;
-  for (const int64_t size : shape) count *= size;
-  const uint32_t hash = hash_of(name == "lm_head.decoder.bias" ? "lm_head.bias" : name);
-  const float offset = shape.size() == 1 && name.ends_with("weight") ? 1.0F : 0.0F;
-  std::string bytes;
-  for (int64_t i = 0; i < count; ++i) {
-    const float value = offset + formula(hash, static_cast<uint32_t>(i));
-    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
-  return {{name, "F32", shape, 0, 0}, bytes};
-}
 
 class Parity : public SmallProject {
  protected:
@@ -106,38 +78,12 @@ TEST_P(GoldenParity, NumbersOfTransformers) {
   std::ifstream(golden / GetParam() / "config.json") >> config;
   const bool tied = config["tie_word_embeddings"];
   ASSERT_EQ(tied, GetParam() == std::string("tied"));
-  // Names and shapes written down here once more, from the published layout.
-  const int64_t width = config["hidden_size"], wide = config["intermediate_size"], words = config["vocab_size"];
-  StoredFile file{{}, {}};
-  const auto add = [&](const std::string& name, const std::vector<int64_t>& shape) {
-    file.tensors[name] = by_formula(name, shape);
-  };
-  const auto linear = [&](const std::string& name, int64_t in, int64_t out) {
-    add(name + ".weight", {out, in});
-    add(name + ".bias", {out});
-  };
-  const auto norm = [&](const std::string& name) {
-    add(name + ".weight", {width});
-    add(name + ".bias", {width});
-  };
-  const std::string embeddings = "roberta.embeddings.";
-  add(embeddings + "word_embeddings.weight", {words, width});
-  add(embeddings + "position_embeddings.weight", {config["max_position_embeddings"], width});
-  add(embeddings + "token_type_embeddings.weight", {1, width});
-  norm(embeddings + "LayerNorm");
-  for (int layer = 0; layer < config["num_hidden_layers"]; ++layer) {
-    const std::string block = "roberta.encoder.layer." + std::to_string(layer) + ".";
-    for (const char* part : {"query", "key", "value"}) linear(block + "attention.self." + part, width, width);
-    linear(block + "attention.output.dense", width, width);
-    norm(block + "attention.output.LayerNorm");
-    linear(block + "intermediate.dense", width, wide);
-    linear(block + "output.dense", wide, width);
-    norm(block + "output.LayerNorm");
-  }
-  linear("lm_head.dense", width, width);
-  norm("lm_head.layer_norm");
-  if (!tied) linear("lm_head.decoder", width, words);
-  add("lm_head.bias", {words});
+  const int64_t width = config["hidden_size"], words = config["vocab_size"];
+  StoredFile file = encoder_by_formula(config);
+  add_linear(file, "lm_head.dense", width, width);
+  add_norm(file, "lm_head.layer_norm", width);
+  if (!tied) add_linear(file, "lm_head.decoder", width, words);
+  add_by_formula(file, "lm_head.bias", {words});
   write_stored(path("hf/model.safetensors"), file);
   compare("hf", expected);
 }

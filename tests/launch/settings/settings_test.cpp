@@ -83,14 +83,16 @@ TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
   };
   ask("/classify.toml", {"parallel.batch_change=[{at_step=1,microbatches=2}]"});
   ask("/classify.toml", {"data.name=idx", "data.images=a", "data.labels=b"});
-  ask("/tiny.toml", {"data.name=tokens", "model.vocabulary=300", "tokenizer.path=nowhere", "data.weights=[1.0]"});
+  ask("/tiny.toml", {"data.name=tokens", "model.vocabulary=300", "tokenizer.path=nowhere", "data.weights=[1.0]",
+                     "data.held_out_part=test", "data.test_paths=['a']"});
   for (const char* optimizer : {"adamw", "lamb", "sgd"})
     ask("/tiny.toml", {std::string("optimizer.name=") + optimizer});
   for (const char* rule : {"chunked", "sum", "deep_supervision"})
     ask("/tiny.toml", {std::string("learning.rule=") + rule});
   ask("/tiny.toml", {"learning.rule=matrix", "learning.matrix=[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]",
                      "learning.change=[{at_step=3,rule='global'}]", "optimizer.decay=polynomial"});
-  for (const char* key : {"packing", "whole_word", "momentum", "trust_clip", "at_step", "window", "noise", "images"})
+  for (const char* key :
+       {"packing", "whole_word", "test_paths", "momentum", "trust_clip", "at_step", "window", "noise", "images"})
     EXPECT_TRUE(keys.contains(key)) << key << ": not asked for any more";
   for (const std::string& key : keys)
     EXPECT_TRUE(std::regex_search(text, std::regex("(\\n#?|[{ ])" + key + " = "))) << key;
@@ -100,6 +102,16 @@ TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
     ASSERT_NE(begin, std::string::npos) << section;
     EXPECT_THAT(text.substr(begin, end - begin), HasSubstr("\n#frozen = ")) << section;
   }
+}
+
+// Points are made and not read: there is no other file of them.
+TEST(Settings, TestPathsAreOfDataFromFiles) {
+  const std::string said = refusal([] {
+    check_settings(
+        read_settings(Config::from_file(std::string(CONFIGS) + "/classify.toml", {"data.test_paths=['a']"})));
+  });
+  EXPECT_THAT(said, HasSubstr("data.test_paths: is for data that is read from files"));
+  EXPECT_THAT(refused_whole({"data.held_out_part=half"}), HasSubstr("held_out_part"));
 }
 
 TEST(Settings, ResolvedConfigGivesTheSameSettings) {

@@ -1,0 +1,187 @@
+// `interlock predict`: the labels that a fine-tuned model gives to the texts of a table, and how sure it is of them.
+
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <iomanip>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <thread>
+
+#include "launch/command.h"
+#include "launch/stored_model/predictions.h"
+#include "launch/stored_model/referral.h"
+#include "launch/terminal/amount_progress.h"
+#include "runtime/core/log.h"
+#include "runtime/storage/atomic_file.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::ordered_json;
+
+class Predict final : public Command {
+ public:
+  std::string summary() const override { return "label the texts of a table with a fine-tuned model"; }
+  void declare(CLI::App& app) override {
+    app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
+    app.add_option("--input", input_, "tables of texts (.tsv, .csv, .jsonl)")->required();
+    app.add_option("--output", output_, "write the lines into this file instead of stdout")->type_name("FILE");
+    app.add_option("--text", columns_.text, "the column of the texts, where it is not that of training");
+    app.add_option("--pair", columns_.pair, "the column of the second texts");
+    app.add_option("--label", columns_.label, "a column of labels to compare with; that of training, if it is there");
+    auto* uncertainty =
+        app.add_option("--uncertainty", passes_, "so many passes with dropout: how far they agree says how sure it is")
+            ->check(CLI::Range(int64_t{2}, int64_t{10000}));
+    app.add_option("--svg", svg_, "draw accuracy over the share of rows referred into this file")
+        ->type_name("FILE")
+        ->needs(uncertainty);
+    app.add_option("--seed", seed_, "of dropout")->check(CLI::NonNegativeNumber)->needs(uncertainty);
+    app.add_flag("--json", json_, "end with one JSON object on stdout");
+  }
+  int run() override;
+
+ private:
+  bool scores() const { return source_->objective == Objective::regression; }
+  std::string label_of(const Prediction& prediction) const;
+  std::string lines(const std::vector<Prediction>& predictions) const;
+  ordered_json objects(const std::vector<Prediction>& predictions) const;
+  ordered_json judge(const std::vector<Prediction>& predictions) const;
+  ordered_json refer(const std::vector<Prediction>& predictions) const;
+  std::ostream& people() const { return json_ || output_.empty() ? std::cerr : std::cout; }
+
+  std::string path_, output_, svg_;
+  std::vector<std::string> input_;
+  TextColumns columns_;
+  int64_t passes_ = 0, seed_ = 1;
+  bool json_ = false;
+  std::optional<TextModel> source_;
+  std::shared_ptr<const LabelledTexts> texts_;
+};
+
+std::string exact(double value) {
+  std::ostringstream text;
+  text << std::setprecision(6) << value;
+  return text.str();
+}
+
+std::string Predict::label_of(const Prediction& prediction) const {
+  return scores() ? exact(prediction.values[0]) : source_->labels[static_cast<size_t>(prediction.guess())];
+}
+
+// A table with a header line: label, the probability of every class, and with --uncertainty what the passes say.
+std::string Predict::lines(const std::vector<Prediction>& predictions) const {
+  std::string text = "label";
+  if (!scores())
+    for (const std::string& label : source_->labels) text += "\t" + label;
+  if (passes_ > 0) text += scores() ? "\tdeviation" : "\tentropy\tmutual_information";
+  text += "\n";
+  for (const Prediction& one : predictions) {
+    text += label_of(one);
+    if (!scores())
+      for (const double probability : one.values) text += "\t" + exact(probability);
+    if (passes_ > 0) text += "\t" + exact(one.entropy);
+    if (passes_ > 0 && !scores()) text += "\t" + exact(one.mutual_information);
+    text += "\n";
+  }
+  return text;
+}
+
+ordered_json Predict::objects(const std::vector<Prediction>& predictions) const {
+  ordered_json all = ordered_json::array();
+  for (const Prediction& one : predictions) {
+    ordered_json row = {{"label", label_of(one)}, {"probabilities", ordered_json::object()}};
+    for (size_t i = 0; !scores() && i < one.values.size(); ++i)
+      row["probabilities"][source_->labels[i]] = one.values[i];
+    if (scores()) row["score"] = one.values[0];
+    if (passes_ > 0) {
+      row[scores() ? "deviation" : "entropy"] = one.entropy;
+      if (!scores()) row["mutual_information"] = one.mutual_information;
+    }
+    all.push_back(std::move(row));
+  }
+  return all;
+}
+
+// Against the labels that the table has.
+ordered_json Predict::judge(const std::vector<Prediction>& predictions) const {
+  const std::vector<Guess> guesses = guesses_of(*source_, *texts_, predictions);
+  ordered_json found = ordered_json::object();
+  if (guesses.empty()) return found;
+  people() << "Of " << guesses.size() << " rows with a label:";
+  for (const auto& [name, value] : scores_of(*source_, guesses)) {
+    people() << " " << name << " " << std::fixed << std::setprecision(4) << value;
+    found[name] = value;
+  }
+  people() << "\n";
+  return found;
+}
+
+ordered_json Predict::refer(const std::vector<Prediction>& predictions) const {
+  if (scores() || passes_ == 0) return {};
+  std::vector<JudgedRow> by_entropy, by_information;
+  for (const Prediction& one : predictions) {
+    const double label = texts_->label(Split::held_out, one.row);
+    if (std::isnan(label)) continue;
+    const bool right = static_cast<double>(one.guess()) == label;
+    by_entropy.push_back({one.entropy, right});
+    by_information.push_back({one.mutual_information, right});
+  }
+  if (by_entropy.empty()) {
+    if (!svg_.empty())
+      throw Error(ExitCode::bad_input,
+                  "--svg: the table has no labels that accuracy could be taken of (--label names "
+                  "their column)");
+    return {};
+  }
+  const auto entropy = referral_curve(by_entropy), information = referral_curve(by_information);
+  ordered_json rows = ordered_json::array();
+  people() << "Accuracy on what remains when the least certain rows are referred\n  referred   by entropy   by mutual "
+              "information\n";
+  for (size_t i = 0; i < entropy.size(); ++i) {
+    people() << std::fixed << std::setprecision(0) << std::setw(8) << 100 * entropy[i].referred << " %"
+             << std::setprecision(4) << std::setw(13) << entropy[i].accuracy << std::setw(23) << information[i].accuracy
+             << "\n";
+    rows.push_back({{"referred", entropy[i].referred},
+                    {"entropy", entropy[i].accuracy},
+                    {"mutual_information", information[i].accuracy}});
+  }
+  if (!svg_.empty())
+    write_atomically(svg_, referral_svg({{"by entropy", entropy}, {"by mutual information", information}},
+                                        message("Accuracy by the share referred, ", passes_, " passes")));
+  return rows;
+}
+
+int Predict::run() {
+  source_.emplace(open_text_model(path_, "predict"));
+  require_objective(*source_, {Objective::classification, Objective::regression}, "predict",
+                    "`interlock fill` asks it, and `interlock finetune` teaches it labels");
+  const Section model = source_->settings.config.section("model");
+  if (passes_ > 0 && model.number("dropout", 0.1) == 0 && model.number("attention_dropout", 0) == 0)
+    throw Error(ExitCode::config, message("--uncertainty: ", source_->weights->path(),
+                                          " has model.dropout = 0, so all passes would say the same"));
+  texts_ = open_texts(*source_, input_, columns_, false);
+  for (const std::string& note : texts_->notes()) log_info(note);
+  const LoadedModel loaded = load_model(*source_);
+  const PredictionRequest request{.passes = passes_,
+                                  .seed = static_cast<uint64_t>(seed_),
+                                  .threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()))};
+  AmountProgress bar("predict", prediction_batches(*texts_), false);
+  const auto predictions = predict(*source_, loaded, *texts_, request, [&](int64_t done) { bar.show(done); });
+  if (!output_.empty()) {
+    write_atomically(output_, lines(predictions));
+  } else if (!json_) {
+    std::cout << lines(predictions);
+  }
+  ordered_json result;
+  if (ordered_json judged = judge(predictions); !judged.empty()) result["scores"] = std::move(judged);
+  if (ordered_json referred = refer(predictions); !referred.empty()) result["referral"] = std::move(referred);
+  result["predictions"] = objects(predictions);
+  if (json_) std::cout << result.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << std::endl;
+  return static_cast<int>(ExitCode::done);
+}
+
+const Registration<Command> registered("predict", [] { return std::make_unique<Predict>(); });
+
+}  // namespace
+}  // namespace interlock

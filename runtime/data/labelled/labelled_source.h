@@ -1,0 +1,31 @@
+#pragma once
+// What the datasets over labelled texts share: settings, the tokenizer, the texts once they are open.
+
+#include <memory>
+#include <optional>
+
+#include "runtime/data/labelled/labelled_settings.h"
+
+namespace interlock {
+
+class LabelledSource {
+ public:
+  explicit LabelledSource(const DatasetSettings& settings);
+  void open();
+
+  const LabelledSettings& settings() const { return settings_; }
+  const TextEncoder& encoder() const { return *encoder_; }
+  bool has_encoder() const { return encoder_.has_value(); }  // else the tokenizer is not where the settings say
+  const LabelledTexts& texts() const { return *texts_; }
+  bool is_open() const { return texts_.has_value(); }
+
+ private:
+  void take_tokenizer();
+
+  Section data_;
+  LabelledSettings settings_;
+  std::optional<TextEncoder> encoder_;
+  std::optional<LabelledTexts> texts_;
+};
+
+}  // namespace interlock

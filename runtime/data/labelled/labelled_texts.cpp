@@ -1,0 +1,133 @@
+#include "runtime/data/labelled/labelled_texts.h"
+
+#include <cmath>
+#include <limits>
+
+#include "runtime/data/tables/table.h"
+#include "runtime/storage/sha256.h"
+
+namespace interlock {
+namespace {
+
+[[noreturn]] void refuse(const std::string& what) { throw Error(ExitCode::bad_input, what); }
+
+// A number in [0, 1) that the texts of a row decide, so that copies of it fall on one side.
+double place_of(const std::string& text, const std::string& pair) {
+  const std::string both = text + '\0' + pair;
+  Sha256 digest;
+  digest.add(std::as_bytes(std::span(both)));
+  return static_cast<double>(std::stoull(digest.hex().substr(0, 12), nullptr, 16)) * 0x1p-48;
+}
+
+std::string quoted_list(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "\"" : ", \"") + name + "\"";
+  return text;
+}
+
+}  // namespace
+
+LabelledTexts::LabelledTexts(const LabelledRequest& request, const TextEncoder& encoder)
+    : request_(request), classes_(request.classes) {
+  std::vector<Row> rows = read(request.paths);
+  if (request.objective == Objective::classification && request.classes.empty()) learn_classes(rows);
+  if (request.validation_paths.empty()) {
+    split(std::move(rows), encoder);
+  } else {
+    for (const Row& row : rows) add(training_, row, encoder);
+    for (const Row& row : read(request.validation_paths)) add(held_out_, row, encoder);
+  }
+  tell_cuts();
+}
+
+std::vector<LabelledTexts::Row> LabelledTexts::read(const std::vector<std::string>& paths) {
+  const bool labels = request_.objective != Objective::masked;
+  const TableRequest columns{{request_.text, request_.pair, labels ? request_.label : ""}, request_.header};
+  std::vector<Row> rows;
+  for (const std::string& path : paths) {
+    Table table = read_table(path, columns);
+    for (TableRow& row : table.rows)
+      rows.push_back(
+          {std::move(row.fields[0]), std::move(row.fields[1]), trimmed_label(row.fields[2]), path, row.line});
+    if (table.empty_lines > 0) notes_.push_back(message(path, ": ", table.empty_lines, " empty lines left out"));
+  }
+  return rows;
+}
+
+void LabelledTexts::learn_classes(const std::vector<Row>& rows) {
+  std::vector<std::string> labels;
+  for (const Row& row : rows) {
+    if (row.label.empty()) refuse(message(row.path, ": line ", row.line, ": the label is empty"));
+    labels.push_back(row.label);
+  }
+  try {
+    classes_ = LabelSet::of(labels);
+  } catch (const Error& problem) {
+    refuse(message(request_.paths.front(), ", column ", request_.label, ": ", problem.what()));
+  }
+}
+
+double LabelledTexts::label_of(const Row& row) const {
+  if (request_.objective == Objective::masked || request_.label.empty())
+    return std::numeric_limits<double>::quiet_NaN();
+  const std::string where = message(row.path, ": line ", row.line, ": ");
+  const auto known = [&]() -> std::optional<double> {
+    if (request_.objective == Objective::regression) return score_of(row.label);
+    const auto found = classes_.find(row.label);
+    return found ? std::optional<double>(static_cast<double>(*found)) : std::nullopt;
+  }();
+  if (known) return *known;
+  if (!request_.needs_labels) return std::numeric_limits<double>::quiet_NaN();
+  if (row.label.empty()) refuse(where + "the label is empty");
+  if (request_.objective == Objective::regression)
+    refuse(message(where, "the label \"", row.label, "\" is no score, a number as 2.5"));
+  refuse(message(where, "the label \"", row.label, "\" does not occur in training, which has ",
+                 quoted_list(classes_.names())));
+}
+
+void LabelledTexts::add(Samples& samples, const Row& row, const TextEncoder& encoder) {
+  const std::string_view pair = row.pair;
+  const int64_t cut =
+      encoder.encode_sample(row.text, request_.pair.empty() ? nullptr : &pair, request_.length, samples.ids);
+  samples.ends.push_back(samples.ids.size());
+  samples.labels.push_back(label_of(row));
+  cut_samples_ += cut > 0 ? 1 : 0;
+  cut_tokens_ += cut;
+}
+
+// By the texts; where that leaves a side without rows, the last share of them.
+void LabelledTexts::split(std::vector<Row> rows, const TextEncoder& encoder) {
+  std::vector<bool> held_out(rows.size(), false);
+  size_t count = 0;
+  for (size_t i = 0; i < rows.size(); ++i)
+    count += (held_out[i] = place_of(rows[i].text, rows[i].pair) < request_.held_out) ? 1 : 0;
+  if (request_.held_out > 0 && rows.size() > 1 && (count == 0 || count == rows.size())) {
+    const auto last =
+        static_cast<size_t>(std::max(1.0, std::min(static_cast<double>(rows.size() - 1),
+                                                   std::round(request_.held_out * static_cast<double>(rows.size())))));
+    for (size_t i = 0; i < rows.size(); ++i) held_out[i] = i >= rows.size() - last;
+  }
+  for (size_t i = 0; i < rows.size(); ++i) add(held_out[i] ? held_out_ : training_, rows[i], encoder);
+}
+
+void LabelledTexts::tell_cuts() {
+  if (cut_samples_ == 0) return;
+  notes_.push_back(message(cut_samples_, " of ", samples(Split::training) + samples(Split::held_out),
+                           " samples are longer than ", request_.length,
+                           " tokens (data.sequence_length): ", cut_tokens_, " tokens cut from their ends"));
+}
+
+std::span<const int32_t> LabelledTexts::tokens(Split split, int64_t sample) const {
+  const Samples& samples = of(split);
+  const auto index = static_cast<size_t>(sample);
+  const size_t begin = index == 0 ? 0 : samples.ends[index - 1];
+  return std::span(samples.ids).subspan(begin, samples.ends[index] - begin);
+}
+
+int64_t LabelledTexts::length(Split split, int64_t sample) const {
+  return static_cast<int64_t>(tokens(split, sample).size());
+}
+
+double LabelledTexts::label(Split split, int64_t sample) const { return of(split).labels[static_cast<size_t>(sample)]; }
+
+}  // namespace interlock

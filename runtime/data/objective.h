@@ -1,0 +1,36 @@
+#pragma once
+// What is to be predicted of a sample. A dataset makes samples, an objective makes inputs and targets of them, and a
+// model has a readout for it. Torch-free.
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "runtime/core/config.h"
+
+namespace interlock {
+
+enum class Objective {
+  masked,          // tokens in masked places: a target per token
+  classification,  // a class per sample
+  regression,      // a score per sample
+};
+
+inline std::string name_of(Objective objective) {
+  if (objective == Objective::masked) return "masked";
+  return objective == Objective::classification ? "classification" : "regression";
+}
+
+// objective.name, one of `possible`; the first when it is not set. "masked_language_model" is masked too.
+inline Objective read_objective(const Section& objective, const std::vector<Objective>& possible) {
+  std::vector<std::string> names;
+  for (const Objective one : possible) names.push_back(name_of(one));
+  if (std::ranges::find(possible, Objective::masked) != possible.end()) names.emplace_back("masked_language_model");
+  const std::string fallback = possible.front() == Objective::masked ? names.back() : names.front();
+  const std::string found = objective.one_of("name", fallback, names);
+  for (const Objective one : possible)
+    if (name_of(one) == found) return one;
+  return Objective::masked;
+}
+
+}  // namespace interlock

@@ -1,0 +1,204 @@
+// From a file to the columns that are asked for.
+#include "runtime/data/tables/table.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "runtime/core/error.h"
+#include "runtime/core/nearest_name.h"
+#include "runtime/data/tables/fields.h"
+#include "runtime/data/tokenizer/utf8.h"
+#include "runtime/storage/mapped_file.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+
+enum class Format { tabs, commas, objects };
+
+[[noreturn]] void refuse(const std::string& what) { throw Error(ExitCode::bad_input, what); }
+
+Format format_of(const std::string& path) {
+  const std::string ending = std::filesystem::path(path).extension().string();
+  if (ending == ".tsv" || ending == ".txt") return Format::tabs;
+  if (ending == ".csv") return Format::commas;
+  if (ending == ".jsonl" || ending == ".ndjson") return Format::objects;
+  refuse(message("the ending \"", ending,
+                 "\" says of no table; .tsv or .txt (tabs), .csv (commas and quotes) and .jsonl are read"));
+}
+
+bool is_number(const std::string& column) {
+  return !column.empty() && column.size() < 6 && column.find_first_not_of("0123456789") == std::string::npos;
+}
+
+void check_utf8(const std::string& text, int64_t line) {
+  try {
+    require_utf8(text);
+  } catch (const Error& problem) {
+    refuse(message("line ", line, ": ", problem.what(),
+                   "; tables are UTF-8 (`iconv -f latin1 -t utf-8 OLD > NEW` converts one)"));
+  }
+}
+
+bool has_header(const TableRequest& request) {
+  const auto is_name = [](const std::string& column) { return !column.empty() && !is_number(column); };
+  return request.header.value_or(std::ranges::any_of(request.columns, is_name));
+}
+
+std::string_view text_of(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+// Runs `act`; its errors get the file's name.
+template <class Act>
+auto naming(const std::string& path, Act act) {
+  try {
+    return act();
+  } catch (const Error& error) {
+    const std::string what = error.what();
+    throw Error(error.code(), what.find(path) == std::string::npos ? message(path, ": ", what) : what);
+  }
+}
+
+// Fields by their place in the line.
+class Columns {
+ public:
+  explicit Columns(const TableRequest& request) : request_(request), header_(has_header(request)) {}
+
+  // A header line is no row. Empty: it was one.
+  std::vector<TableRow> take(FieldsOfLine&& line) {
+    for (const std::string& field : line.fields) check_utf8(field, line.line);
+    if (count_ == 0) {
+      count_ = line.fields.size();
+      find_columns(line);
+      if (header_) return {};
+    }
+    if (line.fields.size() != count_)
+      refuse(message("line ", line.line, " has ", line.fields.size(), " fields where the first has ", count_,
+                     ": a tab or a comma inside a field? In a .csv such a field stands in double quotes; a .jsonl ",
+                     "holds any text"));
+    TableRow row{line.line, {}};
+    for (const int place : places_)
+      row.fields.push_back(place < 0 ? "" : std::move(line.fields[static_cast<size_t>(place)]));
+    return {std::move(row)};
+  }
+
+ private:
+  void find_columns(const FieldsOfLine& line) {
+    for (const std::string& column : request_.columns) places_.push_back(column.empty() ? -1 : find(column, line));
+  }
+
+  int find(const std::string& column, const FieldsOfLine& line) const {
+    const auto named = std::ranges::find(line.fields, column);
+    if (header_ && named != line.fields.end()) return static_cast<int>(named - line.fields.begin());
+    if (is_number(column)) {
+      if (static_cast<size_t>(std::stoi(column)) < line.fields.size()) return std::stoi(column);
+      refuse(message("line ", line.line, ": there is no column ", column, "; there are ", line.fields.size(),
+                     ", numbered from 0"));
+    }
+    if (!header_) refuse(message("there is no header line that could name a column \"", column, "\"; give its number"));
+    refuse(message("line ", line.line, ": ", unknown_name("column", column, line.fields),
+                   ". Without a header line columns go by number, from 0"));
+  }
+
+  const TableRequest& request_;
+  bool header_;
+  size_t count_ = 0;
+  std::vector<int> places_;
+};
+
+// A field as the text it stands for.
+std::string text_of(const json& value, const std::string& key, int64_t line) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number() || value.is_boolean()) return value.dump();
+  refuse(message("line ", line, ": \"", key, "\" is ",
+                 value.is_null()    ? "null"
+                 : value.is_array() ? "a list"
+                                    : "an object",
+                 "; a text, a number or true and false are expected"));
+}
+
+TableRow row_of_object(const FieldsOfLine& line, const TableRequest& request) {
+  check_utf8(line.fields.front(), line.line);
+  json object;
+  try {
+    object = json::parse(line.fields.front());
+  } catch (const json::exception& problem) {
+    refuse(message("line ", line.line, ": is no JSON: ", problem.what()));
+  }
+  if (!object.is_object()) refuse(message("line ", line.line, ": is no JSON object, as each line of a .jsonl is"));
+  TableRow row{line.line, {}};
+  for (const std::string& column : request.columns) {
+    if (column.empty()) {
+      row.fields.emplace_back();
+      continue;
+    }
+    const auto found = object.find(column);
+    if (found == object.end()) {
+      std::vector<std::string> keys;
+      for (const auto& [key, value] : object.items()) keys.push_back(key);
+      refuse(message("line ", line.line, ": ", unknown_name("key", column, keys)));
+    }
+    row.fields.push_back(text_of(*found, column, line.line));
+  }
+  return row;
+}
+
+std::string_view without_mark(std::string_view text) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  return text;
+}
+
+Table read_text(std::string_view text, Format format, const TableRequest& request) {
+  text = without_mark(text);
+  Table table;
+  if (format == Format::objects) {
+    table.empty_lines =
+        read_lines(text, [&](FieldsOfLine&& line) { table.rows.push_back(row_of_object(line, request)); });
+  } else {
+    Columns columns(request);
+    const auto take = [&](FieldsOfLine&& line) {
+      for (TableRow& row : columns.take(std::move(line))) table.rows.push_back(std::move(row));
+    };
+    table.empty_lines = format == Format::tabs ? read_separated(text, take) : read_quoted(text, take);
+  }
+  if (table.rows.empty()) refuse("has no rows");
+  return table;
+}
+
+}  // namespace
+
+Table read_table(const std::string& path, const TableRequest& request) {
+  return naming(path, [&] {
+    const Format format = format_of(path);
+    const MappedFile file(path);
+    return read_text(text_of(file), format, request);
+  });
+}
+
+bool has_column(const std::string& path, const TableRequest& request, const std::string& column) {
+  return naming(path, [&] {
+    const Format format = format_of(path);
+    const MappedFile file(path);
+    const std::string_view text = without_mark(text_of(file));
+    std::optional<FieldsOfLine> first;
+    const auto take = [&](FieldsOfLine&& line) {
+      if (!first) first = std::move(line);
+    };
+    format == Format::commas ? read_quoted(text, take)
+    : format == Format::tabs ? read_separated(text, take)
+                             : read_lines(text, take);
+    if (!first) return false;
+    if (format == Format::objects) {
+      const json object = json::parse(first->fields.front(), nullptr, false);
+      return object.is_object() && object.contains(column);
+    }
+    const bool named = std::ranges::find(first->fields, column) != first->fields.end();
+    return (has_header(request) && named) ||
+           (is_number(column) && static_cast<size_t>(std::stoi(column)) < first->fields.size());
+  });
+}
+
+}  // namespace interlock

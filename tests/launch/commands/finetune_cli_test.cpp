@@ -1,0 +1,131 @@
+// `interlock finetune`: the configs it writes are ordinary, its numbers are those of their runs, and it goes on where
+// it was interrupted.
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "tests/launch/commands/labelled_project.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+class FinetuneCli : public LabelledProject {
+ protected:
+  void SetUp() override {
+    LabelledProject::SetUp();
+    // What it starts from: a masked model of bytes, hardly trained.
+    expect_done(train({"model.max_length=64", "run.steps=2", "run.folder=base"}));
+  }
+  Words words(const Words& more) const {
+    Words all{"finetune",     "base",
+              "--train",      "train.tsv",
+              "--validation", "valid.tsv",
+              "--text",       "sentence",
+              "--label",      "label",
+              "--set",        "optimizer.learning_rate=0.01",
+              "--set",        "parallel.transport=loopback"};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  }
+};
+
+TEST_F(FinetuneCli, WritesOrdinaryConfigsAndReportsTheirRuns) {
+  const CommandResult result = interlock(words({"--seeds", "2", "--epochs", "8", "--to", "out", "--json"}));
+  expect_done(result);
+  const json report = last_object(result);
+  EXPECT_EQ(report, json::parse(read("out/result.json")));
+  EXPECT_EQ(report["metric"], "accuracy");
+  ASSERT_EQ(report["seeds"].size(), 2U);
+  const double first = report["seeds"][0]["value"], second = report["seeds"][1]["value"];
+  EXPECT_NEAR(report["mean"].get<double>(), (first + second) / 2, 1e-12);
+  EXPECT_NEAR(report["spread"].get<double>(), std::abs(first - second) / std::sqrt(2.0), 1e-12);
+  EXPECT_GT(report["mean"].get<double>(), 0.6);  // half of it by chance
+  EXPECT_THAT(result.errors, HasSubstr("the readout starts fresh"));
+  size_t numbers = 0;  // of the file: nothing is frozen, and there are no local heads
+  for (const json& seed : report["seeds"]) {
+    const std::string path = seed["path"];
+    const CommandResult evaluated = interlock({"evaluate", path, "--data", "valid.tsv", "--json"});
+    expect_done(evaluated);
+    EXPECT_NEAR(last_object(evaluated)["accuracy"].get<double>(), seed["value"].get<double>(), 1e-12);
+    EXPECT_EQ(seed["scores"]["accuracy"], seed["value"]);
+    const CommandResult inspected = interlock({"inspect", path, "--json"});
+    expect_done(inspected);
+    numbers = last_object(inspected)["parameters"];
+  }
+  EXPECT_EQ(report["trained_parameters"], numbers);
+  // As `train` runs it, elsewhere.
+  const CommandResult alone = interlock({"train", "out/seed-2.toml", "--set", "run.folder=alone", "--json"});
+  expect_done(alone);
+  EXPECT_EQ(last_object(alone)["digest"], json::parse(read("out/seed-2/result.json"))["digest"]);
+}
+
+TEST_F(FinetuneCli, GoesOnWhereItWasInterrupted) {
+  const Words all = words({"--seeds", "2", "--epochs", "6", "--to", "whole", "--json"});
+  const CommandResult whole = interlock(all);
+  expect_done(whole);
+  const json expected = last_object(whole);
+  Words again = words({"--seeds", "2", "--epochs", "6", "--to", "cut", "--json"});
+  Words elsewhere = again;
+  {
+    CommandOptions options;
+    options.folder = path().string();
+    Words command = elsewhere;
+    command.insert(command.begin(), program());
+    RunningCommand running(command, options);
+    const auto first_checkpoint = [&] { return std::filesystem::exists(path("cut/seed-2/metrics.jsonl")); };
+    ASSERT_TRUE(running.wait_until(first_checkpoint));
+    running.signal(SIGTERM);
+    const CommandResult stopped = running.wait(60);
+    EXPECT_TRUE(stopped.code == 75 || stopped.code == 0) << stopped.all;
+    EXPECT_TRUE(stopped.left_running.empty());
+  }
+  const CommandResult result = interlock(again);
+  expect_done(result);
+  json found = last_object(result);
+  EXPECT_THAT(result.errors, HasSubstr("seed 1 is done already"));
+  ASSERT_EQ(found["seeds"].size(), 2U);
+  EXPECT_EQ(found["mean"], expected["mean"]);
+  for (size_t i = 0; i < 2; ++i) {
+    const std::string number = std::to_string(i + 1);
+    EXPECT_EQ(found["seeds"][i]["value"], expected["seeds"][i]["value"]);
+    EXPECT_EQ(json::parse(read("cut/seed-" + number + "/result.json"))["digest"],
+              json::parse(read("whole/seed-" + number + "/result.json"))["digest"]);
+  }
+}
+
+TEST_F(FinetuneCli, WorksAsAPipelineUnderLocalRules) {
+  for (const std::string head : {"linear", "reconstruction"}) {
+    const CommandResult result =
+        interlock(words({"--seeds", "1", "--epochs", "4", "--to", head, "--json", "--set", "learning.rule=local",
+                         "--set", "learning.head=" + head, "--set", "parallel.stages=2", "--set", "parallel.ranks=2"}));
+    expect_done(result);
+    EXPECT_EQ(last_object(result)["spread"], 0);
+    EXPECT_THAT(result.errors, HasSubstr("the head of stage 0 starts fresh"));
+  }
+}
+
+TEST_F(FinetuneCli, WhatIsRefused) {
+  const auto to = [&](const std::string& folder, Words more) {
+    more.insert(more.end(), {"--seeds", "1", "--epochs", "1", "--to", folder});
+    return interlock(words(more));
+  };
+  expect_failure(to("a", {"--set", "run.seed=3"}), 2, {"run.seed", "--seeds"});
+  expect_failure(to("a", {"--metric", "spearman"}), 64, {"run.keep_best", "spearman", "accuracy"});
+  expect_failure(to("b", {"--set", "optimizer.learning_rat=1"}), 64, {"learning_rat", "learning_rate"});
+  expect_failure(to("b", {"--technique", "adapters:size"}), 2, {"--technique adapters:size", "OPTION=VALUE"});
+  expect_failure(to("b", {"--label", "lable"}), 65, {"unknown column \"lable\""});
+  EXPECT_FALSE(std::filesystem::exists(path("b")));
+  write("one.tsv", "sentence\tlabel\nalpha\tgood\nbeta\tgood\n");
+  expect_failure(interlock({"finetune", "base", "--train", "one.tsv", "--text", "sentence", "--to", "b"}), 65,
+                 {"one.tsv", "nothing to tell apart"});
+  expect_done(to("c", {}));
+  expect_failure(to("c", {"--set", "run.precision=float64"}), 73, {"c/seed-1.toml", "other settings", "--overwrite"});
+  expect_done(to("c", {"--set", "run.precision=float64", "--overwrite"}));
+}
+
+}  // namespace
+}  // namespace interlock

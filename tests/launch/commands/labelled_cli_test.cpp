@@ -1,0 +1,219 @@
+// Labels on the command line: training on tables, anywhere and with a stop in the middle; the best weights of a run;
+// `evaluate` and `predict`; and what is refused.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+
+#include "tests/launch/commands/labelled_project.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+class LabelledCli : public LabelledProject {
+ protected:
+  std::string digest(const Words& overrides, const std::string& folder) const {
+    Words all = overrides;
+    all.push_back("run.folder=" + folder);
+    const CommandResult result = train_labels(all, {"--json"});
+    expect_done(result);
+    return last_object(result)["digest"];
+  }
+  std::vector<std::string> lines(const std::string& text) const {
+    std::vector<std::string> all;
+    std::istringstream in(text);
+    for (std::string line; std::getline(in, line);) all.push_back(line);
+    return all;
+  }
+};
+
+TEST_F(LabelledCli, TheSameAnywhereAndWhenResumed) {
+  const std::string one = digest({"parallel.ranks=1"}, "one");
+  EXPECT_EQ(digest({"parallel.ranks=2"}, "two"), one);
+  EXPECT_EQ(digest({"parallel.ranks=4"}, "four"), one);
+  const std::string local = digest({"learning.rule=local", "parallel.ranks=2"}, "local");
+  EXPECT_NE(local, one);
+  EXPECT_EQ(digest({"learning.rule=local", "parallel.ranks=4"}, "local4"), local);
+  expect_done(train_labels({"run.folder=resumed"}, {"--until", "17"}));
+  const CommandResult resumed = train_labels({"run.folder=resumed", "parallel.ranks=2"}, {"--resume", "--json"});
+  expect_done(resumed);
+  EXPECT_EQ(last_object(resumed)["digest"], one);
+}
+
+TEST_F(LabelledCli, MpiSendsBatchesOfEveryWidth) {
+  const std::string threads = digest({"parallel.ranks=2", "run.steps=10"}, "threads");
+  EXPECT_EQ(digest({"parallel.ranks=2", "run.steps=10", "parallel.transport=mpi"}, "mpi"), threads);
+}
+
+TEST_F(LabelledCli, EvaluateSaysWhatTrainingSaid) {
+  const CommandResult trained = train_labels({"run.steps=120"}, {"--json"});
+  expect_done(trained);
+  const json result = last_object(trained);
+  EXPECT_GE(result["validation_scores"]["accuracy"].get<double>(), 0.9);  // half of it by chance
+  const CommandResult evaluated = interlock({"evaluate", "run", "--data", "valid.tsv", "--json"});
+  expect_done(evaluated);
+  const json found = last_object(evaluated);
+  EXPECT_EQ(found["rows"], 60);
+  EXPECT_EQ(found["labels"],
+            json(std::vector<std::string>({rows(1, 1)[0].label, rows(1, 1)[0].label == "good" ? "bad" : "good"})));
+  for (const char* score : {"accuracy", "f1", "matthews"})
+    EXPECT_NEAR(found[score].get<double>(), result["validation_scores"][score].get<double>(), 1e-12) << score;
+  // Batches of other widths: sums in another order.
+  EXPECT_NEAR(found["loss"].get<double>(), result["validation_loss"].get<double>(), 1e-5);
+  const CommandResult shown = interlock({"data", "labelled.toml", "--json"});
+  expect_done(shown);
+  EXPECT_EQ(last_object(shown)["targets"].size(), 8U);
+}
+
+// The weights that are kept are those of the evaluation that was best, and a run ends when nothing gets better.
+TEST_F(LabelledCli, KeepsItsBestWeights) {
+  // The rate makes it worse again after a while.
+  const Words keys = {"run.keep_best=loss", "run.patience=3", "run.steps=400", "optimizer.learning_rate=0.05",
+                      "optimizer.decay=constant"};
+  const CommandResult trained = train_labels(keys, {"--json"});
+  expect_done(trained);
+  const json result = last_object(trained);
+  std::vector<std::pair<double, int64_t>> losses;
+  for (const std::string& line : lines(read("run/metrics.jsonl"))) {
+    const json one = json::parse(line);
+    if (one.contains("validation_loss")) losses.emplace_back(one["validation_loss"], one["step"]);
+  }
+  const auto best = *std::min_element(losses.begin(), losses.end());
+  EXPECT_EQ(result["best_value"], best.first);
+  EXPECT_EQ(result["best_step"], best.second);
+  ASSERT_EQ(result["ended_early"], true) << "the test's rate should do harm";
+  EXPECT_EQ(losses.back().second, best.second + 30);  // three evaluations later
+  EXPECT_EQ(result["steps"], losses.back().second);
+  const CommandResult evaluated = interlock({"evaluate", "run", "--data", "valid.tsv", "--json"});
+  expect_done(evaluated);
+  EXPECT_NEAR(last_object(evaluated)["loss"].get<double>(), best.first, 1e-5);
+  // Another run to that step ends with the same weights.
+  Words until = keys;
+  until.push_back("run.folder=until");
+  const CommandResult stopped = train_labels(until, {"--until", std::to_string(best.second)});
+  expect_done(stopped);
+  const CommandResult compared = interlock({"inspect", "run", "--against", "until", "--json"});
+  expect_done(compared);
+  EXPECT_EQ(last_object(compared)["max_abs_difference"], 0);
+  // Stopped in the middle it chooses alike, and a run that has ended stays as it is.
+  Words resumed = keys;
+  resumed.push_back("run.folder=resumed");
+  expect_done(train_labels(resumed, {"--until", std::to_string(best.second + 5)}));
+  const CommandResult gone_on = train_labels(resumed, {"--resume", "--json"});
+  expect_done(gone_on);
+  EXPECT_EQ(last_object(gone_on)["digest"], result["digest"]);
+  const CommandResult again = train_labels(resumed, {"--resume", "--json"});
+  expect_done(again);
+  EXPECT_EQ(last_object(again)["digest"], result["digest"]);
+  EXPECT_FALSE(std::filesystem::exists(path("run/best.safetensors")));
+}
+
+TEST_F(LabelledCli, PredictsRowByRow) {
+  expect_done(train_labels({"run.steps=120"}));
+  write("input.csv",
+        "id,sentence\n1,\"theta, alpha \"\"iota\"\"\"\n2,beta\n\n3,kappa delta epsilon theta iota eta alpha\n");
+  const CommandResult result = interlock({"predict", "run", "--input", "input.csv", "--output", "out.tsv", "--json"});
+  expect_done(result);
+  const json predictions = last_object(result)["predictions"];
+  ASSERT_EQ(predictions.size(), 3U);
+  const std::vector<std::string> written = lines(read("out.tsv"));
+  ASSERT_EQ(written.size(), 4U);
+  for (size_t row = 0; row < 3; ++row) {
+    const json& one = predictions[row];
+    const double good = one["probabilities"]["good"], bad = one["probabilities"]["bad"];
+    EXPECT_NEAR(good + bad, 1, 1e-12);
+    EXPECT_EQ(one["label"], good > bad ? "good" : "bad");
+    EXPECT_EQ(one["label"], row == 1 ? "bad" : "good");
+    EXPECT_TRUE(written[row + 1].starts_with(one["label"].get<std::string>() + "\t")) << written[row + 1];
+  }
+  // Alone a row gets the same answer, to what another width of its batch does to rounding.
+  write("alone.csv", "id,sentence\n2,beta\n");
+  const CommandResult alone = interlock({"predict", "run", "--input", "alone.csv", "--json"});
+  expect_done(alone);
+  EXPECT_NEAR(last_object(alone)["predictions"][0]["probabilities"]["bad"].get<double>(),
+              predictions[1]["probabilities"]["bad"].get<double>(), 1e-5);
+}
+
+// Entropy of the mean and mutual information by their formulas need the passes themselves; what holds of any is that
+// 0 <= information <= entropy <= ln 2, and that the same seed says the same.
+TEST_F(LabelledCli, SaysHowSureItIs) {
+  expect_done(train_labels({"run.steps=60"}));
+  const Words words{"predict", "run", "--input", "valid.tsv", "--uncertainty", "8", "--svg", "referral.svg", "--json"};
+  const CommandResult result = interlock(words);
+  expect_done(result);
+  const json found = last_object(result);
+  ASSERT_EQ(found["predictions"].size(), 60U);
+  double largest = 0;
+  for (const json& one : found["predictions"]) {
+    const double entropy = one["entropy"], information = one["mutual_information"];
+    EXPECT_GE(information, 0);
+    EXPECT_LE(information, entropy + 1e-12);
+    EXPECT_LE(entropy, std::log(2.0) + 1e-12);
+    const double good = one["probabilities"]["good"];
+    EXPECT_NEAR(entropy, -good * std::log(good) - (1 - good) * std::log(1 - good), 1e-9);
+    largest = std::max(largest, information);
+  }
+  EXPECT_GT(largest, 0);  // the passes differ
+  ASSERT_EQ(found["referral"].size(), 10U);
+  EXPECT_EQ(found["referral"][0]["entropy"], found["scores"]["accuracy"]);
+  EXPECT_GE(found["referral"][5]["entropy"].get<double>(), found["referral"][0]["entropy"].get<double>());
+  EXPECT_THAT(read("referral.svg"), HasSubstr("<polyline"));
+  EXPECT_EQ(last_object(interlock(words)), found);
+  Words other = words;
+  other.insert(other.end(), {"--seed", "2"});
+  EXPECT_NE(last_object(interlock(other))["predictions"], found["predictions"]);
+}
+
+TEST_F(LabelledCli, LearnsScores) {
+  std::string table = "text\tscore\n";
+  for (int i = 0; i < 120; ++i)
+    table +=
+        std::string(static_cast<size_t>(1 + i * 7 % 30), 'a') + "\t" + std::to_string((1 + i * 7 % 30) / 10.0) + "\n";
+  write("scores.tsv", table);
+  const CommandResult trained =
+      train_labels({"data.paths=[\"scores.tsv\"]", "data.validation_paths=[\"scores.tsv\"]", "data.text=text",
+                    "data.label=score", "objective.name=regression", "run.steps=150"},
+                   {"--json"});
+  expect_done(trained);
+  EXPECT_GE(last_object(trained)["validation_scores"]["spearman"].get<double>(), 0.9);
+  const CommandResult result = interlock({"predict", "run", "--input", "scores.tsv", "--json"});
+  expect_done(result);
+  const json found = last_object(result);
+  EXPECT_TRUE(found["predictions"][0]["score"].is_number());
+  EXPECT_GE(found["scores"]["spearman"].get<double>(), 0.9);
+}
+
+TEST_F(LabelledCli, WhatIsRefused) {
+  expect_done(train_labels({"run.steps=2"}));
+  expect_failure(train_labels({"run.folder=x", "data.text=sentense"}), 65,
+                 {"train.tsv: line 1: unknown column \"sentense\"", "did you mean \"sentence\"?"});
+  expect_failure(train_labels({"run.folder=x", "run.keep_best=spearman"}), 64,
+                 {"run.keep_best", "spearman", "accuracy"});
+  expect_failure(train_labels({"run.folder=x", "run.patience=2"}), 64, {"run.patience", "run.keep_best"});
+  expect_failure(train_labels({"run.folder=x", "run.keep_best=f1", "run.evaluate_every=0"}), 64,
+                 {"run.keep_best", "run.evaluate_every is 0"});
+  expect_failure(train_labels({"run.folder=x", "model.tie_embeddings=true"}), 64, {"model.tie_embeddings", "masked"});
+  write("latin.tsv", "sentence\tlabel\ncaf\xE9\tgood\n");
+  expect_failure(interlock({"predict", "run", "--input", "latin.tsv"}), 65, {"latin.tsv: line 2", "UTF-8", "iconv"});
+  write("unseen.tsv", "sentence\tlabel\nalpha\tgreat\n");
+  expect_failure(interlock({"evaluate", "run", "--data", "unseen.tsv"}), 65,
+                 {"unseen.tsv: line 2", "\"great\" does not occur in training", "\"good\""});
+  expect_done(interlock({"predict", "run", "--input", "unseen.tsv"}));  // it is not asked what is right
+  expect_failure(interlock({"fill", "run", "<mask>"}), 64, {"fill", "tells classes", "predict"});
+  expect_failure(interlock({"predict", "run", "--input", "valid.tsv", "--svg", "x.svg"}), 2, {"--uncertainty"});
+  expect_done(train());
+  expect_failure(interlock({"predict", "run", "--input", "valid.tsv"}), 64,
+                 {"predict", "guesses masked places", "finetune"});
+  expect_failure(interlock({"evaluate", "run", "--data", "corpus", "--label", "x"}), 2, {"--label"});
+  // What the run began with is another data set when a class is added.
+  expect_done(train_labels({"run.folder=again"}, {"--until", "5"}));
+  write("train.tsv", read("train.tsv") + "new\tneither\n");
+  expect_failure(train_labels({"run.folder=again"}, {"--resume"}), 64, {"other classes", "neither"});
+}
+
+}  // namespace
+}  // namespace interlock
