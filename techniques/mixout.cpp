@@ -24,7 +24,7 @@ struct Mixed : torch::autograd::Function<Mixed> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& /*weight*/, const at::Tensor& mixed,
                             const at::Tensor& factor) {
     context->save_for_backward({factor});
-    return mixed.view_as(mixed);  // the same memory for all microbatches of a step
+    return mixed.detach();  // the same memory for all microbatches of a step
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     return {gradients[0] * context->get_saved_variables()[0], at::Tensor(), at::Tensor()};

@@ -154,9 +154,9 @@ class Import final : public Command {
     for (const TensorEntry& tensor : base.weights->tensors())
       if (!tensor.name.starts_with("heads.") && !base.model->is_inserted(tensor.name))
         tensors.emplace_back(tensor.name, tensor.name);
-    std::map<std::string, std::string> metadata = {
-        {"interlock.config", model_config(*base.weights, {}) + "\n" + adapter.technique}};
-    if (base.tokenizer) metadata[tokenizer_metadata] = base.tokenizer->fingerprint();
+    std::map<std::string, std::string> metadata = base.weights->metadata();
+    for (const char* of_its_run : {step_metadata, base_state, base_digest_state}) metadata.erase(of_its_run);
+    metadata["interlock.config"] = model_config(*base.weights, {}) + "\n" + adapter.technique;
     const std::string made = write_folder(together, tensors, metadata, base.tokenizer.get());
     load_model(open_text_model(made, "import"));  // refuses what does not fit together
     std::cout << "Wrote " << made << ": " << adapter.tensors.size() << " tensors of the adapter and "

@@ -98,7 +98,7 @@ json peft_config(const Options& options, const std::string& base_digest) {
 }
 
 // Layers without an adapter, as their library names them.
-json without_adapter(const json& layers, const std::set<int64_t>& there) {
+json without_adapter(const std::vector<int64_t>& layers, const std::set<int64_t>& there) {
   json left_out = json::array();
   if (layers.empty()) return left_out;
   for (const int64_t layer : there)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "launch/forecast/memory_footprint.h"
+#include "launch/plan_report/depth_advice.h"
 #include "launch/plan_report/timeline.h"
 #include "models/unit.h"
 #include "parallel/plan/auto_schedule.h"
@@ -47,6 +48,8 @@ struct PlanReport {
     int64_t refresh_every = 0;
   };
   std::optional<Readout> readout;
+
+  std::optional<DepthAdvice> advice;  // where it was asked for
 
   // A later rule of the run, and its plan.
   struct Change {

@@ -132,6 +132,15 @@ json report_json(const PlanReport& report) {
                              {"refresh_every", report.readout->refresh_every}};
   if (report.global) all["global"] = simulated_json(*report.global);
   if (report.break_even) all["break_even_microbatches"] = *report.break_even;
+  if (const auto& advice = report.advice)
+    all["depth_advice"] = {{"parameters", advice->parameters},
+                           {"layers", advice->layers},
+                           {"width", advice->width},
+                           {"best_layers", advice->best_layers},
+                           {"best_width", advice->best_width},
+                           {"in_range", advice->in_range},
+                           {"message_bytes", advice->message_bytes},
+                           {"best_message_bytes", advice->best_message_bytes}};
   json changes = json::array();
   for (const auto& change : report.changes) {
     json entry = rule_json(change.plan);

@@ -34,7 +34,7 @@ std::vector<ParameterGroup> groups_by_decay(const std::vector<Parameter>& parame
 }
 
 at::Tensor rate_of(const ParameterGroup& group, const at::Tensor& learning_rate) {
-  return group.rate_factor == 1.0 ? learning_rate : learning_rate * group.rate_factor;
+  return group.rate_factor == 1.0 ? learning_rate : learning_rate.mul(group.rate_factor);
 }
 
 std::optional<at::Tensor> gradient_divisor(ParameterGroup& group, const at::Tensor& factor) {

@@ -3,6 +3,7 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/randn.h>
 #include <ATen/ops/relu.h>
 #include <c10/core/GradMode.h>
 #include <gmock/gmock.h>
@@ -13,6 +14,7 @@
 
 #include "launch/settings/plans.h"
 #include "models/equipped_model.h"
+#include "models/insertion.h"
 #include "models/parameter_count.h"
 #include "tests/equivalence/pieces_of_a_run.h"
 
@@ -22,7 +24,6 @@ namespace {
 using testing::HasSubstr;
 
 const std::string adapters = "technique=[{name='adapters', size=3, deviation=0.3}]";
-const std::string pfeiffer = "technique=[{name='adapters', size=3, deviation=0.3, variant='pfeiffer'}]";
 const std::string lora = "technique=[{name='lora', rank=3, dropout=0.2, targets=['query', 'intermediate.dense']}]";
 
 std::shared_ptr<Model> model_of(const Overrides& overrides) {
@@ -45,16 +46,22 @@ class Probe final : public Insertion {
   at::Tensor &x_, &y_;
 };
 
-// A block of width 16 whose adapters are probed before and after.
+// A block of width 16 with adapters, and what passes before and behind each.
 struct Probed {
-  explicit Probed(const std::string& technique) : model(model_of({technique, "model.dropout=0.0"})) {
+  explicit Probed(const std::string& options) {
     const c10::NoGradGuard no_graph;
+    const auto model = model_of({"model.dropout=0.0"});
+    const TechniqueList list = read_techniques(Config::from_text("[[technique]]\nname = \"adapters\"\n" + options));
     body = model->body(1, 2);
-    const std::string layer = "roberta.encoder.layer.1";
-    // Probes stand behind the adapters: what they see first is what adapters made.
     for (const InsertionSite& site : model->sites()) {
-      if (site.name == layer + ".attention.output") body->insert(site, std::make_shared<Probe>(x[0], y[0]));
-      if (site.name == layer + ".output") body->insert(site, std::make_shared<Probe>(x[1], y[1]));
+      if (site.layer != 1 || site.kind != InsertionSite::Kind::sub_layer) continue;
+      const int half = site.name.ends_with(".attention.output") ? 0 : 1;
+      body->insert(site, std::make_shared<Probe>(x[half], before[half]));
+      for (const auto& insertion : insertions_at(list, site, Precision::float32)) {
+        for (auto& named : insertion->named_parameters()) insertion->start(named.value(), site.name + named.key(), 1);
+        body->insert(site, insertion);
+      }
+      body->insert(site, std::make_shared<Probe>(x[half], behind[half]));
     }
     Batch batch;
     batch.sample_ids = {0, 1};
@@ -72,9 +79,8 @@ struct Probed {
     return at::matmul(relu ? at::relu(down) : at::gelu(down), of("adapter_up.weight").t()) + of("adapter_up.bias");
   }
 
-  std::shared_ptr<Model> model;
   std::shared_ptr<Body> body;
-  at::Tensor x[2], y[2], out;
+  at::Tensor x[2], before[2], behind[2], out;  // of attention, of the feed-forward part
 };
 
 // Float32 sums of 16 numbers of order one.
@@ -82,41 +88,37 @@ void expect_close(const at::Tensor& a, const at::Tensor& b) { EXPECT_LE(largest_
 
 // The published place: behind the sub-layer's own product (and dropout), before its residual and norm.
 TEST(Adapters, AreHoulsbysFormulaInBothSubLayers) {
-  const Probed with(adapters);
-  // What the sub-layer made is what without the adapter would stand there.
-  const Probed without("technique=[]");
-  const at::Tensor made = with.y[0], residual = with.x[0];
-  at::Tensor y = made;  // solve made = y + A(y) for y by iteration: A is a contraction at these sizes
-  for (int i = 0; i < 200; ++i) y = made - with.bottleneck("attention.output", y, false);
-  expect_close(made, y + with.bottleneck("attention.output", y, false));
-  expect_close(with.x[1], with.normed("attention.output.LayerNorm", residual + made));
-  expect_close(with.out, with.normed("output.LayerNorm", with.x[1] + with.y[1]));
-  EXPECT_GT(largest_entry(minus(with.out, without.out)), 1e-3);
+  const Probed with("size = 3\ndeviation = 0.3");
+  const std::string sites[] = {"attention.output", "output"};
+  for (int half = 0; half < 2; ++half) {
+    const at::Tensor added = with.bottleneck(sites[half], with.before[half], false);
+    EXPECT_GT(largest_entry(added), 1e-4);
+    expect_close(with.behind[half], with.before[half] + added);
+    const at::Tensor next = with.normed(sites[half] + ".LayerNorm", with.x[half] + with.behind[half]);
+    expect_close(half == 0 ? with.x[1] : with.out, next);
+  }
 }
 
 TEST(Adapters, AreMadeOfTheNormAsPfeifferHasIt) {
-  const Probed with(pfeiffer);
-  EXPECT_FALSE(with.body->named_parameters().contains(
-      "roberta.encoder.layer.1.attention.output.adapters.interlock.adapter_up.weight"));
-  // y' = y + A(norm(x + y)): found again by iteration.
-  at::Tensor y = with.y[1];
-  for (int i = 0; i < 400; ++i)
-    y = y * 0.5 + (with.y[1] - with.bottleneck("output", with.normed("output.LayerNorm", with.x[1] + y), true)) * 0.5;
-  expect_close(with.y[1], y + with.bottleneck("output", with.normed("output.LayerNorm", with.x[1] + y), true));
-  expect_close(with.out, with.normed("output.LayerNorm", with.x[1] + with.y[1]));
+  const Probed with("size = 3\ndeviation = 0.3\nvariant = \"pfeiffer\"");
+  expect_close(with.behind[0], with.before[0]);
+  const at::Tensor added = with.bottleneck("output", with.normed("output.LayerNorm", with.x[1] + with.before[1]), true);
+  EXPECT_GT(largest_entry(added), 1e-4);
+  expect_close(with.behind[1], with.before[1] + added);
+  expect_close(with.out, with.normed("output.LayerNorm", with.x[1] + with.behind[1]));
 }
 
 // Houlsby et al., BERT-base with bottlenecks of 64: 24 (2 x 768 x 64 + 64 + 768) numbers.
 TEST(Adapters, HaveThePublishedNumbers) {
-  const Overrides base{"model.layers=12",   "model.width=768",  "model.heads=12",         "model.feed_forward=3072",
-                       "parallel.stages=1", "parallel.ranks=1", "parallel.partition=[12]"};
+  const Overrides base{"model.layers=12",   "model.width=768",  "model.heads=12",          "model.feed_forward=3072",
+                       "parallel.stages=1", "parallel.ranks=1", "parallel.partition=[12]", "learning.rule=global"};
   const TechniqueList list = read_techniques(Config::from_text("[[technique]]\nname = \"adapters\"\n"));
   const TechniqueList half =
       read_techniques(Config::from_text("[[technique]]\nname = \"adapters\"\nvariant = \"pfeiffer\"\n"));
   const auto plain = model_of(base);
   const auto added = [&](const TechniqueList& techniques) {
-    const auto at = [&](const InsertionSite& site) { return insertions_at(techniques, site, Precision::float32); };
-    return parameter_count(*equip(plain, at, 1)) - parameter_count(*plain);
+    const auto put = [&](const InsertionSite& site) { return insertions_at(techniques, site, Precision::float32); };
+    return parameter_count(*equip(plain, put, 1)) - parameter_count(*plain);
   };
   EXPECT_EQ(added(list), 2'379'264);
   EXPECT_EQ(added(half), 2'379'264 / 2);
