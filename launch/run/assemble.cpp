@@ -1,9 +1,12 @@
 #include "launch/run/assemble.h"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 
 #include "launch/run/load_weights.h"
+#include "launch/settings/parts.h"
+#include "models/blocks/layers.h"
 #include "models/model.h"
 #include "parallel/stage/stage.h"
 #include "runtime/core/log.h"
@@ -90,6 +93,28 @@ void choose_segments(Stage::Parts& parts, const TechniqueList& techniques, const
   };
 }
 
+// The last segments of a slice are its units, which begin with unit `begin` of the model.
+void choose_rates_of(Stage::Parts& parts, const TechniqueList& techniques, const Model& model, int64_t begin,
+                     int64_t units) {
+  int64_t layers = 0;
+  for (int64_t unit = 0; unit < model.units(); ++unit)
+    if (const auto layer = model.layer_of(unit)) layers = std::max(layers, *layer + 1);
+  std::map<std::string, ParameterPlace> places;
+  for (const auto& named : parts.body->named_parameters())
+    places[named.key()] = {named.key(), true, std::nullopt, model.is_inserted(named.key())};
+  const int64_t segments = parts.body->segments();
+  for (int64_t segment = segments - units; segment < segments; ++segment)
+    for (const at::Tensor& own : parts.body->segment_parameters(segment))
+      for (const auto& named : parts.body->named_parameters())
+        if (named.value().is_same(own))
+          places[named.key()].layer = model.layer_of(begin + segment - (segments - units));
+  parts.rate_factor = [techniques, layers, places = std::move(places)](const std::string& name) {
+    const auto found = places.find(name);
+    return rate_factor(
+        techniques, found != places.end() ? found->second : ParameterPlace{name, false, std::nullopt, false}, layers);
+  };
+}
+
 // Start values and weights are made on the CPU, so that they have the same bits everywhere.
 void move_to(at::Device device, Stage::Parts& parts) {
   parts.body->to(device);
@@ -108,9 +133,7 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
   Stage::Parts parts;
   parts.body = model.body(begin, end);
   parts.head_is_readout = last;
-  parts.make_optimizer = [&settings] {
-    return Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
-  };
+  parts.make_optimizer = [&settings] { return make_optimizer(settings); };
   if (settings.parallel.shard_optimizer) parts.share = {request.replica, settings.parallel.shape.replicas};
   parts.recompute = settings.recompute;
   parts.tie = model.tie();
@@ -120,14 +143,19 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
     parts.head = model.head(settings.learning.head_kind, end);
   }
   if (const WeightsSet* weights = request.weights) {
-    load_weights(*parts.body, *weights);
+    const auto fresh =
+        load_weights(*parts.body, *weights, {}, {}, [&](const std::string& name) { return model.is_inserted(name); });
+    if (!fresh.empty() && request.index == 0)
+      log_info(message(weights->path(), " has no ", fresh.front(), ": what techniques insert starts fresh"));
     if (last) load_readout(*parts.head, model, request);
     if (!last && parts.head) {
       load_local_head(*parts.head, *weights, request.index, request.heads);
       if (request.heads != StoredHeads::passed_over) load_copies(*parts.head, *weights, parts.tie);
     }
   }
+  begin_insertions(*parts.body);
   if (!request.learns) freeze_body(*parts.body, parts.tie);
+  if (choose_rates(settings.techniques)) choose_rates_of(parts, settings.techniques, model, begin, end - begin);
   if (choose_layers(settings.techniques)) choose_segments(parts, settings.techniques, model, partition, request.index);
   if (!request.device.is_cpu()) move_to(request.device, parts);
   return std::make_unique<Stage>(request.index, std::move(parts));

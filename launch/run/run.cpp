@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <numeric>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "parallel/transport/mpi.h"
 #include "runtime/core/log.h"
 #include "runtime/data/batch_stream.h"
+#include "runtime/storage/weights.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
@@ -115,6 +117,23 @@ void check_alike(Transport& transport, const RunSettings& settings,
                                             "ranks with the same program, file and overrides"));
 }
 
+// Checkpoints of a run that trains a little of a model name the weights it started from, and leave out the rest. One
+// that goes on names those that its checkpoint names.
+void name_base(const RunSettings& settings, const std::string& resume, CheckpointSettings& checkpoint) {
+  if (!keep_only_what_trains(settings.techniques) || checkpoint.run_folder.empty()) return;
+  std::string path = settings.weights.empty() ? "" : std::filesystem::absolute(settings.weights).string();
+  if (!resume.empty()) {
+    const auto state = Checkpoint::open(resume)->manifest().state;
+    const auto named = state.find(base_state);
+    path = named == state.end() ? "" : named->second;
+  }
+  if (path.empty()) return;
+  const auto base = WeightsSet::open(path);
+  for (const TensorEntry& tensor : base->tensors()) checkpoint.in_base.insert(tensor.name);
+  checkpoint.state[base_state] = path;
+  checkpoint.state[base_digest_state] = weights_digest(*base);
+}
+
 // What is told of guesses, by what is guessed.
 std::function<Scores(const std::vector<Guess>&)> score_of(const Dataset& dataset) {
   if (dataset.objective() == Objective::regression)
@@ -175,6 +194,9 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
         settings.folder, settings.checkpoint.every, settings.checkpoint.keep, settings.config.resolved(), {},
         trainer.aliases};
   trainer.checkpoint.state = data_identity(*dataset);
+  name_base(settings, agreement.resume, trainer.checkpoint);
+  if (const auto base = trainer.checkpoint.state.find(base_digest_state); base != trainer.checkpoint.state.end())
+    trainer.metadata[base_digest_state] = base->second;
   trainer.checkpoint.state_is_shared_out = settings.parallel.shard_optimizer;
 
   std::shared_ptr<const WeightsSet> weights;

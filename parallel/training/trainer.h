@@ -80,6 +80,7 @@ class Trainer {
   void keep_best(int64_t step, double loss, const std::map<std::string, double>& scores);
   void save(const std::string& path, int64_t step);
   void save_last(int64_t step);
+  void exchange_averages();
   void check_finite();
   std::vector<RankSummary> gather_summaries();
 
