@@ -91,7 +91,7 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
   const auto plans =
       request.plans ? request.plans : std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *model));
   const RunSummary summary =
-      run_rank(settings, transport, dataset, to_trainer, {checkpoint, request.until, true, plans});
+      run_rank(settings, transport, dataset, to_trainer, {checkpoint, request.until, true, plans, settings.folder});
   folder.write_end(settings, summary, costs_of(settings, *model, summary, *plans));
   RunResult result = result_of(settings, summary, *dataset);
   folder.write_result(to_json(result), result.steps == 0 || result.performed > 0);
@@ -124,7 +124,7 @@ RunResult perform(const RunSettings& settings, Transport& given, std::shared_ptr
   device_of(settings, transport);  // first: one that cannot be had leaves no folder behind
   if (transport.rank() == 0) return lead(settings, transport, dataset, request, callbacks);
   const RunSummary summary = run_rank(settings, transport, dataset, {weights_file(settings.folder), {}, {}},
-                                      {"", request.until, true, request.plans});
+                                      {"", request.until, true, request.plans, settings.folder});
   RunResult result;
   result.run = settings.folder;
   result.ending = summary.ending;

@@ -155,7 +155,12 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
                     TrainerCallbacks callbacks, const RunRequest& request) {
   at::set_num_threads(settings.parallel.threads);
   const Device device = device_of(settings, host);
+  // Rank 0 has made the folder; the others know that it is there when they have agreed with it.
+  const auto pulse = std::make_shared<Pulse>();
+  const bool leads = host.rank() == 0;
+  if (leads && !request.pulses.empty()) pulse->publish(request.pulses, 0);
   const Agreement agreement = agree(host, request.resume);
+  if (!leads && !request.pulses.empty()) pulse->publish(request.pulses, host.rank());
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);
   TrainerSettings trainer;
@@ -222,9 +227,9 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
   try {
     std::vector<std::unique_ptr<Stage>> stages;
     for (const int index : topology.stages())
-      stages.push_back(make_stage(settings, *model, partition,
-                                  {index, roles.with_heads[index], roles.learns[index], topology.replica(),
-                                   weights.get(), heads, device.at}));
+      stages.push_back(make_stage(
+          settings, *model, partition,
+          {index, roles.with_heads[index], roles.learns[index], topology.replica(), weights.get(), heads, device.at}));
     weights.reset();  // copied; a mapped file keeps its place on the disk after it is removed
     context.emplace(transport, topology, agreement.run, std::move(stages), model->tie() && model->tie()->trained,
                     device);
@@ -234,6 +239,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
                                     .batches = std::make_unique<BatchStream>(
                                         loader, batches_of_rank(topology, *trainer.plans, start.step + 1, last)),
                                     .boundaries = make_boundaries(*model, partition),
+                                    .pulse = pulse,
                                     .trace_steps = start.step + settings.trace_steps});
     return Trainer(*context, *engine, loader, std::move(trainer), std::move(callbacks)).run();
   } catch (...) {

@@ -17,6 +17,7 @@ struct RunRequest {
   std::optional<int64_t> until = {};  // stop after this step, with a checkpoint
   bool checkpoints = true;            // false: none are written, not even when asked to stop
   std::shared_ptr<const TrainerSettings::RulePlans> plans = {};  // where they are made already (make_plans)
+  std::string pulses = {};  // the run folder in which the ranks tell what they do; "": nowhere
 };
 
 // What this rank computes on, by run.device and its place on the host. Errors as choose_device; asked again, it answers
