@@ -31,6 +31,11 @@
 namespace interlock {
 namespace {
 
+using Plans = std::shared_ptr<const TrainerSettings::RulePlans>;
+Plans plans_of(const RunSettings& settings, const Dataset& dataset) {
+  return std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *make_model(settings, dataset)));
+}
+
 class Train final : public Command {
  public:
   std::string summary() const override { return "train a model as a config says"; }
@@ -69,7 +74,8 @@ class Train final : public Command {
   int start_ranks(const RunSettings& settings) const;
   int run_threads(const RunSettings& settings) const;
   int run_process(const LaunchPlace& place) const;
-  Ending perform_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset) const;
+  Ending perform_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+                      Plans plans) const;
   void tell(const RunResult& result, int64_t steps_asked) const;
 
   std::string config_;
@@ -224,7 +230,7 @@ int64_t newest_checkpoint_step(const std::string& run_folder) {
 }
 
 int Train::start_ranks(const RunSettings& settings) const {
-  make_plans(settings, *make_model(settings, *prepare(settings, true)));
+  plans_of(settings, *prepare(settings, true));
   SupervisorRequest request;
   request.arguments = rank_arguments(resume_);
   request.monitor = {settings.folder, hang_limits(settings)};
@@ -243,21 +249,24 @@ int Train::start_ranks(const RunSettings& settings) const {
 int Train::run_threads(const RunSettings& settings) const {
   watch_for_stop_request();
   const auto dataset = prepare(settings, true);
+  const Plans plans = plans_of(settings, *dataset);
   Ending ending = Ending::completed;
   run_loopback(settings.parallel.processes(), [&](Transport& transport) {
-    const Ending mine = perform_rank(settings, transport, dataset);
+    const Ending mine = perform_rank(settings, transport, dataset, plans);
     if (transport.rank() == 0) ending = mine;
   });
   return exit_code_of(ending);
 }
 
 // Rank 0 shows what goes on and tells what came out.
-Ending Train::perform_rank(const RunSettings& settings, Transport& transport,
-                           std::shared_ptr<const Dataset> dataset) const {
-  if (transport.rank() != 0) return perform(settings, transport, dataset, perform_request()).ending;
+Ending Train::perform_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+                           Plans plans) const {
+  PerformRequest request = perform_request();
+  request.plans = std::move(plans);
+  if (transport.rank() != 0) return perform(settings, transport, dataset, request).ending;
   Progress progress("interlock", settings.steps);
   const auto show = [&](const StepMetrics& metrics) { progress.show(metrics); };
-  const RunResult result = perform(settings, transport, dataset, perform_request(), {show, stop_requested});
+  const RunResult result = perform(settings, transport, dataset, request, {show, stop_requested});
   progress.finish();
   tell(result, settings.steps);
   return result.ending;
@@ -266,6 +275,7 @@ Ending Train::perform_rank(const RunSettings& settings, Transport& transport,
 int Train::run_process(const LaunchPlace& place) const {
   std::optional<RunSettings> settings;
   std::shared_ptr<const Dataset> dataset;
+  Plans plans;
   std::optional<RankWatch> watch;
   const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
   const auto prepare_rank = [&](Transport&) {
@@ -275,11 +285,11 @@ int Train::run_process(const LaunchPlace& place) const {
       watch.emplace(settings->folder, place.size, place.rank, hang_limits(*settings));
     dataset = prepare(*settings, place.rank == 0);
     // Our own mpirun was started after this was looked at.
-    if (!supervised) make_plans(*settings, *make_model(*settings, *dataset));
+    if (!supervised) plans = plans_of(*settings, *dataset);
   };
   return run_together(place, prepare_rank, [&](Transport& transport) {
     if (watch) watch->begin([&](const Verdict& verdict) { end_hung_run(settings->folder, verdict); });
-    const Ending ending = perform_rank(*settings, transport, dataset);
+    const Ending ending = perform_rank(*settings, transport, dataset, plans);
     watch.reset();
     return exit_code_of(ending);
   });

@@ -60,6 +60,7 @@ std::string to_json(const RunResult& result) {
     boundaries.push_back({{"forward", forward}, {"backward", backward}});
   json all = {{"run", result.run},
               {"steps", result.steps},
+              {"performed", result.performed},
               {"stopped", result.stopped()},
               {"loss", or_null(result.loss)},
               {"validation_loss", or_null(result.validation_loss)},

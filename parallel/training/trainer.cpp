@@ -55,8 +55,8 @@ void Trainer::take_up_best(const std::map<std::string, std::string>& state) {
 }
 
 const Plan& Trainer::plan_at(int64_t step) const {
-  const Plan* current = &settings_.plans.front().plan;
-  for (const auto& change : settings_.plans)
+  const Plan* current = &settings_.plans->front().plan;
+  for (const auto& change : *settings_.plans)
     if (change.at_step <= step) current = &change.plan;
   return *current;
 }
@@ -184,8 +184,10 @@ void Trainer::publish(std::vector<std::vector<StepReport>> complete, const std::
 // Every rank sees the same, and decides the same.
 void Trainer::evaluate(int64_t step) {
   const bool leader = context_.transport.rank() == 0;
+  exchange_averages();
   const HeldOut held_out = evaluate_held_out(context_, engine_, *loader_, plan_at(step).rule,
                                              {step, settings_.seed, 0, 0}, settings_.evaluate_sequences);
+  exchange_averages();
   Validation validation{held_out.loss, {}};
   if (settings_.score && !held_out.guesses.empty()) validation.scores = settings_.score(held_out.guesses);
   if (leader) {
@@ -214,7 +216,14 @@ void Trainer::save(const std::string& path, int64_t step) {
   check_finite();
   auto metadata = settings_.metadata;
   metadata[step_metadata] = std::to_string(step);
+  exchange_averages();
   write_weights(context_, path, settings_.aliases, metadata);
+  exchange_averages();
+}
+
+// Where running averages are kept, they are what is evaluated and left behind; training goes on from the values.
+void Trainer::exchange_averages() {
+  for (auto& stage : context_.stages) stage->exchange_averages();
 }
 
 // The weights of the run: of its last step, or its best.

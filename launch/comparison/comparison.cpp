@@ -1,0 +1,287 @@
+#include "launch/comparison/comparison.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <thread>
+
+#include "launch/comparison/controls.h"
+#include "launch/comparison/cosines.h"
+#include "launch/comparison/folder.h"
+#include "launch/comparison/machine.h"
+#include "launch/comparison/runner.h"
+#include "launch/comparison/step_timeline.h"
+#include "launch/page/markup.h"
+#include "launch/settings/parts.h"
+#include "models/model.h"
+#include "runtime/core/error.h"
+#include "runtime/core/nearest_name.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t diagnosed_samples = 256;     // of gradients: their sum, not their noise
+constexpr uint64_t tuning_seed_offset = 1000;  // far from the seeds that are compared
+
+std::vector<std::string> test_paths_of(const RunSettings& settings) {
+  const Section data = settings.config.section("data");
+  return data.has("test_paths") ? data.texts("test_paths", {}) : std::vector<std::string>();
+}
+
+// What every arm has beside the config.
+std::vector<std::string> shared_overrides(const ComparisonRequest& request) {
+  std::vector<std::string> all = request.overrides;
+  if (request.steps > 0) all.push_back(message("run.steps=", request.steps));
+  all.emplace_back("checkpoint.keep=1");  // for an arm that is interrupted
+  const RunSettings given = settings_of({request.config, {}}, all);
+  if (given.evaluation.every == 0 || given.evaluation.every > given.steps)
+    all.push_back(message("run.evaluate_every=", std::max<int64_t>(1, given.steps / 20)));
+  if (test_paths_of(given).empty()) all.emplace_back("data.held_out_part=validation");
+  return all;
+}
+
+void check_base(const RunSettings& settings, const ComparisonRequest& request) {
+  const auto refuse = [&](const std::string& key, const std::string& what) {
+    const size_t dot = key.find('.');
+    settings.config.section(key.substr(0, dot)).refuse(key.substr(dot + 1), what);
+  };
+  if (settings.learning.rules.size() > 1)
+    refuse("learning.change", "changes the rule during a run, which a comparison cannot");
+  if (settings.steps < 1) refuse("run.steps", "is 0: there is nothing to compare");
+  const auto given = settings_of({request.config, {}}, request.overrides);
+  if (given.config.section("data").has("held_out_part"))
+    refuse("data.held_out_part", "is set by the comparison, which needs both halves");
+}
+
+// What is trained on or tuned on says nothing when it is tested.
+void check_test_apart(const RunSettings& settings) {
+  const Section data = settings.config.section("data");
+  std::error_code absent;
+  for (const std::string& test : test_paths_of(settings))
+    for (const char* key : {"paths", "validation_paths"})
+      for (const std::string& path : data.texts(key, {})) {
+        const fs::path outer = fs::weakly_canonical(path, absent), inner = fs::weakly_canonical(test, absent);
+        if (std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first != outer.end()) continue;
+        data.refuse("test_paths", message(test, " also lies in data.", key, " (", path,
+                                          "); what is trained on or tuned on says nothing when it is tested"));
+      }
+}
+
+std::vector<int> stages_of(const ComparisonRequest& request, const RunSettings& settings) {
+  return request.stages.empty() ? std::vector<int>{settings.parallel.shape.stages} : request.stages;
+}
+
+std::vector<std::string> heads_of(const ComparisonRequest& request, const RunSettings& settings) {
+  if (request.heads.empty()) return {settings.learning.head_kind};
+  const auto known = make_model(settings, *make_dataset(settings))->head_kinds();
+  for (const std::string& head : request.heads)
+    if (std::ranges::find(known, head) == known.end())
+      throw Error(ExitCode::usage, "--heads: " + unknown_name("head of model " + settings.model_name, head, known));
+  return request.heads;
+}
+
+std::string settings_words_of(const RunSettings& settings) {
+  const char* recompute = settings.recompute == Recompute::none    ? "nothing recomputed"
+                          : settings.recompute == Recompute::block ? "blocks recomputed"
+                                                                   : "stages recomputed";
+  return message(settings.parallel.shape.microbatches, " microbatches of ", settings.parallel.batch.microbatch_size,
+                 ", ", recompute);
+}
+
+}  // namespace
+
+Comparison::Comparison(ComparisonRequest request)
+    : request_(std::move(request)),
+      base_{request_.config, shared_overrides(request_)},
+      settings_(settings_of(base_, {})),
+      groups_() {
+  check_base(settings_, request_);
+  check_test_apart(settings_);
+  groups_ = make_groups(settings_, request_.rules, heads_of(request_, settings_), stages_of(request_, settings_));
+  if (request_.controls)
+    add_controls(groups_, settings_, request_.rules, heads_of(request_, settings_), stages_of(request_, settings_));
+  base_values_ = values_of(settings_);
+  ComparisonFolder::check(request_.output, base_values_);
+  for (const RuleGroup& group : groups_.all)
+    seed_arms(group, learning_rate_of(settings_));  // refuses what does not fit
+}
+
+std::vector<double> Comparison::grid() const {
+  std::vector<double> rates;
+  const double given = learning_rate_of(settings_);
+  for (int i = 0; i < request_.tune; ++i) rates.push_back(given * std::pow(2.0, i - request_.tune / 2));
+  return rates;
+}
+
+Arm Comparison::costs_arm(const RuleGroup& group, const std::string& what, const std::vector<std::string>& more) const {
+  std::vector<std::string> overrides = more;
+  for (const std::string& one :
+       {message("run.steps=", costing_steps()), std::string("run.evaluate_every=0"), std::string("checkpoint.every=0"),
+        std::string("parallel.ranks=1"), std::string("parallel.placement=contiguous"),
+        std::string("parallel.transport=loopback"), std::string("parallel.schedule=wavefront"),
+        std::string("parallel.replicas=1"), std::string("parallel.memory_mib=0"), std::string("parallel.in_flight=0")})
+    overrides.push_back(one);
+  return make_arm(base_, group, what, settings_.seed, learning_rate_of(settings_), request_.output, overrides);
+}
+
+std::vector<Arm> Comparison::trial_arms(const RuleGroup& group) const {
+  std::vector<Arm> arms;
+  if (request_.tune < 2) return arms;
+  for (const double rate : grid())
+    arms.push_back(make_arm(base_, group, message("tune-", arms.size() + 1), settings_.seed + tuning_seed_offset, rate,
+                            request_.output));
+  return arms;
+}
+
+std::vector<Arm> Comparison::seed_arms(const RuleGroup& group, double learning_rate) const {
+  std::vector<Arm> arms;
+  for (int i = 0; i < request_.seeds; ++i) {
+    const uint64_t seed = settings_.seed + static_cast<uint64_t>(i);
+    arms.push_back(make_arm(base_, group, message("seed-", seed), seed, learning_rate, request_.output));
+  }
+  return arms;
+}
+
+void Comparison::cost(ArmRunner& runner, Outcome& outcome) {
+  for (GroupOutcome& group : outcome.groups) {
+    if (group.group.is_global()) continue;
+    const Arm arm = costs_arm(group.group, "costs", {});
+    group.costs_folder = arm.folder;
+    group.no_cost = "the run that measures its costs failed";
+    if (runner.perform(arm) == ArmStatus::done)
+      group.cost = replayed(settings_of(base_, group.group.overrides), arm.folder, group.no_cost);
+  }
+  for (GroupOutcome& group : outcome.groups)
+    if (group.group.is_global()) choose_global(runner, group, outcome.groups, outcome.notes);
+}
+
+void Comparison::tune(ArmRunner& runner, GroupOutcome& group) {
+  group.learning_rate = learning_rate_of(settings_);
+  const Trial* best = nullptr;
+  const std::vector<Arm> arms = trial_arms(group.group);
+  group.trials.reserve(arms.size());
+  for (const Arm& arm : arms) {
+    Trial& trial = group.trials.emplace_back(Trial{arm.learning_rate, runner.perform(arm), {}, arm.folder});
+    if (trial.status != ArmStatus::done) continue;
+    trial.validation_loss = read_run(arm.folder).last_validation();
+    if (trial.validation_loss && (best == nullptr || *trial.validation_loss < *best->validation_loss)) best = &trial;
+  }
+  if (best == nullptr) return;
+  group.learning_rate = best->learning_rate;
+  group.at_edge = best == &group.trials.front() || best == &group.trials.back();
+}
+
+void Comparison::train(ArmRunner& runner, GroupOutcome& group) {
+  for (Arm& arm : seed_arms(group.group, group.learning_rate)) {
+    ArmOutcome outcome;
+    outcome.status = runner.perform(arm);
+    outcome.reason = reason_of(arm);
+    outcome.arm = std::move(arm);
+    group.arms.push_back(std::move(outcome));
+  }
+}
+
+Outcome Comparison::perform() {
+  Outcome outcome = begin();
+  add_shared_parts(outcome);  // opens the data: what is missing is said before a folder is made
+  const ComparisonFolder folder(request_.output, base_values_);
+  {
+    ArmRunner runner(request_.config, planned_arms(), planned_steps());
+    cost(runner, outcome);
+    for (GroupOutcome& group : outcome.groups) tune(runner, group);
+    for (GroupOutcome& group : outcome.groups) train(runner, group);
+  }
+  const TestRequest test{test_paths_of(settings_), request_.test_sequences, machine_cores()};
+  for (GroupOutcome& group : outcome.groups) complete(group, test);
+  outcome.ended = now_utc();
+  const bool any = std::ranges::any_of(outcome.groups, [](const GroupOutcome& group) { return !group.done().empty(); });
+  if (!any) {
+    std::string why;
+    for (const GroupOutcome& group : outcome.groups)
+      for (const ArmOutcome& arm : group.arms) why = arm.reason;
+    throw Error(ExitCode::gave_up, message("no arm of the comparison could be done; the last one: ", why,
+                                           ". What each said lies in ", request_.output, "/arms/*.log"));
+  }
+  return outcome;
+}
+
+Outcome Comparison::begin() const {
+  Outcome outcome;
+  outcome.config_file = request_.config;
+  outcome.folder = request_.output;
+  outcome.command = request_.command;
+  outcome.began = now_utc();
+  describe_machine(outcome);
+  outcome.notes = groups_.left_out;
+  for (int i = 0; i < request_.seeds; ++i) outcome.seeds.push_back(settings_.seed + static_cast<uint64_t>(i));
+  outcome.tune = request_.tune;
+  outcome.tuning_seed = settings_.seed + tuning_seed_offset;
+  outcome.given_rate = learning_rate_of(settings_);
+  outcome.grid = grid();
+  outcome.steps = settings_.steps;
+  outcome.samples_per_step = settings_.parallel.batch_shape().samples_per_step();
+  outcome.validation_sequences = settings_.evaluation.sequences;
+  const std::vector<std::string> paths = test_paths_of(settings_);
+  outcome.test_words = paths.empty()
+                           ? "the half of the held-out samples whose hash says so (data.held_out_part = \"test\")"
+                           : "data.test_paths: " + join(paths);
+  for (const RuleGroup& group : groups_.all) {
+    GroupOutcome& made = outcome.groups.emplace_back();
+    made.group = group;
+  }
+  return outcome;
+}
+
+void Comparison::add_shared_parts(Outcome& outcome) const {
+  for (const uint64_t seed : outcome.seeds) {
+    std::shared_ptr<Dataset> dataset;
+    for (const int stages : outcome.stage_counts()) {
+      const auto group = std::ranges::find(groups_.all, stages, &RuleGroup::stages);
+      std::vector<std::string> overrides = group->overrides;
+      overrides.push_back(message("run.seed=", seed));
+      const RunSettings settings = settings_of(base_, overrides);
+      if (!dataset) {
+        dataset = make_dataset(settings);
+        dataset->open();
+        if (dataset->samples(Split::held_out) == 0)
+          settings.config.section("data").refuse(
+              "held_out", "holds nothing out: a comparison needs samples to choose and to test by");
+        outcome.tokens_per_step = outcome.samples_per_step * dataset->sample_length();
+      }
+      outcome.shared[{seed, stages}] = shared_parts(settings, *dataset);
+    }
+  }
+}
+
+void Comparison::complete(GroupOutcome& group, const TestRequest& test) const {
+  const RunSettings settings = settings_of(base_, group.group.overrides);
+  group.flops_of_step = flops_of_step(settings);
+  group.settings_words = settings_words_of(settings);
+  if (group.cost) {
+    group.settings_words += ", schedule " + group.cost->schedule;
+    if (!group.group.is_global()) group.break_even = break_even_of(settings, group.costs_folder);
+    for (const double speed : {1e6, 1e7, 1e8, 1e9, 1e10})
+      group.by_bandwidth.emplace_back(speed,
+                                      step_at_bandwidth(settings, group.costs_folder, speed) * group.cost->calibration);
+  }
+  for (ArmOutcome& arm : group.arms) {
+    std::error_code absent;
+    if (!fs::exists(fs::path(arm.arm.folder) / "config.toml", absent)) continue;
+    arm.run = read_run(arm.arm.folder);
+    arm.flops = group.flops_of_step * static_cast<double>(arm.run->rows.size());
+    if (arm.status != ArmStatus::done) continue;
+    const double steps = arm.run->result.value("steps", 0.0), performed = arm.run->result.value("performed", steps);
+    // An arm that went on from a checkpoint has counted the bytes of its last part; every step sends as many.
+    arm.bytes_sent = arm.run->result.value("bytes_sent", 0.0) * (performed > 0 ? steps / performed : 1);
+    if (request_.diagnostics && group.group.stages > 1)
+      arm.cosines = gradient_cosines_once(arm.arm.folder, arm.run->result.at("digest"), diagnosed_samples);
+    arm.test = score_once(arm.arm.folder, arm.run->result.at("digest"), test);
+  }
+  group.timeline = timeline_of(group, settings);
+}
+
+}  // namespace interlock

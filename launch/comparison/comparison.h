@@ -1,0 +1,67 @@
+#pragma once
+// A comparison from its request to its outcome: which arms there are, in which order they are performed, and what is
+// made of them. Arms are ordinary runs in DIR/arms; whatever is done already is taken as it is.
+
+#include <algorithm>
+#include <iosfwd>
+#include <string>
+#include <vector>
+
+#include "launch/comparison/outcome.h"
+
+namespace interlock {
+
+class ArmRunner;
+
+struct ComparisonRequest {
+  std::string config;
+  std::vector<std::string> overrides;  // --set
+  std::vector<RuleWord> rules;
+  std::vector<std::string> heads;  // empty: the config's
+  std::vector<int> stages;         // empty: the config's
+  int seeds = 5, tune = 6;
+  int64_t steps = 0;  // 0: the config's
+  std::string output;
+  int64_t test_sequences = 4096;
+  bool controls = false, diagnostics = false;
+  std::string command;  // as it was given, for the report
+};
+
+class Comparison {
+ public:
+  // Reads and checks everything that can be refused before the first arm: config, rules, heads, folder, data.
+  explicit Comparison(ComparisonRequest request);
+
+  // What would be done, and how long it may take. Performs and writes nothing.
+  void list(std::ostream& out) const;
+  // All arms that are not done yet. Error(gave_up) when none of them could be done.
+  Outcome perform();
+
+ private:
+  Arm costs_arm(const RuleGroup& group, const std::string& what, const std::vector<std::string>& more) const;
+  std::vector<std::vector<std::string>> ways_of_global() const;
+  std::vector<double> grid() const;
+  std::vector<Arm> trial_arms(const RuleGroup& group) const;
+  std::vector<Arm> seed_arms(const RuleGroup& group, double learning_rate) const;
+  // Of the runs that only measure costs: the first step is in no cost, the others average out.
+  int64_t costing_steps() const { return std::min<int64_t>(24, std::max<int64_t>(4, settings_.steps)); }
+  int64_t planned_arms() const;
+  int64_t planned_steps() const;
+
+  void cost(ArmRunner& runner, Outcome& outcome);
+  void choose_global(ArmRunner& runner, GroupOutcome& global, const std::vector<GroupOutcome>& groups,
+                     std::vector<std::string>& notes);
+  void tune(ArmRunner& runner, GroupOutcome& group);
+  void train(ArmRunner& runner, GroupOutcome& group);
+  void complete(GroupOutcome& group, const TestRequest& test) const;
+  Outcome begin() const;
+  void add_shared_parts(Outcome& outcome) const;
+
+  ComparisonRequest request_;
+  BaseConfig base_;
+  RunSettings settings_;  // of the base
+  Groups groups_;
+  std::map<std::string, std::string> base_values_;
+};
+
+}  // namespace interlock

@@ -1,0 +1,48 @@
+#pragma once
+// What a step of a group costs: operations counted, time replayed with a core (or GPU) for every rank, memory planned.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launch/settings/run_settings.h"
+#include "parallel/plan/simulate.h"
+
+namespace interlock {
+
+// Floating-point operations of one step over all replicas, by the model's own counts: every forward pass, head, stream
+// that is handed on and weight gradient of the plan, recomputation included; optimizer and norms are not counted.
+double flops_of_step(const RunSettings& settings);
+
+struct StepCost {
+  double step = 0, idle_share = 0;   // simulated, steady
+  double peak_mib = 0;               // of the rank that needs most: tensors, as planned
+  double calibration = 1;            // of the run on one rank: its measured step over its simulated one
+  double longest_message_bytes = 0;  // of what passes between two stages
+  std::string schedule;
+};
+
+// The plan of `settings` with the costs in `costs_folder`, a run of the same stages on one rank, whose actions nobody
+// disturbed. None where that run is not there: `why`.
+std::optional<StepCost> replayed(const RunSettings& settings, const std::string& costs_folder, std::string& why);
+
+// The step at this many bytes per second between ranks, with those costs.
+double step_at_bandwidth(const RunSettings& settings, const std::string& costs_folder, double bytes_per_second);
+
+// From how many microbatches on global learning is at least as fast: from operation counts, and from measured costs.
+// Negative: never, up to `most`; 0: from the first on.
+struct BreakEven {
+  double counted = 0, replayed = 0;
+  int most = 0;
+};
+BreakEven break_even_of(const RunSettings& settings, const std::string& costs_folder);
+
+// Digests of what arms of one seed and cut share: start values, and samples in their order.
+struct SharedParts {
+  std::string start_values, samples;
+  std::vector<int> cut;  // units per stage
+  int64_t parameters = 0;
+};
+SharedParts shared_parts(const RunSettings& settings, const Dataset& dataset);  // `dataset` is open
+
+}  // namespace interlock

@@ -1,0 +1,73 @@
+#include "launch/comparison/folder.h"
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "runtime/core/error.h"
+#include "runtime/core/nearest_name.h"
+#include "runtime/storage/atomic_file.h"
+
+namespace interlock {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using Values = std::map<std::string, std::string>;
+
+// "data.sequence_length was 32, now 64"
+std::vector<std::string> changes_between(const Values& before, const Values& now) {
+  std::set<std::string> keys;
+  for (const Values* values : {&before, &now})
+    for (const auto& [key, value] : *values) keys.insert(key);
+  const auto in = [](const Values& values, const std::string& key) {
+    const auto found = values.find(key);
+    return found == values.end() ? std::string("not set") : found->second;
+  };
+  std::vector<std::string> changes;
+  for (const std::string& key : keys)
+    if (in(before, key) != in(now, key))
+      changes.push_back(message(key, " was ", in(before, key), ", now ", in(now, key)));
+  return changes;
+}
+
+}  // namespace
+
+void ComparisonFolder::check(const std::string& path, const Values& base) {
+  std::error_code problem;
+  if (!fs::exists(path, problem)) return;
+  if (!fs::is_directory(path, problem))
+    throw Error(ExitCode::cannot_write, message("--output: ", path, " exists and is not a folder"));
+  const fs::path file = fs::path(path) / file_name;
+  if (!fs::exists(file, problem)) {
+    bool empty = true;
+    for (const auto& entry : fs::directory_iterator(path, problem))
+      empty = empty && entry.path().filename() == FolderLock::file_name;
+    if (empty) return;
+    throw Error(ExitCode::cannot_write,
+                message("--output: ", path, " holds something else than a comparison, and is kept; choose another"));
+  }
+  const json kept = json::parse(read_whole(file.string()), nullptr, false);
+  if (!kept.is_object() || !kept.contains("base") || !kept["base"].is_object())
+    throw Error(ExitCode::bad_input, message(file.string(), ": is damaged; choose another --output"));
+  const std::vector<std::string> changes = changes_between(kept["base"].get<Values>(), base);
+  if (changes.empty()) return;
+  throw Error(ExitCode::config,
+              message("--output: the comparison in ", path, " was begun with another config: ", join(changes, "; "),
+                      ". Its arms would not be comparable: choose another --output, "
+                      "or give the config that it was begun with"));
+}
+
+ComparisonFolder::ComparisonFolder(const std::string& path, const Values& base) : path_(path) {
+  check(path, base);
+  std::error_code problem;
+  fs::create_directories(fs::path(path) / "arms", problem);
+  if (problem) throw Error(ExitCode::cannot_write, message("--output: cannot create ", path, ": ", problem.message()));
+  lock_ = std::make_unique<FolderLock>(path, "comparison");
+  if (fs::exists(file(file_name))) return;
+  write_atomically(file(file_name), json{{"base", base}}.dump(2) + "\n");
+}
+
+std::string ComparisonFolder::file(const std::string& name) const { return (fs::path(path_) / name).string(); }
+
+}  // namespace interlock

@@ -1,0 +1,19 @@
+#pragma once
+// The same runs under equal budgets: a curve of losses by steps, read at as many steps as a budget pays for.
+
+#include <optional>
+#include <vector>
+
+namespace interlock {
+
+struct CurvePoint {
+  double step = 0, loss = 0;
+};
+using LossCurve = std::vector<CurvePoint>;  // ascending steps
+
+// Between the two nearest points; the last one beyond the end; none before the first.
+std::optional<double> loss_at(const LossCurve& curve, double step);
+// The first step, between two points, where the curve is at `target` or below; none where it never is.
+std::optional<double> step_reaching(const LossCurve& curve, double target);
+
+}  // namespace interlock

@@ -1,0 +1,51 @@
+#include "launch/comparison/machine.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <torch/version.h>
+#include <unistd.h>
+
+#include <ctime>
+#include <fstream>
+
+#include "launch/comparison/outcome.h"
+
+namespace interlock {
+namespace {
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("model name"))
+      if (const size_t at = line.find(": "); at != std::string::npos) return line.substr(at + 2);
+  return "unknown processor";
+}
+
+}  // namespace
+
+int machine_cores() {
+  cpu_set_t set;
+  return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+std::string now_utc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+void describe_machine(Outcome& outcome) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  outcome.host = host;
+  outcome.processor = processor_name();
+  outcome.cores = machine_cores();
+  getloadavg(&outcome.load_before, 1);
+  outcome.version = INTERLOCK_VERSION;
+  outcome.libtorch = TORCH_VERSION;
+}
+
+}  // namespace interlock

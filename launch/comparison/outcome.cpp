@@ -1,0 +1,61 @@
+#include "launch/comparison/outcome.h"
+
+#include <algorithm>
+#include <set>
+
+namespace interlock {
+
+LossCurve ArmOutcome::curve() const {
+  LossCurve curve;
+  if (!run) return curve;
+  for (const MetricsRow& row : run->rows)
+    if (row.validation_loss) curve.push_back({static_cast<double>(row.step), *row.validation_loss});
+  return curve;
+}
+
+std::vector<const ArmOutcome*> GroupOutcome::done() const {
+  std::vector<const ArmOutcome*> all;
+  for (const ArmOutcome& arm : arms)
+    if (arm.status == ArmStatus::done) all.push_back(&arm);
+  return all;
+}
+
+std::optional<double> GroupOutcome::mean_of(double (*value)(const ArmOutcome&)) const {
+  const auto all = done();
+  if (all.empty()) return std::nullopt;
+  double sum = 0;
+  for (const ArmOutcome* arm : all) sum += value(*arm) / static_cast<double>(all.size());
+  return sum;
+}
+
+std::vector<SeedStatistics> Outcome::statistics() const {
+  std::vector<SeedLosses> losses;
+  for (const GroupOutcome& group : groups) {
+    SeedLosses& own = losses.emplace_back(SeedLosses{group.group.stages, group.group.is_global(), {}});
+    for (const ArmOutcome* arm : group.done())
+      if (arm->test) own.losses[arm->arm.seed] = arm->test->loss;
+  }
+  return statistics_over_seeds(losses);
+}
+
+const GroupOutcome* Outcome::global_at(int stages) const {
+  const auto found = std::ranges::find_if(
+      groups, [&](const GroupOutcome& group) { return group.group.is_global() && group.group.stages == stages; });
+  return found == groups.end() ? nullptr : &*found;
+}
+
+std::vector<int> Outcome::stage_counts() const {
+  std::set<int> counts;
+  for (const GroupOutcome& group : groups) counts.insert(group.group.stages);
+  return {counts.begin(), counts.end()};
+}
+
+bool Outcome::oversubscribed() const {
+  return std::ranges::any_of(groups, [&](const GroupOutcome& group) {
+    return std::ranges::any_of(group.arms, [&](const ArmOutcome& arm) {
+      return arm.run && arm.run->number("parallel.ranks", 1) * arm.run->number("parallel.replicas", 1) > cores;
+    });
+  });
+}
+
+}  // namespace interlock

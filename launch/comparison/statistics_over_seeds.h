@@ -1,0 +1,37 @@
+#pragma once
+// What the losses of several seeds say of each group: mean, interval, and the paired difference to global learning.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "runtime/statistics/sample.h"
+
+namespace interlock {
+
+struct SeedLosses {
+  int stages = 0;  // groups are compared with the global one of as many stages
+  bool is_global = false;
+  std::map<uint64_t, double> losses;  // by seed, of arms that are done
+};
+
+enum class Verdict { reference, better, worse, within_noise, untested };
+
+struct SeedStatistics {
+  std::optional<double> mean;
+  std::optional<Interval> interval;             // bootstrap, 95 %
+  std::optional<double> difference;             // to global, mean over the seeds that both have
+  std::optional<Interval> difference_interval;  // Student's, 95 %
+  std::optional<double> p_value;                // Student's paired t test
+  std::optional<double> sign_flip_p;            // exact
+  std::optional<double> p_adjusted;             // Holm's, over all groups that were tested
+  Verdict verdict = Verdict::untested;
+};
+
+inline constexpr double significance = 0.05;
+
+// In the order of `groups`. Untested: one seed in common with global, or none.
+std::vector<SeedStatistics> statistics_over_seeds(const std::vector<SeedLosses>& groups);
+
+}  // namespace interlock
