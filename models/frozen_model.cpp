@@ -34,16 +34,22 @@ size_t distance(const std::string& pattern, const std::string& name) {
 
 class FrozenModel final : public ModelDecorator {
  public:
-  FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns)
-      : ModelDecorator(std::move(model)), patterns_(std::move(patterns)), used_(patterns_.size(), false) {
+  FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns, Trains trains)
+      : ModelDecorator(std::move(model)),
+        patterns_(std::move(patterns)),
+        trains_(std::move(trains)),
+        used_(patterns_.size(), false) {
     // Names and sizes come from the modules themselves, a unit at a time: no model says them twice.
     std::vector<std::string> names;
     const auto look_at = [&](const torch::nn::Module& module) {
       for (const auto& named : module.named_parameters()) names.push_back(named.key());
       return frozen_numbers(module);
     };
-    for (int64_t unit = 0; unit < model_->units(); ++unit)
-      frozen_of_unit_.push_back(look_at(*model_->body(unit, unit + 1)));
+    for (int64_t unit = 0; unit < model_->units(); ++unit) {
+      const auto body = model_->body(unit, unit + 1);
+      note_places(*body, model_->layer_of(unit));
+      frozen_of_unit_.push_back(look_at(*body));
+    }
     frozen_of_readout_ = look_at(*model_->readout());
     refuse_unused(names);
   }
@@ -76,10 +82,25 @@ class FrozenModel final : public ModelDecorator {
   }
 
  private:
+  // The last segment of a unit's body is the unit; what stands before it is in no layer.
+  void note_places(const Body& body, std::optional<int64_t> layer) {
+    const std::vector<at::Tensor> own = body.segment_parameters(body.segments() - 1);
+    for (const auto& named : body.named_parameters()) {
+      const bool in_unit = std::ranges::any_of(own, [&](const at::Tensor& one) { return one.is_same(named.value()); });
+      places_[named.key()] = {named.key(), true, in_unit ? layer : std::nullopt, model_->is_inserted(named.key())};
+    }
+  }
+
+  bool is_refused(const std::string& name) const {
+    if (!trains_) return false;
+    const auto found = places_.find(name);
+    return !trains_(found != places_.end() ? found->second : ParameterPlace{name, false, std::nullopt, false});
+  }
+
   bool matches(const std::string& name) const {
     const std::optional<Tie> tie = model_->tie();
     const std::string& counted = tie && name == tie->readout ? tie->body : name;
-    bool any = false;
+    bool any = is_refused(counted);
     for (size_t i = 0; i < patterns_.size(); ++i) {
       if (fnmatch(patterns_[i].c_str(), counted.c_str(), 0) != 0) continue;
       used_[i] = any = true;
@@ -131,6 +152,8 @@ class FrozenModel final : public ModelDecorator {
   }
 
   std::vector<std::string> patterns_;
+  Trains trains_;
+  std::map<std::string, ParameterPlace> places_;  // of the body's parameters, by name
   mutable std::vector<bool> used_;
   std::vector<int64_t> frozen_of_unit_;
   mutable std::map<std::string, int64_t> frozen_of_head_;  // by kind, counted when first asked for
@@ -139,9 +162,9 @@ class FrozenModel final : public ModelDecorator {
 
 }  // namespace
 
-std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns) {
-  if (patterns.empty()) return model;
-  return std::make_shared<FrozenModel>(std::move(model), patterns);
+std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns, Trains trains) {
+  if (patterns.empty() && !trains) return model;
+  return std::make_shared<FrozenModel>(std::move(model), patterns, std::move(trains));
 }
 
 }  // namespace interlock

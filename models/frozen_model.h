@@ -2,6 +2,7 @@
 // A model some of whose parameters are frozen (model.frozen): its slices and heads have them without requires_grad, and
 // its costs say so. Everything else asks the tensors and the costs, never the patterns.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,10 +11,14 @@
 
 namespace interlock {
 
-// `model` with the parameters frozen whose global names a pattern matches, as a shell matches file names: `*` any
-// letters, dots too, `?` one, `[ab]` one of these. Of a tied tensor the name in the first slice counts. `model` itself
-// when there are no patterns. Error(config) for a pattern that fits no parameter: it names it, and a name that comes
-// near.
-std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns);
+// Says of every parameter whether it trains, beside the patterns.
+using Trains = std::function<bool(const ParameterPlace&)>;
+
+// `model` with the parameters frozen that `trains` (where given) refuses, or whose global names a pattern matches, as a
+// shell matches file names: `*` any letters, dots too, `?` one, `[ab]` one of these. Of a tied tensor the name in the
+// first slice counts. `model` itself when there are neither. Error(config) for a pattern that fits no parameter: it
+// names it, and a name that comes near.
+std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns,
+                              Trains trains = {});
 
 }  // namespace interlock

@@ -70,6 +70,11 @@ class MlpBody : public Body {
     return all;
   }
 
+  void insert(const InsertionSite& site, std::shared_ptr<Insertion> insertion) override {
+    attach_insertion(*this, site, *insertion);
+    layers_.at(static_cast<size_t>(site.unit - begin_))->insert(std::move(insertion));
+  }
+
  private:
   MlpSettings settings_;
   int64_t begin_;
@@ -161,9 +166,14 @@ class Mlp : public Model {
 
   std::vector<std::string> head_kinds() const override { return {"linear", "shared_readout"}; }
 
-  std::vector<std::string> sites() const override {
-    std::vector<std::string> all;
-    for (int64_t i = 0; i < units(); ++i) all.push_back("mlp.layer." + std::to_string(i));
+  std::vector<InsertionSite> sites() const override {
+    std::vector<InsertionSite> all;
+    for (int64_t i = 0; i < units(); ++i)
+      all.push_back({.name = "mlp.layer." + std::to_string(i),
+                     .unit = i,
+                     .layer = i,
+                     .inputs = settings_.width,
+                     .outputs = settings_.width});
     return all;
   }
 

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "models/costs.h"
+#include "models/insertion_site.h"
 #include "models/parameter_access.h"
 #include "models/precision.h"
 #include "models/unit.h"
@@ -26,6 +27,8 @@
 #include "runtime/data/objective.h"
 
 namespace interlock {
+
+class Insertion;  // models/insertion.h
 
 // What a forward pass depends on beside its input and parameters. Keys every random draw.
 struct ForwardContext {
@@ -52,6 +55,9 @@ class Body : public torch::nn::Module {
   virtual at::Tensor forward_segment(int64_t segment, const at::Tensor& input, const ForwardContext& context) = 0;
   // The parameters of a segment; those of all segments in turn are parameters() of the slice, in its order.
   virtual std::vector<at::Tensor> segment_parameters(int64_t segment) const = 0;
+  // Puts an insertion at a site of this slice, behind those that are there, and registers its children below the site.
+  // Before anybody asks for the slice's parameters.
+  virtual void insert(const InsertionSite& site, std::shared_ptr<Insertion> insertion);
   // All segments.
   at::Tensor forward(const at::Tensor& input, const ForwardContext& context) {
     at::Tensor hidden = input;
@@ -115,8 +121,10 @@ class Model {
   // whatever the units: above n whole blocks heads.<n>.*.
   virtual std::shared_ptr<Head> head(const std::string& kind, int64_t units_below) const = 0;
   virtual std::vector<std::string> head_kinds() const = 0;
-  // Where a technique may insert or replace a module: global module names, in order.
-  virtual std::vector<std::string> sites() const = 0;
+  // Where a technique may act, in the order in which the network computes.
+  virtual std::vector<InsertionSite> sites() const { return {}; }
+  // Whether a parameter of this global name was inserted: weights that lack it are none the less whole.
+  virtual bool is_inserted(const std::string& /*parameter*/) const { return false; }
 
   // Tensors that files hold under a second name too: (name in the file, name of the parameter).
   virtual std::vector<std::pair<std::string, std::string>> aliases() const { return {}; }

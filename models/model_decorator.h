@@ -23,7 +23,8 @@ class ModelDecorator : public Model {
     return model_->head(kind, units_below);
   }
   std::vector<std::string> head_kinds() const override { return model_->head_kinds(); }
-  std::vector<std::string> sites() const override { return model_->sites(); }
+  std::vector<InsertionSite> sites() const override { return model_->sites(); }
+  bool is_inserted(const std::string& parameter) const override { return model_->is_inserted(parameter); }
   std::vector<std::pair<std::string, std::string>> aliases() const override { return model_->aliases(); }
   std::optional<Tie> tie() const override { return model_->tie(); }
   std::vector<Costs> unit_costs(int64_t samples) const override { return model_->unit_costs(samples); }

@@ -16,4 +16,12 @@ inline int64_t parameter_count(const Model& model) {
   return tie ? count - tie->numbers : count;
 }
 
+// How many of these train: a tied tensor once.
+inline int64_t trained_parameter_count(const Model& model) {
+  int64_t count = model.readout_costs(1).trained();
+  for (const Costs& block : model.unit_costs(1)) count += block.trained();
+  const auto tie = model.tie();
+  return tie && tie->trained ? count - tie->numbers : count;
+}
+
 }  // namespace interlock

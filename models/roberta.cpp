@@ -3,6 +3,7 @@
 // the model says about itself.
 #include <algorithm>
 #include <cassert>
+#include <map>
 
 #include "models/blocks/embeddings.h"
 #include "models/blocks/heads.h"
@@ -17,6 +18,8 @@
 namespace interlock {
 namespace {
 
+std::string layer_path(int64_t layer) { return "roberta.encoder.layer." + std::to_string(layer); }
+
 class RobertaBody : public Body {
  public:
   RobertaBody(const RobertaSettings& settings, int64_t begin, int64_t end) {
@@ -29,8 +32,9 @@ class RobertaBody : public Body {
     for (int64_t unit = begin; unit < end;) {
       const int64_t layer = unit / of_a_block, next = std::min(end, (layer + 1) * of_a_block);
       const Part held = next - unit == of_a_block ? Part::whole : settings.part_of(unit);
-      const auto block = attach_new<TransformerBlock>(*this, "roberta.encoder.layer." + std::to_string(layer), shape,
-                                                      static_cast<uint64_t>(layer), held);
+      const auto block =
+          attach_new<TransformerBlock>(*this, layer_path(layer), shape, static_cast<uint64_t>(layer), held);
+      blocks_[layer] = block;
       for (; unit < next; ++unit) units_.push_back({block, settings.part_of(unit)});
     }
     initialize(*this, settings.seed);
@@ -50,6 +54,12 @@ class RobertaBody : public Body {
                                              : unit(segment).block->parameters_of(unit(segment).part);
   }
 
+  void insert(const InsertionSite& site, std::shared_ptr<Insertion> insertion) override {
+    const std::string path = layer_path(site.layer);
+    attach_insertion(*this, site, *insertion);
+    blocks_.at(site.layer)->insert(site.name == path ? "" : site.name.substr(path.size() + 1), std::move(insertion));
+  }
+
  private:
   struct UnitOfBlock {
     std::shared_ptr<TransformerBlock> block;  // which the slice may hold in part
@@ -61,6 +71,7 @@ class RobertaBody : public Body {
 
   std::shared_ptr<RobertaEmbeddings> embeddings_;  // on the first slice
   std::vector<UnitOfBlock> units_;
+  std::map<int64_t, std::shared_ptr<TransformerBlock>> blocks_;  // by layer
 };
 
 class Roberta : public Model {
@@ -103,12 +114,16 @@ class Roberta : public Model {
     return {"linear", "block", "shared_readout", "reconstruction"};
   }
 
-  std::vector<std::string> sites() const override {
-    std::vector<std::string> all;
-    for (int64_t i = 0; i < settings_.layers; ++i) {
-      const std::string block = "roberta.encoder.layer." + std::to_string(i);
-      all.push_back(block);
-      for (const std::string& name : transformer_linear_names()) all.push_back(block + "." + name);
+  std::vector<InsertionSite> sites() const override {
+    std::vector<InsertionSite> all;
+    const int64_t of_a_block = settings_.units_of_a_block();
+    for (int64_t layer = 0; layer < settings_.layers; ++layer) {
+      const std::string path = layer_path(layer);
+      for (InsertionSite site : transformer_sites(path, settings_.block)) {
+        site.layer = layer;
+        site.unit = layer * of_a_block + (is_in_attention(site, path) ? 0 : of_a_block - 1);
+        all.push_back(site);
+      }
     }
     return all;
   }

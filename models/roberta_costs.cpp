@@ -17,15 +17,15 @@ double predicted_rows(const RobertaSettings& settings, int64_t samples) {
 // any block.
 Costs classifier_costs(const RobertaSettings& settings, int64_t samples, bool trained) {
   const int64_t width = settings.block.width, mask = settings.block.dropout > 0 ? 2 * width : 0;
+  const int64_t rows_kept = settings.block.dropout > 0 ? 3 : 2;  // what both products take, and tanh gives
   const Numbers& numbers = settings.block.numbers;
   const double product = 2.0 * static_cast<double>(samples * width * (width + settings.classes));
   Costs costs;
   costs.forward_flops = costs.input_gradient_flops = costs.weight_gradient_flops = product;
   costs.parameters = width * (width + 1) + settings.classes * (width + 1);
-  costs.activation_bytes = samples * ((4 * width + settings.classes) * numbers.hidden_bytes() + mask);
+  costs.activation_bytes = samples * ((rows_kept * width + settings.classes) * numbers.hidden_bytes() + mask);
   costs.product_copy_bytes = costs.parameters * numbers.copy_bytes();
-  // The gradient at the hidden state that the rows were taken of, all of it.
-  costs.working_bytes = samples * settings.length * width * numbers.hidden_bytes();
+  costs.working_bytes = 2 * samples * width * numbers.hidden_bytes();  // the gradients at both sides of a dropout
   if (trained) return costs;
   costs.weight_gradient_flops = 0;
   costs.copied = costs.parameters;

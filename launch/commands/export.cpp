@@ -5,10 +5,12 @@
 
 #include "launch/command.h"
 #include "launch/folders/output_folder.h"
+#include "launch/huggingface/adapter_folder.h"
 #include "launch/huggingface/huggingface.h"
 #include "launch/run/load_weights.h"
 #include "launch/stored_model/model_source.h"
 #include "launch/terminal/interruption.h"
+#include "runtime/core/nearest_name.h"
 #include "runtime/storage/atomic_file.h"
 
 namespace interlock {
@@ -48,7 +50,7 @@ size_t count_local_heads(const TextModel& source, const std::vector<std::pair<st
         std::any_of(tensors.begin(), tensors.end(), [&](const auto& pair) { return pair.first == tensor.name; });
     if (tensor.name.starts_with("heads.")) {
       ++heads;
-    } else if (!taken) {
+    } else if (!taken && !source.model->is_inserted(tensor.name)) {
       unknown.push_back(tensor.name);
     }
   }
@@ -65,6 +67,9 @@ class Export final : public Command {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     app.add_option("--to", to_, "the folder to make")->required();
     app.add_flag("--overwrite", overwrite_, "replace the folder of an earlier export");
+    app.add_flag(
+        "--adapter", adapter_,
+        "write what was added to the model alone: adapters for AdapterHub's library, low-rank updates for PEFT");
   }
 
   int run() override {
@@ -72,6 +77,8 @@ class Export final : public Command {
     RobertaShape shape = shape_of(source.settings);
     shape.objective = source.objective;
     shape.labels = source.labels;
+    if (adapter_) return export_adapter(source, shape);
+    refuse_adapters(source);
     const auto tensors = sources_of(source, shape);
     const size_t heads = count_local_heads(source, tensors);
     const std::string made = write(source, shape, tensors);
@@ -93,7 +100,9 @@ class Export final : public Command {
     const Interruption interruption;
     try {
       OutputFolder folder(to_, overwrite_, exported_files);
-      copy_tensors(*source.weights, tensors, folder.file("model.safetensors"), {}, [&] { interruption.check(); });
+      copy_tensors(
+          *source.weights, tensors, folder.file("model.safetensors"), {}, [&] { interruption.check(); },
+          merged_weights(source.settings, *source.weights));
       const std::string dtype = source.weights->find("roberta.embeddings.word_embeddings.weight")->dtype;
       write_atomically(folder.file("config.json"), huggingface_config(shape, dtype));
       if (source.tokenizer) write_huggingface_tokenizer(*source.tokenizer, shape.max_length, folder.file(""));
@@ -104,8 +113,39 @@ class Export final : public Command {
     }
   }
 
+  // A RobertaForMaskedLM has a place for what can be merged into its weights, for nothing else.
+  static void refuse_adapters(const TextModel& source) {
+    for (const TensorEntry& tensor : source.weights->tensors())
+      if (source.model->is_inserted(tensor.name) && tensor.name.find(".adapters.") != std::string::npos)
+        throw Error(
+            ExitCode::config,
+            message(source.weights->path(), ": holds adapters, for which transformers' RobertaForMaskedLM has no ",
+                    "place; --adapter writes them for AdapterHub's library, to be loaded onto the model that ",
+                    "they were trained on"));
+  }
+
+  int export_adapter(const TextModel& source, const RobertaShape& shape) const {
+    const auto adapter = adapter_folder(source.settings, *source.model, *source.weights, shape.width);
+    if (!adapter)
+      throw Error(ExitCode::config, message("--adapter: ", source.weights->path(),
+                                            " was trained with neither adapters nor lora ([[technique]])"));
+    const Interruption interruption;
+    try {
+      OutputFolder folder(to_, overwrite_, {"adapter_config.json", "adapter.safetensors", "adapter_model.safetensors"});
+      copy_tensors(*source.weights, adapter->tensors, folder.file(adapter->file), {}, [&] { interruption.check(); });
+      write_atomically(folder.file("adapter_config.json"), adapter->config);
+      folder.commit();
+      std::cout << "Wrote " << folder.path() << ": " << adapter->tensors.size() << " tensors\n"
+                << "Left out, as the format has no place for it: " << join(adapter->left_out)
+                << ", which trained as well\n";
+    } catch (const Interrupted& interrupted) {
+      end_by(interrupted);
+    }
+    return static_cast<int>(ExitCode::done);
+  }
+
   std::string path_, to_;
-  bool overwrite_ = false;
+  bool overwrite_ = false, adapter_ = false;
 };
 
 const Registration<Command> registered("export", [] { return std::make_unique<Export>(); });

@@ -10,6 +10,7 @@
 #include "launch/finetune/finetune_runs.h"
 #include "launch/finetune/technique_words.h"
 #include "launch/supervisor/stop_request.h"
+#include "parallel/transport/launch_place.h"
 #include "runtime/core/log.h"
 #include "runtime/storage/atomic_file.h"
 
@@ -90,6 +91,10 @@ void Finetune::tell(const FinetunePlan& plan) const {
 }
 
 int Finetune::run() {
+  if (launch_place().size > 1)
+    throw Error(ExitCode::usage,
+                "finetune is started once, without mpirun or srun: each of its runs starts the ranks "
+                "that parallel.ranks says");
   watch_for_stop_request();
   if (objective_ == "regression") request_.objective = Objective::regression;
   if (!techniques_.empty()) request_.overrides.push_back(technique_override(techniques_));

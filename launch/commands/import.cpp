@@ -8,12 +8,15 @@
 
 #include "launch/command.h"
 #include "launch/folders/output_folder.h"
+#include "launch/huggingface/adapter_folder.h"
 #include "launch/huggingface/huggingface.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/load_weights.h"
 #include "launch/stored_model/model_source.h"
+#include "launch/stored_model/stored_run.h"
 #include "launch/terminal/interruption.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/storage/weights.h"
 
 namespace interlock {
 namespace {
@@ -101,6 +104,8 @@ class Import final : public Command {
   void declare(CLI::App& app) override {
     app.add_option("folder", from_, "a folder with config.json and model.safetensors")->required();
     app.add_option("--to", to_, "the folder to make")->required();
+    app.add_option("--base", base_,
+                   "of a folder with adapter_config.json (AdapterHub's or PEFT's): the model it goes on");
     app.add_flag("--overwrite", overwrite_, "replace the folder of an earlier import");
   }
 
@@ -109,6 +114,9 @@ class Import final : public Command {
     const fs::path config = fs::path(from_) / "config.json";
     if (!fs::is_directory(from_, absent))
       throw Error(ExitCode::bad_input, message(from_, ": no folder with config.json and model.safetensors"));
+    if (is_adapter_folder(from_)) return import_adapter();
+    if (!base_.empty())
+      throw Error(ExitCode::config, message("--base: ", from_, " holds no adapter_config.json, so it is no adapter"));
     if (!fs::exists(config, absent)) throw Error(ExitCode::bad_input, message(from_, ": holds no config.json"));
     const RobertaShape shape = read_huggingface_config(config.string());
     const auto weights = open_huggingface_weights(from_);
@@ -131,17 +139,46 @@ class Import final : public Command {
   }
 
  private:
+  // The base with the adapter in it, as a run with the technique would have left it.
+  int import_adapter() const {
+    if (base_.empty())
+      throw Error(ExitCode::config,
+                  message(from_, ": an adapter alone is no model; name the one it goes on with --base"));
+    const TextModel base = open_text_model(base_, "import");
+    const ForeignAdapter adapter = read_adapter_folder(from_, shape_of(base.settings));
+    if (!adapter.base_digest.empty() && adapter.base_digest != weights_digest(*base.weights))
+      throw Error(ExitCode::bad_input, message(from_, ": was trained on another model than ", base.weights->path(),
+                                               " (digest ", adapter.base_digest.substr(0, 12), "...)"));
+    const WeightsSet together({adapter.file}, adapter.file->path(), {}, base.weights);
+    std::vector<std::pair<std::string, std::string>> tensors = adapter.tensors;
+    for (const TensorEntry& tensor : base.weights->tensors())
+      if (!tensor.name.starts_with("heads.") && !base.model->is_inserted(tensor.name))
+        tensors.emplace_back(tensor.name, tensor.name);
+    std::map<std::string, std::string> metadata = base.weights->metadata();
+    for (const char* of_its_run : {step_metadata, base_state, base_digest_state}) metadata.erase(of_its_run);
+    metadata["interlock.config"] = model_config(*base.weights, {}) + "\n" + adapter.technique;
+    const std::string made = write_folder(together, tensors, metadata, base.tokenizer.get());
+    load_model(open_text_model(made, "import"));  // refuses what does not fit together
+    std::cout << "Wrote " << made << ": " << adapter.tensors.size() << " tensors of the adapter and "
+              << tensors.size() - adapter.tensors.size() << " of " << base.weights->path() << "\n";
+    return static_cast<int>(ExitCode::done);
+  }
+
   // Returns the folder's path.
   std::string write(const WeightsSet& weights, const Inventory& inventory, const RobertaShape& shape,
                     const Tokenizer* tokenizer) const {
     std::map<std::string, std::string> metadata = {{"interlock.config", interlock_config(shape)}};
     if (!shape.labels.empty()) metadata[labels_metadata] = labels_text(shape.labels);
     if (tokenizer != nullptr) metadata[tokenizer_metadata] = tokenizer->fingerprint();
+    return write_folder(weights, inventory.taken, metadata, tokenizer);
+  }
+
+  std::string write_folder(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
+                           const std::map<std::string, std::string>& metadata, const Tokenizer* tokenizer) const {
     const Interruption interruption;
     try {
       OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer"});
-      copy_tensors(weights, inventory.taken, folder.file("weights.safetensors"), metadata,
-                   [&] { interruption.check(); });
+      copy_tensors(weights, tensors, folder.file("weights.safetensors"), metadata, [&] { interruption.check(); });
       if (tokenizer != nullptr) tokenizer->save(folder.file("tokenizer"));
       folder.commit();
       return folder.path();
@@ -150,7 +187,7 @@ class Import final : public Command {
     }
   }
 
-  std::string from_, to_;
+  std::string from_, to_, base_;
   bool overwrite_ = false;
 };
 

@@ -82,6 +82,22 @@ void warn_of_other_sizes(const SimulationCosts& measured, const SimulationCosts&
   }
 }
 
+// Of a chain of Transformer blocks; of all of them as of the last, so that embeddings do not count.
+DepthAdvice advice_for(const RunSettings& run, const Model& model) {
+  const std::vector<InsertionSite> sites = model.sites();
+  if (std::ranges::find(sites, InsertionSite::Kind::sub_layer, &InsertionSite::kind) == sites.end())
+    throw Error(ExitCode::config, message("--advise-depth: the model ", run.model_name, " is no Transformer"));
+  const int64_t samples = run.parallel.batch.microbatch_size, layers = model.layer_of(model.units() - 1).value() + 1;
+  const std::vector<Costs> units = model.unit_costs(samples);
+  int64_t of_layer = 0;
+  for (int64_t unit = 0; unit < model.units(); ++unit)
+    if (model.layer_of(unit) == layers - 1) of_layer += units[static_cast<size_t>(unit)].parameters;
+  const Boundary hidden = model.boundary(1);
+  double bytes = static_cast<double>(samples) * static_cast<double>(c10::elementSize(hidden.type));
+  for (const int64_t extent : hidden.shape) bytes *= static_cast<double>(extent);
+  return advise_depth(static_cast<double>(of_layer * layers), layers, hidden.shape.back(), bytes);
+}
+
 class PlanCommand final : public Command {
  public:
   std::string summary() const override {
@@ -97,6 +113,7 @@ class PlanCommand final : public Command {
     app.add_option("--text", text_, "write the plan's actions into this file")->type_name("FILE");
     auto* check =
         app.add_option("--check", check_, "prove the plan in this file instead of making one")->type_name("FILE");
+    app.add_flag("--advise-depth", advise_depth_, "say whether the model is deep or wide for its size");
     auto* unit = app.add_flag("--unit-costs", unit_costs_,
                               "count forward, input gradient and weight gradient of every stage 1 each, all else 0");
     app.add_option("--costs", costs_, "costs that a run measured (costs.json of its folder)")
@@ -173,7 +190,7 @@ class PlanCommand final : public Command {
     report.links = message(bandwidth > 0 ? message(bandwidth, " bytes/s") : "no time for bytes", " and ", latency,
                            " s between ranks");
     if (!svg_.empty()) {
-      write_atomically(svg_, scaling_svg(report, "Scaling of " + config_));
+      write_atomically(svg_, scaling_svg(report, "Samples per second and rank, of one rank's"));
       log_info("wrote " + svg_);
     }
     std::cout << (json_ ? scaling_json(report).dump() + "\n" : scaling_text(report));
@@ -237,6 +254,7 @@ class PlanCommand final : public Command {
     const double data = measure_data(run);
     for (MemoryFootprint& rank : report.memory) rank.data = data;
     report.parameters = parameter_count(model);
+    report.trained_parameters = trained_parameter_count(model);
     PlanReport::Readout readout{0, 0, run.learning.refresh_every};
     for (const MemoryFootprint& rank : report.memory) readout.ranks += rank.readout_copies > 0;
     for (const MemoryFootprint& stage : stage_footprints(run, model, stage_parts(run, model, report.blocks)))
@@ -262,6 +280,7 @@ class PlanCommand final : public Command {
     report.blocks = make_partition(run, *model);
     report.cut_unit = run.parallel.unit;
     report.costs = costs_sentence(run.parallel.threads);
+    if (advise_depth_) report.advice = advice_for(run, *model);
     const PlanRequest request = plan_request(run, *model);
     tell(run, "simulating schedules");
     report.choice = choice_of(run, *model, request);
@@ -342,7 +361,7 @@ class PlanCommand final : public Command {
   static constexpr double default_gflops = 50, default_bandwidth = 5;
   double gflops_ = default_gflops, bandwidth_ = default_bandwidth;
   double link_bandwidth_ = 0, link_latency_ = -1;  // 0, negative: as the costs say
-  bool json_ = false, unit_costs_ = false;
+  bool json_ = false, unit_costs_ = false, advise_depth_ = false;
 };
 
 const Registration<Command> registered("plan", [] { return std::make_unique<PlanCommand>(); });

@@ -157,7 +157,8 @@ int Predict::run() {
   require_objective(*source_, {Objective::classification, Objective::regression}, "predict",
                     "`interlock fill` asks it, and `interlock finetune` teaches it labels");
   const Section model = source_->settings.config.section("model");
-  if (passes_ > 0 && model.number("dropout", 0.1) == 0 && model.number("attention_dropout", 0) == 0)
+  const double dropout = model.number("dropout", 0.1, 0.0, 1.0);
+  if (passes_ > 0 && dropout == 0 && model.number("attention_dropout", dropout, 0.0, 1.0) == 0)
     throw Error(ExitCode::config, message("--uncertainty: ", source_->weights->path(),
                                           " has model.dropout = 0, so all passes would say the same"));
   texts_ = open_texts(*source_, input_, columns_, false);

@@ -57,10 +57,12 @@ class Prune final : public Command {
     if (wanted_ > layers)
       throw Error(ExitCode::config, message("--layers ", wanted_, ": the model of ", source.weights->path(),
                                             " has no more than ", layers, " layers"));
+    refuse_insertions(source);
     const Interruption interruption;
     try {
       const KeptLayers kept = choose(source, layers, interruption);
-      const Pruning pruning = prune_tensors(*source.weights, kept, layers);
+      Pruning pruning = prune_tensors(*source.weights, kept, layers);
+      std::erase_if(pruning.tensors, [&](const auto& pair) { return source.model->is_inserted(pair.second); });
       tell(write(source, kept, pruning, interruption), kept, layers, pruning);
     } catch (const Interrupted& interrupted) {
       end_by(interrupted);
@@ -69,6 +71,15 @@ class Prune final : public Command {
   }
 
  private:
+  // What training started from (mixout) can be left behind, what the model computes with cannot.
+  static void refuse_insertions(const TextModel& source) {
+    for (const TensorEntry& tensor : source.weights->tensors())
+      if (source.model->is_inserted(tensor.name) && tensor.name.find(".mixout.") == std::string::npos)
+        throw Error(ExitCode::config,
+                    message(source.weights->path(), ": ", tensor.name, " was added to the model by a ",
+                            "technique; prune the model first and train the addition on the pruned one"));
+  }
+
   KeptLayers choose(const TextModel& source, int64_t layers, const Interruption& interruption) const {
     if (!keep_.empty()) return read_kept_layers(keep_, layers);
     if (strategy_ == "every_other") return every_other(layers, wanted_);
@@ -96,7 +107,7 @@ class Prune final : public Command {
                     const Interruption& interruption) const {
     std::map<std::string, std::string> metadata = source.weights->metadata();
     metadata["interlock.config"] = pruned_config(*source.weights, kept);
-    metadata.erase(step_metadata);  // no step of a run of this model
+    for (const char* of_its_run : {step_metadata, base_state, base_digest_state}) metadata.erase(of_its_run);
     OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer"});
     copy_tensors(*source.weights, pruning.tensors, folder.file("weights.safetensors"), metadata,
                  [&] { interruption.check(); });

@@ -1,6 +1,8 @@
 // `interlock train`: one run from a config. Alone it starts its own mpirun; under mpirun or srun it is one of the
 // ranks.
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -9,22 +11,30 @@
 
 #include "launch/command.h"
 #include "launch/forecast/run_plans.h"
+#include "launch/monitor/event_log.h"
+#include "launch/monitor/rank_watch.h"
 #include "launch/run/device_transport.h"
 #include "launch/run/perform.h"
 #include "launch/run/together.h"
 #include "launch/settings/parts.h"
+#include "launch/supervisor/restart.h"
 #include "launch/supervisor/stop_request.h"
-#include "launch/supervisor/supervisor.h"
 #include "models/model.h"
 #include "parallel/transport/launch_place.h"
 #include "parallel/transport/loopback.h"
 #include "parallel/transport/transport.h"
 #include "runtime/core/log.h"
+#include "runtime/core/lost.h"
 #include "runtime/observe/progress.h"
 #include "runtime/storage/checkpoint.h"
 
 namespace interlock {
 namespace {
+
+using Plans = std::shared_ptr<const TrainerSettings::RulePlans>;
+Plans plans_of(const RunSettings& settings, const Dataset& dataset) {
+  return std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *make_model(settings, dataset)));
+}
 
 class Train final : public Command {
  public:
@@ -41,6 +51,9 @@ class Train final : public Command {
         ->excludes(overwrite);
     app.add_option("--until", until_, "write a checkpoint after this step and stop there")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+    app.add_option("--restarts", restarts_,
+                   "start again from the newest checkpoint when a rank was lost or hangs, at most so many times")
+        ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
   }
   bool takes_stop_requests() const override { return true; }
   int run() override;
@@ -56,15 +69,19 @@ class Train final : public Command {
     return {resume_ ? FolderUse::resume : overwrite_ ? FolderUse::overwrite : FolderUse::fresh, until_};
   }
   std::shared_ptr<const Dataset> prepare(const RunSettings& settings, bool leads) const;
+  void refuse_restarts(const std::string& why) const;
+  std::vector<std::string> rank_arguments(bool resume) const;
   int start_ranks(const RunSettings& settings) const;
   int run_threads(const RunSettings& settings) const;
   int run_process(const LaunchPlace& place) const;
-  Ending perform_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset) const;
+  Ending perform_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+                      Plans plans) const;
   void tell(const RunResult& result, int64_t steps_asked) const;
 
   std::string config_;
   std::vector<std::string> overrides_;
   std::optional<int64_t> until_;
+  int64_t restarts_ = 0;
   bool json_ = false, overwrite_ = false, resume_ = false;
 };
 
@@ -142,14 +159,32 @@ void check_processes(const RunSettings& settings, const LaunchPlace& place) {
                       advice));
 }
 
+HangLimits hang_limits(const RunSettings& settings) {
+  return {static_cast<double>(settings.monitor.stall_seconds), static_cast<double>(settings.monitor.startup_seconds)};
+}
+
+// By a rank, for all: the launcher ends the others, stopped ones too, when one leaves like this.
+void end_hung_run(const std::string& run_folder, const Verdict& verdict) {
+  EventLog(run_folder)
+      .add({"hung", verdict.rank < 0 ? std::nullopt : std::make_optional(verdict.rank), verdict.step, verdict.reason});
+  say_error(verdict.reason + "\n" + verdict.ranks + "  The run is ended; --resume goes on from its newest checkpoint");
+  _exit(static_cast<int>(lost_rank));
+}
+
 int Train::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
   place.launched ? watch_for_stop_request() : end_on_stop_request();
+  if (place.launched) refuse_restarts("here a launcher has started the ranks");
   if (place.size > 1) return run_process(place);
   const RunSettings settings = load();
   const bool alone = settings.parallel.processes() == 1, loopback = settings.parallel.transport == "loopback";
-  if (loopback || (alone && settings.parallel.transport == "auto")) return run_threads(settings);
+  // To be started again, a process needs another one above it.
+  const bool in_this_process = place.launched || restarts_ == 0;
+  if (loopback || (alone && settings.parallel.transport == "auto" && in_this_process)) {
+    refuse_restarts("here they are threads of one process");
+    return run_threads(settings);
+  }
   if (!place.launched) return start_ranks(settings);
   check_processes(settings, place);
   return run_process(place);
@@ -164,15 +199,41 @@ std::shared_ptr<const Dataset> Train::prepare(const RunSettings& settings, bool 
   return dataset;
 }
 
+void Train::refuse_restarts(const std::string& why) const {
+  if (restarts_ == 0) return;
+  throw Error(ExitCode::config, message("--restarts ", restarts_,
+                                        " needs ranks that `interlock train` starts as processes "
+                                        "itself, but ",
+                                        why,
+                                        "; leave it out, or set parallel.transport=\"mpi\" and "
+                                        "start the program alone"));
+}
+
+std::vector<std::string> Train::rank_arguments(bool resume) const {
+  std::vector<std::string> words = {"train", config_};
+  for (const std::string& one : overrides_) words.insert(words.end(), {"--set", one});
+  if (json_) words.emplace_back("--json");
+  if (resume)
+    words.emplace_back("--resume");
+  else if (overwrite_)
+    words.emplace_back("--overwrite");
+  if (until_) words.insert(words.end(), {"--until", std::to_string(*until_)});
+  return words;
+}
+
+// The number in its name; 0: there is none.
+int64_t newest_checkpoint_step(const std::string& run_folder) {
+  const std::vector<std::string> newest_first = list_checkpoints(run_folder);
+  if (newest_first.empty()) return 0;
+  const std::string name = std::filesystem::path(newest_first.front()).filename();
+  return std::strtoll(name.c_str() + name.rfind('-') + 1, nullptr, 10);
+}
+
 int Train::start_ranks(const RunSettings& settings) const {
-  make_plans(settings, *make_model(settings, *prepare(settings, true)));
+  plans_of(settings, *prepare(settings, true));
   SupervisorRequest request;
-  request.arguments = {"train", config_};
-  for (const std::string& one : overrides_) request.arguments.insert(request.arguments.end(), {"--set", one});
-  if (json_) request.arguments.emplace_back("--json");
-  if (overwrite_) request.arguments.emplace_back("--overwrite");
-  if (resume_) request.arguments.emplace_back("--resume");
-  if (until_) request.arguments.insert(request.arguments.end(), {"--until", std::to_string(*until_)});
+  request.arguments = rank_arguments(resume_);
+  request.monitor = {settings.folder, hang_limits(settings)};
   request.executable = std::filesystem::read_symlink("/proc/self/exe").string();
   request.processes = settings.parallel.processes();
   request.threads_per_rank = settings.parallel.threads;
@@ -181,27 +242,31 @@ int Train::start_ranks(const RunSettings& settings) const {
     const std::vector<std::string> newest_first = list_checkpoints(folder);
     return newest_first.empty() ? "" : newest_first.front();
   };
-  return supervise(request);
+  return supervise_with_restarts(request, {restarts_, rank_arguments(true),
+                                           [folder = settings.folder] { return newest_checkpoint_step(folder); }});
 }
 
 int Train::run_threads(const RunSettings& settings) const {
   watch_for_stop_request();
   const auto dataset = prepare(settings, true);
+  const Plans plans = plans_of(settings, *dataset);
   Ending ending = Ending::completed;
   run_loopback(settings.parallel.processes(), [&](Transport& transport) {
-    const Ending mine = perform_rank(settings, transport, dataset);
+    const Ending mine = perform_rank(settings, transport, dataset, plans);
     if (transport.rank() == 0) ending = mine;
   });
   return exit_code_of(ending);
 }
 
 // Rank 0 shows what goes on and tells what came out.
-Ending Train::perform_rank(const RunSettings& settings, Transport& transport,
-                           std::shared_ptr<const Dataset> dataset) const {
-  if (transport.rank() != 0) return perform(settings, transport, dataset, perform_request()).ending;
+Ending Train::perform_rank(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
+                           Plans plans) const {
+  PerformRequest request = perform_request();
+  request.plans = std::move(plans);
+  if (transport.rank() != 0) return perform(settings, transport, dataset, request).ending;
   Progress progress("interlock", settings.steps);
   const auto show = [&](const StepMetrics& metrics) { progress.show(metrics); };
-  const RunResult result = perform(settings, transport, dataset, perform_request(), {show, stop_requested});
+  const RunResult result = perform(settings, transport, dataset, request, {show, stop_requested});
   progress.finish();
   tell(result, settings.steps);
   return result.ending;
@@ -210,15 +275,24 @@ Ending Train::perform_rank(const RunSettings& settings, Transport& transport,
 int Train::run_process(const LaunchPlace& place) const {
   std::optional<RunSettings> settings;
   std::shared_ptr<const Dataset> dataset;
+  Plans plans;
+  std::optional<RankWatch> watch;
+  const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
   const auto prepare_rank = [&](Transport&) {
     settings.emplace(load());
     check_processes(*settings, place);
+    if (!supervised && RankWatch::is_for(place.rank, place.size))
+      watch.emplace(settings->folder, place.size, place.rank, hang_limits(*settings));
     dataset = prepare(*settings, place.rank == 0);
     // Our own mpirun was started after this was looked at.
-    if (!std::getenv("INTERLOCK_SUPERVISED")) make_plans(*settings, *make_model(*settings, *dataset));
+    if (!supervised) plans = plans_of(*settings, *dataset);
   };
-  return run_together(place, prepare_rank,
-                      [&](Transport& transport) { return exit_code_of(perform_rank(*settings, transport, dataset)); });
+  return run_together(place, prepare_rank, [&](Transport& transport) {
+    if (watch) watch->begin([&](const Verdict& verdict) { end_hung_run(settings->folder, verdict); });
+    const Ending ending = perform_rank(*settings, transport, dataset, plans);
+    watch.reset();
+    return exit_code_of(ending);
+  });
 }
 
 void Train::tell(const RunResult& result, int64_t steps_asked) const {

@@ -40,6 +40,8 @@ struct Length {
   int64_t steps = 1, evaluate_every = 1, held_out = 1;
 };
 
+// A run ends when half of its evaluations, and at least six, have brought nothing better.
+//
 // The recipe of RoBERTa's paper (warm-up over 6 % of the steps, then linear decay; weight decay 0.1; 32 samples a
 // step). Its rate of 2e-5 is for a width of 768; narrower models take more, in proportion.
 std::string config_text(const FinetuneRequest& request, const TextModel& source, const std::string& metric,
@@ -62,7 +64,8 @@ std::string config_text(const FinetuneRequest& request, const TextModel& source,
        << "\n[checkpoint]\nevery = " << length.evaluate_every << "\nkeep = 1\n"
        << "\n[run]\nsteps = " << length.steps << "\nweights = " << quoted(absolute(request.path))
        << "\nfolder = " << quoted(absolute(request.to)) << "\nevaluate_every = " << length.evaluate_every
-       << "\nevaluate_sequences = " << length.held_out << "\nkeep_best = " << quoted(metric) << "\npatience = 6\n";
+       << "\nevaluate_sequences = " << length.held_out << "\nkeep_best = " << quoted(metric)
+       << "\npatience = " << std::max<int64_t>(6, length.steps / length.evaluate_every / 2) << "\n";
   return text.str();
 }
 
@@ -90,7 +93,7 @@ Length length_of(const FinetuneRequest& request, const RunSettings& settings, co
   const double per_epoch = static_cast<double>(samples) / per_step;
   Length length;
   length.steps = std::max<int64_t>(1, static_cast<int64_t>(std::ceil(per_epoch * request.epochs)));
-  // Twice an epoch, and at least ten times: the best of two evaluations would be no choice.
+  // Twice an epoch, and at least ten times in all: the best of two evaluations would be no choice.
   const auto twice = static_cast<int64_t>(per_epoch / 2);
   length.evaluate_every = std::clamp<int64_t>(twice, 1, std::max<int64_t>(1, length.steps / 10));
   length.held_out = held_out;

@@ -44,7 +44,8 @@ std::vector<double> values_of(const std::vector<SeedResult>& seeds) {
 
 SeedResult seed_result(const FinetunePlan::Run& run, const json& result) {
   SeedResult seed{run.seed, result.at("best_value"), result.at("best_step"), {}, result.at("seconds"), run.folder};
-  for (const auto& [key, value] : metrics_of(run, seed.step).items())
+  const json metrics = metrics_of(run, seed.step);  // items() only refers to it
+  for (const auto& [key, value] : metrics.items())
     if (key.starts_with("validation_")) seed.scores[key.substr(11)] = value.get<double>();
   return seed;
 }

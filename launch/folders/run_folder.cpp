@@ -12,6 +12,7 @@
 #include "launch/folders/output_folder.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer.h"
+#include "runtime/observe/pulse.h"
 #include "runtime/storage/atomic_file.h"
 #include "runtime/storage/checkpoint.h"
 
@@ -31,9 +32,10 @@ std::string now_utc() {
 }
 
 const std::vector<std::string>& names_of_a_run() {
-  static const std::vector<std::string> names = {"config.toml", "manifest.json",    "metrics.jsonl",       "trace.json",
-                                                 "costs.json",  "result.json",      "weights.safetensors", "checkpoints",
-                                                 "tokenizer",   "best.safetensors", "report.html"};
+  static const std::vector<std::string> names = {
+      "config.toml", "manifest.json",       "metrics.jsonl", "trace.json", "costs.json",
+      "result.json", "weights.safetensors", "checkpoints",   "tokenizer",  "best.safetensors",
+      "report.html", "events.jsonl",        "pulse"};
   return names;
 }
 
@@ -107,10 +109,13 @@ void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset,
                             int64_t done) {
   transport_ = transport;
   write_atomically(file("config.toml"), settings.config.resolved());
+  std::error_code ignored;
+  // Of the process before: nobody should take its ranks for ours.
+  remove_entries(path_, [](const std::string& name) { return name == "pulse"; });
+  fs::create_directory(pulse_folder(path_), ignored);  // without one the ranks say so themselves
   if (done == 0) {  // else it tells of the process before until this one has something to tell
     const json manifest = {{"interlock", INTERLOCK_VERSION}, {"started", started_}, {"transport", transport}};
     write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
-    std::error_code ignored;
     fs::remove(file("result.json"), ignored);
   }
   keep_tokenizer(dataset);

@@ -4,6 +4,7 @@
 
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/run_plans.h"
+#include "launch/settings/parts.h"
 #include "models/model.h"
 #include "parallel/plan/peak_memory.h"
 #include "runtime/optimization/optimizer.h"
@@ -84,8 +85,7 @@ MemoryFootprint& MemoryFootprint::operator+=(const MemoryFootprint& other) {
 
 std::vector<MemoryFootprint> stage_footprints(const RunSettings& settings, const Model& model,
                                               const std::vector<StageParts>& parts) {
-  const auto optimizer =
-      Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
+  const auto optimizer = make_optimizer(settings);
   std::vector<MemoryFootprint> stages;
   for (size_t i = 0; i < parts.size(); ++i)
     stages.push_back(footprint_of(settings, model, parts[i], optimizer->state_ratio(), i + 1 == parts.size()));

@@ -39,6 +39,14 @@ std::vector<RuleRequest> rules_of(const RunSettings& settings) {
   return rules;
 }
 
+// As evenly as it goes.
+Placement neighbours_together(int stages, int ranks) {
+  if (stages % ranks == 0) return Placement::named("contiguous", stages, ranks);
+  std::vector<int> rank_of_stage;
+  for (int64_t stage = 0; stage < stages; ++stage) rank_of_stage.push_back(static_cast<int>(stage * ranks / stages));
+  return Placement::by_hand(std::move(rank_of_stage));
+}
+
 struct Step {
   std::string schedule;
   double seconds = 0;
@@ -69,7 +77,7 @@ class Pipelines {
     RunSettings run = settings_;
     run.learning.rules = {{1, rule}};
     PlanShape& shape = run.parallel.shape;
-    if (ranks != shape.ranks) shape.placement = Placement::named("contiguous", shape.stages, ranks);
+    if (ranks != shape.ranks) shape.placement = neighbours_together(shape.stages, ranks);
     shape.ranks = ranks;
     shape.replicas = 1;
     shape.microbatches = microbatches;

@@ -3,6 +3,8 @@
 // RobertaForSequenceClassification): config.json, model.safetensors, tokenizer files. Reads and writes its parts; which
 // tensors a model has is known from its shape alone, so that no model is built to copy one.
 
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -49,10 +51,11 @@ std::vector<TensorEntry> huggingface_tensors(const RobertaShape& shape);
 // Error(bad_input) for neither, and for a pytorch_model.bin, with the reason.
 std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& folder);
 // Writes `tensors` of `weights` (the second of each pair is the name there) to one file. `between_tensors` may throw:
-// then there is no file.
+// then there is no file. What `replaced` names (by its name in the file) has these values instead, of the same type and
+// shape.
 void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
                   const std::string& path, const std::map<std::string, std::string>& metadata,
-                  const std::function<void()>& between_tensors);
+                  const std::function<void()>& between_tensors, const std::map<std::string, at::Tensor>& replaced = {});
 
 // tokenizer.json, vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json.
 void write_huggingface_tokenizer(const Tokenizer& tokenizer, int64_t max_length, const std::string& folder);

@@ -115,7 +115,7 @@ std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& fo
 
 void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
                   const std::string& path, const std::map<std::string, std::string>& metadata,
-                  const std::function<void()>& between_tensors) {
+                  const std::function<void()>& between_tensors, const std::map<std::string, at::Tensor>& replaced) {
   std::vector<TensorEntry> entries;
   std::map<std::string, const TensorEntry*> source;
   for (const auto& [name, stored] : tensors) {
@@ -125,7 +125,13 @@ void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::st
   }
   SafetensorsWriter writer(path, entries, metadata);
   for (const TensorEntry& entry : writer.order()) {
-    writer.write(entry.name, weights.bytes(*source.at(entry.name)));
+    if (const auto other = replaced.find(entry.name); other != replaced.end()) {
+      const at::Tensor values = other->second.contiguous();
+      writer.write(entry.name,
+                   {static_cast<const std::byte*>(values.data_ptr()), static_cast<size_t>(values.nbytes())});
+    } else {
+      writer.write(entry.name, weights.bytes(*source.at(entry.name)));
+    }
     between_tensors();
   }
   writer.commit();

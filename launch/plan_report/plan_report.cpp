@@ -197,6 +197,7 @@ std::string report_text(const PlanReport& report, int columns) {
                      waiting_text(report.plan) + candidates_text(report) + comparison_text(report) +
                      memory_text(report) + break_even_text(report);
   for (const auto& change : report.changes) text += change_text(change, report.unit);
+  if (report.advice) text += advice_text(*report.advice, report.plan.shape.stages);
   return text;
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "launch/forecast/memory_footprint.h"
+#include "launch/plan_report/depth_advice.h"
 #include "launch/plan_report/timeline.h"
 #include "models/unit.h"
 #include "parallel/plan/auto_schedule.h"
@@ -39,7 +40,7 @@ struct PlanReport {
   // learn.
   std::vector<MemoryFootprint> memory;
   double empty_rank = 0;
-  int64_t parameters = 0;
+  int64_t parameters = 0, trained_parameters = 0;
   // Copies of the readout that local heads read through: on how many ranks, how large, and how often they are sent.
   struct Readout {
     int ranks = 0;
@@ -47,6 +48,8 @@ struct PlanReport {
     int64_t refresh_every = 0;
   };
   std::optional<Readout> readout;
+
+  std::optional<DepthAdvice> advice;  // where it was asked for
 
   // A later rule of the run, and its plan.
   struct Change {

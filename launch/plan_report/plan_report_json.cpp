@@ -121,7 +121,10 @@ json report_json(const PlanReport& report) {
   all["costs"] = report.costs;
   all["simulated"] = simulated_json(report.simulation);
   all["tied"] = plan.tied;
-  if (report.parameters > 0) all["parameters"] = report.parameters;
+  if (report.parameters > 0) {
+    all["parameters"] = report.parameters;
+    all["trained_parameters"] = report.trained_parameters;
+  }
   if (!report.memory.empty()) all["memory"] = memory_json(report);
   if (report.readout)
     all["readout_copies"] = {{"ranks", report.readout->ranks},
@@ -129,6 +132,15 @@ json report_json(const PlanReport& report) {
                              {"refresh_every", report.readout->refresh_every}};
   if (report.global) all["global"] = simulated_json(*report.global);
   if (report.break_even) all["break_even_microbatches"] = *report.break_even;
+  if (const auto& advice = report.advice)
+    all["depth_advice"] = {{"parameters", advice->parameters},
+                           {"layers", advice->layers},
+                           {"width", advice->width},
+                           {"best_layers", advice->best_layers},
+                           {"best_width", advice->best_width},
+                           {"in_range", advice->in_range},
+                           {"message_bytes", advice->message_bytes},
+                           {"best_message_bytes", advice->best_message_bytes}};
   json changes = json::array();
   for (const auto& change : report.changes) {
     json entry = rule_json(change.plan);

@@ -11,6 +11,7 @@ namespace interlock {
 namespace {
 
 // Pixels.
+constexpr double least_distance = 34;  // of two numbers below the axis
 constexpr double plot_width = 520, plot_height = 220, left = 62, top = 64, gap = 74, legend_line = 20;
 // Okabe and Ito's palette, and a dash for print and for colour-blind eyes.
 struct Look {
@@ -69,9 +70,12 @@ class Picture {
            "text-anchor=\"end\"");
     }
     int last = 0;
+    double written_until = 0;  // numbers that would touch the one before are left out
     for (const ScalingPoint& point : report_.points) {
       if (point.scaling != scaling || point.ranks <= last) continue;
       last = point.ranks;
+      if (axis_.x(last) < written_until) continue;
+      written_until = axis_.x(last) + least_distance;
       text(axis_.x(last), begin + plot_height + 18, std::to_string(last), "text-anchor=\"middle\"");
     }
     text(left + plot_width, begin + plot_height + 36, "ranks", "text-anchor=\"end\"");

@@ -1,9 +1,12 @@
 #include "launch/run/assemble.h"
 
+#include <algorithm>
 #include <map>
 #include <numeric>
 
 #include "launch/run/load_weights.h"
+#include "launch/settings/parts.h"
+#include "models/blocks/layers.h"
 #include "models/model.h"
 #include "parallel/stage/stage.h"
 #include "runtime/core/log.h"
@@ -14,21 +17,28 @@
 namespace interlock {
 namespace {
 
-// A head above the same blocks is taken over from the file; one that the file lacks keeps its own start values.
-void load_local_head(Head& head, const WeightsSet& weights, int stage, StoredHeads heads) {
-  const std::vector<std::string> missing = missing_weights(head, weights);
-  if (heads == StoredHeads::passed_over) return;
-  if (missing.empty()) {
-    load_weights(head, weights);
-  } else {
-    log_warning(message(weights.path(), " has no ", missing.front(), ": the head of stage ", stage, " starts fresh"));
-  }
+// `missing`: tensors of it that the weights do not have.
+void tell_fresh(const WeightsSet& weights, const std::string& what, const std::vector<std::string>& missing) {
+  const std::string why = missing.empty() ? "was trained to score something else" : "has no " + missing.front();
+  log_warning(message(weights.path(), " ", why, ": ", what, " starts fresh"));
 }
 
-void tell_fresh(const WeightsSet& weights, const std::string& what, const std::string& name, StoredHeads heads) {
-  const char* why = heads == StoredHeads::passed_over ? " tells other classes apart than the data has: " : " has no ";
-  log_warning(
-      message(weights.path(), why, heads == StoredHeads::passed_over ? "" : name + ": ", what, " starts fresh"));
+// Heads of one place score what the data of their run has: a vocabulary, so many classes.
+bool has_shapes_of(const WeightsSet& weights, const Head& head) {
+  for (const auto& named : head.named_parameters()) {
+    const TensorEntry* entry = weights.find(named.key());
+    if (entry != nullptr && entry->shape != named.value().sizes().vec()) return false;
+  }
+  return true;
+}
+
+// A head above the same blocks is taken over from the file; one that the file lacks, or that scored something else,
+// keeps its own start values.
+void load_local_head(Head& head, const WeightsSet& weights, int stage, StoredHeads heads) {
+  const std::vector<std::string> missing = missing_weights(head, weights);
+  const bool fits = heads == StoredHeads::required || (heads == StoredHeads::if_there && has_shapes_of(weights, head));
+  if (missing.empty() && fits) return load_weights(head, weights);
+  tell_fresh(weights, message("the head of stage ", stage), missing);
 }
 
 // Of weights that were trained for another objective there is none; of those that lack a part of it something is wrong.
@@ -39,7 +49,7 @@ void load_readout(Head& readout, const Model& model, const StageRequest& request
   const size_t tied = model.tie() && own.contains(model.tie()->readout) ? 1 : 0;  // the table, which every file has
   const bool none = missing.size() + tied == own.size();
   if (request.heads == StoredHeads::passed_over || (none && request.heads == StoredHeads::if_there))
-    return tell_fresh(weights, "the readout", missing.empty() ? "" : missing.front(), request.heads);
+    return tell_fresh(weights, "the readout", missing);
   load_weights(readout, weights, model.tie(), model.aliases());
 }
 
@@ -83,6 +93,28 @@ void choose_segments(Stage::Parts& parts, const TechniqueList& techniques, const
   };
 }
 
+// The last segments of a slice are its units, which begin with unit `begin` of the model.
+void choose_rates_of(Stage::Parts& parts, const TechniqueList& techniques, const Model& model, int64_t begin,
+                     int64_t units) {
+  int64_t layers = 0;
+  for (int64_t unit = 0; unit < model.units(); ++unit)
+    if (const auto layer = model.layer_of(unit)) layers = std::max(layers, *layer + 1);
+  std::map<std::string, ParameterPlace> places;
+  for (const auto& named : parts.body->named_parameters())
+    places[named.key()] = {named.key(), true, std::nullopt, model.is_inserted(named.key())};
+  const int64_t segments = parts.body->segments();
+  for (int64_t segment = segments - units; segment < segments; ++segment)
+    for (const at::Tensor& own : parts.body->segment_parameters(segment))
+      for (const auto& named : parts.body->named_parameters())
+        if (named.value().is_same(own))
+          places[named.key()].layer = model.layer_of(begin + segment - (segments - units));
+  parts.rate_factor = [techniques, layers, places = std::move(places)](const std::string& name) {
+    const auto found = places.find(name);
+    return rate_factor(
+        techniques, found != places.end() ? found->second : ParameterPlace{name, false, std::nullopt, false}, layers);
+  };
+}
+
 // Start values and weights are made on the CPU, so that they have the same bits everywhere.
 void move_to(at::Device device, Stage::Parts& parts) {
   parts.body->to(device);
@@ -101,9 +133,7 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
   Stage::Parts parts;
   parts.body = model.body(begin, end);
   parts.head_is_readout = last;
-  parts.make_optimizer = [&settings] {
-    return Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
-  };
+  parts.make_optimizer = [&settings] { return make_optimizer(settings); };
   if (settings.parallel.shard_optimizer) parts.share = {request.replica, settings.parallel.shape.replicas};
   parts.recompute = settings.recompute;
   parts.tie = model.tie();
@@ -113,14 +143,19 @@ std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& mode
     parts.head = model.head(settings.learning.head_kind, end);
   }
   if (const WeightsSet* weights = request.weights) {
-    load_weights(*parts.body, *weights);
+    const auto fresh =
+        load_weights(*parts.body, *weights, {}, {}, [&](const std::string& name) { return model.is_inserted(name); });
+    if (!fresh.empty() && request.index == 0)
+      log_info(message(weights->path(), " has no ", fresh.front(), ": what techniques insert starts fresh"));
     if (last) load_readout(*parts.head, model, request);
     if (!last && parts.head) {
       load_local_head(*parts.head, *weights, request.index, request.heads);
       if (request.heads != StoredHeads::passed_over) load_copies(*parts.head, *weights, parts.tie);
     }
   }
+  begin_insertions(*parts.body);
   if (!request.learns) freeze_body(*parts.body, parts.tie);
+  if (choose_rates(settings.techniques)) choose_rates_of(parts, settings.techniques, model, begin, end - begin);
   if (choose_layers(settings.techniques)) choose_segments(parts, settings.techniques, model, partition, request.index);
   if (!request.device.is_cpu()) move_to(request.device, parts);
   return std::make_unique<Stage>(request.index, std::move(parts));

@@ -29,11 +29,18 @@ const TensorEntry* stored_weight(const std::string& parameter, const WeightsSet&
   return weights.find(parameter);
 }
 
-void load_weights(torch::nn::Module& module, const WeightsSet& weights, const std::optional<Tie>& tie,
-                  const std::vector<std::pair<std::string, std::string>>& aliases) {
+std::vector<std::string> load_weights(torch::nn::Module& module, const WeightsSet& weights,
+                                      const std::optional<Tie>& tie,
+                                      const std::vector<std::pair<std::string, std::string>>& aliases,
+                                      const MayBeAbsent& may_be_absent) {
   c10::NoGradGuard no_graph;
+  std::vector<std::string> absent;
   for (const auto& named : module.named_parameters()) {
     const TensorEntry* entry = stored_weight(named.key(), weights, tie, aliases);
+    if (entry == nullptr && may_be_absent && may_be_absent(named.key())) {
+      absent.push_back(named.key());
+      continue;
+    }
     if (entry == nullptr) {
       const bool tied = tie && named.key() == tie->readout;
       throw Error(ExitCode::bad_input, message(weights.path(), ": has no tensor ", tied ? tie->body : named.key(),
@@ -45,6 +52,7 @@ void load_weights(torch::nn::Module& module, const WeightsSet& weights, const st
                                                shape_text(entry->shape), ", the model needs ", shape_text(wanted)));
     named.value().copy_(tensor_view(*entry, weights.bytes(*entry), weights.path()));
   }
+  return absent;
 }
 
 std::vector<std::string> missing_weights(const torch::nn::Module& module, const WeightsSet& weights,

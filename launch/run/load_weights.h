@@ -3,6 +3,7 @@
 
 #include <torch/nn/module.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -19,8 +20,13 @@ namespace interlock {
 //
 // `aliases` (Model::aliases) are second names of parameters. Hugging Face computes with the second name's values when a
 // file holds both, so these are taken where they are there.
-void load_weights(torch::nn::Module& module, const WeightsSet& weights, const std::optional<Tie>& tie = std::nullopt,
-                  const std::vector<std::pair<std::string, std::string>>& aliases = {});
+//
+// Parameters that `may_be_absent` keep their start values where the weights lack them; returns which.
+using MayBeAbsent = std::function<bool(const std::string& parameter)>;
+std::vector<std::string> load_weights(torch::nn::Module& module, const WeightsSet& weights,
+                                      const std::optional<Tie>& tie = std::nullopt,
+                                      const std::vector<std::pair<std::string, std::string>>& aliases = {},
+                                      const MayBeAbsent& may_be_absent = {});
 // The parameters of `module` that the weights lack.
 std::vector<std::string> missing_weights(const torch::nn::Module& module, const WeightsSet& weights,
                                          const std::optional<Tie>& tie = std::nullopt);

@@ -61,9 +61,9 @@ int64_t steps_done(const RunSettings& settings, const Dataset& dataset, const st
 }
 
 // Of the plan that the run begins with.
-SimulationCosts costs_of(const RunSettings& settings, const Model& model, const RunSummary& summary) {
+SimulationCosts costs_of(const RunSettings& settings, const Model& model, const RunSummary& summary,
+                         const TrainerSettings::RulePlans& plans) {
   const std::vector<int> partition = make_partition(settings, model);
-  const auto plans = make_plans(settings, model);
   return measured_costs(summary, estimate_costs(settings, model, partition, plans.front().plan.flows), plans);
 }
 
@@ -88,8 +88,11 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
                                       if (callbacks.on_step) callbacks.on_step(metrics);
                                     },
                                     callbacks.stop_wanted};
-  const RunSummary summary = run_rank(settings, transport, dataset, to_trainer, {checkpoint, request.until});
-  folder.write_end(settings, summary, costs_of(settings, *model, summary));
+  const auto plans =
+      request.plans ? request.plans : std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *model));
+  const RunSummary summary =
+      run_rank(settings, transport, dataset, to_trainer, {checkpoint, request.until, true, plans, settings.folder});
+  folder.write_end(settings, summary, costs_of(settings, *model, summary, *plans));
   RunResult result = result_of(settings, summary, *dataset);
   folder.write_result(to_json(result), result.steps == 0 || result.performed > 0);
   return result;
@@ -120,8 +123,8 @@ RunResult perform(const RunSettings& settings, Transport& given, std::shared_ptr
   Transport& transport = slowed ? *slowed : given;
   device_of(settings, transport);  // first: one that cannot be had leaves no folder behind
   if (transport.rank() == 0) return lead(settings, transport, dataset, request, callbacks);
-  const RunSummary summary =
-      run_rank(settings, transport, dataset, {weights_file(settings.folder), {}, {}}, {"", request.until});
+  const RunSummary summary = run_rank(settings, transport, dataset, {weights_file(settings.folder), {}, {}},
+                                      {"", request.until, true, request.plans, settings.folder});
   RunResult result;
   result.run = settings.folder;
   result.ending = summary.ending;

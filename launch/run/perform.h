@@ -8,6 +8,7 @@
 #include "launch/folders/run_folder.h"
 #include "launch/run/result.h"
 #include "launch/settings/run_settings.h"
+#include "parallel/training/trainer.h"
 
 namespace interlock {
 
@@ -15,6 +16,7 @@ namespace interlock {
 struct PerformRequest {
   FolderUse folder = FolderUse::fresh;  // resume: go on from the newest whole checkpoint, if there is one
   std::optional<int64_t> until = {};    // stop after this step, with a checkpoint
+  std::shared_ptr<const TrainerSettings::RulePlans> plans = {};  // where they are made already (make_plans)
 };
 
 // Called on rank 0; may be empty.

@@ -3,6 +3,7 @@
 #include <ATen/Parallel.h>
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <numeric>
 #include <optional>
@@ -21,6 +22,7 @@
 #include "parallel/transport/mpi.h"
 #include "runtime/core/log.h"
 #include "runtime/data/batch_stream.h"
+#include "runtime/storage/weights.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
@@ -69,6 +71,23 @@ BatchStream::Request batches_of_rank(const Topology& topology, const std::vector
   return request;
 }
 
+// What stages do in some step of the run; of plans that begin after its last step nothing counts.
+struct Roles {
+  std::vector<bool> with_heads, learns;
+};
+Roles roles_in(const TrainerSettings::RulePlans& plans, int64_t steps, int stages) {
+  Roles roles{std::vector<bool>(stages, false), std::vector<bool>(stages, false)};
+  roles.with_heads.back() = true;
+  for (const auto& [at_step, plan] : plans) {
+    if (at_step > std::max<int64_t>(1, steps)) continue;
+    for (int stage = 0; stage < stages; ++stage) {
+      roles.with_heads[stage] = roles.with_heads[stage] || plan.flows.stages[stage].has_loss;
+      roles.learns[stage] = roles.learns[stage] || plan.flows.stages[stage].learns;
+    }
+  }
+  return roles;
+}
+
 // Told by rank 0, for all: which rank computes on what, and why. Error(config) when some have a GPU and others none:
 // two kinds of device give two kinds of bits, and one would wait for the other.
 void tell_devices(Transport& transport, const Device& device) {
@@ -98,6 +117,23 @@ void check_alike(Transport& transport, const RunSettings& settings,
                                             "ranks with the same program, file and overrides"));
 }
 
+// Checkpoints of a run that trains a little of a model name the weights it started from, and leave out the rest. One
+// that goes on names those that its checkpoint names.
+void name_base(const RunSettings& settings, const std::string& resume, CheckpointSettings& checkpoint) {
+  if (!keep_only_what_trains(settings.techniques) || checkpoint.run_folder.empty()) return;
+  std::string path = settings.weights.empty() ? "" : std::filesystem::absolute(settings.weights).string();
+  if (!resume.empty()) {
+    const auto state = Checkpoint::open(resume)->manifest().state;
+    const auto named = state.find(base_state);
+    path = named == state.end() ? "" : named->second;
+  }
+  if (path.empty()) return;
+  const auto base = WeightsSet::open(path);
+  for (const TensorEntry& tensor : base->tensors()) checkpoint.in_base.insert(tensor.name);
+  checkpoint.state[base_state] = path;
+  checkpoint.state[base_digest_state] = weights_digest(*base);
+}
+
 // What is told of guesses, by what is guessed.
 std::function<Scores(const std::vector<Guess>&)> score_of(const Dataset& dataset) {
   if (dataset.objective() == Objective::regression)
@@ -119,11 +155,17 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
                     TrainerCallbacks callbacks, const RunRequest& request) {
   at::set_num_threads(settings.parallel.threads);
   const Device device = device_of(settings, host);
+  // Rank 0 has made the folder; the others know that it is there when they have agreed with it.
+  const auto pulse = std::make_shared<Pulse>();
+  const bool leads = host.rank() == 0;
+  if (leads && !request.pulses.empty()) pulse->publish(request.pulses, 0);
   const Agreement agreement = agree(host, request.resume);
+  if (!leads && !request.pulses.empty()) pulse->publish(request.pulses, host.rank());
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);
   TrainerSettings trainer;
-  trainer.plans = make_plans(settings, *model);
+  trainer.plans = request.plans;
+  if (!trainer.plans) trainer.plans = std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *model));
   tell_devices(host, device);
   std::string without_nccl;
   const std::shared_ptr<NcclCalls> calls = module_nccl(device, without_nccl);
@@ -132,8 +174,8 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
   if (host.rank() == 0 && host.size() > 1)
     log_info(message("messages over ", transport.description(), ": ", over_device.reason));
   if (transport.ordered_pairs()) {
-    check_alike(transport, settings, trainer.plans);
-    for (const auto& [at_step, plan] : trainer.plans) check_pair_order(plan);
+    check_alike(transport, settings, *trainer.plans);
+    for (const auto& [at_step, plan] : *trainer.plans) check_pair_order(plan);
   }
   trainer.learning_rate =
       LearningRate(LearningRate::Config::from(settings.config.section("optimizer"), settings.steps));
@@ -157,6 +199,9 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
         settings.folder, settings.checkpoint.every, settings.checkpoint.keep, settings.config.resolved(), {},
         trainer.aliases};
   trainer.checkpoint.state = data_identity(*dataset);
+  name_base(settings, agreement.resume, trainer.checkpoint);
+  if (const auto base = trainer.checkpoint.state.find(base_digest_state); base != trainer.checkpoint.state.end())
+    trainer.metadata[base_digest_state] = base->second;
   trainer.checkpoint.state_is_shared_out = settings.parallel.shard_optimizer;
 
   std::shared_ptr<const WeightsSet> weights;
@@ -176,16 +221,15 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
   const Topology topology{settings.parallel.shape, transport.rank()};
   auto loader = std::make_shared<const Loader>(std::move(dataset), settings.parallel.batch_shape(),
                                                settings.parallel.batch.phases, start);
-  const std::vector<bool> with_heads = stages_with_heads(settings, *model),
-                          learns = stages_that_learn(settings, *model);
+  const Roles roles = roles_in(*trainer.plans, settings.steps, settings.parallel.shape.stages);
   std::optional<RankContext> context;
   std::optional<Engine> engine;
   try {
     std::vector<std::unique_ptr<Stage>> stages;
     for (const int index : topology.stages())
-      stages.push_back(
-          make_stage(settings, *model, partition,
-                     {index, with_heads[index], learns[index], topology.replica(), weights.get(), heads, device.at}));
+      stages.push_back(make_stage(
+          settings, *model, partition,
+          {index, roles.with_heads[index], roles.learns[index], topology.replica(), weights.get(), heads, device.at}));
     weights.reset();  // copied; a mapped file keeps its place on the disk after it is removed
     context.emplace(transport, topology, agreement.run, std::move(stages), model->tie() && model->tie()->trained,
                     device);
@@ -193,8 +237,9 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
     engine.emplace(*context,
                    Engine::Settings{.loader = loader,
                                     .batches = std::make_unique<BatchStream>(
-                                        loader, batches_of_rank(topology, trainer.plans, start.step + 1, last)),
+                                        loader, batches_of_rank(topology, *trainer.plans, start.step + 1, last)),
                                     .boundaries = make_boundaries(*model, partition),
+                                    .pulse = pulse,
                                     .trace_steps = start.step + settings.trace_steps});
     return Trainer(*context, *engine, loader, std::move(trainer), std::move(callbacks)).run();
   } catch (...) {

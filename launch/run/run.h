@@ -1,6 +1,7 @@
 #pragma once
 // One training run: what every rank does from settings to the last file, over any transport.
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -15,6 +16,8 @@ struct RunRequest {
   std::string resume = {};            // on rank 0: the checkpoint to go on from; "": from the beginning
   std::optional<int64_t> until = {};  // stop after this step, with a checkpoint
   bool checkpoints = true;            // false: none are written, not even when asked to stop
+  std::shared_ptr<const TrainerSettings::RulePlans> plans = {};  // where they are made already (make_plans)
+  std::string pulses = {};  // the run folder in which the ranks tell what they do; "": nowhere
 };
 
 // What this rank computes on, by run.device and its place on the host. Errors as choose_device; asked again, it answers

@@ -4,6 +4,7 @@
 
 #include "launch/settings/key_place.h"
 #include "launch/settings/plans.h"
+#include "models/equipped_model.h"
 #include "models/frozen_model.h"
 #include "models/layer_loads.h"
 #include "models/model.h"
@@ -15,6 +16,12 @@
 #include "runtime/optimization/optimizer.h"
 
 namespace interlock {
+
+std::unique_ptr<Optimizer> make_optimizer(const RunSettings& settings) {
+  auto made = Optimizers::instance().create("optimizer", settings.optimizer_name, settings.config.section("optimizer"));
+  for (const auto& technique : settings.techniques) made = technique->around(std::move(made));
+  return made;
+}
 
 namespace {
 
@@ -37,6 +44,23 @@ std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
   return with_held_out_part(std::move(dataset), read_held_out_part(parts.data));
 }
 
+std::shared_ptr<Model> equipped(const RunSettings& settings, std::shared_ptr<Model> model) {
+  if (settings.techniques.empty()) return model;
+  const auto insertions = [techniques = settings.techniques, precision = settings.precision](
+                              const InsertionSite& site) { return insertions_at(techniques, site, precision); };
+  return equip(std::move(model), insertions, settings.seed);
+}
+
+namespace {
+
+Trains trains_by(const RunSettings& settings) {
+  if (!choose_what_trains(settings.techniques)) return {};
+  return
+      [techniques = settings.techniques](const ParameterPlace& place) { return parameter_trains(techniques, place); };
+}
+
+}  // namespace
+
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset) {
   const ModelSettings parts{settings.config.section("model"),
                             settings.seed,
@@ -54,8 +78,9 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
     settings.config.section("parallel")
         .refuse("unit", message("\"", name_of(parts.unit), "\" does not go with the model ", settings.model_name,
                                 ", which has no ", words_of(parts.unit), "; write \"block\""));
-  model = placing_key(settings.config, [&] { return freeze(model, patterns); });
   for (const auto& technique : settings.techniques) technique->check(*model);
+  model = equipped(settings, model);
+  model = placing_key(settings.config, [&] { return freeze(model, patterns, trains_by(settings)); });
   if (!choose_layers(settings.techniques)) return model;
   return with_layer_loads(model, [&](int64_t layer) { return share_of_runs(settings.techniques, layer); });
 }
@@ -95,7 +120,12 @@ void check_settings(const RunSettings& settings) {
   check_best_score(settings, dataset->objective());
   make_partition(settings, *model);
   const Section optimizer = settings.config.section("optimizer");
-  Optimizers::instance().create("optimizer", settings.optimizer_name, optimizer);
+  make_optimizer(settings);
+  for (const auto& technique : settings.techniques)
+    if (settings.parallel.shard_optimizer && technique->needs_whole_state())
+      settings.config.section("parallel")
+          .refuse("shard_optimizer", message("cannot be true with the technique \"", technique->name(),
+                                             "\", which needs every replica's whole state"));
   LearningRate::Config::from(optimizer, settings.steps);
   for (size_t change = 0; change < settings.learning.rules.size(); ++change) plan_request(settings, *model, change);
   settings.config.reject_unknown();

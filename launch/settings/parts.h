@@ -9,11 +9,16 @@
 namespace interlock {
 
 class Model;
+class Optimizer;
 
 // Lets every part ask for its keys, then refuses what nobody asked for.
 void check_settings(const RunSettings& settings);
+std::unique_ptr<Optimizer> make_optimizer(const RunSettings& settings);
 std::shared_ptr<Dataset> make_dataset(const RunSettings& settings);  // not opened yet
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset);
+// `model`, made without techniques, with what those of the settings insert: for whoever reads weights and trains
+// nothing.
+std::shared_ptr<Model> equipped(const RunSettings& settings, std::shared_ptr<Model> model);
 std::vector<int> make_partition(const RunSettings& settings, const Model& model);  // units per stage
 
 }  // namespace interlock

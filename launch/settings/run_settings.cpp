@@ -47,7 +47,7 @@ EvaluationSettings EvaluationSettings::from(const Section& run) {
 RunSettings read_settings(Config config) {
   using ModelNames = Registry<Model, const ModelSettings&>;  // as in models/model.h, which costs seconds to include
   for (const char* name :
-       {"model", "tokenizer", "data", "objective", "learning", "parallel", "optimizer", "checkpoint", "run"})
+       {"model", "tokenizer", "data", "objective", "learning", "parallel", "optimizer", "checkpoint", "monitor", "run"})
     config.section(name);
   const Section optimizer = config.section("optimizer");
   RunSettings settings{
@@ -59,6 +59,7 @@ RunSettings read_settings(Config config) {
       .parallel = ParallelSettings::from(config),
       .clip = {},
       .checkpoint = {},
+      .monitor = {},
       .device = "auto",
       .folder = "",
       .weights = "",
@@ -66,6 +67,7 @@ RunSettings read_settings(Config config) {
   };
   settings.clip = ClipSettings::from(optimizer);
   settings.checkpoint = CheckpointPolicy::from(config.section("checkpoint"));
+  settings.monitor = MonitorSettings::from(config.section("monitor"));
   read_run(config.section("run"), settings);
   settings.techniques = read_techniques(config);
   return settings;

@@ -5,6 +5,7 @@
 
 #include "launch/settings/checkpoint_policy.h"
 #include "launch/settings/learning_settings.h"
+#include "launch/settings/monitor_settings.h"
 #include "launch/settings/parallel_settings.h"
 #include "models/precision.h"
 #include "parallel/stage/recompute.h"
@@ -32,6 +33,7 @@ struct RunSettings {
   ParallelSettings parallel;
   ClipSettings clip;
   CheckpointPolicy checkpoint;
+  MonitorSettings monitor;
 
   int64_t steps = 20;
   uint64_t seed = 1;

@@ -7,6 +7,7 @@
 
 #include "launch/run/data_identity.h"
 #include "launch/run/load_weights.h"
+#include "launch/settings/parts.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/storage/checkpoint.h"
 
@@ -128,7 +129,9 @@ TextModel open_text_model(const std::string& path, const std::string& command) {
                               .classes = static_cast<int64_t>(source.labels.size()),
                               .precision = settings.precision,
                               .objective = source.objective};
-    return Models::instance().create("model", settings.model_name, parts);
+    const std::shared_ptr<Model> model = Models::instance().create("model", settings.model_name, parts);
+    for (const auto& technique : settings.techniques) technique->check(*model);
+    return equipped(settings, model);
   });
   source.vocabulary = source.model->vocabulary();
   source.max_length = source.model->max_length();

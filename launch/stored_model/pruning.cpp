@@ -159,21 +159,7 @@ Pruning prune_tensors(const WeightsSet& weights, const KeptLayers& kept, int64_t
 }
 
 std::string pruned_config(const WeightsSet& weights, const KeptLayers& kept) {
-  const std::set<std::string> taken = {"model", "data", "objective", "tokenizer"}, left = {"model.frozen"};
-  std::map<std::string, std::string> sections;
-  for (const auto& [key, value] : read_stored_run(weights).config) {
-    const size_t dot = key.find('.');
-    const std::string section = key.substr(0, dot);
-    const bool wanted = taken.contains(section) || key == "run.seed" || key == "run.precision";
-    if (dot == std::string::npos || !wanted || left.contains(key)) continue;
-    sections[section] +=
-        key.substr(dot + 1) + " = " + (key == "model.layers" ? std::to_string(kept.size()) : value) + "\n";
-  }
-  if (sections["model"].find("layers = ") == std::string::npos)
-    sections["model"] += message("layers = ", kept.size(), "\n");
-  std::string text;
-  for (const auto& [section, lines] : sections) text += (text.empty() ? "[" : "\n[") + section + "]\n" + lines;
-  return text;
+  return model_config(weights, {{"model.layers", std::to_string(kept.size())}});
 }
 
 }  // namespace interlock

@@ -72,6 +72,23 @@ void read_config(const std::string& text, StoredRun& run) {
 
 }  // namespace
 
+std::string model_config(const WeightsSet& weights, const std::map<std::string, std::string>& changes) {
+  const std::set<std::string> taken = {"model", "data", "objective", "tokenizer"}, left = {"model.frozen"};
+  Values values = changes;
+  values.merge(read_stored_run(weights).config);  // what is there stays
+  std::map<std::string, std::string> sections;
+  for (const auto& [key, value] : values) {
+    const size_t dot = key.find('.');
+    const std::string section = key.substr(0, dot);
+    const bool wanted = taken.contains(section) || key == "run.seed" || key == "run.precision";
+    if (dot == std::string::npos || !wanted || left.contains(key)) continue;
+    sections[section] += key.substr(dot + 1) + " = " + value + "\n";
+  }
+  std::string text;
+  for (const auto& [section, lines] : sections) text += (text.empty() ? "[" : "\n[") + section + "]\n" + lines;
+  return text;
+}
+
 std::map<std::string, std::string> config_values(const std::string& toml, const std::string& file) {
   try {
     Values values;

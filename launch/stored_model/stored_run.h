@@ -26,6 +26,11 @@ struct StoredRun {
 
 StoredRun read_stored_run(const WeightsSet& weights);
 
+// What weights say about their model, for another file of it: [model], [data], [objective] and [tokenizer] of their
+// config, run.seed and run.precision, with `changes` ("section.key" to a value as TOML). What was asked of its training
+// stays behind.
+std::string model_config(const WeightsSet& weights, const std::map<std::string, std::string>& changes);
+
 // Every value of a config under its path "section.key", as TOML. Error(bad_input) names `file` and the line.
 std::map<std::string, std::string> config_values(const std::string& toml, const std::string& file);
 

@@ -26,12 +26,17 @@ MpirunBanner read_mpirun_banner(const std::string& text) {
   static const std::regex code("Process name: \\[\\[\\d+,\\d+\\],(\\d+)\\]\\s+Exit code:\\s+(\\d+)");
   static const std::regex abort("MPI_ABORT was invoked on rank (\\d+)[^]*errorcode (-?\\d+)");
   static const std::regex left("process rank (\\d+) with PID \\d+ on\\s+node (\\S+) exiting improperly");
+  static const std::regex node("lost communication with a remote daemon[^]*Remote daemon:[^\\n]* on node (\\S+)");
   MpirunBanner banner;
   std::smatch found;
   const auto say = [&](const auto&... parts) {
     banner.reason = message("interlock: error: rank ", found[1], parts...);
   };
-  if (std::regex_search(text, found, signal)) {
+  if (std::regex_search(text, found, node)) {
+    banner.by_signal = true;  // of its ranks nobody can say more
+    banner.reason = message("interlock: error: mpirun has lost the host ", found[1],
+                            " and the ranks on it: it is down, or the network between is");
+  } else if (std::regex_search(text, found, signal)) {
     banner.by_signal = true;
     say(" on ", found[2], " ", signal_text(std::stoi(found[3])));
   } else if (std::regex_search(text, found, code)) {

@@ -12,12 +12,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
+#include <regex>
 
+#include "launch/monitor/hang_watch.h"
 #include "launch/supervisor/child_tree.h"
 #include "launch/supervisor/launcher_output.h"
 #include "launch/supervisor/mpirun_command.h"
 #include "launch/supervisor/signal_source.h"
-#include "runtime/core/error.h"
+#include "runtime/core/lost.h"
 
 namespace interlock {
 namespace {
@@ -57,10 +59,14 @@ class Supervision {
         program_(request.executable),
         last_checkpoint_(request.last_checkpoint),
         stop_time_(stop_time(request)),
+        watch_(request.monitor ? std::make_optional<HangWatch>(request.monitor->run_folder, request.processes,
+                                                               request.monitor->limits)
+                               : std::nullopt),
         tree_(mpirun_command(request)) {}
-  int run();
+  SupervisedEnd run();
 
  private:
+  void look_for_hangs();
   void wait_for_news();
   void take_signals();
   void take_stop_request(int number);
@@ -72,13 +78,18 @@ class Supervision {
   int exit_code() const;
   bool ended_with_us() const;
   std::string ended_with_us_text() const;
+  std::string verdict_text() const;
   void say_why(int code);
+  SupervisedEnd told(int code) const;
 
   const int ranks_;
   const std::string program_;
   const std::function<std::string()> last_checkpoint_;
   const std::chrono::seconds stop_time_;
   SignalSource signals_{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD};  // before the child: its end must not be missed
+  std::optional<HangWatch> watch_;  // before the child too: what stands in the run folder now is not of this run
+  std::optional<Verdict> verdict_;
+  Clock::time_point next_look_ = Clock::now();
   ChildTree tree_;
   LauncherOutput output_{write_error};
   bool output_open_ = true;
@@ -90,12 +101,13 @@ class Supervision {
   std::optional<Clock::time_point> stop_deadline_, deadline_;
 };
 
-int Supervision::run() {
+SupervisedEnd Supervision::run() {
   while (!tree_.has_ended()) {
     wait_for_news();
     take_signals();
     take_output();
     pass_on_stop_request();
+    look_for_hangs();
     keep_deadlines();
   }
   tree_.kill_all();  // ranks that mpirun left behind
@@ -103,7 +115,7 @@ int Supervision::run() {
   output_.finish();
   const int code = exit_code();
   say_why(code);
-  return code;
+  return told(code);
 }
 
 void Supervision::wait_for_news() {
@@ -111,6 +123,7 @@ void Supervision::wait_for_news() {
   std::optional<Clock::time_point> next = deadline_;
   const auto earlier = [&](Clock::time_point time) { next = next ? std::min(*next, time) : time; };
   if (stop_deadline_) earlier(*stop_deadline_);
+  if (watch_ && !verdict_ && !deadline_) earlier(next_look_);
   if (stop_asked_by_ != 0 && !stop_passed_on_) earlier(Clock::now() + look_again);
   int timeout = -1;
   if (next) {
@@ -161,6 +174,16 @@ void Supervision::pass_on_stop_request() {
   stop_passed_on_ = true;
 }
 
+// A run that is about to end is not judged any more.
+void Supervision::look_for_hangs() {
+  if (!watch_ || verdict_ || deadline_ || Clock::now() < next_look_) return;
+  verdict_ = watch_->look();
+  next_look_ = Clock::now() + HangWatch::between_looks;
+  if (!verdict_) return;
+  tree_.signal(SIGTERM);  // mpirun ends its ranks, stopped ones too
+  deadline_ = Clock::now() + patience;
+}
+
 void Supervision::keep_deadlines() {
   const auto now = Clock::now();
   if (output_.failed() && !deadline_) deadline_ = now + patience;
@@ -204,11 +227,14 @@ void Supervision::drain() {
 int Supervision::exit_code() const {
   if (ended_by_ != 0) return 128 + ended_by_;
   if (overdue_) return static_cast<int>(ExitCode::gave_up);
+  if (verdict_ || ended_with_us()) return static_cast<int>(lost_rank);
   const int status = tree_.status();
-  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(ExitCode::gave_up);
-  if (output_.killed_by_signal()) return static_cast<int>(ExitCode::gave_up);
+  // An mpirun that is gone took its ranks along; where one had said why, we have ended it.
+  const ExitCode without_mpirun = output_.rank_said_why() ? ExitCode::gave_up : lost_rank;
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(without_mpirun);
+  if (output_.killed_by_signal()) return static_cast<int>(lost_rank);
   for (const ExitCode ours : {ExitCode::done, ExitCode::usage, ExitCode::config, ExitCode::bad_input, ExitCode::gave_up,
-                              ExitCode::cannot_write, ExitCode::stopped}) {
+                              lost_rank, ExitCode::cannot_write, ExitCode::stopped}) {
     if (code == static_cast<int>(ours)) return code;
   }
   return static_cast<int>(ExitCode::gave_up);
@@ -233,12 +259,48 @@ std::string Supervision::ended_with_us_text() const {
       ". To be asked in time: sbatch --signal=B:USR1@120 (launch/cluster/mpirun.sbatch)\n");
 }
 
+std::string Supervision::verdict_text() const {
+  const std::string checkpoint = last_checkpoint_ ? last_checkpoint_() : "";
+  return message(
+      "interlock: error: ", verdict_->reason, "\n", verdict_->ranks, "  The run was ended; ",
+      checkpoint.empty() ? "there is no checkpoint yet to go on from" : "--resume goes on from " + checkpoint, "\n");
+}
+
+// Whose end it was, for those who write it down.
+SupervisedEnd Supervision::told(int code) const {
+  SupervisedEnd end{.code = code, .asked = ended_by_ != 0 || stop_asked_by_ != 0};
+  if (watch_) {
+    end.step = watch_->last_step();
+    end.begun = watch_->has_begun();
+  }
+  if (verdict_) {
+    end.hung = true;
+    end.reason = verdict_->reason;
+    if (verdict_->rank >= 0) end.rank = verdict_->rank;
+    return end;
+  }
+  if (ended_by_ != 0) {
+    end.reason = "stopped by " + signal_name(ended_by_);
+  } else if (stop_asked_by_ != 0) {
+    end.reason = "asked to stop by " + signal_name(stop_asked_by_);
+  } else if (code != 0) {
+    const std::string said = output_.reason(), prefix = "interlock: error: ";
+    end.reason = said.empty() ? "mpirun ended" : said.substr(said.starts_with(prefix) ? prefix.size() : 0);
+    end.reason = end.reason.substr(0, end.reason.find('\n'));
+    std::smatch found;
+    if (std::regex_search(end.reason, found, std::regex("^rank (\\d{1,9})\\b"))) end.rank = std::stoll(found[1]);
+  }
+  return end;
+}
+
 void Supervision::say_why(int code) {
   const bool rank_said_why = output_.rank_said_why();
   // A banner would only tell of our own signal, or of the exit code of a stop.
   std::string text = rank_said_why ? output_.reason() + "\n" : "";
   if (ended_by_ != 0) {
     text += message("interlock: stopped by ", signal_name(ended_by_), "; no rank is left running\n");
+  } else if (verdict_ && !overdue_) {
+    text = verdict_text();
   } else if (ended_with_us()) {
     text += ended_with_us_text();
   } else if (overdue_) {
@@ -263,6 +325,6 @@ void Supervision::say_why(int code) {
 
 }  // namespace
 
-int supervise(const SupervisorRequest& request) { return Supervision(request).run(); }
+SupervisedEnd supervise_once(const SupervisorRequest& request) { return Supervision(request).run(); }
 
 }  // namespace interlock

@@ -84,9 +84,10 @@ void add_row_sum(at::Tensor& sum, const at::Tensor& rows, double factor, bool ov
   }
 }
 
-// Gives the gradient to whoever adds them up, or makes a tensor of it where nobody does.
+// Gives the gradient to whoever adds them up, or makes a tensor of it where nobody does, and where it goes on: through
+// what a weight was made of.
 at::Tensor hand_over(ParameterAccess* parameters, const at::Tensor& parameter, const GradientTerm& term) {
-  if (parameters != nullptr) {
+  if (parameters != nullptr && parameter.is_leaf()) {
     parameters->add_gradient(parameter, term);
     return {};
   }

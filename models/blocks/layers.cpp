@@ -5,6 +5,7 @@
 
 #include "models/blocks/functions.h"
 #include "models/blocks/norm.h"
+#include "runtime/core/error.h"
 
 namespace interlock {
 
@@ -14,7 +15,16 @@ Linear::Linear(int64_t inputs, int64_t outputs, at::ScalarType type, bool with_b
 }
 
 at::Tensor Linear::forward(const at::Tensor& x, const ForwardContext& context) const {
-  return linear(x, weight, bias, context.parameters);
+  if (inserted_.empty()) return linear(x, weight, bias, context.parameters);
+  return forward_with_insertions(x, context);
+}
+
+at::Tensor Linear::forward_with_insertions(const at::Tensor& x, const ForwardContext& context) const {
+  at::Tensor used = weight;
+  for (const auto& insertion : inserted_) used = insertion->weight(used, context);
+  at::Tensor y = linear(x, used, bias, context.parameters);
+  for (const auto& insertion : inserted_) y = insertion->after(x, y, {}, context);
+  return y;
 }
 
 LayerNorm::LayerNorm(int64_t width, at::ScalarType type) {
@@ -43,6 +53,21 @@ void attach(torch::nn::Module& root, const std::string& path, std::shared_ptr<to
   const auto* known = children.find(name);
   const auto next = known ? *known : root.register_module(name, std::make_shared<torch::nn::Module>());
   attach(*next, path.substr(dot + 1), std::move(child));
+}
+
+void attach_insertion(torch::nn::Module& root, const InsertionSite& site, Insertion& insertion) {
+  for (const auto& child : insertion.named_children()) attach(root, site.name + "." + child.key(), child.value());
+}
+
+void begin_insertions(torch::nn::Module& root) {
+  root.apply([](torch::nn::Module& module) {
+    if (const auto* layer = dynamic_cast<const Linear*>(&module))
+      for (const auto& insertion : layer->inserted()) insertion->begin(layer->weight);
+  });
+}
+
+void Body::insert(const InsertionSite& site, std::shared_ptr<Insertion>) {
+  throw Error(ExitCode::gave_up, message("this model has no site ", site.name, ": a mistake of the model"));
 }
 
 }  // namespace interlock

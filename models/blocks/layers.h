@@ -6,7 +6,9 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "models/insertion.h"
 #include "models/model.h"
 
 namespace interlock {
@@ -17,8 +19,15 @@ class Linear : public torch::nn::Module {
  public:
   Linear(int64_t inputs, int64_t outputs, at::ScalarType type, bool with_bias = true);
   at::Tensor forward(const at::Tensor& x, const ForwardContext& context) const;
+  void insert(std::shared_ptr<Insertion> insertion) { inserted_.push_back(std::move(insertion)); }
+  const std::vector<std::shared_ptr<Insertion>>& inserted() const { return inserted_; }
 
   at::Tensor weight, bias;  // [outputs, inputs], [outputs] (undefined without bias)
+
+ private:
+  at::Tensor forward_with_insertions(const at::Tensor& x, const ForwardContext& context) const;
+
+  std::vector<std::shared_ptr<Insertion>> inserted_;
 };
 
 class LayerNorm : public torch::nn::Module {
@@ -41,6 +50,12 @@ class Embedding : public torch::nn::Module {
 // Registers `child` at a dotted path below `root` ("roberta.encoder.layer.4"), making plain modules along the way, so
 // that named_parameters() of a slice gives global names.
 void attach(torch::nn::Module& root, const std::string& path, std::shared_ptr<torch::nn::Module> child);
+
+// Registers the children of an insertion below its site.
+void attach_insertion(torch::nn::Module& root, const InsertionSite& site, Insertion& insertion);
+
+// Tells the insertions of all linear layers below `root` that training begins.
+void begin_insertions(torch::nn::Module& root);
 
 // attach for a module that is made here.
 template <class Layer, class... Args>

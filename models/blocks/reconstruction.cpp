@@ -55,9 +55,11 @@ Costs reconstruction_costs(int64_t width, int64_t rows, const Numbers& numbers) 
   costs.input_gradient_flops = costs.weight_gradient_flops = costs.forward_flops;
   costs.parameters = 2 * width + small * (width + 1) + width * (small + 1);
   costs.product_copy_bytes = (small * (width + 1) + width * (small + 1)) * numbers.copy_bytes();
-  // The hidden state's features, the norm's result and statistics, what GELU takes and gives, and what was made.
+  // The norm's result and statistics, what GELU takes and gives, and what was made, in float if it is narrower: then
+  // the features too, which else are the first unit's input.
   const int64_t number = numbers.hidden_bytes(), wide = std::max<int64_t>(number, 4);
-  costs.activation_bytes = rows * ((2 * width + 2 * small) * number + 2 * width * wide + 2 * numbers.parameter_bytes());
+  const int64_t compared = number < wide ? 2 * wide : wide;
+  costs.activation_bytes = rows * ((width + 2 * small) * number + width * compared + 2 * numbers.parameter_bytes());
   costs.working_bytes = rows * width * (2 * wide + number);  // squares and the gradients at both sides of them
   return costs;
 }

@@ -36,18 +36,38 @@ at::Tensor TransformerBlock::attend(const at::Tensor& x, const ForwardContext& c
 
 at::Tensor TransformerBlock::attention_half(const at::Tensor& x, const ForwardContext& context) const {
   const at::Tensor attended = attention_output_->forward(attend(x, context), context);
-  return join(*attention_norm_, x, attended, Site::attention_output, context);
+  return join(*attention_norm_, after_attention_, x, attended, Site::attention_output, context);
 }
 
 at::Tensor TransformerBlock::feed_forward_half(const at::Tensor& x, const ForwardContext& context) const {
   const at::Tensor fed = output_->forward(at::gelu(intermediate_->forward(x, context)), context);
-  return join(*output_norm_, x, fed, Site::feed_forward, context);
+  at::Tensor y = join(*output_norm_, after_feed_forward_, x, fed, Site::feed_forward, context);
+  for (const auto& insertion : after_layer_) y = insertion->after({}, y, {}, context);
+  return y;
 }
 
-// How a half ends: norm(x + dropout(y)).
-at::Tensor TransformerBlock::join(const LayerNorm& norm, const at::Tensor& x, const at::Tensor& y, Site site,
-                                  const ForwardContext& context) const {
-  return residual_norm(x, y, norm.weight, norm.bias, norm_epsilon, {shape_.dropout, layer_, site, context});
+// How a half ends: norm(x + dropout(y)), with what is inserted between dropout and sum.
+at::Tensor TransformerBlock::join(const LayerNorm& norm, const Insertions& inserted, const at::Tensor& x,
+                                  const at::Tensor& y, Site site, const ForwardContext& context) const {
+  if (inserted.empty())
+    return residual_norm(x, y, norm.weight, norm.bias, norm_epsilon, {shape_.dropout, layer_, site, context});
+  at::Tensor changed = keyed_dropout(y, shape_.dropout, layer_, site, context);
+  const Insertion::Norm normed = [&](const at::Tensor& sum) { return norm.forward(sum); };
+  for (const auto& insertion : inserted) changed = insertion->after(x, changed, normed, context);
+  return residual_norm(x, changed, norm.weight, norm.bias, norm_epsilon, {0.0, layer_, site, context});
+}
+
+void TransformerBlock::insert(const std::string& below, std::shared_ptr<Insertion> insertion) {
+  const std::vector<std::pair<std::string, std::shared_ptr<Linear>*>> linear_layers = {
+      {"attention.self.query", &query_},      {"attention.self.key", &key_},
+      {"attention.self.value", &value_},      {"attention.output.dense", &attention_output_},
+      {"intermediate.dense", &intermediate_}, {"output.dense", &output_}};
+  for (const auto& [name, layer] : linear_layers)
+    if (name == below) return (*layer)->insert(std::move(insertion));
+  Insertions& place = below == "attention.output" ? after_attention_
+                      : below == "output"         ? after_feed_forward_
+                                                  : after_layer_;
+  place.push_back(std::move(insertion));
 }
 
 at::Tensor TransformerBlock::forward(const at::Tensor& x, const ForwardContext& context, Part part) const {
@@ -67,10 +87,30 @@ std::vector<at::Tensor> TransformerBlock::parameters_of(Part part) const {
   return all;
 }
 
-const std::vector<std::string>& transformer_linear_names() {
-  static const std::vector<std::string> names = {"attention.self.query",   "attention.self.key", "attention.self.value",
-                                                 "attention.output.dense", "intermediate.dense", "output.dense"};
-  return names;
+std::vector<InsertionSite> transformer_sites(const std::string& path, const TransformerShape& shape) {
+  using Kind = InsertionSite::Kind;
+  const int64_t width = shape.width, wide = shape.feed_forward;
+  std::vector<InsertionSite> sites;
+  const auto add = [&](Kind kind, const std::string& below, int64_t inputs, int64_t outputs) {
+    sites.push_back({.kind = kind,
+                     .name = below.empty() ? path : path + "." + below,
+                     .place = std::ssize(sites),
+                     .inputs = inputs,
+                     .outputs = outputs});
+  };
+  for (const char* product : {"attention.self.query", "attention.self.key", "attention.self.value"})
+    add(Kind::linear, product, width, width);
+  add(Kind::linear, "attention.output.dense", width, width);
+  add(Kind::sub_layer, "attention.output", width, width);
+  add(Kind::linear, "intermediate.dense", width, wide);
+  add(Kind::linear, "output.dense", wide, width);
+  add(Kind::sub_layer, "output", width, width);
+  add(Kind::layer, "", width, width);
+  return sites;
+}
+
+bool is_in_attention(const InsertionSite& site, const std::string& path) {
+  return site.name.starts_with(path + ".attention.");
 }
 
 namespace {

@@ -30,22 +30,28 @@ class TransformerBlock : public torch::nn::Module {
   // x is [samples, length, width], and so is the result. `part` is held.
   at::Tensor forward(const at::Tensor& x, const ForwardContext& context, Part part = Part::whole) const;
   std::vector<at::Tensor> parameters_of(Part part) const;
+  // `below`: the name of the site below the block, "attention.self.query"; "" for the block itself. It is held.
+  void insert(const std::string& below, std::shared_ptr<Insertion> insertion);
 
  private:
+  using Insertions = std::vector<std::shared_ptr<Insertion>>;
   at::Tensor attend(const at::Tensor& x, const ForwardContext& context) const;
   at::Tensor attention_half(const at::Tensor& x, const ForwardContext& context) const;
   at::Tensor feed_forward_half(const at::Tensor& x, const ForwardContext& context) const;
-  at::Tensor join(const LayerNorm& norm, const at::Tensor& x, const at::Tensor& y, Site site,
-                  const ForwardContext& context) const;
+  at::Tensor join(const LayerNorm& norm, const Insertions& inserted, const at::Tensor& x, const at::Tensor& y,
+                  Site site, const ForwardContext& context) const;
 
   TransformerShape shape_;
   uint64_t layer_;
   std::shared_ptr<Linear> query_, key_, value_, attention_output_, intermediate_, output_;
   std::shared_ptr<LayerNorm> attention_norm_, output_norm_;
+  Insertions after_attention_, after_feed_forward_, after_layer_;
 };
 
-// Names of the linear layers of a block, below the block, in the order in which they run.
-const std::vector<std::string>& transformer_linear_names();
+// The sites of a block named `path`, in the order in which they compute; `unit` and `layer` are left to the caller.
+std::vector<InsertionSite> transformer_sites(const std::string& path, const TransformerShape& shape);
+// Whether a site of transformer_sites is in the attention part.
+bool is_in_attention(const InsertionSite& site, const std::string& path);
 
 // Multiplications and additions count one each. Saved for backward, per token: the block's input, query, key, value,
 // attention's result and the inputs of both norms and of the feed-forward part (8 widths), the feed-forward part before

@@ -35,6 +35,7 @@ void Engine::begin_count(Step& step) {
 double Engine::targets(Step& step) {
   if (step.counting) {
     const double begin = TraceRecorder::now();
+    const PulseWait waiting(pulse(), waits_for_several);
     step.counting->finish();
     step.counting.reset();
     note_waiting(step, begin);

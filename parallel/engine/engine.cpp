@@ -31,6 +31,7 @@ std::vector<StepReport> Engine::train(const Plan& plan, const StepOptions& optio
   for (auto& stage : context_.stages) stage->follow(plan.flows.stages[stage->index()]);
   if (++steps_ == 2) measured_.clear();
   Step step(plan, options);
+  pulse().begin_step(options.step);
   begin_count(step);
   step.waited += std::exchange(waited_between_, 0.0);  // for values, since the step before
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
@@ -89,6 +90,7 @@ void Engine::perform(Step& step, const Action& action) {
   const auto idle = [&] { return step.waited + step.loading; };
   const double idle_before = idle(), begin = TraceRecorder::now();
   const bool on_cpu = context_.device.is_cpu();
+  pulse().act(current_, begin);
   if (!on_cpu) step.since = stopwatch_.now();
   switch (action.kind) {
     case Kind::forward:
@@ -182,7 +184,7 @@ void Engine::forward(Step& step, const Action& action) {
   if (index + 1 == step.plan.shape.stages) return;
   if (context_.topology.holds(index + 1)) {
     // detach: the next stage marks its input as requiring a gradient, which must not touch this stage's tensor.
-    step.inputs[{index + 1, microbatch}] = {output.detach(), nullptr, 0};
+    step.inputs[{index + 1, microbatch}] = {output.detach(), nullptr, 0, 0};
     if (!step.evaluation) ++counters_.forward[index];
   } else {
     step.outputs[{index, microbatch}] = output;
@@ -235,7 +237,7 @@ void Engine::pass(Step& step, const Action& action) {
 void Engine::hand_down(Step& step, const Action& action, at::Tensor gradient) {
   if (context_.topology.holds(action.stage - 1)) {
     // Outgoing stream s of a stage is incoming stream s of the stage below: both index the boundary's stream table.
-    step.incoming[{action.stage - 1, action.microbatch, action.stream}] = {std::move(gradient), nullptr, 0};
+    step.incoming[{action.stage - 1, action.microbatch, action.stream}] = {std::move(gradient), nullptr, 0, 0};
     ++counters_.backward[action.stage - 1];
   } else {
     step.outgoing[{action.stage, action.microbatch, action.stream}] = std::move(gradient);

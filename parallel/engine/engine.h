@@ -21,6 +21,7 @@
 #include "runtime/data/batch_stream.h"
 #include "runtime/data/loader.h"
 #include "runtime/device/stopwatch.h"
+#include "runtime/observe/pulse.h"
 #include "runtime/observe/trace.h"
 
 namespace interlock {
@@ -71,6 +72,7 @@ class Engine {
     std::shared_ptr<const Loader> loader;
     std::unique_ptr<BatchStream> batches;  // of the steps to come; what this rank's stages need of them
     std::vector<Boundary> boundaries;      // from stage k to k + 1
+    std::shared_ptr<Pulse> pulse = std::make_shared<Pulse>();  // what this rank does, for others to look at
     int64_t trace_steps = 20;
     int64_t bucket_bytes = int64_t{8} << 20;  // gradients are summed over replicas in pieces of at least so many bytes
   };
@@ -98,6 +100,7 @@ class Engine {
   void drain();
 
   TraceRecorder& trace() { return trace_; }
+  Pulse& pulse() { return *settings_.pulse; }
   const EngineCounters& counters() const { return counters_; }
   std::array<MeasuredCost, num_kinds>& measured(int stage) { return measured_[stage]; }
   const std::string& current_action() const { return current_; }
@@ -107,6 +110,7 @@ class Engine {
     at::Tensor tensor;
     std::unique_ptr<Handle> handle;
     uint64_t flow = 0;
+    int from = 0;  // world rank, where there is a handle
   };
   struct Gather {  // values on their way from the replicas that have updated them
     Stage* stage;
@@ -155,8 +159,9 @@ class Engine {
   void begin_count(Step& step);
   double targets(Step& step);
   at::Tensor take(Step& step, Arrival& arrival);
-  // Counts and traces the time that `until` takes; `flow` is the message it waits for, 0: none.
-  void wait(Step& step, uint64_t flow, const std::function<void()>& until);
+  // Counts and traces the time that `until` takes; `flow` is the message it waits for, 0: none, `rank` who sends or
+  // takes it.
+  void wait(Step& step, uint64_t flow, int rank, const std::function<void()>& until);
   void note_waiting(Step& step, double begin);
   MessageHeader header(const Step& step, MessageKind kind, int boundary, int stream, int loss, int microbatch,
                        const at::Tensor& tensor) const;

@@ -69,12 +69,12 @@ void Engine::send(Step& step, const Action& action) {
     queue.front()->wait();
     queue.pop_front();
   }
+  const int to = context_.topology.world_rank_of(forward ? action.stage + 1 : action.stage - 1);
   if (queue.size() >= 2) {
-    wait(step, 0, [&] { queue.front()->wait(); });
+    wait(step, 0, to, [&] { queue.front()->wait(); });
     queue.pop_front();
   }
   const double begin = TraceRecorder::now();
-  const int to = context_.topology.world_rank_of(forward ? action.stage + 1 : action.stage - 1);
   queue.push_back(context_.transport.send(to, what, buffer_of(in_place() ? tensor : on_host(tensor))));
   if (step.evaluation) return;
   ++(forward ? counters_.forward : counters_.backward)[boundary];
@@ -102,7 +102,7 @@ void Engine::post(Step& step, const Action& action) {
   const MessageHeader what = header(step, kind, boundary, stream, loss, action.microbatch, tensor);
   const int from = context_.topology.world_rank_of(forward ? action.stage - 1 : action.stage + 1);
   Arrival arrival{tensor, context_.transport.receive(from, what, buffer_of(tensor)),
-                  flow_id(step, kind, boundary, stream, action.microbatch)};
+                  flow_id(step, kind, boundary, stream, action.microbatch), from};
   if (forward) {
     step.inputs[{action.stage, action.microbatch}] = std::move(arrival);
   } else {
@@ -112,13 +112,16 @@ void Engine::post(Step& step, const Action& action) {
 
 at::Tensor Engine::take(Step& step, Arrival& arrival) {
   if (!arrival.handle) return std::move(arrival.tensor);
-  wait(step, arrival.flow, [&] { arrival.handle->join(); });
+  wait(step, arrival.flow, arrival.from, [&] { arrival.handle->join(); });
   return in_place() ? std::move(arrival.tensor) : on_device(arrival.tensor, context_.device.at);
 }
 
-void Engine::wait(Step& step, uint64_t flow, const std::function<void()>& until) {
+void Engine::wait(Step& step, uint64_t flow, int rank, const std::function<void()>& until) {
   const double begin = TraceRecorder::now();
-  until();
+  {
+    const PulseWait waiting(pulse(), rank);
+    until();
+  }
   const double end = TraceRecorder::now();
   step.waited += end - begin;
   if (!context_.device.is_cpu()) step.since = stopwatch_.now();

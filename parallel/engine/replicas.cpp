@@ -66,9 +66,12 @@ void Engine::reduce_gradient(Step& step, Stage& here) {
     group->complete();
     begin_reduction(step, *group, {0, group->gradient().numel()});
   }
-  while (!step.reductions.empty()) {
-    step.reductions.front()->join();
-    step.reductions.pop_front();
+  {
+    const PulseWait waiting(pulse(), waits_for_several);
+    while (!step.reductions.empty()) {
+      step.reductions.front()->join();
+      step.reductions.pop_front();
+    }
   }
   note_waiting(step, begin);
 }
@@ -108,7 +111,10 @@ void Engine::begin_gather(Stage& here, TrainableGroup& group, Range range) {
 
 void Engine::finish_gather(Gather& gather) {
   const double begin = TraceRecorder::now();
-  gather.values->join();
+  {
+    const PulseWait waiting(pulse(), waits_for_several);
+    gather.values->join();
+  }
   gather.stage->refresh(*gather.group, gather.range);
   waited_between_ += TraceRecorder::now() - begin;
 }

@@ -53,7 +53,10 @@ void Engine::reduce_tied(Step& step) {
   const at::Tensor sum = owned(*members.front());
   for (size_t i = 1; i < members.size(); ++i) sum.add_(owned(*members[i]));
   // Group order is first stage, last stage: the same sum to the bit.
-  if (context_.end_values && sum.numel() > 0) sum_over(*context_.end_values, in_place(), sum);
+  if (context_.end_values && sum.numel() > 0) {
+    const PulseWait waiting(pulse(), waits_for_several);
+    sum_over(*context_.end_values, in_place(), sum);
+  }
   for (size_t i = 1; i < members.size(); ++i) owned(*members[i]).copy_(sum);
   note_waiting(step, begin);
 }
@@ -68,6 +71,7 @@ const at::Tensor& Engine::squared_norm(Step& step, TrainableGroup& group) {
   // Every part is zero on all replicas but the one that owns it: a sum only brings them together.
   if (group.is_sharded()) {
     const double begin = TraceRecorder::now();
+    const PulseWait waiting(pulse(), waits_for_several);
     sum_over(context_.replica_values(), in_place(), parts);
     note_waiting(step, begin);
   }
@@ -92,6 +96,7 @@ void Engine::reduce_norm(Step& step) {
   const double computed = TraceRecorder::now(), computed_late = step.waited - waited;
   if (context_.pipeline.size() > 1) {
     const at::Tensor mine = on_host(all);
+    const PulseWait waiting(pulse(), waits_for_several);
     const std::vector<double> gathered =
         context_.pipeline.all_gather(std::span(mine.const_data_ptr<double>(), static_cast<size_t>(mine.numel())));
     // Every stage stands on one rank.

@@ -76,8 +76,9 @@ std::vector<CheckpointPart> Checkpointer::copy_everything() {
   const int replica = context_.topology.replica();
   for (auto& stage : context_.stages) {
     if (replica == 0)
-      parts.push_back(
-          {numbered("weights", stage->index()) + ".safetensors", copy_weights(*stage, settings_.aliases), {}});
+      parts.push_back({numbered("weights", stage->index()) + ".safetensors",
+                       copy_weights(*stage, settings_.aliases, settings_.in_base),
+                       {}});
     const bool sharded = is_sharded(*stage);
     const std::string of_replica = sharded ? numbered("-of-replica", replica) : "";
     CheckpointPart state{

@@ -21,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,9 @@ struct CheckpointSettings {
   std::string config;                                        // resolved
   std::map<std::string, std::string> state;                  // of the manifest, the same in every checkpoint
   std::vector<std::pair<std::string, std::string>> aliases;  // Model::aliases: a checkpoint has what a weights file has
+  // Tensors that the weights hold which the run started from, where the manifest names these: what of it does not train
+  // is left out.
+  std::set<std::string> in_base = {};
   bool state_is_shared_out = false;  // over the replicas, if there are several: then ranks of all of them write
 };
 

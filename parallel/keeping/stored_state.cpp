@@ -54,10 +54,13 @@ CheckpointPart::Tensor stored_copy(const std::string& name, const at::Tensor& te
 }
 
 std::vector<CheckpointPart::Tensor> copy_weights(Stage& stage,
-                                                 const std::vector<std::pair<std::string, std::string>>& aliases) {
+                                                 const std::vector<std::pair<std::string, std::string>>& aliases,
+                                                 const std::set<std::string>& elsewhere) {
   std::vector<CheckpointPart::Tensor> tensors;
-  for (const ParameterStore::Entry& entry : stage.store().entries())
-    if (entry.stored) tensors.push_back(stored_copy(entry.name, entry.value));
+  for (const ParameterStore::Entry& entry : stage.store().entries()) {
+    const bool left_out = entry.kind == ParameterStore::Kind::frozen && elsewhere.contains(entry.name);
+    if (entry.stored && !left_out) tensors.push_back(stored_copy(entry.name, entry.value));
+  }
   for (const auto& [alias, name] : aliases) {
     const auto found =
         std::find_if(tensors.begin(), tensors.end(), [&](const auto& tensor) { return tensor.entry.name == name; });

@@ -1,6 +1,7 @@
 #pragma once
 // The tensors of a stage as a checkpoint holds them, both ways.
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,9 +14,11 @@ namespace interlock {
 // A copy of `tensor` with the bytes of a file entry of this name.
 CheckpointPart::Tensor stored_copy(const std::string& name, const at::Tensor& tensor);
 
-// The weights of a stage, those with a second name under both (`aliases`: Model::aliases).
+// The weights of a stage, those with a second name under both (`aliases`: Model::aliases). What does not train and
+// stands in `elsewhere` is left out.
 std::vector<CheckpointPart::Tensor> copy_weights(Stage& stage,
-                                                 const std::vector<std::pair<std::string, std::string>>& aliases);
+                                                 const std::vector<std::pair<std::string, std::string>>& aliases,
+                                                 const std::set<std::string>& elsewhere = {});
 
 // Whether the optimizers' state of a stage is shared out over replicas.
 bool is_sharded(const Stage& stage);

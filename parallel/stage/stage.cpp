@@ -16,10 +16,12 @@ using Role = TrainableGroup::Role;
 namespace {
 
 // The parameters of a module that train, but for the shared one.
-NamedTensors trained_tensors(const torch::nn::Module& module, const std::string& shared) {
+NamedTensors trained_tensors(const torch::nn::Module& module, const std::string& shared,
+                             const std::function<double(const std::string&)>& rate_factor) {
   NamedTensors tensors;
   for (const auto& named : module.named_parameters())
-    if (named.key() != shared && named.value().requires_grad()) tensors.push_back({named.key(), named.value()});
+    if (named.key() != shared && named.value().requires_grad())
+      tensors.push_back({named.key(), named.value(), rate_factor ? rate_factor(named.key()) : 1.0});
   return tensors;
 }
 
@@ -56,18 +58,21 @@ void Stage::group_parameters() {
     const at::Tensor* found = named.find(name);
     return found != nullptr && found->requires_grad() ? found : nullptr;
   };
-  if (const NamedTensors own = trained_tensors(*parts_.body, tie.body); !own.empty())
+  if (const NamedTensors own = trained_tensors(*parts_.body, tie.body, parts_.rate_factor); !own.empty())
     body_group_ = &add_group(own, {.role = Role::body});
   if (const at::Tensor* table = shared_of(*parts_.body, tie.body))
-    add_group({{tie.body, *table}}, {.role = Role::body, .shared = true});
+    add_group({{tie.body, *table, parts_.rate_factor ? parts_.rate_factor(tie.body) : 1.0}},
+              {.role = Role::body, .shared = true});
   if (!parts_.head) return;
   const Role role = parts_.head_is_readout ? Role::readout : Role::local_head;
-  if (const NamedTensors own = trained_tensors(*parts_.head, tie.readout); !own.empty()) add_group(own, {.role = role});
+  if (const NamedTensors own = trained_tensors(*parts_.head, tie.readout, parts_.rate_factor); !own.empty())
+    add_group(own, {.role = role});
   if (!parts_.head->named_parameters().contains(tie.readout)) return;
   store_.entry(tie.readout).stored = false;
   // Under the name of the first: the optimizer's state and messages about it are those of one tensor.
   if (const at::Tensor* decoder = shared_of(*parts_.head, tie.readout))
-    add_group({{tie.body, *decoder}}, {.role = role, .shared = true, .primary = false});
+    add_group({{tie.body, *decoder, parts_.rate_factor ? parts_.rate_factor(tie.body) : 1.0}},
+              {.role = role, .shared = true, .primary = false});
 }
 
 // Parameters of the body's group follow each other segment by segment.
@@ -111,6 +116,11 @@ void Stage::refresh(TrainableGroup& group, TrainableGroup::Range range) {
       store_.refresh(*store_.find(group.parameters()[i].value));
 }
 
+void Stage::exchange_averages() {
+  for (const auto& group : groups_)
+    if (group->exchange_averages()) refresh(*group, {0, group->values().numel()});
+}
+
 std::vector<std::pair<std::string, at::Tensor>> Stage::head_tensors() const {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   if (parts_.head)
@@ -152,8 +162,8 @@ std::vector<int64_t> Stage::left_out(const ForwardContext& context) const {
 }
 
 // Runs the segments from `input`; with `graph` what a pass back needs of them is put into inputs and outputs. What is
-// left out hands on what it was given, the very tensor: nothing is computed and nothing kept. `features`, where somebody
-// wants them: what the first unit takes in.
+// left out hands on what it was given, the very tensor: nothing is computed and nothing kept. `features`, where
+// somebody wants them: what the first unit takes in.
 at::Tensor Stage::run(at::Tensor input, const ForwardContext& context, bool graph, std::vector<at::Tensor>& inputs,
                       std::vector<at::Tensor>& outputs, at::Tensor* features) {
   at::Tensor hidden = std::move(input);

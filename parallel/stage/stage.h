@@ -34,6 +34,8 @@ class Stage {
     // The tensor shared by the first and the last stage, by its name in the body and in the readout; a stage at neither
     // end holds neither.
     std::optional<Tie> tie;
+    // By the global name of a parameter, the factor of its learning rate; empty: 1.
+    std::function<double(const std::string&)> rate_factor;
     // Segments that may be left out of a microbatch's passes in training: of every segment the layer that it is or is a
     // part of, -1 where it always runs; and whether a layer runs, a pure function. Empty: all always run.
     std::vector<int64_t> layers;
@@ -83,6 +85,8 @@ class Stage {
   TrainableGroup* body_group() const { return body_group_; }
   // After an update of the elements [range) of a group: copies in the type of products follow.
   void refresh(TrainableGroup& group, TrainableGroup::Range range);
+  // Running averages of all values change places with these.
+  void exchange_averages();
   // Copies of the readout that the head reads through: (name of the readout's parameter, the copy).
   std::vector<std::pair<std::string, at::Tensor>> readout_copies();
   // All parameters of the head under the names they have there, the tied one included.

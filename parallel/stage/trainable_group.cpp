@@ -59,7 +59,8 @@ void TrainableGroup::lay_out(const std::vector<NamedTensor>& tensors) {
     };
     view(values_).copy_(value);
     value.set_data(view(values_));
-    parameters_.push_back({tensors[i].name, value, view(gradient_), value.dim() >= 2, options_.decay_factor});
+    parameters_.push_back(
+        {tensors[i].name, value, view(gradient_), value.dim() >= 2, options_.decay_factor, tensors[i].rate_factor});
   }
 }
 
@@ -110,7 +111,8 @@ void TrainableGroup::attach_optimizer() {
     const auto part = [&](const at::Tensor& tensor) {
       return tensor.detach().view({-1}).narrow(0, shard.begin, shard.end - shard.begin);
     };
-    own.push_back({whole.name, part(whole.value), part(whole.gradient), whole.decays, whole.decay_factor});
+    own.push_back(
+        {whole.name, part(whole.value), part(whole.gradient), whole.decays, whole.decay_factor, whole.rate_factor});
   }
   optimizer_->attach(std::move(own));
 }
@@ -140,6 +142,21 @@ at::Tensor& TrainableGroup::measure_norm() {
 }
 
 at::Tensor TrainableGroup::squared_norm() const { return squares_.sum(); }
+
+bool TrainableGroup::exchange_averages() {
+  c10::NoGradGuard no_graph;
+  bool any = false;
+  for (size_t i = 0; i < own_shards_.size(); ++i) {
+    const at::Tensor average = optimizer_->average(i);
+    if (!average.defined()) continue;
+    const at::Tensor& value = parameters_[shards_[own_shards_[i]].parameter].value;
+    const at::Tensor kept = value.detach().clone();
+    value.detach().copy_(average);
+    average.copy_(kept);
+    any = true;
+  }
+  return any;
+}
 
 void TrainableGroup::update(const UpdateNumbers& numbers) {
   c10::NoGradGuard no_graph;

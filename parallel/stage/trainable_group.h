@@ -43,8 +43,9 @@ class TrainableGroup {
     int owner = 0;  // position among the replicas
   };
   struct NamedTensor {
-    std::string name;  // global
-    at::Tensor value;  // a leaf of a module; from now on a view of the flat buffer
+    std::string name;          // global
+    at::Tensor value;          // a leaf of a module; from now on a view of the flat buffer
+    double rate_factor = 1.0;  // of the learning rate
   };
   using Range = std::pair<int64_t, int64_t>;  // elements [first, second) of the flat buffers
 
@@ -72,6 +73,9 @@ class TrainableGroup {
 
   // Updates what this replica owns.
   void update(const UpdateNumbers& numbers);
+  // Puts the running averages of the values (Optimizer::average), where they are kept, in the place of the values, and
+  // the other way round; whether some were. Of a group whose state is not shared out.
+  bool exchange_averages();
   bool is_sharded() const { return options_.share.of > 1; }
   Range owned_by(int replica) const { return owned_[replica]; }
 

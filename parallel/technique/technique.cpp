@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/optimization/optimizer.h"
+
 namespace interlock {
 namespace {
 
@@ -17,6 +19,8 @@ void refuse_pair(const Section& table, const Technique& one, const Technique& ot
 }
 
 }  // namespace
+
+std::unique_ptr<Optimizer> Technique::around(std::unique_ptr<Optimizer> optimizer) const { return optimizer; }
 
 TechniqueList read_techniques(const Config& config) {
   TechniqueList list;
@@ -47,6 +51,42 @@ double share_of_runs(const TechniqueList& techniques, int64_t layer) {
 
 bool choose_layers(const TechniqueList& techniques) {
   return std::ranges::any_of(techniques, [](const auto& technique) { return technique->chooses_layers(); });
+}
+
+std::vector<std::shared_ptr<Insertion>> insertions_at(const TechniqueList& techniques, const InsertionSite& site,
+                                                      Precision precision) {
+  std::vector<std::shared_ptr<Insertion>> all;
+  for (const auto& technique : techniques)
+    if (auto made = technique->insertion(site, precision)) all.push_back(std::move(made));
+  return all;
+}
+
+bool choose_what_trains(const TechniqueList& techniques) {
+  return std::ranges::any_of(techniques, [](const auto& technique) { return technique->chooses_what_trains(); });
+}
+
+bool parameter_trains(const TechniqueList& techniques, const ParameterPlace& place) {
+  bool trains = true;
+  for (const auto& technique : techniques)
+    if (technique->chooses_what_trains()) trains = technique->trains(place).value_or(trains);
+  return trains;
+}
+
+bool choose_rates(const TechniqueList& techniques) {
+  return std::ranges::any_of(techniques, [](const auto& technique) { return technique->chooses_rates(); });
+}
+
+double rate_factor(const TechniqueList& techniques, const ParameterPlace& place, int64_t layers) {
+  double factor = 1;
+  for (const auto& technique : techniques)
+    if (technique->chooses_rates()) factor *= technique->rate_factor(place, layers);
+  return factor;
+}
+
+bool keep_only_what_trains(const TechniqueList& techniques) {
+  return std::ranges::any_of(techniques, [](const auto& technique) {
+    return technique->chooses_what_trains() && technique->keeps_only_what_trains();
+  });
 }
 
 }  // namespace interlock

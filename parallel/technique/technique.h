@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,7 +17,12 @@
 
 namespace interlock {
 
+class Insertion;
 class Model;
+class Optimizer;
+struct InsertionSite;
+struct ParameterPlace;
+enum class Precision;
 
 // The pass of one microbatch through the network.
 struct Occasion {
@@ -53,6 +59,28 @@ class Technique {
   virtual bool runs(const LayerPlace&, const Occasion&) const { return true; }
   // How often a layer runs, 0..1, in the long run: what plans, cuts and simulations count.
   virtual double share_of_runs(int64_t /*layer*/) const { return 1; }
+
+  // ---- Insertion: what stands at a site of the network (models/insertion.h), made anew for every slice; null:
+  // nothing.
+  virtual std::shared_ptr<Insertion> insertion(const InsertionSite&, Precision) const { return nullptr; }
+
+  // ---- What trains
+  virtual bool chooses_what_trains() const { return false; }  // the hooks below are asked only then
+  // nullopt: it has no say. The last technique of the config that has one decides; model.frozen freezes whatever they
+  // say.
+  virtual std::optional<bool> trains(const ParameterPlace&) const { return std::nullopt; }
+  // Whether checkpoints leave out what does not train and lies in the weights that the run started from
+  // (run.weights), which they name by digest.
+  virtual bool keeps_only_what_trains() const { return false; }
+
+  // ---- Updates
+  // The factor of a parameter's learning rate, in a model of so many layers.
+  virtual bool chooses_rates() const { return false; }  // the hook below is asked only then
+  virtual double rate_factor(const ParameterPlace&, int64_t /*layers*/) const { return 1; }
+  // What updates, around what would have: with state of its own, which checkpoints hold.
+  virtual std::unique_ptr<Optimizer> around(std::unique_ptr<Optimizer> optimizer) const;
+  // Whether each rank must hold the whole state: then parallel.shard_optimizer is refused.
+  virtual bool needs_whole_state() const { return false; }
 };
 
 // Each is made of its own [[technique]] table: it asks for its options there, and refuses what is out of range.
@@ -70,5 +98,15 @@ bool layer_runs(const TechniqueList& techniques, const LayerPlace& place, const 
 // How often it runs in the long run, as plans count it.
 double share_of_runs(const TechniqueList& techniques, int64_t layer);
 bool choose_layers(const TechniqueList& techniques);
+// What all of them insert at a site, in their order.
+std::vector<std::shared_ptr<Insertion>> insertions_at(const TechniqueList& techniques, const InsertionSite& site,
+                                                      Precision precision);
+// Whether a parameter trains, as far as techniques have a say.
+bool choose_what_trains(const TechniqueList& techniques);
+bool parameter_trains(const TechniqueList& techniques, const ParameterPlace& place);
+// The product of all factors; 1 where nobody chooses.
+double rate_factor(const TechniqueList& techniques, const ParameterPlace& place, int64_t layers);
+bool choose_rates(const TechniqueList& techniques);
+bool keep_only_what_trains(const TechniqueList& techniques);
 
 }  // namespace interlock

@@ -59,7 +59,10 @@ HeldOut evaluate_held_out(RankContext& context, Engine& engine, const Loader& lo
                           const StepOptions& options, int64_t limit) {
   const std::string mine = packed(of_this_replica(context, engine, loader, rule, options, limit));
   std::vector<Scored> all;
-  for (const std::string& part : context.world.all_gather(mine)) unpack(part, all);
+  {
+    const PulseWait waiting(engine.pulse(), waits_for_several);
+    for (const std::string& part : context.world.all_gather(mine)) unpack(part, all);
+  }
   // Added in the order of the samples: the number is the same for any placement.
   std::sort(all.begin(), all.end(), [](const Scored& a, const Scored& b) { return a.first < b.first; });
   HeldOut result;

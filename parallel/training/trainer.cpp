@@ -55,8 +55,8 @@ void Trainer::take_up_best(const std::map<std::string, std::string>& state) {
 }
 
 const Plan& Trainer::plan_at(int64_t step) const {
-  const Plan* current = &settings_.plans.front().plan;
-  for (const auto& change : settings_.plans)
+  const Plan* current = &settings_.plans->front().plan;
+  for (const auto& change : *settings_.plans)
     if (change.at_step <= step) current = &change.plan;
   return *current;
 }
@@ -71,6 +71,7 @@ RunSummary Trainer::run() {
   const double start = TraceRecorder::now();
   engine_.restart_clock();
   summary_.steps = summary_.first_step - 1;
+  engine_.pulse().begin_step(summary_.steps);
   for (int64_t step = summary_.first_step; step <= settings_.steps && goes_on(); ++step) {
     const StepOptions options{step, settings_.seed, settings_.learning_rate.at(step), settings_.clip};
     after_step(step, engine_.train(plan_at(step), options));
@@ -99,7 +100,9 @@ void Trainer::after_step(int64_t step, const std::vector<StepReport>& reports) {
   summary_.ending = ending_after(step);
   if (evaluates_after(step)) {
     take(engine_.finish_steps());
+    engine_.pulse().enter(PulsePhase::evaluation);
     evaluate(step);
+    engine_.pulse().enter(PulsePhase::training);
     engine_.restart_clock();
   } else if (leader) {
     publish(reports_.complete(), std::nullopt);
@@ -110,7 +113,9 @@ void Trainer::after_step(int64_t step, const std::vector<StepReport>& reports) {
     take(engine_.finish_steps());
     engine_.await_values();
     check_finite();
+    engine_.pulse().enter(PulsePhase::checkpoint);
     checkpointer_.begin(step, loader_->first_sample(step + 1), best_.state());
+    engine_.pulse().enter(PulsePhase::training);
     engine_.restart_clock();
   } else {
     checkpointer_.poll();
@@ -122,13 +127,17 @@ void Trainer::take(const std::vector<StepReport>& reports) {
     seconds_ += report.seconds;
     waited_ += report.waited;
     loading_ += report.loading;
+    engine_.pulse().end_step(report.seconds, report.seconds - report.waited - report.loading);
     tokens_ += static_cast<double>(loader_->tokens(report.step));
     reports_.add(report);
   }
 }
 
 Ending Trainer::ending_after(int64_t step) {
-  const bool stop = stop_.stops_after(step);
+  const bool stop = [&] {
+    const PulseWait waiting(engine_.pulse(), context_.transport.rank() == 0 ? waits_for_nobody : 0);
+    return stop_.stops_after(step);
+  }();
   if (step == settings_.steps) return Ending::completed;
   if (settings_.until && step >= *settings_.until) return Ending::until;
   return stop ? Ending::stopped : Ending::completed;
@@ -138,6 +147,7 @@ void Trainer::conclude(Ending ending) {
   const bool leader = context_.transport.rank() == 0;
   const int64_t last = summary_.steps;
   take(engine_.finish_steps());
+  engine_.pulse().enter(PulsePhase::end);
   if (leader) publish(reports_.complete_through(last), std::nullopt);
   reports_.drain();
   copies_.drain();
@@ -151,6 +161,7 @@ void Trainer::conclude(Ending ending) {
     throw Error(ExitCode::cannot_write,
                 message("the run stopped after step ", last, ", but its checkpoint could not be written"));
   summary_.ranks = gather_summaries();
+  engine_.pulse().enter(PulsePhase::ended);
 }
 
 void Trainer::publish(std::vector<std::vector<StepReport>> complete, const std::optional<Validation>& validation) {
@@ -173,11 +184,16 @@ void Trainer::publish(std::vector<std::vector<StepReport>> complete, const std::
 // Every rank sees the same, and decides the same.
 void Trainer::evaluate(int64_t step) {
   const bool leader = context_.transport.rank() == 0;
+  exchange_averages();
   const HeldOut held_out = evaluate_held_out(context_, engine_, *loader_, plan_at(step).rule,
                                              {step, settings_.seed, 0, 0}, settings_.evaluate_sequences);
+  exchange_averages();
   Validation validation{held_out.loss, {}};
   if (settings_.score && !held_out.guesses.empty()) validation.scores = settings_.score(held_out.guesses);
-  if (leader) publish(reports_.complete_through(step), validation);
+  if (leader) {
+    const PulseWait waiting(engine_.pulse(), waits_for_several);
+    publish(reports_.complete_through(step), validation);
+  }
   // All ranks know it; one says it, the others are ended.
   if (leader && !std::isfinite(held_out.loss))
     throw Error(ExitCode::gave_up,
@@ -188,6 +204,7 @@ void Trainer::evaluate(int64_t step) {
 void Trainer::keep_best(int64_t step, double loss, const std::map<std::string, double>& scores) {
   if (best_.improves(step, loss, scores) && !callbacks_.weights_path.empty()) {
     engine_.await_values();
+    engine_.pulse().enter(PulsePhase::checkpoint);  // it is a disk that takes the time
     save(best_weights_path(callbacks_.weights_path), step);
   }
   summary_.ended_early = best_.out_of_patience();
@@ -199,7 +216,14 @@ void Trainer::save(const std::string& path, int64_t step) {
   check_finite();
   auto metadata = settings_.metadata;
   metadata[step_metadata] = std::to_string(step);
+  exchange_averages();
   write_weights(context_, path, settings_.aliases, metadata);
+  exchange_averages();
+}
+
+// Where running averages are kept, they are what is evaluated and left behind; training goes on from the values.
+void Trainer::exchange_averages() {
+  for (auto& stage : context_.stages) stage->exchange_averages();
 }
 
 // The weights of the run: of its last step, or its best.

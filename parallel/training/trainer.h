@@ -27,7 +27,10 @@ struct TrainerSettings {
     int64_t at_step = 1;
     Plan plan;
   };
-  std::vector<RulePlan> plans;  // by at_step, the first at 1: one for every change of the rule or of the batch
+  using RulePlans = std::vector<RulePlan>;
+  // By at_step, the first at 1: one for every change of the rule or of the batch. Ranks that are threads share them: a
+  // plan grows with the ranks, and so would each of as many copies.
+  std::shared_ptr<const RulePlans> plans;
   LearningRate learning_rate{LearningRate::Config{}};
   double clip = 0;
   uint64_t seed = 1;
@@ -77,6 +80,7 @@ class Trainer {
   void keep_best(int64_t step, double loss, const std::map<std::string, double>& scores);
   void save(const std::string& path, int64_t step);
   void save_last(int64_t step);
+  void exchange_averages();
   void check_finite();
   std::vector<RankSummary> gather_summaries();
 

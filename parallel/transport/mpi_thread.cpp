@@ -11,7 +11,7 @@
 
 #include "parallel/transport/mpi_tags.h"
 #include "runtime/core/blocked_signals.h"
-#include "runtime/core/error.h"
+#include "runtime/core/lost.h"
 
 namespace interlock {
 namespace {
@@ -191,7 +191,7 @@ void MpiThread::wait(const MpiOperation& operation) {
   }
   if (failed_) {
     std::lock_guard lock(mutex_);
-    throw Error(ExitCode::gave_up, failure_);
+    throw Error(lost_rank, failure_);
   }
   if (!operation.problem.empty()) throw Error(ExitCode::gave_up, operation.problem);
 }

@@ -169,9 +169,34 @@ void fill_normal(T* out, int64_t count, double deviation, RandomKey key) {
   }
 }
 
+template <class T>
+void fill_truncated_normal(T* out, int64_t count, double deviation, RandomKey key) {
+  for (int64_t i = 0; i < count; ++i) {
+    double value = 3;
+    for (uint64_t attempt = 0; std::abs(value) > 2; ++attempt) {
+      const auto words = philox(key, attempt, static_cast<uint64_t>(i));
+      value = std::sqrt(-2 * std::log(fine_unit_interval(first_64_bits(words)))) *
+              std::cos(2 * std::numbers::pi * fine_unit_interval(last_64_bits(words)));
+    }
+    out[i] = static_cast<T>(deviation * value);
+  }
+}
+
+template <class T>
+void fill_uniform(T* out, int64_t count, double bound, RandomKey key) {
+  for (int64_t i = 0; i < count; ++i) {
+    const auto words = philox(key, 0, static_cast<uint64_t>(i) / 4);
+    out[i] = static_cast<T>(bound * (2 * unit_interval(words[static_cast<size_t>(i % 4)]) - 1));
+  }
+}
+
 template void fill_dropout(float*, int64_t, double, RandomKey, uint64_t);
 template void fill_dropout(double*, int64_t, double, RandomKey, uint64_t);
 template void fill_normal(float*, int64_t, double, RandomKey);
 template void fill_normal(double*, int64_t, double, RandomKey);
+template void fill_truncated_normal(float*, int64_t, double, RandomKey);
+template void fill_truncated_normal(double*, int64_t, double, RandomKey);
+template void fill_uniform(float*, int64_t, double, RandomKey);
+template void fill_uniform(double*, int64_t, double, RandomKey);
 
 }  // namespace interlock

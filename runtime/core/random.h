@@ -17,6 +17,7 @@ enum class Purpose : uint32_t {
   sample_order = 5,
   synthetic_data = 6,
   layer_gates = 7,
+  weight_noise = 8,
   resampling = 32,  // of the bootstrap
 };
 
@@ -51,5 +52,13 @@ void fill_dropout(T* out, int64_t count, double rate, RandomKey key, uint64_t sa
 // only.
 template <class T>
 void fill_normal(T* out, int64_t count, double deviation, RandomKey key);
+
+// The same of a normal distribution cut off at twice the deviation: element i takes words of counters (attempt, i)
+// until one is inside.
+template <class T>
+void fill_truncated_normal(T* out, int64_t count, double deviation, RandomKey key);
+// out[i] uniform in (-bound, bound), from word i % 4 of counter (0, i / 4).
+template <class T>
+void fill_uniform(T* out, int64_t count, double bound, RandomKey key);
 
 }  // namespace interlock

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <iterator>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -101,22 +102,30 @@ std::vector<int64_t> Loader::by_length(Split split, int64_t first, int64_t count
   return numbers;
 }
 
+// The thread that makes batches is a few microbatches ahead of who asks how wide one is.
+Loader::Numbers Loader::sorted(int64_t step) const {
+  constexpr size_t kept = 4;
+  const std::lock_guard lock(sorting_);
+  Numbers& found = sorted_[step];
+  if (!found)
+    found = std::make_shared<const std::vector<int64_t>>(
+        by_length(Split::training, first_sample(step), samples_per_step(step)));
+  const Numbers result = found;
+  while (sorted_.size() > kept)
+    sorted_.erase(sorted_.begin()->first == step ? std::prev(sorted_.end()) : sorted_.begin());
+  return result;
+}
+
 std::vector<int64_t> Loader::numbers(int64_t step, int64_t replica, int64_t microbatch) const {
   assert(replica >= 0 && replica < shape_.replicas && microbatch >= 0 && microbatch < microbatches(step));
   const int64_t first = first_sample(step), size = shape_.microbatch_size;
   const int64_t global = replica * microbatches(step) + microbatch;
   if (!dataset_->varies_in_length()) return numbers_from(first + global * size, size);
-  std::shared_ptr<const Sorted> sorted;
-  {
-    const std::lock_guard lock(sorting_);
-    if (!sorted_ || sorted_->step != step)
-      sorted_ = std::make_shared<const Sorted>(Sorted{step, by_length(Split::training, first, samples_per_step(step))});
-    sorted = sorted_;
-  }
+  const Numbers of_step = sorted(step);
   const RandomKey key = random_key(static_cast<uint64_t>(first), Purpose::sample_order, 1, 1);
   const auto bucket = static_cast<int64_t>(
       permuted(key, static_cast<uint64_t>(global), static_cast<uint64_t>(shape_.replicas * microbatches(step))));
-  const auto begin = sorted->numbers.begin() + bucket * size;
+  const auto begin = of_step->begin() + bucket * size;
   return {begin, begin + size};
 }
 

@@ -6,6 +6,7 @@
 // padded little; which of those buckets a microbatch gets is shuffled, so that no replica gets all the long ones. What
 // a step holds stays the same.
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -72,12 +73,11 @@ class Loader {
   BatchShape shape_;
   std::vector<BatchPhase> phases_;  // by step, the first at step 1
   DataPosition start_;
-  struct Sorted {  // the samples of a step of unequal ones, by length
-    int64_t step = 0;
-    std::vector<int64_t> numbers;
-  };
+  // Of unequal samples, those of the last few steps that were asked for, by length.
+  using Numbers = std::shared_ptr<const std::vector<int64_t>>;
+  Numbers sorted(int64_t step) const;
   mutable std::mutex sorting_;
-  mutable std::shared_ptr<const Sorted> sorted_;  // of the step that was last asked for
+  mutable std::map<int64_t, Numbers> sorted_;
 };
 
 }  // namespace interlock

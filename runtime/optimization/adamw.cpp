@@ -34,13 +34,13 @@ class AdamW final : public Optimizer {
     for (ParameterGroup& group : groups_) {
       const auto divisor = gradient_divisor(group, numbers.gradient_factor);
       if (placement_ == Epsilon::after) {
-        update(group, 0, group.places.size(), settings_.epsilon, numbers.learning_rate, divisor);
+        update(group, 0, group.places.size(), settings_.epsilon, rate_of(group, numbers.learning_rate), divisor);
         continue;
       }
       for (size_t i = 0; i < group.places.size(); ++i) {
         const double count = counts_.of(group.places[i]);
         const double epsilon = settings_.epsilon / std::sqrt(1 - std::pow(settings_.beta2, count));
-        update(group, i, i + 1, epsilon, numbers.learning_rate, divisor);
+        update(group, i, i + 1, epsilon, rate_of(group, numbers.learning_rate), divisor);
       }
     }
   }

@@ -53,9 +53,9 @@ class Lamb final : public Optimizer {
     for (size_t i = 0; i < parameters_.size(); ++i) {
       moments_[i].count.add_(1);
       if (parameters_[i].value.scalar_type() == at::kDouble) {
-        update<double>(parameters_[i], moments_[i], rate, factor);
+        update<double>(parameters_[i], moments_[i], rate * parameters_[i].rate_factor, factor);
       } else {
-        update<float>(parameters_[i], moments_[i], rate, factor);
+        update<float>(parameters_[i], moments_[i], rate * parameters_[i].rate_factor, factor);
       }
     }
   }
@@ -90,7 +90,7 @@ class Lamb final : public Optimizer {
       square.mul_(settings_.beta2).addcmul_(slope, slope, 1 - settings_.beta2);
       const at::Tensor spread = (square * correction(settings_.beta2, count).to(type)).sqrt_().add_(settings_.epsilon);
       at::Tensor direction = (mean * correction(settings_.beta1, count).to(type)).div_(spread);
-      at::Tensor rate = numbers.learning_rate.to(parameter.value.device());
+      at::Tensor rate = numbers.learning_rate.to(parameter.value.device()) * parameter.rate_factor;
       if (parameter.decays) {
         const at::Tensor value = parameter.value.detach();
         direction.add_(value, settings_.weight_decay * parameter.decay_factor);

@@ -19,6 +19,7 @@ struct Parameter {
   at::Tensor gradient;  // same shape and type; whoever trains adds up here
   bool decays = true;   // false for biases and norms, which are never decayed (nor adapted, where an optimizer adapts)
   double decay_factor = 1.0;  // of weight_decay, where it decays
+  double rate_factor = 1.0;   // of the learning rate
 };
 
 // The numbers of one update: float64 tensors without dimension, so that where they come from a device nobody need read
@@ -44,6 +45,9 @@ class Optimizer {
   virtual std::vector<std::vector<at::Tensor>> state() const = 0;  // [parameter][name]
   // Whether every number is updated alone, so that a parameter may be cut anywhere and its parts updated apart.
   virtual bool elementwise() const = 0;
+  // A running average of parameter number i's values, of its shape, that whoever trains may put in its place and back;
+  // undefined: none is kept.
+  virtual at::Tensor average(size_t) const { return {}; }
   // Bytes of state per byte of parameters, for the memory part of a plan.
   virtual double state_ratio() const = 0;
 };

@@ -1,4 +1,4 @@
-// Owns the split of parameters by weight decay.
+// Owns the split of parameters by weight decay and rate.
 #include "runtime/optimization/parameter_groups.h"
 
 #include <ATen/ops/reciprocal.h>
@@ -22,13 +22,19 @@ std::vector<ParameterGroup> groups_by_decay(const std::vector<Parameter>& parame
     TORCH_INTERNAL_ASSERT(parameter.value.is_contiguous() && parameter.gradient.is_contiguous(), parameter.name);
     TORCH_INTERNAL_ASSERT(parameter.value.sizes() == parameter.gradient.sizes(), parameter.name);
     const double decay = parameter.decays ? weight_decay * parameter.decay_factor : 0.0;
-    auto group = std::ranges::find(groups, decay, &ParameterGroup::weight_decay);
-    if (group == groups.end()) group = groups.insert(group, ParameterGroup{decay, {}, {}, {}});
+    auto group = std::ranges::find_if(groups, [&](const ParameterGroup& one) {
+      return one.weight_decay == decay && one.rate_factor == parameter.rate_factor;
+    });
+    if (group == groups.end()) group = groups.insert(group, ParameterGroup{decay, parameter.rate_factor, {}, {}, {}});
     group->values.push_back(parameter.value);
     group->gradients.push_back(parameter.gradient);
     group->places.push_back(i);
   }
   return groups;
+}
+
+at::Tensor rate_of(const ParameterGroup& group, const at::Tensor& learning_rate) {
+  return group.rate_factor == 1.0 ? learning_rate : learning_rate.mul(group.rate_factor);
 }
 
 std::optional<at::Tensor> gradient_divisor(ParameterGroup& group, const at::Tensor& factor) {

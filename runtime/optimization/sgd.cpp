@@ -40,7 +40,7 @@ class Sgd final : public Optimizer {
         velocities.insert(velocities.end(), velocities_[place].begin(), velocities_[place].end());
       // Velocities start at zero, so the first step needs no case of its own.
       at::_fused_sgd_(group.values, group.gradients, velocities, group.weight_decay, config_.momentum,
-                      numbers.learning_rate,
+                      rate_of(group, numbers.learning_rate),
                       /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false, divisor);
     }
   }

@@ -11,6 +11,7 @@
 #include "runtime/core/log.h"
 #include "runtime/storage/checkpoint.h"
 #include "runtime/storage/checkpoint_verify.h"
+#include "runtime/storage/weights.h"
 
 namespace interlock {
 namespace {
@@ -24,7 +25,26 @@ namespace fs = std::filesystem;
 struct Opened {
   std::vector<std::shared_ptr<const SafetensorsFile>> files;
   std::map<std::string, std::string> metadata;
+  std::shared_ptr<const WeightsSet> base = nullptr;
 };
+
+// What a checkpoint leaves out; null where it leaves out nothing.
+std::shared_ptr<const WeightsSet> open_base(const std::string& folder,
+                                            const std::map<std::string, std::string>& state) {
+  const auto place = state.find(base_state), digest = state.find(base_digest_state);
+  if (place == state.end() || digest == state.end()) return nullptr;
+  const std::string needs =
+      message("holds only what was trained; the rest is in the weights that its run started from, digest ",
+              digest->second.substr(0, 12), "..., then at ", place->second);
+  std::shared_ptr<const WeightsSet> base;
+  try {
+    base = WeightsSet::open(place->second);
+  } catch (const Error& error) {
+    refuse(folder, needs + ": put them there (" + error.what() + ")");
+  }
+  if (weights_digest(*base) != digest->second) refuse(folder, needs + ": what is there now is another model");
+  return base;
+}
 
 Opened open_file(const std::string& path) {
   auto file = SafetensorsFile::open(path);
@@ -48,6 +68,7 @@ Opened open_checkpoint(const std::string& folder, bool verified) {
     opened.files.push_back(checkpoint->files()[i]);
   }
   if (opened.files.empty()) refuse(folder, "the checkpoint holds no file weights-*.safetensors");
+  opened.base = open_base(folder, manifest.state);
   return opened;
 }
 
@@ -80,7 +101,8 @@ std::shared_ptr<const WeightsSet> WeightsSet::open(const std::string& path) {
                                              fs::status_known(status) ? "" : ": " + problem.message()));
   }
   const auto made = [](Opened opened, const std::string& where) {
-    return std::make_shared<WeightsSet>(std::move(opened.files), where, std::move(opened.metadata));
+    return std::make_shared<WeightsSet>(std::move(opened.files), where, std::move(opened.metadata),
+                                        std::move(opened.base));
   };
   if (!fs::is_directory(status)) return made(open_file(path), path);
   if (is_checkpoint(path)) return made(open_checkpoint(path, false), path);
@@ -126,8 +148,16 @@ std::optional<int64_t> stored_step(const std::map<std::string, std::string>& met
 }
 
 WeightsSet::WeightsSet(std::vector<std::shared_ptr<const SafetensorsFile>> files, std::string path,
-                       std::map<std::string, std::string> metadata)
-    : files_(std::move(files)), metadata_(std::move(metadata)), path_(std::move(path)) {
+                       std::map<std::string, std::string> metadata, std::shared_ptr<const WeightsSet> base)
+    : files_(std::move(files)), base_(std::move(base)), metadata_(std::move(metadata)), path_(std::move(path)) {
+  gather_files();
+  if (base_) gather_base();
+  std::error_code problem;
+  const fs::path where = path_;
+  folder_ = fs::is_directory(where, problem) ? path_ : where.has_parent_path() ? where.parent_path().string() : ".";
+}
+
+void WeightsSet::gather_files() {
   std::vector<std::pair<const TensorEntry*, size_t>> all;
   for (size_t i = 0; i < files_.size(); ++i) {
     for (const TensorEntry& tensor : files_[i]->tensors()) all.emplace_back(&tensor, i);
@@ -141,9 +171,26 @@ WeightsSet::WeightsSet(std::vector<std::shared_ptr<const SafetensorsFile>> files
     tensors_.push_back(*tensor);
     file_of_.push_back(file);
   }
-  std::error_code problem;
-  const fs::path where = path_;
-  folder_ = fs::is_directory(where, problem) ? path_ : where.has_parent_path() ? where.parent_path().string() : ".";
+}
+
+// What is there stays; both lists are in the order of names.
+void WeightsSet::gather_base() {
+  std::vector<TensorEntry> all;
+  std::vector<size_t> places;
+  size_t own = 0;
+  const auto take_own = [&] {
+    all.push_back(tensors_[own]);
+    places.push_back(file_of_[own++]);
+  };
+  for (const TensorEntry& tensor : base_->tensors()) {
+    while (own < tensors_.size() && tensors_[own].name < tensor.name) take_own();
+    if (own < tensors_.size() && tensors_[own].name == tensor.name) continue;
+    all.push_back(tensor);
+    places.push_back(files_.size());
+  }
+  while (own < tensors_.size()) take_own();
+  tensors_ = std::move(all);
+  file_of_ = std::move(places);
 }
 
 const TensorEntry* WeightsSet::find(const std::string& name) const {
@@ -155,7 +202,8 @@ const TensorEntry* WeightsSet::find(const std::string& name) const {
 std::span<const std::byte> WeightsSet::bytes(const TensorEntry& tensor) const {
   const TensorEntry* known = find(tensor.name);
   if (known == nullptr) refuse(path_, message("no tensor ", tensor.name));
-  return files_[file_of_[static_cast<size_t>(known - tensors_.data())]]->bytes(*known);
+  const size_t file = file_of_[static_cast<size_t>(known - tensors_.data())];
+  return file < files_.size() ? files_[file]->bytes(*known) : base_->bytes(*known);
 }
 
 }  // namespace interlock

@@ -14,7 +14,7 @@ import sys
 import tempfile
 
 LAYERS = ["runtime", "models", "parallel", "techniques", "launch", "tests"]  # each may include itself and what stands before it
-MODELS_INTERFACE = {"models/model.h", "models/costs.h", "models/parameter_access.h"}
+MODELS_INTERFACE = {"models/model.h", "models/costs.h", "models/insertion.h", "models/insertion_site.h", "models/parameter_access.h"}
 TORCH_FREE = ["runtime/core/", "runtime/statistics/", "runtime/storage/", "runtime/observe/", "parallel/plan/", "parallel/transport/"]
 # Rooms inside those that exist for LibTorch, so that what stands beside them can do without.
 TORCH_ROOMS = ["runtime/storage/tensors/", "parallel/transport/nccl/module/"]

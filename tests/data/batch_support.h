@@ -28,7 +28,8 @@ inline void expect_parts(const Batch& found, const Batch& whole, BatchParts part
 
 inline constexpr BatchParts every_choice_of_parts[] = {{true, true}, {true, false}, {false, true}, {false, false}};
 
-// Opened datasets by name, over small files in `folder`: `text`, `tokens` in its variants, `idx`, `spirals`.
+// Opened datasets by name, over small files in `folder`: `text`, `tokens` in its variants, `idx`, `spirals`, `labelled`
+// under each objective.
 inline std::map<std::string, std::shared_ptr<const Dataset>> every_dataset(const TemporaryFolder& folder) {
   std::mt19937 random(11);
   std::map<std::string, std::shared_ptr<const Dataset>> all;
@@ -72,6 +73,16 @@ inline std::map<std::string, std::shared_ptr<const Dataset>> every_dataset(const
       "[data]\nimages = " + quoted(folder.file("images")) + "\nlabels = " + quoted(folder.file("labels")) +
           "\nfeatures = 6\nclasses = 4\nheld_out = 0.2");
   add("spirals", "spirals", "[data]\nsamples = 70\nclasses = 5\nheld_out = 0.2");
+
+  std::string rows = "text\tsecond\tlabel\n";
+  for (int i = 0; i < 60; ++i)
+    rows += std::string(1 + random() % 30, 'a') + std::to_string(i) + "\t" + std::to_string(random()) + "\t" +
+            std::to_string(i % 3) + "\n";
+  put(folder.file("rows.tsv"), rows);
+  for (const std::string objective : {"classification", "regression", "masked"})
+    add("labelled, " + objective, "labelled",
+        "[data]\npaths = [" + quoted(folder.file("rows.tsv")) +
+            "]\npair = 'second'\nheld_out = 0.3\nsequence_length = 32\n[objective]\nname = '" + objective + "'");
   return all;
 }
 

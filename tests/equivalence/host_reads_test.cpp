@@ -91,6 +91,19 @@ TEST_P(HostReads, ReportsComeOneStepBehindAndNothingElseChanges) {
   EXPECT_EQ(behind.digest, immediate.digest);
 }
 
+// Of classes one look for their rows, of scores none.
+TEST(HostReads, NoneAtLabelsNorAtFeatures) {
+  const std::vector<std::pair<int64_t, std::vector<std::string>>> cases = {
+      {4, {"learning.rule=local", "data.name=labelled"}},
+      {4, {"learning.rule=local", "data.name=labelled", "learning.head=reconstruction", "parallel.stages=2"}},
+      {0, {"learning.rule=sum", "data.name=labelled", "objective.name=regression", "data.label=score"}}};
+  for (const auto& [looks_more, overrides] : cases) {
+    const Outcome few = train(overrides, 2, false), many = train(overrides, 6, false);
+    EXPECT_EQ(many.looks_per_step - few.looks_per_step, looks_more) << overrides.back();
+    EXPECT_EQ(few.digest, train(overrides, 2, true).digest) << overrides.back();
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Rules, HostReads, testing::Values("global", "sum", "local"));
 
 TEST(HostReads, ABadLossIsNamedOneStepLater) {

@@ -6,7 +6,7 @@
 
 #include "parallel/plan/pair_order.h"
 #include "parallel/transport/nccl/nccl.h"
-#include "runtime/core/error.h"
+#include "runtime/core/lost.h"
 #include "tests/support/nccl_stand_in.h"
 #include "tests/support/run_for_test.h"
 
@@ -79,7 +79,7 @@ TEST(NcclRun, ALostRankEndsTheRun) {
     });
     ADD_FAILURE() << "1000 steps without rank 2";
   } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::gave_up);
+    EXPECT_EQ(error.code(), lost_rank);
     EXPECT_NE(std::string(error.what()).find("rank 2"), std::string::npos) << error.what();
     // The lost rank itself may be the first to notice that nothing of its own goes on.
     EXPECT_NE(std::string(error.what()).find("within 1 s"), std::string::npos) << error.what();

@@ -213,6 +213,22 @@ std::vector<Case> cases() {
       one.overrides.push_back(drop);
       all.push_back(one);
     }
+  const std::string adapters = "technique=[{name='adapters', size=3, deviation=0.1}]",
+                    pfeiffer = "technique=[{name='adapters', size=3, deviation=0.1, variant='pfeiffer'}]",
+                    lora = "technique=[{name='lora', rank=2, dropout=0.1, targets=['query', 'output.dense']}]";
+  for (const auto& [name, technique] : {std::pair{"adapters", adapters}, {"pfeiffer", pfeiffer}, {"lora", lora}})
+    for (const auto& [shape, shape_keys] : shapes) {
+      Case one{std::string(name) + "_" + shape, {"learning.rule=sum", technique}};
+      one.overrides.insert(one.overrides.end(), shape_keys.begin(), shape_keys.end());
+      all.push_back(one);
+      one.name += "_half_blocks_recomputed_global";
+      one.overrides.insert(one.overrides.end(), {"learning.rule=global", "parallel.unit=half_block",
+                                                 "parallel.partition=[1,2,2,3]", "run.recompute=block"});
+      all.push_back(one);
+    }
+  all.push_back({"lora_tied_layer_drop",
+                 {"learning.rule=sum", "model.tie_embeddings=true", "run.recompute=stage",
+                  "technique=[{name='lora', rank=2}, {name='layer_drop', rate=0.3}]"}});
   all.push_back({"layer_drop_half_blocks_recomputed",
                  {"learning.rule=sum", "parallel.unit=half_block", "parallel.partition=[1,2,2,3]",
                   "run.recompute=block", "parallel.ranks=2", drop}});

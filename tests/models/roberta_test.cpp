@@ -225,7 +225,7 @@ TEST(Roberta, NamesAreGlobalAndTheDecoderBiasIsOneTensor) {
   EXPECT_TRUE(block.contains("heads.3.block.attention.self.query.weight"));
   EXPECT_TRUE(block.contains("heads.3.block.output.LayerNorm.bias"));
   const auto modules = model->body(0, 4)->named_modules();
-  for (const std::string& site : model->sites()) EXPECT_TRUE(modules.contains(site)) << site;
+  for (const InsertionSite& site : model->sites()) EXPECT_TRUE(modules.contains(site.name)) << site.name;
 }
 
 TEST(Roberta, RefusesWhatCannotWork) {

@@ -65,7 +65,7 @@ TEST_F(Faults, AKilledRankEndsTheRun) {
   ASSERT_GT(victim, 0);
   kill(victim, SIGKILL);
   const CommandResult result = run->wait(seconds_to_end);
-  expect_failure(result, 70, {"rank 2", "signal 9 (SIGKILL)"});
+  expect_failure(result, 71, {"rank 2", "signal 9 (SIGKILL)"});
   EXPECT_THAT(result.all, Not(HasSubstr("-----"))) << "mpirun's banners are kept back";
   expect_no_half_files(path("run"));
 }
@@ -75,7 +75,7 @@ TEST_F(Faults, KillingRankZeroEndsTheRun) {
   const pid_t victim = run->rank(0);
   ASSERT_GT(victim, 0);
   kill(victim, SIGKILL);
-  expect_failure(run->wait(seconds_to_end), 70, {"rank 0", "signal 9 (SIGKILL)"});
+  expect_failure(run->wait(seconds_to_end), 71, {"rank 0", "signal 9 (SIGKILL)"});
 }
 
 TEST_F(Faults, CtrlCEndsTheRunAtOnce) {

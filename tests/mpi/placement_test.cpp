@@ -90,6 +90,15 @@ TEST_F(PlacementOfARun, UnderGlobal) {
   expect_like(truth, joined(rule, joined(processes, {"parallel.ranks=2", "parallel.placement=interleaved"})));
 }
 
+// Layers that are left out hand on what they were given: here over processes.
+TEST_F(PlacementOfARun, WithTechniques) {
+  const Words techniques{R"(technique=[{name = "layer_drop", rate = 0.5}, {name = "adapters", size = 3}])",
+                         "learning.rule=sum"};
+  const json truth = summary(joined(techniques, joined(threads, {"parallel.ranks=1"})));
+  expect_like(truth, joined(techniques, joined(processes, {"parallel.ranks=4"})));
+  expect_like(truth, joined(techniques, joined(processes, {"parallel.ranks=2", "parallel.schedule=zero_bubble"})));
+}
+
 TEST_F(PlacementOfARun, TwoReplicas) {
   for (const Words& rule : {Words{"learning.rule=sum", "learning.horizon=2"}, Words{"learning.rule=global"}}) {
     SCOPED_TRACE(rule.front());

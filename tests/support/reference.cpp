@@ -13,6 +13,7 @@
 
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
+#include "models/blocks/layers.h"
 #include "models/model.h"
 
 namespace interlock {
@@ -135,20 +136,34 @@ at::Tensor run_body(Body& body, const Model& model, int64_t begin, int64_t units
   return x;
 }
 
+// Of a body with adapters train they and the norms of all layers, of one with low-rank updates these alone.
+bool frozen_by_technique(const RunSettings& settings, const std::string& name) {
+  const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
+  if (!name.starts_with("roberta.")) return false;
+  for (const auto& technique : settings.techniques) {
+    if (technique->name() == "adapters" && !has(".adapters.") && !(has(".layer.") && has("LayerNorm"))) return true;
+    if (technique->name() == "lora" && !has(".lora_")) return true;
+  }
+  return false;
+}
+
 ReferenceResult train_reference(const RunSettings& settings) {
   const auto dataset = make_dataset(settings);
   dataset->open();
   const auto model = make_model(settings, *dataset);
   // The modules are those of the model without model.frozen; what that means is said here.
   const Section model_keys = settings.config.section("model");
-  const auto plain = Models::instance().create(
-      "model", settings.model_name,
-      ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(), dataset->sample_length(),
-                    settings.precision, dataset->predicted_share(), settings.parallel.unit, dataset->objective()});
+  const std::shared_ptr<Model> plain = equipped(
+      settings,
+      Models::instance().create(
+          "model", settings.model_name,
+          ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(), dataset->sample_length(),
+                        settings.precision, dataset->predicted_share(), settings.parallel.unit, dataset->objective()}));
   const std::vector<std::string> patterns = model_keys.texts("frozen", {});
   const Tie tie = plain->tie().value_or(Tie{});
   const auto frozen = [&](const std::string& name) {
     const std::string& counted = !tie.readout.empty() && name == tie.readout ? tie.body : name;
+    if (frozen_by_technique(settings, counted)) return true;
     return std::ranges::any_of(patterns, [&](const std::string& pattern) { return fits(pattern, counted); });
   };
   const std::vector<int> cut = make_partition(settings, *model);
@@ -158,6 +173,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
   std::vector<Part> bodies, heads;
   for (int k = 0, begin = 0; k < stages; begin += cut[k++]) {
     bodies.push_back({plain->body(begin, begin + cut[k])});
+    begin_insertions(*bodies.back().module);
     heads.push_back({k + 1 == stages ? plain->readout() : plain->head(settings.learning.head_kind, begin + cut[k])});
   }
   at::Tensor table, twin;  // of the embeddings, and of the readout

@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "parallel/transport/loopback.h"
-#include "runtime/core/error.h"
+#include "runtime/core/lost.h"
 #include "tests/support/nccl_stand_in.h"
 #include "tests/transport/conformance.h"
 
@@ -64,7 +64,7 @@ constexpr double short_limit = 1;  // seconds; a loaded machine starts a communi
 
 // What `body` throws on the ranks where it throws; the ranks do not wait for each other at the end.
 std::vector<std::string> failures(NcclStandIn& world, int ranks, const NcclOptions& options,
-                                  const std::function<void(Transport&)>& body) {
+                                  const std::function<void(Transport&)>& body, ExitCode code = lost_rank) {
   std::vector<std::string> told(ranks);
   run_loopback(ranks, [&](Transport& host) {
     try {
@@ -72,7 +72,7 @@ std::vector<std::string> failures(NcclStandIn& world, int ranks, const NcclOptio
       try {
         body(*transport);
       } catch (const Error& error) {
-        EXPECT_EQ(error.code(), ExitCode::gave_up);
+        EXPECT_EQ(error.code(), code);
         told[host.rank()] = error.what();
       }
     } catch (const Error& error) {
@@ -336,15 +336,17 @@ TEST(Nccl, AbortEndsTheOthersToo) {
 TEST(Nccl, WithHeadersAMismatchIsToldWithBothSides) {
   NcclStandIn world(2);
   const MessageHeader sent = header(lane, 100, 4, 1), expected = header(lane, 100, 5, 1);
-  const auto told = failures(world, 2, {.pairs = all_pairs(2), .limit_seconds = 20, .check_headers = true},
-                             [&](Transport& transport) {
-                               for (const bool same : {true, false}) {
-                                 if (transport.rank() == 0)
-                                   transport.send(1, same ? expected : sent, patterned(1, 100))->wait();
-                                 else
-                                   transport.receive(0, expected, Buffer::allocate(100))->wait();
-                               }
-                             });
+  const auto told = failures(
+      world, 2, {.pairs = all_pairs(2), .limit_seconds = 20, .check_headers = true},
+      [&](Transport& transport) {
+        for (const bool same : {true, false}) {
+          if (transport.rank() == 0)
+            transport.send(1, same ? expected : sent, patterned(1, 100))->wait();
+          else
+            transport.receive(0, expected, Buffer::allocate(100))->wait();
+        }
+      },
+      ExitCode::gave_up);
   EXPECT_EQ(told[0], "");
   EXPECT_THAT(told[1], AllOf(HasSubstr("rank 1 received another message from rank 0"), HasSubstr(describe(expected)),
                              HasSubstr(describe(sent))));
@@ -352,10 +354,13 @@ TEST(Nccl, WithHeadersAMismatchIsToldWithBothSides) {
 
 TEST(Nccl, APairThatIsNotConnectedIsRefused) {
   NcclStandIn world(3);
-  const auto told = failures(world, 3, {.pairs = {{0, 1}}, .limit_seconds = 5}, [](Transport& transport) {
-    if (transport.rank() == 0) transport.send(2, header(lane, 8), patterned(1, 8));
-    if (transport.rank() == 1) transport.send(0, header(lane, 8), patterned(1, 8));
-  });
+  const auto told = failures(
+      world, 3, {.pairs = {{0, 1}}, .limit_seconds = 5},
+      [](Transport& transport) {
+        if (transport.rank() == 0) transport.send(2, header(lane, 8), patterned(1, 8));
+        if (transport.rank() == 1) transport.send(0, header(lane, 8), patterned(1, 8));
+      },
+      ExitCode::gave_up);
   EXPECT_THAT(told[0], HasSubstr("rank 0 sends to rank 2, which the plan's placement does not connect"));
   EXPECT_THAT(told[1], HasSubstr("rank 1 sends to rank 0"));
 }

@@ -28,6 +28,7 @@ namespace {
 
 using conformance::header;
 using conformance::patterned;
+using conformance::world;
 using std::chrono::duration;
 using std::chrono::steady_clock;
 

@@ -14,6 +14,7 @@
 #include "parallel/transport/nccl/collectives.h"
 #include "parallel/transport/nccl/link.h"
 #include "runtime/core/log.h"
+#include "runtime/core/lost.h"
 
 namespace interlock {
 namespace {
@@ -87,7 +88,7 @@ class NcclTransport final : public Transport {
                [&host, stuck = options.stuck](const std::string& reason) {
                  if (stuck) return stuck(reason);
                  say_error(reason);
-                 host.abort(static_cast<int>(ExitCode::gave_up), reason);
+                 host.abort(static_cast<int>(lost_rank), reason);
                }),
         one_byte_(calls.allocate(1), [&calls](void* memory) { calls.release(memory); }) {
     check_room(options);

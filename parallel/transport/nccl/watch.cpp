@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "runtime/core/blocked_signals.h"
-#include "runtime/core/error.h"
+#include "runtime/core/lost.h"
 
 namespace interlock {
 namespace {
@@ -158,7 +158,7 @@ void NcclWatch::close(const Communicator& communicator) {
 
 void NcclWatch::check() {
   std::lock_guard lock(mutex_);
-  if (!failure_.empty()) throw Error(ExitCode::gave_up, failure_);
+  if (!failure_.empty()) throw Error(lost_rank, failure_);
 }
 
 bool NcclWatch::failed() {

@@ -108,6 +108,15 @@ TEST_F(FinetuneCli, WorksAsAPipelineUnderLocalRules) {
   }
 }
 
+TEST_F(FinetuneCli, TechniquesStandInTheConfigs) {
+  const CommandResult result = interlock(words(
+      {"--seeds", "1", "--epochs", "1", "--to", "out", "--technique", "layer_drop:rate=0.25,balance=stratified"}));
+  expect_done(result);
+  const std::string config = read("out/seed-1.toml");
+  EXPECT_THAT(config, HasSubstr("[[technique]]"));
+  for (const char* line : {"layer_drop", "rate = 0.25", "stratified"}) EXPECT_THAT(config, HasSubstr(line));
+}
+
 TEST_F(FinetuneCli, WhatIsRefused) {
   const auto to = [&](const std::string& folder, Words more) {
     more.insert(more.end(), {"--seeds", "1", "--epochs", "1", "--to", folder});
@@ -117,7 +126,9 @@ TEST_F(FinetuneCli, WhatIsRefused) {
   expect_failure(to("a", {"--metric", "spearman"}), 64, {"run.keep_best", "spearman", "accuracy"});
   expect_failure(to("b", {"--set", "optimizer.learning_rat=1"}), 64, {"learning_rat", "learning_rate"});
   expect_failure(to("b", {"--technique", "adapters:size"}), 2, {"--technique adapters:size", "OPTION=VALUE"});
-  expect_failure(to("b", {"--label", "lable"}), 65, {"unknown column \"lable\""});
+  expect_failure(
+      interlock({"finetune", "base", "--train", "train.tsv", "--text", "sentence", "--label", "lable", "--to", "b"}),
+      65, {"train.tsv: line 1: unknown column \"lable\"", "did you mean \"label\"?"});
   EXPECT_FALSE(std::filesystem::exists(path("b")));
   write("one.tsv", "sentence\tlabel\nalpha\tgood\nbeta\tgood\n");
   expect_failure(interlock({"finetune", "base", "--train", "one.tsv", "--text", "sentence", "--to", "b"}), 65,

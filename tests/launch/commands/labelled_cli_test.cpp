@@ -159,7 +159,7 @@ TEST_F(LabelledCli, SaysHowSureItIs) {
   }
   EXPECT_GT(largest, 0);  // the passes differ
   ASSERT_EQ(found["referral"].size(), 10U);
-  EXPECT_EQ(found["referral"][0]["entropy"], found["scores"]["accuracy"]);
+  EXPECT_NEAR(found["referral"][0]["entropy"].get<double>(), found["scores"]["accuracy"].get<double>(), 1e-12);
   EXPECT_GE(found["referral"][5]["entropy"].get<double>(), found["referral"][0]["entropy"].get<double>());
   EXPECT_THAT(read("referral.svg"), HasSubstr("<polyline"));
   EXPECT_EQ(last_object(interlock(words)), found);
@@ -187,6 +187,18 @@ TEST_F(LabelledCli, LearnsScores) {
   EXPECT_GE(found["scores"]["spearman"].get<double>(), 0.9);
 }
 
+// Under the masked objective the texts of tables are learned, and others evaluated.
+TEST_F(LabelledCli, MasksTextsOfTables) {
+  const CommandResult trained = train_labels({"objective.name=masked", "run.steps=10"}, {"--json"});
+  expect_done(trained);
+  EXPECT_FALSE(last_object(trained).contains("validation_scores"));
+  const CommandResult evaluated = interlock({"evaluate", "run", "--data", "valid.tsv", "--json"});
+  expect_done(evaluated);
+  EXPECT_EQ(last_object(evaluated)["sequences"], 60);
+  expect_done(interlock({"fill", "run", "alpha<mask>beta"}));
+  expect_failure(interlock({"evaluate", "run", "--data", "corpus/1.txt"}), 65, {"corpus/1.txt", "unknown column"});
+}
+
 TEST_F(LabelledCli, WhatIsRefused) {
   expect_done(train_labels({"run.steps=2"}));
   expect_failure(train_labels({"run.folder=x", "data.text=sentense"}), 65,
@@ -204,11 +216,13 @@ TEST_F(LabelledCli, WhatIsRefused) {
                  {"unseen.tsv: line 2", "\"great\" does not occur in training", "\"good\""});
   expect_done(interlock({"predict", "run", "--input", "unseen.tsv"}));  // it is not asked what is right
   expect_failure(interlock({"fill", "run", "<mask>"}), 64, {"fill", "tells classes", "predict"});
-  expect_failure(interlock({"predict", "run", "--input", "valid.tsv", "--svg", "x.svg"}), 2, {"--uncertainty"});
-  expect_done(train());
-  expect_failure(interlock({"predict", "run", "--input", "valid.tsv"}), 64,
+  const CommandResult unasked = interlock({"predict", "run", "--input", "valid.tsv", "--svg", "x.svg"});
+  EXPECT_EQ(unasked.code, 2);
+  EXPECT_THAT(unasked.all, HasSubstr("--uncertainty"));
+  expect_done(train({"run.folder=masked"}));
+  expect_failure(interlock({"predict", "masked", "--input", "valid.tsv"}), 64,
                  {"predict", "guesses masked places", "finetune"});
-  expect_failure(interlock({"evaluate", "run", "--data", "corpus", "--label", "x"}), 2, {"--label"});
+  expect_failure(interlock({"evaluate", "masked", "--data", "corpus", "--label", "x"}), 2, {"--label"});
   // What the run began with is another data set when a class is added.
   expect_done(train_labels({"run.folder=again"}, {"--until", "5"}));
   write("train.tsv", read("train.tsv") + "new\tneither\n");

@@ -31,9 +31,9 @@ TEST_F(RunFolder, HoldsWhatARunLeavesBehind) {
   expect_done(train_threads({"run.folder='deep/er/run'"}));
   const Words found = names("deep/er/run");
   EXPECT_THAT(found, IsSupersetOf({"config.toml", "manifest.json", "metrics.jsonl", "trace.json", "costs.json",
-                                   "result.json", "weights.safetensors", "checkpoints"}));
+                                   "result.json", "weights.safetensors", "checkpoints", "pulse"}));
   EXPECT_EQ(std::count_if(found.begin(), found.end(), is_events), 1);
-  EXPECT_EQ(found.size(), 9U);
+  EXPECT_EQ(found.size(), 10U);
 }
 
 // Of a whole run, of one that stops early, and of the one that goes on from there.

@@ -70,6 +70,7 @@ TEST(Scaling, RanksShareTheStagesAndThenThereAreReplicas) {
   EXPECT_EQ(point(points, Scaling::strong, "local", 2).microbatches, 8);
   EXPECT_EQ(point(points, Scaling::strong, "local", 8).microbatches, 4);
   EXPECT_EQ(point(points, Scaling::strong, "local", 32).microbatches, 1);
+  EXPECT_GT(point(swept({3}, made_up), Scaling::strong, "local", 3).step, 8 * 2 * 3 - 1);  // a rank has two stages
   EXPECT_THAT(point(points, Scaling::weak, "local", 6).why_not, HasSubstr("no multiple of the 4 ranks"));
   EXPECT_THAT(point(swept({64}, made_up), Scaling::strong, "local", 64).why_not,
               HasSubstr("8 microbatches do not share out to 16 replicas"));
@@ -77,10 +78,10 @@ TEST(Scaling, RanksShareTheStagesAndThenThereAreReplicas) {
               HasSubstr("no whole number on 2"));
 }
 
-// A stage's microbatch is 3 s of work, whatever the rule under unit costs without streams: a rank alone has 4 stages.
+// A stage's microbatch is 3 s of work, since W walks the body too: a rank alone has 4 stages.
 TEST(Scaling, LocalLearningWithoutMessagesScalesWithItsRanks) {
   const auto points = swept({1, 2, 4}, made_up);
-  EXPECT_DOUBLE_EQ(point(points, Scaling::strong, "local", 1).step, 8 * 4 * 2);  // F and W: nothing goes below
+  EXPECT_DOUBLE_EQ(point(points, Scaling::strong, "local", 1).step, 8 * 4 * 3);
   for (const int ranks : {1, 2, 4}) {
     EXPECT_NEAR(point(points, Scaling::strong, "local", ranks).efficiency, 1, 1e-9) << ranks;
     EXPECT_NEAR(point(points, Scaling::weak, "local", ranks).efficiency, 1, 1e-9) << ranks;
@@ -89,7 +90,9 @@ TEST(Scaling, LocalLearningWithoutMessagesScalesWithItsRanks) {
 
 TEST(Scaling, AnEfficiencyIsOfTheSameWayOfLearningOnOneRank) {
   for (const ScalingPoint& each : swept({1, 2, 4, 8}, made_up_with_latency)) {
-    if (each.ranks == 1 && each.scaling == Scaling::strong) EXPECT_NEAR(each.efficiency, 1, 1e-9) << each.rule;
+    if (each.ranks == 1 && each.scaling == Scaling::strong) {
+      EXPECT_NEAR(each.efficiency, 1, 1e-9) << each.rule;
+    }
     EXPECT_LE(each.efficiency, 1 + 1e-9) << each.rule << " on " << each.ranks;
     EXPECT_FALSE(each.schedule.empty());
   }
@@ -107,7 +110,9 @@ TEST(Scaling, GradientsAreSummedInARing) {
   const double bytes = 4 * (static_cast<double>(dataset->features()) * 8 + 8 + 8 * 8 + 8 + 8 * classes + classes);
   for (const int replicas : {2, 4}) {
     const ScalingPoint& more = point(points, Scaling::weak, "local", 4 * replicas);
-    EXPECT_DOUBLE_EQ(more.sum, 2 * (replicas - 1) * (latency + bytes / replicas * per_byte)) << replicas;
+    const auto ring = [&](double sent) { return 2 * (replicas - 1) * (latency + sent / replicas * per_byte); };
+    EXPECT_GE(more.sum, ring(bytes)) << replicas;
+    EXPECT_LE(more.sum, ring(bytes + 6 * 64)) << replicas;  // six tensors, each from a multiple of 64 bytes on
     EXPECT_DOUBLE_EQ(more.step, one.step + more.sum);
   }
 }

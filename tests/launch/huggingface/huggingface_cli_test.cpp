@@ -202,8 +202,11 @@ TEST_F(HuggingFace, ConfigsOfOthersAreRefusedByName) {
     EXPECT_FALSE(std::filesystem::exists(path("in")));
   };
   refused([](json& c) { c["model_type"] = "bert"; }, {"config.json", "unknown architecture", "bert", "roberta"});
+  refused([](json& c) { c["architectures"] = {"RobertaForTokenClassification"}; },
+          {"unknown architecture", "RobertaForTokenClassification", "RobertaForMaskedLM",
+           "RobertaForSequenceClassification"});
   refused([](json& c) { c["architectures"] = {"RobertaForSequenceClassification"}; },
-          {"unknown architecture", "RobertaForSequenceClassification", "RobertaForMaskedLM"});
+          {"tensors are missing", "classifier.dense.weight"});
   refused([](json& c) { c["hidden_act"] = "gelu_new"; }, {"hidden_act", "gelu_new", "\"gelu\""});
   refused([](json& c) { c["type_vocab_size"] = 2; }, {"type_vocab_size", "2", "1"});
   refused([](json& c) { c["position_embedding_type"] = "relative_key"; }, {"position_embedding_type", "absolute"});

@@ -6,14 +6,12 @@
 
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <iterator>
 #include <regex>
 #include <set>
 
-#include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
-#include "runtime/core/error.h"
+#include "tests/launch/settings/settings_for_test.h"
 
 namespace interlock {
 namespace {
@@ -26,33 +24,9 @@ int usable_cores() {
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
-const std::string tiny = std::string(CONFIGS) + "/tiny.toml";
-
-RunSettings with(const std::vector<std::string>& overrides) {
-  return read_settings(Config::from_file(tiny, overrides));
-}
-
 // The plan that a run asks for; its model is made as `train` makes it.
 PlanRequest request_of(const RunSettings& settings, size_t change = 0) {
   return plan_request(settings, *make_model(settings, *make_dataset(settings)), change);
-}
-
-std::string refusal(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::config);
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing was refused";
-  return "";
-}
-std::string refused(const std::vector<std::string>& overrides) {
-  return refusal([&] { with(overrides); });
-}
-// What only the whole set of parts can refuse.
-std::string refused_whole(const std::vector<std::string>& overrides) {
-  return refusal([&] { check_settings(with(overrides)); });
 }
 
 // Every part asks for its keys, so the resolved texts hold all keys with the values used.
@@ -85,14 +59,15 @@ TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
   ask("/classify.toml", {"data.name=idx", "data.images=a", "data.labels=b"});
   ask("/tiny.toml", {"data.name=tokens", "model.vocabulary=300", "tokenizer.path=nowhere", "data.weights=[1.0]",
                      "data.held_out_part=test", "data.test_paths=['a']"});
+  ask("/tiny.toml", {"data.name=labelled", "data.header=true"});
   for (const char* optimizer : {"adamw", "lamb", "sgd"})
     ask("/tiny.toml", {std::string("optimizer.name=") + optimizer});
   for (const char* rule : {"chunked", "sum", "deep_supervision"})
     ask("/tiny.toml", {std::string("learning.rule=") + rule});
   ask("/tiny.toml", {"learning.rule=matrix", "learning.matrix=[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]",
                      "learning.change=[{at_step=3,rule='global'}]", "optimizer.decay=polynomial"});
-  for (const char* key :
-       {"packing", "whole_word", "test_paths", "momentum", "trust_clip", "at_step", "window", "noise", "images"})
+  for (const char* key : {"packing", "whole_word", "test_paths", "momentum", "trust_clip", "at_step", "window", "noise",
+                          "images", "pair", "header", "patience"})
     EXPECT_TRUE(keys.contains(key)) << key << ": not asked for any more";
   for (const std::string& key : keys)
     EXPECT_TRUE(std::regex_search(text, std::regex("(\\n#?|[{ ])" + key + " = "))) << key;
@@ -269,60 +244,6 @@ TEST(Settings, ThreadsZeroCountsTheRanksOfThisMachineOnly) {
   EXPECT_EQ(with({"parallel.threads=0"}).parallel.threads, 1);
   sched_setaffinity(0, sizeof before, &before);
   for (const char* name : {"RANK", "SIZE", "LOCAL_SIZE"}) unsetenv((std::string("OMPI_COMM_WORLD_") + name).c_str());
-}
-
-TEST(Settings, PartitionIsAWordOrAList) {
-  EXPECT_THAT(with({"parallel.partition=[1,2,3,2]"}).parallel.partition, ElementsAre(1, 2, 3, 2));
-  EXPECT_THAT(refused({"parallel.partition=even"}), HasSubstr("unknown partition"));
-  EXPECT_THAT(refused({"parallel.partition=[4,4]"}), HasSubstr("has 2 entries for 4 stages"));
-  EXPECT_THAT(refused({"parallel.partition=[]"}), HasSubstr("has 0 entries"));
-  EXPECT_THAT(refused({"parallel.partition=[2,2,4,0]"}), HasSubstr("0 is out of range"));
-  EXPECT_THAT(refused({"parallel.partition=3"}), HasSubstr("a list of integers"));
-  EXPECT_THAT(refused_whole({"parallel.partition=[2,2,2,1]"}), HasSubstr("7"));  // of 8 blocks
-}
-
-std::vector<int> cut_of(const std::vector<std::string>& overrides) {
-  const RunSettings settings = with(overrides);
-  check_settings(settings);
-  return make_partition(settings, *make_model(settings, *make_dataset(settings)));
-}
-
-TEST(Settings, UnitIsWhatAPartitionCounts) {
-  EXPECT_EQ(with({}).parallel.unit, Unit::block);
-  EXPECT_THAT(cut_of({"parallel.unit=half_block", "parallel.partition=[1,3,5,7]"}), ElementsAre(1, 3, 5, 7));
-  EXPECT_THAT(cut_of({"parallel.unit=half_block", "parallel.stages=16", "parallel.ranks=1"}), testing::SizeIs(16));
-  EXPECT_THAT(refused({"parallel.unit=layer"}), testing::AllOf(HasSubstr("unit"), HasSubstr("half_block")));
-  EXPECT_THAT(refused_whole({"parallel.unit=half_block", "parallel.partition=[2,2,2,2]"}),
-              testing::AllOf(HasSubstr("8 half blocks"), HasSubstr("16")));
-  EXPECT_THAT(refused_whole({"parallel.unit=half_block", "parallel.stages=17", "parallel.ranks=1"}),
-              HasSubstr("16 half blocks"));
-  EXPECT_THAT(refused_whole(
-                  {"model.name=mlp", "data.name=spirals", "objective.name=classification", "parallel.unit=half_block"}),
-              testing::AllOf(HasSubstr("parallel.unit"), HasSubstr("mlp, which has no half blocks")));
-}
-
-// Heads of tiny.toml stand on all but the last stage, whose readout costs more than a head.
-TEST(Settings, PartitionMayBeBalancedForTheRule) {
-  const std::string for_rule = "parallel.partition=balanced_for_rule";
-  EXPECT_TRUE(with({for_rule}).parallel.balanced_for_rule);
-  EXPECT_THAT(cut_of({for_rule, "learning.rule=global"}), testing::ElementsAreArray(cut_of({"learning.rule=global"})));
-  const std::vector<std::string> large_heads = {"model.layers=13", "learning.rule=local", "learning.head=block",
-                                                "parallel.stages=3", "parallel.ranks=3"};
-  std::vector<std::string> asked = large_heads;
-  asked.push_back(for_rule);
-  EXPECT_THAT(cut_of(large_heads), ElementsAre(4, 5, 4));
-  EXPECT_THAT(cut_of(asked), ElementsAre(4, 4, 5));  // a head holds a block, the readout none
-  // Neither ranks nor recomputation move a cut, nor with it a head.
-  for (const char* placed : {"parallel.ranks=1", "run.recompute=block", "parallel.schedule=gpipe"}) {
-    std::vector<std::string> elsewhere = asked;
-    elsewhere.emplace_back(placed);
-    EXPECT_EQ(cut_of(elsewhere), cut_of(asked)) << placed;
-  }
-  EXPECT_THAT(refused_whole({for_rule, "learning.horizon=9"}),
-              testing::AllOf(HasSubstr("horizon"), HasSubstr("1 to 4")));
-  EXPECT_THAT(refused_whole({for_rule, "learning.change=[{at_step=5, rule='sum', horizon=7}]"}),
-              testing::AllOf(HasSubstr("change"), HasSubstr("horizon = 7")));
-  EXPECT_THAT(refused_whole({for_rule, "parallel.stages=9", "parallel.ranks=9"}), HasSubstr("8 blocks"));
 }
 
 TEST(Settings, ChangesInheritWhatTheyLeaveOut) {

@@ -139,7 +139,7 @@ for behaviour in train load; do
   expect "exit code of mpirun.sbatch at $behaviour" "$code" 75
   expect "scontrol" "$(cat scontrol.called)" "requeue 4711"
   expect "the program's arguments" "$(cat arguments)" \
-    "train config.toml --resume --set parallel.threads=3 --set run.steps=9"
+    "train config.toml --resume --restarts 5 --set parallel.threads=3 --set run.steps=9"
 done
 SLURM_ARRAY_JOB_ID=4711 SLURM_ARRAY_TASK_ID=3 mpirun_job train config.toml
 expect "scontrol for a task of an array" "$(cat scontrol.called)" "requeue 4711_3"

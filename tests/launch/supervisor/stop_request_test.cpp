@@ -126,7 +126,7 @@ TEST(StopRequest, ARankThatDiesInTheMeantimeIsWhatIsTold) {
   Launch run(3, {"stop and", "1", "die"});
   ASSERT_TRUE(wait_for_ranks(run, 3));
   kill(run.pid, SIGTERM);
-  EXPECT_EQ(run.end(), 70) << run.errors;
+  EXPECT_EQ(run.end(), 71) << run.errors;
   EXPECT_THAT(run.errors, HasSubstr("interlock: error: rank 1 on "));
   EXPECT_THAT(run.errors, HasSubstr("was killed by signal 9 (SIGKILL)"));
   EXPECT_TRUE(processes_with(run.tag).empty());
@@ -158,7 +158,7 @@ TEST(StopRequest, WhenTheBatchSystemEndsMpirunTooTheLastCheckpointIsNamed) {
     const pid_t mpirun = run.mpirun();
     kill(run.pid, SIGTERM);
     kill(mpirun, SIGTERM);
-    EXPECT_EQ(run.end(), 70) << run.errors;
+    EXPECT_EQ(run.end(), 71) << run.errors;
     EXPECT_THAT(run.errors, HasSubstr("interlock: error: mpirun and its ranks got the SIGTERM too"));
     EXPECT_THAT(run.errors, HasSubstr(checkpoint.empty() ? "there is none to go on from"
                                                          : "--resume goes on from run/checkpoints/step-7"));

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "launch/supervisor/restart.h"
 #include "launch/supervisor/stop_request.h"
-#include "launch/supervisor/supervisor.h"
 #include "parallel/transport/mpi.h"
 #include "runtime/core/error.h"
 
@@ -116,7 +116,13 @@ int main(int argc, char** argv) {
   request.threads_per_rank = 3;
   request.last_checkpoint = [] { return environment("TEST_CHECKPOINT"); };
   try {
-    return interlock::supervise(request);
+    const std::string restarts = environment("TEST_RESTARTS"), folder = environment("TEST_RUN");
+    if (restarts.empty()) return interlock::supervise(request);
+    if (!folder.empty()) request.monitor = {folder, {}};
+    // Each start finds a checkpoint further on when TEST_PROGRESS is set.
+    int64_t starts = 0;
+    const auto newest = [&] { return environment("TEST_PROGRESS").empty() ? 0 : ++starts; };
+    return interlock::supervise_with_restarts(request, {std::atoll(restarts.c_str()), request.arguments, newest});
   } catch (const interlock::Error& error) {
     std::cerr << "interlock: error: " << error.what() << std::endl;
     return static_cast<int>(error.code());

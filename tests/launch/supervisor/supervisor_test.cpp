@@ -46,7 +46,7 @@ TEST(Supervisor, AnyOtherCodeIsGaveUp) {
 TEST(Supervisor, AKilledRankIsNamedWithItsSignal) {
   for (const auto& [number, name] : {std::pair{SIGKILL, "SIGKILL"}, {SIGSEGV, "SIGSEGV"}, {SIGABRT, "SIGABRT"}}) {
     Launch run(4, {"signal", "2", std::to_string(number)});
-    EXPECT_EQ(run.end(), 70) << run.errors;
+    EXPECT_EQ(run.end(), 71) << run.errors;
     const size_t last_line = run.errors.rfind('\n', run.errors.size() - 2);
     const std::string reason = run.errors.substr(last_line == std::string::npos ? 0 : last_line + 1);
     EXPECT_THAT(reason, HasSubstr("interlock: error: rank 2"));
@@ -126,7 +126,7 @@ TEST(Supervisor, NoRankOutlivesAnMpirunThatIsKilled) {
   Launch run(4, {"stubborn", "9"});
   ASSERT_TRUE(wait_for_ranks(run, 4));
   kill(run.mpirun(), SIGKILL);
-  EXPECT_EQ(run.end(), 70) << run.errors;
+  EXPECT_EQ(run.end(), 71) << run.errors;
   EXPECT_THAT(run.errors, HasSubstr("mpirun ended with signal 9 and no rank said why"));
   EXPECT_TRUE(processes_with(run.tag).empty());
 }

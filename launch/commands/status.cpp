@@ -1,0 +1,60 @@
+// `interlock status`: what a run does, from what its ranks write into its folder.
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <iostream>
+#include <thread>
+
+#include "launch/command.h"
+#include "launch/monitor/run_status.h"
+#include "runtime/observe/progress.h"
+
+namespace interlock {
+namespace {
+
+class Status final : public Command {
+ public:
+  std::string summary() const override { return "show what a run and each of its ranks do"; }
+  void declare(CLI::App& app) override {
+    app.add_option("run", run_, "the run folder; the run may go on, here or elsewhere, or be over")->required();
+    auto* json = app.add_flag("--json", json_, "print one JSON object");
+    app.add_flag("--watch", watch_, "show it again every second until the run is over")->excludes(json);
+  }
+
+  int run() override {
+    RunStatus status = read_status(run_);
+    if (json_) {
+      std::cout << status_json(status) << std::endl;
+      return 0;
+    }
+    const bool terminal = isatty(STDOUT_FILENO) == 1;
+    show(status, terminal, false);
+    while (watch_ && status.state == "running" && std::cout) {
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+      status = read_status(run_);
+      show(status, terminal, true);
+    }
+    return 0;
+  }
+
+ private:
+  // On a terminal over what stood there before, and nothing below it.
+  void show(const RunStatus& status, bool terminal, bool again) {
+    const std::string text = status_text(status, terminal ? terminal_width() : 80);
+    if (terminal && again) std::cout << "\x1b[" << lines_ << "A\x1b[J";
+    lines_ = std::count(text.begin(), text.end(), '\n');
+    std::cout << text << std::flush;
+  }
+
+  std::string run_;
+  bool json_ = false, watch_ = false;
+  std::ptrdiff_t lines_ = 0;
+};
+
+const Registration<Command> registered("status", [] { return std::make_unique<Status>(); });
+
+}  // namespace
+}  // namespace interlock

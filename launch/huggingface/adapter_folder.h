@@ -1,0 +1,45 @@
+#pragma once
+// Folders that hold what was added to a model and not the model: AdapterHub's (library `adapters`) of bottlenecks,
+// PEFT's of low-rank updates. Both are an adapter_config.json and a safetensors file.
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "launch/huggingface/huggingface.h"
+#include "models/model.h"
+
+namespace interlock {
+
+struct AdapterFolder {
+  std::string config;                                        // adapter_config.json
+  std::string file;                                          // of the tensors
+  std::vector<std::pair<std::string, std::string>> tensors;  // name in the file, name in the weights
+  std::vector<std::string> left_out;                         // what else was trained that the format has no place for
+};
+// Of weights trained with `adapters` or `lora`; null when with neither. `width` is the model's. Error(config) for both:
+// neither format has a place for the other's.
+std::optional<AdapterFolder> adapter_folder(const RunSettings& settings, const Model& model, const WeightsSet& weights,
+                                            int64_t width);
+
+// A folder of either kind, to be laid on a model of `shape`.
+struct ForeignAdapter {
+  std::string technique;  // the [[technique]] table that says the same
+  std::shared_ptr<const SafetensorsFile> file;
+  std::vector<std::pair<std::string, std::string>> tensors;  // global name, name in the file
+  std::string base_digest;                                   // of the model it was trained on; "": it does not say
+};
+bool is_adapter_folder(const std::string& folder);
+// Error(bad_input) names the file and the key or tensor: what is not supported, missing, or of another width.
+ForeignAdapter read_adapter_folder(const std::string& folder, const RobertaShape& shape);
+
+// Of weights trained with `lora`: by name of a linear layer's weight what it is with its update added, W + alpha / rank
+// * B A, computed in float64 and rounded once.
+std::map<std::string, at::Tensor> merged_weights(const RunSettings& settings, const WeightsSet& weights);
+
+}  // namespace interlock

@@ -1,0 +1,59 @@
+#include "launch/monitor/event_log.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "runtime/core/error.h"
+#include "runtime/core/log.h"
+
+namespace interlock {
+namespace {
+
+std::string now_utc() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+std::string json_line(const RunEvent& event) {
+  const nlohmann::ordered_json line = {
+      {"time", event.time},
+      {"event", event.event},
+      {"rank", event.rank ? nlohmann::ordered_json(*event.rank) : nlohmann::ordered_json()},
+      {"step", event.step},
+      {"reason", event.reason}};
+  return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+void EventLog::add(RunEvent event) {
+  event.time = now_utc();
+  events_.push_back(std::move(event));
+  std::error_code absent;
+  if (!std::filesystem::is_directory(run_folder_, absent)) return;
+  const std::string path = (std::filesystem::path(run_folder_) / file_name).string();
+  std::ofstream file(path, std::ios::app);
+  for (; file && written_ < events_.size(); ++written_) file << json_line(events_[written_]) << std::flush;
+  if (!file) log_warning(path + " cannot be written: what happens to the run is told here alone");
+}
+
+std::string EventLog::table() const {
+  std::string text = "  time                  event    rank  step     reason\n";
+  for (const RunEvent& event : events_) {
+    char line[80];
+    std::snprintf(line, sizeof line, "  %-20s  %-7s  %-4s  %-7lld  ", event.time.c_str(), event.event.c_str(),
+                  event.rank ? std::to_string(*event.rank).c_str() : "-", static_cast<long long>(event.step));
+    text += line + event.reason.substr(0, event.reason.find('\n')) + "\n";
+  }
+  return text;
+}
+
+}  // namespace interlock

@@ -1,0 +1,102 @@
+#include "launch/monitor/hang_watch.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+
+#include "runtime/core/error.h"
+#include "runtime/storage/folder_lock.h"
+
+namespace interlock {
+namespace {
+
+std::string own_host() {
+  char name[sizeof(PulseRecord::host)] = "";
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
+
+// Who says to hold the run folder: another text for every process, "" for nobody.
+std::string owner_of(const std::string& run_folder) {
+  std::ifstream file(std::filesystem::path(run_folder) / FolderLock::file_name);
+  std::string owner;
+  std::getline(file, owner);
+  return owner;
+}
+
+// "pid (name) STATE ...", of a process of this host.
+std::string process_state(const PulseRecord& pulse) {
+  if (own_host() != pulse.host) return "";
+  std::ifstream file(std::filesystem::path("/proc") / std::to_string(pulse.pid) / "stat");
+  std::string line;
+  std::getline(file, line);
+  const size_t name_end = line.rfind(')');
+  if (name_end == std::string::npos || name_end + 2 >= line.size()) return message(pulse.pid, " is gone");
+  switch (line[name_end + 2]) {
+    case 'T':
+    case 't':
+      return message(pulse.pid, " is stopped (by SIGSTOP, a terminal or a debugger)");
+    case 'D':
+      return message(pulse.pid, " waits for a disk or a file system");
+    case 'Z':
+      return message(pulse.pid, " has ended");
+    case 'R':
+      return message(pulse.pid, " is running");
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+HangWatch::HangWatch(std::string run_folder, int ranks, HangLimits limits)
+    : run_folder_(std::move(run_folder)),
+      owner_before_(owner_of(run_folder_)),
+      limits_(limits),
+      ranks_(static_cast<size_t>(ranks)),
+      last_look_(Clock::now()) {
+  for (const PulseRecord& pulse : read_pulses(run_folder_)) before_[pulse.rank] = pulse.session;
+}
+
+bool HangWatch::is_from_before(const PulseRecord& pulse) const {
+  const auto found = before_.find(pulse.rank);
+  return found != before_.end() && found->second == pulse.session;
+}
+
+std::optional<Verdict> HangWatch::look(Clock::time_point now) {
+  const double passed = std::min(std::chrono::duration<double>(now - last_look_).count(),
+                                 2 * std::chrono::duration<double>(between_looks).count());
+  last_look_ = now;
+  for (WatchedRank& rank : ranks_) {
+    rank.still += passed;
+    rank.quiet += passed;
+  }
+  for (const PulseRecord& pulse : read_pulses(run_folder_)) {
+    if (static_cast<size_t>(pulse.rank) >= ranks_.size() || is_from_before(pulse)) continue;
+    WatchedRank& rank = ranks_[static_cast<size_t>(pulse.rank)];
+    const bool other = !rank.seen || rank.pulse.session != pulse.session;
+    if (other || rank.pulse.beat != pulse.beat) rank.quiet = 0;
+    if (other || rank.pulse.changes != pulse.changes || rank.pulse.phase != pulse.phase) rank.still = 0;
+    rank.seen = true;
+    rank.pulse = pulse;
+  }
+  // Rank 0 locks the folder before it tells anything. If it could do that alone, nothing is known of the others either.
+  if (!has_begun() && owner_of(run_folder_) != owner_before_) return std::nullopt;
+  std::optional<Verdict> verdict = judge(ranks_, limits_);
+  if (!verdict) return std::nullopt;
+  for (WatchedRank& rank : ranks_)
+    if (rank.seen) rank.process = process_state(rank.pulse);
+  return judge(ranks_, limits_);  // now with what is known of their processes
+}
+
+bool HangWatch::has_begun() const { return !ranks_.empty() && ranks_.front().seen; }
+
+int64_t HangWatch::last_step() const {
+  int64_t last = 0;
+  for (const WatchedRank& rank : ranks_) last = std::max(last, rank.seen ? rank.pulse.step : 0);
+  return last;
+}
+
+}  // namespace interlock

@@ -1,0 +1,47 @@
+#include "launch/monitor/rank_watch.h"
+
+#include <utility>
+
+#include "runtime/core/blocked_signals.h"
+
+namespace interlock {
+namespace {
+
+constexpr double later = 5;  // seconds: rank 0 has then spoken, if it can
+
+HangLimits limits_of(int rank, HangLimits limits) {
+  return {limits.stall_seconds + later * rank, limits.startup_seconds + later * rank};
+}
+
+}  // namespace
+
+RankWatch::RankWatch(std::string run_folder, int ranks, int rank, HangLimits limits)
+    : watch_(std::move(run_folder), ranks, limits_of(rank, limits)) {}
+
+RankWatch::~RankWatch() {
+  if (!thread_.joinable()) return;
+  {
+    std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  ending_.notify_one();
+  thread_.join();
+}
+
+void RankWatch::begin(std::function<void(const Verdict&)> hangs) {
+  hangs_ = std::move(hangs);
+  thread_ = std::thread([this] { keep_looking(); });
+}
+
+void RankWatch::keep_looking() {
+  const BlockedSignals blocked;
+  std::unique_lock lock(mutex_);
+  while (!ending_.wait_for(lock, HangWatch::between_looks, [&] { return ends_; })) {
+    lock.unlock();
+    const std::optional<Verdict> verdict = watch_.look();
+    if (verdict) return hangs_(*verdict);
+    lock.lock();
+  }
+}
+
+}  // namespace interlock

@@ -1,0 +1,39 @@
+#pragma once
+// What a run does, from its folder: one that goes on, here or on other machines, and one that has ended or died.
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/observe/pulse.h"
+
+namespace interlock {
+
+struct RankStatus {
+  PulseRecord pulse;
+  double seconds_since = 0;        // it last got on
+  std::optional<double> slowness;  // its computing per step beside the median over ranks, where that says something
+};
+
+struct RunStatus {
+  std::string run;
+  std::string state;             // "running"; "ended": whole; "stopped": its ranks are gone, or nobody hears of them
+  int64_t step = 0;              // begun by the rank that is furthest
+  std::optional<int64_t> steps;  // that the config asks for
+  std::optional<double> loss, validation_loss, tokens_per_second, idle_share;  // as last told; none: nothing was
+  std::optional<double> seconds_left;                                          // while it runs
+  std::vector<RankStatus> ranks;
+};
+
+// Takes up to a second and a half for a run that seems not to move: clocks of other hosts say nothing, a second look
+// does. Error(bad_input) when the folder is none of a run.
+RunStatus read_status(const std::string& run_folder);
+
+// {"run", "state", "step", "steps", "loss", ..., "ranks": [{"rank", "host", "step", "action", "seconds_since",
+// "rss_mib", ...}]}
+std::string status_json(const RunStatus& status);
+// Lines of at most `width` columns.
+std::string status_text(const RunStatus& status, int width);
+
+}  // namespace interlock

@@ -1,0 +1,70 @@
+// The status of a run as a table.
+#include <cstdio>
+
+#include "launch/monitor/run_status.h"
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+constexpr double slow = 2;  // times the median: worth a word
+
+template <class... Values>
+std::string print(const char* format, Values... values) {
+  char text[160];
+  std::snprintf(text, sizeof text, format, values...);
+  return text;
+}
+
+// Of what is left at the right, a sign tells.
+std::string fitted(const std::string& text, size_t width) {
+  return text.size() <= width ? text : text.substr(0, width > 0 ? width - 1 : 0) + ">";
+}
+
+std::string time_text(double seconds) {
+  if (seconds < 100) return print("%.1f s", seconds);
+  const auto whole = static_cast<long long>(seconds);
+  return whole < 3600 ? print("%lld:%02lld", whole / 60, whole % 60)
+                      : print("%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60, whole % 60);
+}
+
+std::string head_of(const RunStatus& status) {
+  std::string text = message(status.state, "  step ", status.step, status.steps ? message("/", *status.steps) : "");
+  if (status.loss) text += print("  loss %.4f", *status.loss);
+  if (status.validation_loss) text += print("  held-out %.4f", *status.validation_loss);
+  if (status.tokens_per_second) text += print("  %.0f tokens/s", *status.tokens_per_second);
+  if (status.idle_share) text += print("  idle %.0f %%", 100 * *status.idle_share);
+  if (status.seconds_left) text += "  " + time_text(*status.seconds_left) + " left";
+  return text;
+}
+
+std::string line_of(const RankStatus& rank) {
+  const PulseRecord& pulse = rank.pulse;
+  const std::string action = pulse.action().empty() ? text_of(pulse.phase) : pulse.action();
+  const auto step = pulse.median_step();
+  std::string waits;
+  if (pulse.waits_for >= 0) waits = message("waits for rank ", pulse.waits_for);
+  if (pulse.waits_for == waits_for_several) waits = "waits for several";
+  if (rank.slowness && *rank.slowness >= slow)
+    waits += print("%sslow: %.1f x", waits.empty() ? "" : ", ", *rank.slowness);
+  // 63 columns, so that "waits for rank 12" fits into 80.
+  return print("%4lld  %-10s %7lld  %-10s %8s %6.0f %8s  ", static_cast<long long>(pulse.rank),
+               fitted(pulse.host, 10).c_str(), static_cast<long long>(pulse.step), fitted(action, 10).c_str(),
+               time_text(rank.seconds_since).c_str(), pulse.rss_mib, step ? print("%.3f s", *step).c_str() : "-") +
+         waits;
+}
+
+}  // namespace
+
+std::string status_text(const RunStatus& status, int width) {
+  const auto columns = static_cast<size_t>(width > 0 ? width : 80);
+  std::string text = fitted(status.run, columns) + "\n" + fitted(head_of(status), columns) + "\n";
+  if (status.ranks.empty()) return text + "no rank has told anything\n";
+  text += fitted(print("%4s  %-10s %7s  %-10s %8s %6s %8s", "rank", "host", "step", "action", "since", "MiB", "step"),
+                 columns) +
+          "\n";
+  for (const RankStatus& rank : status.ranks) text += fitted(line_of(rank), columns) + "\n";
+  return text;
+}
+
+}  // namespace interlock

@@ -1,0 +1,144 @@
+#include "launch/monitor/verdict.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+#include "runtime/core/error.h"
+
+namespace interlock {
+namespace {
+
+constexpr double median_steps = 5;
+// Ranks tell twice a second. On a busy machine, or over a network file system, some tellings come late.
+constexpr double longest_quiet = 10;
+constexpr size_t told_actions = 12;
+
+template <class... Values>
+std::string print(const char* format, Values... values) {
+  char text[160];
+  std::snprintf(text, sizeof text, format, values...);
+  return text;
+}
+
+bool has_ended(const WatchedRank& rank) { return rank.seen && rank.pulse.phase == PulsePhase::ended; }
+
+bool is_quiet(const WatchedRank& rank, double still) {
+  return !rank.seen || rank.quiet >= std::min(longest_quiet, still / 2);
+}
+
+bool waits(const WatchedRank& rank) { return rank.pulse.waits_for != waits_for_nobody; }
+
+double median_step(const std::vector<WatchedRank>& ranks) {
+  double longest = 0;
+  for (const WatchedRank& rank : ranks)
+    if (rank.seen) longest = std::max(longest, rank.pulse.median_step().value_or(0));
+  return longest;
+}
+
+// `begun`: of a rank that says nothing, what others know better: steps are done.
+double limit_of(const WatchedRank& rank, bool begun, double step, const HangLimits& limits) {
+  const bool past_start = rank.seen && rank.pulse.steps_done > 0 &&
+                          (rank.pulse.phase == PulsePhase::training || rank.pulse.phase == PulsePhase::evaluation);
+  const bool in_step = past_start || (rank.seen && rank.pulse.phase == PulsePhase::start && begun);
+  const double stall = std::max(limits.stall_seconds, median_steps * step);
+  return in_step ? stall : std::max(stall, limits.startup_seconds);
+}
+
+// Those that the others wait for: who says nothing; else who does not wait for another; else all, as they wait in a
+// circle, or a link between them carries nothing.
+std::vector<size_t> who_holds_up(const std::vector<WatchedRank>& ranks, double still) {
+  std::vector<size_t> quiet, busy, all;
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    if (has_ended(ranks[i])) continue;
+    all.push_back(i);
+    if (is_quiet(ranks[i], still))
+      quiet.push_back(i);
+    else if (!waits(ranks[i]))
+      busy.push_back(i);
+  }
+  return !quiet.empty() ? quiet : !busy.empty() ? busy : all;
+}
+
+std::string doing(const WatchedRank& rank) {
+  const std::string action = rank.pulse.action();
+  return message("step ", rank.pulse.step, ", ", text_of(rank.pulse.phase),
+                 action.empty() || action == text_of(rank.pulse.phase) ? "" : ", " + action);
+}
+
+std::string reason_of(const std::vector<WatchedRank>& ranks, const std::vector<size_t>& causes, double still,
+                      double limit) {
+  std::string text = print("no rank has got on for %.0f s (limit %.0f s): ", still, limit);
+  const size_t first = causes.front();
+  const WatchedRank& rank = ranks[first];
+  if (!rank.seen) return text + message("nothing was ever heard of rank ", first);
+  text += message("rank ", first, " on ", rank.pulse.host);
+  if (is_quiet(rank, still)) {
+    text += message(" says nothing since ", doing(rank), ": ",
+                    rank.process.empty() ? "its process is stopped, its machine hangs, or the network between is down"
+                                         : "its process " + rank.process);
+  } else if (!waits(rank)) {
+    text += message(" stands still in ", doing(rank), rank.process.empty() ? "" : "; its process " + rank.process);
+  } else {
+    return text + "the ranks wait for each other: a message is lost, or the network between them is down";
+  }
+  if (causes.size() > 1) text += message(" (so do ", causes.size() - 1, " others)");
+  return text;
+}
+
+std::string line_of(size_t number, const WatchedRank& rank, bool is_cause) {
+  if (!rank.seen) return message("  rank ", number, "  never heard of\n");
+  std::string what = print("  rank %-3zu step %-6lld %-16s", number, static_cast<long long>(rank.pulse.step),
+                           rank.pulse.action().c_str());
+  if (rank.pulse.waits_for >= 0)
+    what += message(" waits for rank ", rank.pulse.waits_for);
+  else if (rank.pulse.waits_for == waits_for_several)
+    what += " waits for several";
+  else
+    what += has_ended(rank) ? " has ended" : " computes";
+  what += print(", %.0f s", rank.still);
+  if (rank.quiet >= 2) what += print("; quiet for %.0f s", rank.quiet);
+  return what + (is_cause ? "  <--" : "") + "\n";
+}
+
+std::string last_of(size_t number, const WatchedRank& rank) {
+  if (!rank.seen || rank.pulse.actions == 0) return "";
+  std::string text = message("  rank ", number, " did last:");
+  int64_t step = -1;
+  for (const PulseRecord::Action& action : rank.pulse.last_actions(told_actions)) {
+    if (action.step != step) text += message(" [step ", step = action.step, "]");
+    text += message(" ", action.text);
+  }
+  return text + "\n";
+}
+
+}  // namespace
+
+std::optional<Verdict> judge(const std::vector<WatchedRank>& ranks, const HangLimits& limits) {
+  double still = std::numeric_limits<double>::infinity();
+  for (const WatchedRank& rank : ranks)
+    if (!has_ended(rank)) still = std::min(still, rank.still);
+  if (!std::isfinite(still)) return std::nullopt;
+  const std::vector<size_t> causes = who_holds_up(ranks, still);
+  const double step = median_step(ranks);
+  double limit = std::numeric_limits<double>::infinity();
+  const bool some_begun =
+      std::ranges::any_of(ranks, [](const WatchedRank& rank) { return rank.seen && rank.pulse.steps_done > 0; });
+  for (const size_t cause : causes) {
+    const bool begun = some_begun && is_quiet(ranks[cause], still);
+    limit = std::min(limit, limit_of(ranks[cause], begun, step, limits));
+  }
+  if (still < limit) return std::nullopt;
+  Verdict verdict;
+  verdict.rank = causes.size() == ranks.size() && ranks.size() > 1 ? -1 : static_cast<int64_t>(causes.front());
+  for (const WatchedRank& rank : ranks) verdict.step = std::max(verdict.step, rank.pulse.step);
+  verdict.reason = reason_of(ranks, causes, still, limit);
+  for (size_t i = 0; i < ranks.size(); ++i)
+    verdict.ranks += line_of(i, ranks[i], std::ranges::find(causes, i) != causes.end());
+  for (const size_t cause : causes)
+    if (causes.size() <= 4) verdict.ranks += last_of(cause, ranks[cause]);
+  return verdict;
+}
+
+}  // namespace interlock

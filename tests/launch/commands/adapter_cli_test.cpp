@@ -1,0 +1,122 @@
+// What was added to a model, on its way to other libraries and back.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "tests/support/small_project.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+using testing::HasSubstr;
+
+const std::string adapters = R"(technique=[{name = "adapters", size = 3, deviation = 0.3, train_norms = false}])";
+const std::string lora = R"(technique=[{name = "lora", rank = 2, targets = ["query", "output.dense"]}])";
+const std::string frozen_readout = "model.frozen=['lm_head.*', 'heads.*']";
+
+class AdapterFolders : public SmallProject {
+ protected:
+  void SetUp() override { expect_done(train_threads({"run.steps=2"})); }
+  // A run that starts from the first one.
+  void train_on(const std::string& technique, const Words& more = {}) {
+    Words overrides{technique, "run.weights=run", "run.folder=on", "optimizer.learning_rate=0.01", frozen_readout};
+    overrides.insert(overrides.end(), more.begin(), more.end());
+    expect_done(train_threads(overrides));
+  }
+  double loss_of(const std::string& model) {
+    const CommandResult result = interlock({"evaluate", model, "--data", "corpus", "--json"});
+    expect_done(result);
+    return last_object(result)["loss"];
+  }
+};
+
+TEST_F(AdapterFolders, OfAdaptersGoToAdapterHubAndBack) {
+  train_on(adapters);
+  const CommandResult exported = interlock({"export", "on", "--adapter", "--to", "adapter"});
+  expect_done(exported);
+  EXPECT_THAT(exported.output, HasSubstr("32 tensors"));  // 4 layers, 2 bottlenecks each of 2 matrices and 2 biases
+  const json config = json::parse(read("adapter/adapter_config.json"));
+  EXPECT_EQ(config["name"], "interlock");
+  EXPECT_EQ(config["version"], "adapters.1.2.0");
+  EXPECT_EQ(config["config"]["mh_adapter"], true);
+  EXPECT_EQ(config["config"]["non_linearity"], "gelu");
+  // Their library takes the width over this, rounded down, for the size.
+  EXPECT_EQ(std::floor(16.0 / config["config"]["reduction_factor"].get<double>()), 3);
+  expect_done(interlock({"import", "adapter", "--base", "run", "--to", "again"}));
+  EXPECT_EQ(loss_of("again"), loss_of("on"));
+  EXPECT_NE(loss_of("again"), loss_of("run"));
+}
+
+TEST_F(AdapterFolders, OfPfeiffersComeBackAsSuch) {
+  train_on(
+      R"(technique=[{name="adapters", variant="pfeiffer", size=4, deviation=0.3, layers=[1, 3], train_norms=false, )"
+      R"(adapter_name="mine"}])");
+  expect_done(interlock({"export", "on", "--adapter", "--to", "adapter"}));
+  const json config = json::parse(read("adapter/adapter_config.json"));
+  EXPECT_EQ(config["name"], "mine");
+  EXPECT_EQ(config["config"]["leave_out"], json::parse("[0, 2]"));
+  EXPECT_EQ(config["config"]["original_ln_before"], true);
+  expect_done(interlock({"import", "adapter", "--base", "run", "--to", "again"}));
+  EXPECT_EQ(loss_of("again"), loss_of("on"));
+}
+
+// Merged weights are sums rounded to float32 once: the loss moves by roundings.
+TEST_F(AdapterFolders, OfUpdatesGoToPeftAndMerge) {
+  train_on(lora);
+  expect_done(interlock({"export", "on", "--adapter", "--to", "peft"}));
+  const json config = json::parse(read("peft/adapter_config.json"));
+  EXPECT_EQ(config["peft_type"], "LORA");
+  EXPECT_EQ(config["r"], 2);
+  EXPECT_THAT(read("peft/adapter_model.safetensors"),
+              HasSubstr("base_model.model.roberta.encoder.layer.0.attention.self.query.lora_A.weight"));
+  expect_done(interlock({"import", "peft", "--base", "run", "--to", "again"}));
+  EXPECT_EQ(loss_of("again"), loss_of("on"));
+  expect_done(interlock({"export", "on", "--to", "merged"}));
+  EXPECT_THAT(read("merged/model.safetensors"), testing::Not(HasSubstr("lora")));
+  EXPECT_NE(loss_of("on"), loss_of("run"));
+}
+
+TEST_F(AdapterFolders, WhatDoesNotFitIsRefused) {
+  expect_failure(interlock({"export", "run", "--adapter", "--to", "x"}), 64,
+                 {"--adapter", "neither adapters nor lora"});
+  train_on(adapters);
+  expect_failure(interlock({"export", "on", "--to", "x"}), 64, {"holds adapters", "--adapter"});
+  expect_done(interlock({"export", "on", "--adapter", "--to", "adapter"}));
+  expect_failure(interlock({"import", "adapter", "--to", "x"}), 64, {"--base"});
+  expect_done(train_threads({"run.folder=other", "run.seed=2", "run.steps=1"}));
+  expect_failure(interlock({"import", "adapter", "--base", "other", "--to", "x"}), 65, {"another model", "other"});
+  expect_done(train_threads({"run.folder=wide", "model.width=32", "run.steps=1"}));
+  expect_failure(interlock({"import", "adapter", "--base", "wide", "--to", "x"}), 65, {"width 16", "32"});
+  expect_done(
+      train_threads({"run.folder=low", "model.layers=2", "parallel.stages=2", "parallel.ranks=2", "run.steps=1"}));
+  expect_failure(interlock({"import", "adapter", "--base", "low", "--to", "x"}), 65, {"layer 2", "0 to 1"});
+  json config = json::parse(read("adapter/adapter_config.json"));
+  config["config"]["is_parallel"] = true;
+  write("adapter/adapter_config.json", config.dump());
+  expect_failure(interlock({"import", "adapter", "--base", "run", "--to", "x"}), 65,
+                 {"adapter_config.json", "is_parallel"});
+  EXPECT_FALSE(std::filesystem::exists(path("x")));
+}
+
+// The plan says beforehand what trains.
+TEST_F(AdapterFolders, ThePlanCountsWhatTrains) {
+  const auto plan = [&](const Words& overrides) {
+    Words words{"plan", "config.toml", "--json"};
+    for (const std::string& one : overrides) words.insert(words.end(), {"--set", one});
+    const CommandResult result = interlock(words);
+    expect_done(result);
+    return last_object(result);
+  };
+  const json all = plan({}), some = plan({adapters, "model.frozen=['lm_head.*']"});
+  EXPECT_EQ(all["trained_parameters"], all["parameters"]);
+  const int64_t added = 4 * 2 * (2 * 16 * 3 + 3 + 16);
+  EXPECT_EQ(some["trained_parameters"], added);
+  EXPECT_EQ(some["parameters"].get<int64_t>(), all["parameters"].get<int64_t>() + added);
+}
+
+}  // namespace
+}  // namespace interlock

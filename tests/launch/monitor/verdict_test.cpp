@@ -1,0 +1,118 @@
+// Who is named, and when: from ranks made by hand.
+#include "launch/monitor/verdict.h"
+
+#include <gmock/gmock.h>
+
+#include "tests/launch/monitor/pulses.h"
+
+namespace interlock::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr HangLimits limits{60, 600};
+
+WatchedRank rank_of(PulseRecord pulse, double still, double quiet = 0) { return {true, pulse, still, quiet, ""}; }
+
+// Rank 2 computes; below it nobody gets a gradient and above it nobody an input.
+std::vector<WatchedRank> behind_rank_two(double still, double step_seconds = 1) {
+  return {rank_of(pulse_of(0, 7, "0B1@3", 1, step_seconds), still),
+          rank_of(pulse_of(1, 7, "1B1@3", 2, step_seconds), still),
+          rank_of(pulse_of(2, 7, "2F3", waits_for_nobody, step_seconds), still),
+          rank_of(pulse_of(3, 7, "3F3", 2, step_seconds), still)};
+}
+
+TEST(Verdict, TheRankThatAllWaitForIsNamedWithItsStepAndAction) {
+  EXPECT_FALSE(judge(behind_rank_two(59), limits));
+  const auto verdict = judge(behind_rank_two(61), limits);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, 2);
+  EXPECT_EQ(verdict->step, 7);
+  EXPECT_THAT(verdict->reason, AllOf(HasSubstr("rank 2 on far-away stands still in step 7, training, 2F3"),
+                                     HasSubstr("for 61 s (limit 60 s)")));
+  EXPECT_THAT(verdict->ranks, AllOf(HasSubstr("rank 1   step 7      1B1@3            waits for rank 2, 61 s\n"),
+                                    HasSubstr("rank 2   step 7      2F3              computes, 61 s  <--\n"),
+                                    HasSubstr("rank 2 did last: [step 7] 2F3\n")));
+}
+
+TEST(Verdict, OneRankThatGetsOnIsEnough) {
+  auto ranks = behind_rank_two(1000);
+  ranks[0].still = 3;
+  EXPECT_FALSE(judge(ranks, limits));
+}
+
+TEST(Verdict, LongStepsHaveALongLimit) {
+  EXPECT_FALSE(judge(behind_rank_two(199, 40), limits));
+  EXPECT_TRUE(judge(behind_rank_two(201, 40), limits));
+}
+
+TEST(Verdict, ARankThatSaysNothingIsTheCauseWhateverItDidLast) {
+  auto ranks = behind_rank_two(61);
+  ranks[1].quiet = 61;
+  ranks[1].process = "12 is stopped";
+  const auto verdict = judge(ranks, limits);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, 1);
+  EXPECT_THAT(verdict->reason, AllOf(HasSubstr("rank 1 on far-away says nothing since step 7, training, 1B1@3"),
+                                     HasSubstr("its process 12 is stopped")));
+  EXPECT_THAT(verdict->ranks, HasSubstr("quiet for 61 s  <--"));
+  ranks[1].quiet = 5;  // late, as on a busy machine
+  EXPECT_EQ(judge(ranks, limits)->rank, 2);
+}
+
+TEST(Verdict, ACircleNamesNobody) {
+  auto ranks = behind_rank_two(61);
+  ranks[2].pulse.waits_for = 3;
+  const auto verdict = judge(ranks, limits);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, -1);
+  EXPECT_THAT(verdict->reason, HasSubstr("the ranks wait for each other"));
+}
+
+TEST(Verdict, StartCheckpointAndEndAreGivenTheLongerLimit) {
+  for (const PulsePhase phase : {PulsePhase::start, PulsePhase::checkpoint, PulsePhase::end}) {
+    auto ranks = behind_rank_two(599);
+    ranks[2].pulse.phase = phase;
+    EXPECT_FALSE(judge(ranks, limits)) << text_of(phase);
+    for (WatchedRank& rank : ranks) rank.still = 601;
+    EXPECT_EQ(judge(ranks, limits)->rank, 2) << text_of(phase);
+  }
+  auto first_step = behind_rank_two(599);
+  first_step[2].pulse.steps_done = 0;
+  EXPECT_FALSE(judge(first_step, limits));
+  first_step[2].pulse.phase = PulsePhase::start;
+  EXPECT_FALSE(judge(first_step, limits)) << "it computes, however long that takes";
+  first_step[2].quiet = 599;  // stopped before it could tell that it was past its start, as the others are
+  EXPECT_EQ(judge(first_step, limits)->rank, 2);
+  auto evaluation = behind_rank_two(61);
+  evaluation[2].pulse.phase = PulsePhase::evaluation;
+  EXPECT_TRUE(judge(evaluation, limits));
+}
+
+// The others stand in a checkpoint and wait for one that never came to it.
+TEST(Verdict, TheLimitIsThatOfTheCause) {
+  auto ranks = behind_rank_two(61);
+  for (const size_t other : {0, 1, 3}) ranks[other].pulse.phase = PulsePhase::checkpoint;
+  ranks[2].quiet = 61;
+  EXPECT_EQ(judge(ranks, limits)->rank, 2);
+}
+
+TEST(Verdict, ARankThatWasNeverHeardOfHoldsUpTheStart) {
+  auto ranks = behind_rank_two(601);
+  ranks[3] = {false, {}, 601, 601, ""};
+  EXPECT_THAT(judge(ranks, limits)->reason, HasSubstr("nothing was ever heard of rank 3"));
+  for (WatchedRank& rank : ranks) rank.still = 599;
+  EXPECT_FALSE(judge(ranks, limits));
+}
+
+TEST(Verdict, RanksThatHaveEndedAreLeftInPeace) {
+  auto ranks = behind_rank_two(1e6);
+  for (WatchedRank& rank : ranks) rank.pulse.phase = PulsePhase::ended;
+  EXPECT_FALSE(judge(ranks, limits));
+  EXPECT_FALSE(judge({}, limits));
+}
+
+}  // namespace
+}  // namespace interlock::test

@@ -1,0 +1,211 @@
+// Ranks that are stopped, hang or die, over real processes: who is named, what is written down, and that a run that was
+// started again ends as one that nothing happened to. With INTERLOCK_KILLS=n a run is disturbed n times.
+#include <gmock/gmock.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <thread>
+
+#include "tests/support/small_project.h"
+
+namespace interlock {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Not;
+
+constexpr double stall = 6;       // seconds; far above a step of some milliseconds on a busy machine
+constexpr int long_enough = 400;  // steps: some seconds
+
+class Hang : public SmallProject {
+ protected:
+  Hang() {
+    base = {"run.steps=" + std::to_string(long_enough),
+            "checkpoint.every=60",
+            "run.evaluate_every=100",
+            "run.trace_steps=0",
+            "monitor.stall_seconds=" + std::to_string(static_cast<int>(stall)),
+            "monitor.startup_seconds=30"};
+  }
+  std::unique_ptr<RunningCommand> start(const Words& options, double seconds = 120) const {
+    Words words{program()};
+    const Words train = train_words(base, options);
+    words.insert(words.end(), train.begin(), train.end());
+    CommandOptions process;
+    process.folder = path().string();
+    process.seconds = seconds;
+    return std::make_unique<RunningCommand>(words, process);
+  }
+  long steps_done() const {
+    std::ifstream file(path("run/metrics.jsonl"));
+    return std::count(std::istreambuf_iterator<char>(file), {}, '\n');
+  }
+  bool reaches(RunningCommand& run, long steps) const {
+    return run.wait_until([&] { return steps_done() >= steps; });
+  }
+  static void stop(const RunningCommand& run, int number) {
+    const pid_t rank = run.rank(number);
+    ASSERT_GT(rank, 0);
+    kill(rank, SIGSTOP);
+  }
+  // The same for all tests.
+  std::string digest_of_undisturbed() const {
+    static std::string digest;
+    if (!digest.empty()) return digest;
+    Words overrides = base;
+    overrides.push_back("run.folder='undisturbed'");
+    const CommandResult result = train(overrides, {"--json"});
+    expect_done(result);
+    return digest = last_object(result)["digest"];
+  }
+  std::vector<nlohmann::json> events() const {
+    std::vector<nlohmann::json> found;
+    std::ifstream file(path("run/events.jsonl"));
+    for (std::string line; std::getline(file, line);) found.push_back(nlohmann::json::parse(line));
+    return found;
+  }
+  std::vector<std::string> kinds() const {
+    std::vector<std::string> found;
+    for (const auto& event : events()) found.push_back(event["event"]);
+    return found;
+  }
+  nlohmann::json status() const {
+    const CommandResult result = interlock({"status", "run", "--json"});
+    expect_done(result);
+    return last_object(result);
+  }
+  Words base;
+};
+
+TEST_F(Hang, StoppedForThreeSecondsChangesNothing) {
+  base.push_back("monitor.stall_seconds=8");
+  const auto run = start({"--json"});
+  ASSERT_TRUE(reaches(*run, 30));
+  const pid_t rank = run->rank(1);
+  ASSERT_GT(rank, 0);
+  kill(rank, SIGSTOP);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2000));
+  const nlohmann::json seen = status();
+  std::this_thread::sleep_for(std::chrono::milliseconds(1000));
+  kill(rank, SIGCONT);
+  const CommandResult result = run->wait();
+  expect_done(result);
+  EXPECT_THAT(events(), IsEmpty());
+  EXPECT_EQ(last_object(result)["digest"], digest_of_undisturbed());
+
+  EXPECT_EQ(seen["state"], "running");
+  EXPECT_GE(seen["step"], 30);
+  EXPECT_EQ(seen["steps"], long_enough);
+  ASSERT_EQ(seen["ranks"].size(), 4u);
+  int waiting = 0;
+  for (const auto& one : seen["ranks"]) {
+    EXPECT_GT(one["rss_mib"], 1.0);
+    EXPECT_GT(one["seconds_since"], 0.5) << "all stand still: " << one;
+    waiting += !one["waits_for"].is_null();
+  }
+  EXPECT_GE(waiting, 2) << seen;
+  EXPECT_EQ(status()["state"], "ended");
+  EXPECT_EQ(status()["step"], long_enough);
+}
+
+TEST_F(Hang, StoppedForEverIsAVerdictAndAnotherStart) {
+  const auto run = start({"--json", "--restarts", "2"});
+  ASSERT_TRUE(reaches(*run, 100));
+  stop(*run, 2);
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_TRUE(run->wait_until([&] { return !events().empty(); }));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::duration<double>(stall + 10));
+  const CommandResult result = run->wait();
+  EXPECT_EQ(result.code, 0) << result.all;
+  EXPECT_THAT(result.left_running, IsEmpty());
+  EXPECT_THAT(result.errors,
+              AllOf(HasSubstr("rank 2 on "), HasSubstr("is stopped"), HasSubstr("waits for rank 2"),
+                    HasSubstr("restart 1 of 2 from the checkpoint of step "), HasSubstr("what happened to the run")));
+  EXPECT_EQ(last_object(result)["digest"], digest_of_undisturbed());
+  EXPECT_EQ(kinds(), (std::vector<std::string>{"hung", "restart", "ended"}));
+  EXPECT_EQ(events()[0]["rank"], 2);
+  EXPECT_GE(events()[0]["step"], 100);
+  EXPECT_THAT(events()[0]["reason"].get<std::string>(), HasSubstr("is stopped"));
+}
+
+TEST_F(Hang, WithoutRestartsAVerdictIsExitCode71) {
+  base.push_back("checkpoint.every=0");  // or it may be one that the rank stops in, which has the longer limit
+  const auto run = start({});
+  ASSERT_TRUE(reaches(*run, 5));
+  stop(*run, 0);
+  const CommandResult result = run->wait(stall + 10 + 5);
+  EXPECT_EQ(result.code, 71) << result.all;
+  EXPECT_THAT(result.left_running, IsEmpty());
+  EXPECT_THAT(result.all, AllOf(HasSubstr("interlock: error: no rank has got on for"), HasSubstr("rank 0 on ")));
+  EXPECT_EQ(kinds(), (std::vector<std::string>{"hung"}));
+  EXPECT_EQ(status()["state"], "stopped");
+}
+
+// The launcher is not ours: rank 0 watches, and rank 1 where rank 0 is the one.
+TEST_F(Hang, UnderABareMpirunTheRanksWatchThemselves) {
+  base.push_back("checkpoint.every=0");
+  for (const int victim : {2, 0}) {
+    std::filesystem::remove_all(path("run"));
+    Words words{"mpirun", "--oversubscribe", "-n", "4"};
+    if (geteuid() == 0) words.push_back("--allow-run-as-root");
+    words.push_back(program());
+    const Words train = train_words(base);
+    words.insert(words.end(), train.begin(), train.end());
+    CommandOptions process;
+    process.folder = path().string();
+    RunningCommand run(words, process);
+    ASSERT_TRUE(reaches(run, 20)) << run.wait(0).all;
+    stop(run, victim);
+    const CommandResult result = run.wait(stall + 5 + 10);
+    EXPECT_EQ(result.code, 71) << result.all;
+    EXPECT_THAT(result.left_running, IsEmpty());
+    EXPECT_THAT(result.all, HasSubstr("rank " + std::to_string(victim) + " on "));
+    EXPECT_EQ(kinds(), (std::vector<std::string>{"hung"}));
+  }
+}
+
+TEST_F(Hang, ADivergenceIsNotStartedAgain) {
+  base.insert(base.end(), {"run.precision='float64'", "optimizer.learning_rate=1e30", "checkpoint.every=1"});
+  const CommandResult result = train(base, {"--restarts", "5"});
+  expect_failure(result, 70, {"optimizer.learning_rate"});
+  EXPECT_THAT(result.all, Not(HasSubstr("restart")));
+  EXPECT_EQ(kinds(), (std::vector<std::string>{"gave_up"}));
+}
+
+TEST_F(Hang, AConfigErrorIsNotStartedAgainAndThreadsAreRefused) {
+  expect_failure(train({"model.layerz=3"}, {"--restarts", "5"}), 64, {"layerz"});
+  expect_failure(train_threads({}, {"--restarts", "5"}), 64, {"--restarts 5", "parallel.transport=\"mpi\""});
+}
+
+// Kills at random moments, as many as INTERLOCK_KILLS says, or two.
+TEST_F(Hang, AfterKillsTheRunEndsAsOneThatNothingHappenedTo) {
+  const char* asked = std::getenv("INTERLOCK_KILLS");
+  const int kills = asked ? std::atoi(asked) : 2;
+  const std::string expected = digest_of_undisturbed();
+  const auto run = start({"--json", "--restarts", std::to_string(kills)}, 60 + 20 * kills);
+  std::mt19937 random(1);
+  const long between = (long_enough - 60) / kills;
+  for (int i = 0; i < kills; ++i) {
+    ASSERT_TRUE(reaches(*run, 20 + i * between + static_cast<long>(random() % static_cast<unsigned>(between))))
+        << run->wait(0).all;
+    const pid_t victim = run->rank(static_cast<int>(random() % 4));
+    if (victim > 0) kill(victim, i % 3 == 2 ? SIGSEGV : SIGKILL);
+    ASSERT_TRUE(run->wait_until([&] { return events().size() >= static_cast<size_t>(2 * (i + 1)); }));
+  }
+  const CommandResult result = run->wait();
+  EXPECT_EQ(result.code, 0) << result.all;
+  EXPECT_THAT(result.left_running, IsEmpty());
+  EXPECT_EQ(last_object(result)["digest"], expected);
+  EXPECT_EQ(events().size(), static_cast<size_t>(2 * kills + 1)) << "lost and restart each time, and the end";
+  EXPECT_EQ(events().back()["event"], "ended");
+}
+
+}  // namespace
+}  // namespace interlock
