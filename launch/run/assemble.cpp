@@ -37,8 +37,11 @@ bool has_shapes_of(const WeightsSet& weights, const Head& head) {
 void load_local_head(Head& head, const WeightsSet& weights, int stage, StoredHeads heads) {
   const std::vector<std::string> missing = missing_weights(head, weights);
   const bool fits = heads == StoredHeads::required || (heads == StoredHeads::if_there && has_shapes_of(weights, head));
-  if (missing.empty() && fits) return load_weights(head, weights);
-  tell_fresh(weights, message("the head of stage ", stage), missing);
+  if (missing.empty() && fits) {
+    load_weights(head, weights);
+  } else {
+    tell_fresh(weights, message("the head of stage ", stage), missing);
+  }
 }
 
 // Of weights that were trained for another objective there is none; of those that lack a part of it something is wrong.

@@ -85,7 +85,9 @@ TEST(Groups, ControlsStandBesideTheRules) {
   EXPECT_THAT(names_of(groups), Contains("deep_supervision-0.3_linear_4-stages"));
   EXPECT_EQ(std::ranges::count(names_of(groups), "chunked-2_linear_4-stages"), 1);
   for (const RuleGroup& group : groups.all)
-    if (group.rule.word == "frozen_lower") EXPECT_THAT(group.overrides, Contains("learning.frozen=[0, 1]"));
+    if (group.rule.word == "frozen_lower") {
+      EXPECT_THAT(group.overrides, Contains("learning.frozen=[0, 1]"));
+    }
   EXPECT_THAT(groups.left_out, Contains(HasSubstr("controls at 1 stage")));
 }
 
