@@ -1,8 +1,8 @@
 #pragma once
 // The folder a run leaves behind: config.toml, manifest.json, metrics.jsonl, TensorBoard events, trace.json,
 // costs.json, result.json, weights.safetensors, checkpoints/, tokenizer/ (of a run on tokens), lock; pulse/ and
-// events.jsonl tell what happened (launch/monitor). Only rank 0 writes it, the files of checkpoints and pulses apart, and
-// the supervisor its events.
+// events.jsonl tell what happened (launch/monitor). Only rank 0 writes it, the files of checkpoints and pulses apart,
+// and the supervisor its events.
 
 #include <memory>
 #include <string>

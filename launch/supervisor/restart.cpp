@@ -87,12 +87,11 @@ class Restarts {
     const std::string what = message("start ", started_, " of ", policy_.restarts, " ", from);
     log_.add({"restart", std::nullopt, here.checkpoint, what});
     say(message("re", what, " in ", pause_, " s"));
-    const SignalSource signals{SIGINT, SIGTERM, SIGHUP, SIGUSR1};
     const auto end = Clock::now() + std::chrono::seconds(pause_);
     while (Clock::now() < end) {
-      pollfd watched{signals.descriptor(), POLLIN, 0};
+      pollfd watched{signals_.descriptor(), POLLIN, 0};
       poll(&watched, 1, 100);
-      const int number = signals.next();
+      const int number = signals_.next();
       if (number == 0) continue;
       log_.add({"stopped", std::nullopt, here.checkpoint, "stopped by " + signal_name(number) + " before a restart"});
       say(message("stopped by ", signal_name(number), " before a restart; no rank is running; --resume goes on ",
@@ -103,6 +102,8 @@ class Restarts {
     return -1;
   }
 
+  // All the while: a signal that comes between two runs waits until it is asked for.
+  const SignalSource signals_{SIGINT, SIGTERM, SIGHUP, SIGUSR1};
   SupervisorRequest request_;
   const RestartPolicy& policy_;
   EventLog log_;

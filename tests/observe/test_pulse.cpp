@@ -123,6 +123,7 @@ TEST_F(PulseFiles, WhatIsNoPulseIsPassedOver) {
   std::string hostile = good;
   PulseRecord record;
   std::memcpy(&record, good.data(), sizeof record);
+  record.rank = 6;
   std::memset(record.host, '\x1b', sizeof record.host);
   record.phase = static_cast<PulsePhase>(99);
   record.actions = std::numeric_limits<int64_t>::max();

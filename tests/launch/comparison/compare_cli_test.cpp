@@ -128,7 +128,9 @@ TEST_F(CompareCommand, RatesAreSearchedByTheSameBudget) {
     double best = 1e9;
     for (const json& trial : search["trials"]) best = std::min(best, trial["validation_loss"].get<double>());
     for (const json& trial : search["trials"])
-      if (trial["validation_loss"] == best) EXPECT_EQ(trial["learning_rate"], search["chosen"]);
+      if (trial["validation_loss"] == best) {
+        EXPECT_EQ(trial["learning_rate"], search["chosen"]);
+      }
     EXPECT_EQ(arm(found, search["rule"], 1)["learning_rate"], search["chosen"]);
   }
   // One seed: no interval and no test, and it is said.

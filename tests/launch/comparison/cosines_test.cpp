@@ -2,26 +2,38 @@
 // evaluation of the run itself.
 #include <gmock/gmock.h>
 
-#include <filesystem>
-#include <fstream>
+#include <string>
+#include <vector>
 
 #include "launch/comparison/cosines.h"
 #include "launch/comparison/scoring.h"
-#include "runtime/storage/safetensors.h"
+#include "launch/run/perform.h"
+#include "launch/settings/parts.h"
+#include "parallel/transport/loopback.h"
 #include "tests/support/run_for_test.h"
 
 namespace interlock {
 namespace {
 
-// A run on threads with its config and weights in a folder, as `train` leaves them.
-std::string folder_of_run(const std::vector<std::string>& overrides) {
+struct RunInFolder {
+  std::string folder;
+  RunResult result;
+};
+
+// A run on threads in a folder of its own, as `train` leaves it.
+RunInFolder run_in_folder(std::vector<std::string> overrides) {
+  RunInFolder run{new_folder() + "/run", {}};
+  overrides.push_back("run.folder='" + run.folder + "'");
   const RunSettings settings = settings_for_test(overrides);
-  const TestRun run = run_on_loopback(settings);
-  const std::string folder = new_folder();
-  std::ofstream(folder + "/config.toml") << settings.config.resolved();
-  std::filesystem::copy_file(run.weights->path(), folder + "/weights.safetensors");
-  return folder;
+  const auto dataset = make_dataset(settings);
+  dataset->open();
+  run_loopback(settings.parallel.processes(), [&](Transport& transport) {
+    RunResult mine = perform(settings, transport, dataset, {}, {});
+    if (transport.rank() == 0) run.result = std::move(mine);
+  });
+  return run;
 }
+std::string folder_of_run(const std::vector<std::string>& overrides) { return run_in_folder(overrides).folder; }
 
 TEST(Cosines, GlobalLearningHasTheGlobalGradient) {
   const auto cosines = gradient_cosines(folder_of_run({"learning.rule=global"}), 8);
@@ -50,18 +62,14 @@ TEST(Cosines, AFrozenStageHasNone) {
 TEST(Scoring, AgreesWithTheRunsOwnEvaluation) {
   const std::vector<std::string> overrides = {"learning.rule=sum", "learning.horizon=2", "data.held_out_part=test",
                                               "run.evaluate_every=1", "run.evaluate_sequences=1000"};
-  const RunSettings settings = settings_for_test(overrides);
-  const TestRun run = run_on_loopback(settings);
-  const std::string folder = new_folder();
-  std::ofstream(folder + "/config.toml") << settings.config.resolved();
-  std::filesystem::copy_file(run.weights->path(), folder + "/weights.safetensors");
+  const auto [folder, result] = run_in_folder(overrides);
   const TestScore one = score_run(folder, {.paths = {}, .sequences = 1000, .threads = 1});
   const TestScore three = score_run(folder, {.paths = {}, .sequences = 1000, .threads = 3});
   EXPECT_EQ(one.loss, three.loss);
   EXPECT_EQ(one.exits, three.exits);
   EXPECT_EQ(one.exits.size(), 4U);
   // The same products in batches of other sizes: float32 sums of some thousand numbers in another order.
-  EXPECT_NEAR(one.loss, run.summary.validation_loss.value(), 1e-5);
+  EXPECT_NEAR(one.loss, result.validation_loss.value(), 1e-5);
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ TEST(RunResultOfRanks, AddsMessagesAndTakesTheLongestTimes) {
   const json expected = {
       {"run", "a"},
       {"steps", 4},
+      {"performed", 3},
       {"stopped", true},
       {"loss", 0.5},
       {"validation_loss", nullptr},

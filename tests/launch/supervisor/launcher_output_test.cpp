@@ -61,15 +61,16 @@ TEST(LauncherOutput, MakesASentenceOfASignalBanner) {
 
 // The text of [node-died] in Open MPI's help-errmgr-base.txt.
 TEST(LauncherOutput, MakesASentenceOfALostHost) {
-  expect_for_all_cuts("a\n" + edge + "\nORTE has lost communication with a remote daemon.\n\n" +
-                          "  HNP daemon   : [[7,0],0] on node n1\n  Remote daemon: [[7,0],1] on node n2\n\n" +
-                          "This is usually due to either a failure of the TCP network\nconnection to the node, or " +
-                          "possibly an internal failure of\nthe daemon itself. We cannot recover from this failure, and\n" +
-                          "therefore will terminate the job.\n" + edge + "\nb\n",
-                      "a\nb\n",
-                      "interlock: error: mpirun has lost the host n2 and the ranks on it: it is down, or the network "
-                      "between is",
-                      true);
+  expect_for_all_cuts(
+      "a\n" + edge + "\nORTE has lost communication with a remote daemon.\n\n" +
+          "  HNP daemon   : [[7,0],0] on node n1\n  Remote daemon: [[7,0],1] on node n2\n\n" +
+          "This is usually due to either a failure of the TCP network\nconnection to the node, or " +
+          "possibly an internal failure of\nthe daemon itself. We cannot recover from this failure, and\n" +
+          "therefore will terminate the job.\n" + edge + "\nb\n",
+      "a\nb\n",
+      "interlock: error: mpirun has lost the host n2 and the ranks on it: it is down, or the network "
+      "between is",
+      true);
 }
 
 TEST(LauncherOutput, MakesASentenceOfAnExitCodeBanner) {
