@@ -16,6 +16,7 @@
 #include "launch/page/markup.h"
 #include "launch/settings/parts.h"
 #include "models/model.h"
+#include "runtime/core/calendar.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
 

@@ -5,7 +5,6 @@
 #include <torch/version.h>
 #include <unistd.h>
 
-#include <ctime>
 #include <fstream>
 
 #include "launch/comparison/outcome.h"
@@ -26,15 +25,6 @@ std::string processor_name() {
 int machine_cores() {
   cpu_set_t set;
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
-std::string now_utc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
 }
 
 void describe_machine(Outcome& outcome) {

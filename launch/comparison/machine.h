@@ -1,5 +1,5 @@
 #pragma once
-// The machine that a comparison runs on, and the time, for its report.
+// The machine that a comparison runs on, for its report.
 
 #include <string>
 
@@ -7,8 +7,7 @@ namespace interlock {
 
 struct Outcome;
 
-int machine_cores();  // that this process may use
-std::string now_utc();
+int machine_cores();                      // that this process may use
 void describe_machine(Outcome& outcome);  // host, processor, cores, load, versions
 
 }  // namespace interlock

@@ -5,11 +5,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <ctime>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "launch/folders/output_folder.h"
+#include "runtime/core/calendar.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/observe/pulse.h"
@@ -21,15 +21,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-std::string now_utc() {
-  const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
 
 const std::vector<std::string>& names_of_a_run() {
   static const std::vector<std::string> names = {

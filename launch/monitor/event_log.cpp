@@ -2,25 +2,16 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "runtime/core/calendar.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
 
 namespace interlock {
 namespace {
-
-std::string now_utc() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
 
 std::string json_line(const RunEvent& event) {
   const nlohmann::ordered_json line = {

@@ -27,6 +27,7 @@ std::string escaped(const std::string& text) {
         safe += "&quot;";
         break;
       default:
+        // XML 1.0 has no other control characters than these.
         safe += static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' ? '?' : c;
     }
   }

@@ -5,6 +5,7 @@
 #include <iomanip>
 #include <sstream>
 
+#include "launch/page/markup.h"
 #include "launch/plan_report/scaling_report.h"
 
 namespace interlock {
@@ -47,9 +48,9 @@ class Picture {
     const double height = top + 2 * (plot_height + gap) + legend_line * static_cast<double>(rules_.size());
     out_ << std::fixed << std::setprecision(1);
     out_ << "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " << left + plot_width + 30 << " " << height
-         << "\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"" << title << "\">\n"
+         << "\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"" << escaped(title) << "\">\n"
          << "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n";
-    text(left, 24, title, "font-size=\"15\" font-weight=\"bold\"");
+    text(left, 24, escaped(title), "font-size=\"15\" font-weight=\"bold\"");
     panel(Scaling::weak, top, "weak: every rank keeps its microbatches");
     panel(Scaling::strong, top + plot_height + gap, "strong: the batch stays");
     legend(top + 2 * (plot_height + gap) - 10);
@@ -96,7 +97,7 @@ class Picture {
       const double y = begin + legend_line * static_cast<double>(i);
       out_ << "<path d=\"M" << left << " " << y - 4 << "h36\" stroke=\"" << look.colour
            << "\" stroke-width=\"2\" stroke-dasharray=\"" << look.dash << "\"/>\n";
-      text(left + 46, y, rules_[i]);
+      text(left + 46, y, escaped(rules_[i]));
     }
   }
 

@@ -6,6 +6,7 @@
 #include <iomanip>
 #include <sstream>
 
+#include "launch/page/markup.h"
 #include "launch/plan_report/timeline.h"
 #include "launch/plan_report/timeline_bars.h"
 #include "runtime/core/error.h"
@@ -41,30 +42,6 @@ constexpr std::array<Look, 6> looks{{
 const Look& look_of(Kind kind) {
   const auto found = std::find_if(looks.begin(), looks.end(), [&](const Look& look) { return look.kind == kind; });
   return found == looks.end() ? looks.front() : *found;
-}
-
-std::string escaped(const std::string& text) {
-  std::string safe;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        safe += "&amp;";
-        break;
-      case '<':
-        safe += "&lt;";
-        break;
-      case '>':
-        safe += "&gt;";
-        break;
-      case '"':
-        safe += "&quot;";
-        break;
-      default:
-        // XML 1.0 has no other control characters than these.
-        safe += static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' ? '?' : c;
-    }
-  }
-  return safe;
 }
 
 std::string number(double value) {

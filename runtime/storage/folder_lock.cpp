@@ -10,9 +10,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 
+#include "runtime/core/calendar.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
 #include "runtime/storage/temporary_file.h"
@@ -23,12 +23,7 @@ namespace {
 std::string owner_text(const std::string& run_id) {
   char host[256] = "?";
   ::gethostname(host, sizeof host - 1);
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  char started[32];
-  std::strftime(started, sizeof started, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return message("host ", host, ", process ", ::getpid(), ", since ", started, ", run ", run_id, "\n");
+  return message("host ", host, ", process ", ::getpid(), ", since ", now_utc(), ", run ", run_id, "\n");
 }
 
 // As the owner wrote it; it may be about to write.

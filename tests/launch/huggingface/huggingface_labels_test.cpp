@@ -4,12 +4,12 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/launch/commands/token_project.h"
 #include "tests/launch/huggingface/by_formula.h"
+#include "tests/launch/huggingface/python.h"
 
 namespace interlock {
 namespace {
@@ -109,22 +109,6 @@ TEST_F(Labels, WhatIsRefusedOfAConfig) {
   refused("architectures", json::array({"RobertaForMaskedLM"}), {"tensors are missing", "lm_head"});
 }
 
-CommandOptions patient() {
-  CommandOptions options;
-  options.seconds = 120;  // a Python that imports torch takes its time on a busy machine
-  return options;
-}
-
-// "" when there is none that can import transformers.
-const std::string& python_with_transformers() {
-  static const std::string found = [] {
-    const char* given = std::getenv("INTERLOCK_PYTHON");
-    const std::string python = given == nullptr ? "python3" : given;
-    const CommandResult result = run_command({python, "-c", "import torch, transformers, tokenizers"}, patient());
-    return result.code == 0 ? python : std::string();
-  }();
-  return found;
-}
 CommandResult labels_py(const Words& words) {
   Words command{python_with_transformers(), INTERLOCK_GOLDEN "/huggingface/labels.py"};
   command.insert(command.end(), words.begin(), words.end());

@@ -5,12 +5,12 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
-#include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "tests/launch/commands/token_project.h"
 #include "tests/launch/huggingface/by_formula.h"
+#include "tests/launch/huggingface/python.h"
 
 namespace interlock {
 namespace {
@@ -86,24 +86,6 @@ TEST_P(GoldenParity, NumbersOfTransformers) {
   add_by_formula(file, "lm_head.bias", {words});
   write_stored(path("hf/model.safetensors"), file);
   compare("hf", expected);
-}
-
-// A Python that imports torch takes its time on a busy machine.
-CommandOptions patient() {
-  CommandOptions options;
-  options.seconds = 120;
-  return options;
-}
-
-// "" when there is none that can import transformers.
-const std::string& python_with_transformers() {
-  static const std::string found = [] {
-    const char* given = std::getenv("INTERLOCK_PYTHON");
-    const std::string python = given == nullptr ? "python3" : given;
-    const CommandResult result = run_command({python, "-c", "import torch, transformers, tokenizers"}, patient());
-    return result.code == 0 ? python : std::string();
-  }();
-  return found;
 }
 
 class LiveParity : public Parity, public testing::WithParamInterface<int> {
