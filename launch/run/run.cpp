@@ -46,11 +46,7 @@ Agreement agree(Transport& transport, const std::string& resume) {
   Agreement agreement;
   agreement.run = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   world.broadcast(std::as_writable_bytes(std::span(&agreement.run, 1)), 0);
-  uint64_t length = resume.size();
-  world.broadcast(std::as_writable_bytes(std::span(&length, 1)), 0);
-  agreement.resume = resume;
-  agreement.resume.resize(length);
-  world.broadcast(std::as_writable_bytes(std::span(agreement.resume)), 0);
+  agreement.resume = world.broadcast(resume, 0);
   return agreement;
 }
 

@@ -61,7 +61,9 @@ HeldOut evaluate_held_out(RankContext& context, Engine& engine, const Loader& lo
   std::vector<Scored> all;
   {
     const PulseWait waiting(engine.pulse(), waits_for_several);
-    for (const std::string& part : context.world.all_gather(mine)) unpack(part, all);
+    std::string parts;
+    for (const std::string& part : context.world.gather(mine, 0)) parts += part;
+    unpack(context.world.broadcast(parts, 0), all);
   }
   // Added in the order of the samples: the number is the same for any placement.
   std::sort(all.begin(), all.end(), [](const Scored& a, const Scored& b) { return a.first < b.first; });
