@@ -4,7 +4,6 @@
 
 #include <cstdlib>
 #include <numeric>
-#include <span>
 
 #include "launch/heartbeat/invitation.h"
 #include "launch/monitor/prometheus.h"
@@ -30,15 +29,11 @@ std::string invitation_of(const ListenAddress& listen, int ranks, std::unique_pt
   }
 }
 
-std::string from_rank_zero(Transport& transport, std::string text) {
+std::string from_rank_zero(Transport& transport, const std::string& text) {
   std::vector<int> members(static_cast<size_t>(transport.size()));
   std::iota(members.begin(), members.end(), 0);
   Group world(transport, members, 0, 0);
-  uint64_t length = text.size();
-  world.broadcast(std::as_writable_bytes(std::span(&length, 1)), 0);
-  text.resize(length);
-  world.broadcast(std::as_writable_bytes(std::span(text)), 0);
-  return text;
+  return world.broadcast(text, 0);
 }
 
 std::vector<PulseRecord> pulses_of_host(const std::string& run_folder, const std::string& host) {

@@ -27,6 +27,14 @@ at::Tensor clip_factor(double clip, const at::Tensor& norm_squared) {
   return at::where(norm > clip, clip / (norm + 1e-6), one);
 }
 
+// "RANK REASON" of the first rank that has one, "" where none has. A loss says more than the gradients that came of it.
+std::string first_of(const std::vector<std::string>& reasons) {
+  for (const char* beginning : {"the loss", ""})
+    for (size_t rank = 0; rank < reasons.size(); ++rank)
+      if (!reasons[rank].empty() && reasons[rank].starts_with(beginning)) return message(rank, " ", reasons[rank]);
+  return "";
+}
+
 }  // namespace
 
 void Engine::note_waiting(Step& step, double begin) {
@@ -172,16 +180,14 @@ void Engine::update_together(Step& step) {
   current_ = "AGREE";
   pulse().act(current_, begin);
   const std::string mine = divergence_of(step);
-  const std::vector<std::string> all = [&] {
-    const PulseWait waiting(pulse(), waits_for_several);
-    return context_.world.all_gather(mine);
+  const std::string first = [&] {
+    const PulseWait waiting(pulse(), context_.world.position() == 0 ? waits_for_several : 0);
+    return context_.world.broadcast(first_of(context_.world.gather(mine, 0)), 0);
   }();
   note_waiting(step, begin);
-  // A loss says more than the gradients that came of it.
-  auto first = std::ranges::find_if(all, [](const std::string& one) { return one.starts_with("the loss"); });
-  if (first == all.end()) first = std::ranges::find_if(all, [](const std::string& one) { return !one.empty(); });
-  if (first != all.end()) {
-    divergence_ = {step.options.step, static_cast<int>(first - all.begin()), *first};
+  if (!first.empty()) {
+    const size_t rank_end = first.find(' ');
+    divergence_ = {step.options.step, std::stoi(first.substr(0, rank_end)), first.substr(rank_end + 1)};
     for (auto& here : context_.stages) {
       here->restore_buffers();
       for (TrainableGroup* group : here->active_groups()) group->forget_gradient();
