@@ -277,6 +277,7 @@ class PlanCommand final : public Command {
     const auto dataset = make_dataset(run);
     const auto model = make_model(run, *dataset);
     PlanReport report;
+    report.looks_together = run.divergence.policy != OnDivergence::stop;
     report.blocks = make_partition(run, *model);
     report.cut_unit = run.parallel.unit;
     report.costs = costs_sentence(run.parallel.threads);

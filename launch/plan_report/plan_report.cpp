@@ -158,7 +158,7 @@ std::string readout_text(const PlanReport& report) {
                  "; they use it one such period later.\n");
 }
 
-std::string waiting_text(const Plan& plan) {
+std::string waiting_text(const Plan& plan, bool looks_together) {
   const int chain = plan.flows.longest_backward_chain;
   std::string text = chain == 0 ? "No gradient crosses a stage boundary.\n"
                                 : message("Longest backward chain: ", plural(chain, "hop"), " of ",
@@ -174,6 +174,10 @@ std::string waiting_text(const Plan& plan) {
     return text +
            "Every step waits for the whole pipeline, because clipping needs the norm of all stages "
            "(optimizer.clip_scope).\n";
+  if (looks_together)
+    return text +
+           "Every step waits for the whole pipeline, because no rank updates anything before all have found the step "
+           "finite\n(run.on_divergence). The times below do not count that.\n";
   text += "No step waits for the whole pipeline: a stage goes on to the next step while later stages are busy.\n";
   return text;
 }
@@ -194,8 +198,8 @@ std::string change_text(const PlanReport::Change& change, const TimeUnit& unit) 
 std::string report_text(const PlanReport& report, int columns) {
   std::string text = heading(report) + matrix_text(report.plan.rule) + heads_text(report.plan) +
                      timeline_part(report, columns) + messages_text(report.plan) + readout_text(report) +
-                     waiting_text(report.plan) + candidates_text(report) + comparison_text(report) +
-                     memory_text(report) + break_even_text(report);
+                     waiting_text(report.plan, report.looks_together) + candidates_text(report) +
+                     comparison_text(report) + memory_text(report) + break_even_text(report);
   for (const auto& change : report.changes) text += change_text(change, report.unit);
   if (report.advice) text += advice_text(*report.advice, report.plan.shape.stages);
   return text;

@@ -20,6 +20,7 @@ namespace interlock {
 struct PlanReport {
   Plan plan;
   ScheduleChoice choice;         // candidates and refusals, where the schedule was chosen; its plan is `plan`
+  bool looks_together = false;   // after each step all ranks look whether it was finite (run.on_divergence)
   int64_t memory_limit_mib = 0;  // that they were held to; 0: none
   StepBounds bounds;
   Simulation simulation;  // of a steady step

@@ -190,6 +190,8 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
     trainer.best = {settings.evaluation.keep_best, settings.evaluation.patience};
   trainer.refresh_every = settings.learning.refresh_every;
   trainer.until = request.until;
+  trainer.traced = request.pulses;
+  trainer.divergences = request.divergences.value_or(DivergenceRecord(settings.divergence));
   if (request.checkpoints)
     trainer.checkpoint = {
         settings.folder, settings.checkpoint.every, settings.checkpoint.keep, settings.config.resolved(), {},
@@ -206,6 +208,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
     trainer.resume = Checkpoint::open(agreement.resume);
     check_changes(settings, *dataset, *trainer.resume);
     start = data_position(*trainer.resume);
+    if (request.next_sample) start.samples = *request.next_sample;
     weights = WeightsSet::open(agreement.resume);
   } else if (!settings.weights.empty()) {
     weights = WeightsSet::open(settings.weights);

@@ -85,6 +85,9 @@ class Stage {
   TrainableGroup* body_group() const { return body_group_; }
   // After an update of the elements [range) of a group: copies in the type of products follow.
   void refresh(TrainableGroup& group, TrainableGroup::Range range);
+  // Buffers as they are now, and back to that: a forward pass may write them before anybody knows what came of it.
+  void keep_buffers();
+  void restore_buffers();
   // Running averages of all values change places with these.
   void exchange_averages();
   // Copies of the readout that the head reads through: (name of the readout's parameter, the copy).
@@ -150,6 +153,7 @@ class Stage {
   int index_;
   Parts parts_;
   ParameterStore store_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> kept_buffers_;  // and their values then
   std::vector<std::unique_ptr<TrainableGroup>> groups_;
   TrainableGroup* body_group_ = nullptr;
   GradientSink sink_;

@@ -161,7 +161,7 @@ bool TrainableGroup::exchange_averages() {
 void TrainableGroup::update(const UpdateNumbers& numbers) {
   c10::NoGradGuard no_graph;
   optimizer_->step({numbers.learning_rate * options_.rate_factor, numbers.gradient_factor});
-  started_.assign(started_.size(), false);
+  forget_gradient();
 }
 
 }  // namespace interlock

@@ -73,6 +73,8 @@ class TrainableGroup {
 
   // Updates what this replica owns.
   void update(const UpdateNumbers& numbers);
+  // What was added since the last update counts no more.
+  void forget_gradient() { started_.assign(started_.size(), false); }
   // Puts the running averages of the values (Optimizer::average), where they are kept, in the place of the values, and
   // the other way round; whether some were. Of a group whose state is not shared out.
   bool exchange_averages();

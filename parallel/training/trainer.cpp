@@ -29,6 +29,7 @@ Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loa
       checkpointer_(context, copies_, settings_.checkpoint),
       stop_(context.transport, context.run, settings_.resume ? settings_.resume->manifest().step + 1 : 1,
             callbacks_.stop_wanted) {
+  summary_.divergences = settings_.divergences;
   if (!settings_.resume) return;
   summary_.first_step = settings_.resume->manifest().step + 1;
   const std::vector<std::string> fresh = restore_state(context, copies_, *settings_.resume);
@@ -37,6 +38,7 @@ Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loa
                         fresh.size() > 1 ? message(" nor ", fresh.size() - 1, " others") : std::string(),
                         ": what was not trained before begins anew"));
   take_up_best(settings_.resume->manifest().state);
+  summary_.divergences.restore(settings_.resume->manifest().state);
   settings_.resume.reset();
 }
 
@@ -68,12 +70,16 @@ bool Trainer::evaluates_after(int64_t step) const {
 
 RunSummary Trainer::run() {
   std::tie(clock_offset_, clock_error_) = align_clock(context_.world);
+  if (!settings_.traced.empty())
+    trace_.emplace(settings_.traced,
+                   RankTrace{context_.transport.rank(), host_name(), clock_offset_, clock_error_, {}});
   const double start = TraceRecorder::now();
   engine_.restart_clock();
   summary_.steps = summary_.first_step - 1;
   engine_.pulse().begin_step(summary_.steps);
   for (int64_t step = summary_.first_step; step <= settings_.steps && goes_on(); ++step) {
-    const StepOptions options{step, settings_.seed, settings_.learning_rate.at(step), settings_.clip};
+    const StepOptions options{step, settings_.seed, settings_.learning_rate.at(step), settings_.clip,
+                              summary_.divergences.looks()};
     after_step(step, engine_.train(plan_at(step), options));
     if (step == summary_.first_step) summary_.first_step_seconds = TraceRecorder::now() - start;
   }
@@ -95,9 +101,16 @@ void Trainer::after_step(int64_t step, const std::vector<StepReport>& reports) {
   const bool leader = context_.transport.rank() == 0;
   summary_.steps = step;
   take(reports);
+  const bool goes_back = !survives(step);
   if (copies_.due_after(step)) engine_.await_values();
   copies_.after_step(step);
   summary_.ending = ending_after(step);
+  if (goes_back) {
+    summary_.ending = Ending::rewinds;
+    summary_.next_sample = loader_->first_sample(step + 1);
+    stop_.close(step);
+    return;
+  }
   if (evaluates_after(step)) {
     take(engine_.finish_steps());
     engine_.pulse().enter(PulsePhase::evaluation);
@@ -114,7 +127,7 @@ void Trainer::after_step(int64_t step, const std::vector<StepReport>& reports) {
     engine_.await_values();
     check_finite();
     engine_.pulse().enter(PulsePhase::checkpoint);
-    checkpointer_.begin(step, loader_->first_sample(step + 1), best_.state());
+    checkpointer_.begin(step, loader_->first_sample(step + 1), state());
     engine_.pulse().enter(PulsePhase::training);
     engine_.restart_clock();
   } else {
@@ -131,6 +144,30 @@ void Trainer::take(const std::vector<StepReport>& reports) {
     tokens_ += static_cast<double>(loader_->tokens(report.step));
     reports_.add(report);
   }
+  if (trace_) trace_->add(engine_.trace().slices());
+}
+
+// Whether the run goes on from here: not where it is to go back. Every rank knows the same and decides the same.
+bool Trainer::survives(int64_t step) {
+  const std::optional<Divergence>& divergence = engine_.divergence();
+  const bool allowed = summary_.divergences.take(!divergence);
+  if (!divergence) return true;
+  const bool leader = context_.transport.rank() == 0;
+  // One says it, the others are ended.
+  if (leader && !allowed)
+    throw Error(ExitCode::gave_up,
+                message(divergence->reason, ", and ", summary_.divergences.why(), "; ", what_stands,
+                        ". A lower optimizer.learning_rate or optimizer.clip may help, or the data of step ", step,
+                        " may be bad"));
+  if (leader && callbacks_.on_divergence) callbacks_.on_divergence(*divergence);
+  return summary_.divergences.policy() == OnDivergence::skip;
+}
+
+// More for the manifest of a checkpoint.
+std::map<std::string, std::string> Trainer::state() const {
+  std::map<std::string, std::string> state = best_.state();
+  state.merge(summary_.divergences.state());
+  return state;
 }
 
 Ending Trainer::ending_after(int64_t step) {
@@ -149,11 +186,13 @@ void Trainer::conclude(Ending ending) {
   take(engine_.finish_steps());
   engine_.pulse().enter(PulsePhase::end);
   if (leader) publish(reports_.complete_through(last), std::nullopt);
+  if (ending == Ending::rewinds) reports_.close();
   reports_.drain();
   copies_.drain();
   engine_.drain();
   stop_.drain();
   checkpointer_.finish();  // first: one that does not fit gives its space back
+  if (ending == Ending::rewinds) return;
   // Who asks a run to stop wants it to end: what it leaves is a checkpoint.
   if (ending != Ending::stopped) save_last(last);
   const bool asked = ending != Ending::completed || last == settings_.until;
@@ -166,6 +205,7 @@ void Trainer::conclude(Ending ending) {
 
 void Trainer::publish(std::vector<std::vector<StepReport>> complete, const std::optional<Validation>& validation) {
   for (size_t i = 0; i < complete.size(); ++i) {
+    if (complete[i].front().left_out) continue;  // rank 0's own; it has no loss that says anything
     const int64_t step = complete[i].front().step;
     StepMetrics metrics = summarize(complete[i], context_.topology, settings_.learning_rate.at(step),
                                     static_cast<double>(loader_->tokens(step)));

@@ -18,6 +18,7 @@
 #include "parallel/training/run_summary.h"
 #include "parallel/training/stop_agreement.h"
 #include "runtime/observe/metrics.h"
+#include "runtime/observe/trace_part.h"
 #include "runtime/optimization/learning_rate.h"
 
 namespace interlock {
@@ -40,7 +41,9 @@ struct TrainerSettings {
   // Of an evaluation's guesses, what is told of them; empty: nothing.
   std::function<std::map<std::string, double>(const std::vector<Guess>&)> score;
   BestSettings best;
+  DivergenceRecord divergences;  // what is done about steps that are not finite, and what was so far
   CheckpointSettings checkpoint;
+  std::string traced;  // the run folder in which each rank writes its part of the trace behind every step; "": nowhere
   // Go on from here; its weights are in the stages already. Let go when the rest is restored: a mapped file keeps its
   // place on the disk after it is removed.
   std::shared_ptr<const Checkpoint> resume;
@@ -52,7 +55,8 @@ struct TrainerSettings {
 struct TrainerCallbacks {
   std::string weights_path;
   std::function<void(const StepMetrics&)> on_step;
-  std::function<bool()> stop_wanted;  // asked on rank 0 after every step
+  std::function<bool()> stop_wanted;                          // asked on rank 0 after every step
+  std::function<void(const Divergence&)> on_divergence = {};  // that the run survives so far; on rank 0
 };
 
 class Trainer {
@@ -69,6 +73,7 @@ class Trainer {
   bool evaluates_after(int64_t step) const;
   void after_step(int64_t step, const std::vector<StepReport>& reports);
   void take(const std::vector<StepReport>& reports);
+  bool survives(int64_t step);
   Ending ending_after(int64_t step);
   void conclude(Ending ending);
   struct Validation {
@@ -82,6 +87,7 @@ class Trainer {
   void save_last(int64_t step);
   void exchange_averages();
   void check_finite();
+  std::map<std::string, std::string> state() const;
   std::vector<RankSummary> gather_summaries();
 
   RankContext& context_;
@@ -95,6 +101,7 @@ class Trainer {
   Checkpointer checkpointer_;
   StopAgreement stop_;
   RunSummary summary_;
+  std::optional<TracePart> trace_;
   double tokens_ = 0;
   double seconds_ = 0, waited_ = 0, loading_ = 0, clock_offset_ = 0, clock_error_ = 0;
 };

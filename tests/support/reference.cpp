@@ -250,6 +250,14 @@ ReferenceResult train_reference(const RunSettings& settings) {
     }
     result.losses.push_back(total);
     result.head_losses.push_back(of_heads);
+    const auto whole = [&] {
+      bool finite = true;
+      for (const auto& [stage, loss] : of_heads) finite = finite && std::isfinite(loss);
+      for (Part& part : bodies) finite = finite && std::isfinite(part.squared_norm());
+      for (Part& part : heads) finite = finite && std::isfinite(part.squared_norm());
+      return finite && std::isfinite(shared.squared_norm());
+    };
+    const bool leaves_out = settings.divergence.policy == OnDivergence::skip && !whole();
     const double rate = rate_at(optimizer, step, settings.steps);
     double model_norm = shared.squared_norm();
     for (int k = 0; k < stages; ++k) {
@@ -257,7 +265,12 @@ ReferenceResult train_reference(const RunSettings& settings) {
       if (k + 1 == stages) model_norm += heads[k].squared_norm();
     }
     result.gradient_norms.push_back(std::sqrt(model_norm));
-    for (int k = 0; k < stages; ++k) {
+    if (leaves_out) {
+      for (Part& part : bodies) part.gradients.clear();
+      for (Part& part : heads) part.gradients.clear();
+      shared.gradients.clear();
+    }
+    for (int k = 0; k < stages && !leaves_out; ++k) {
       const bool last = k + 1 == stages;
       const double own = (bodies[k].trained ? bodies[k].squared_norm() : 0.0) + (last ? heads[k].squared_norm() : 0.0);
       const double norm = std::sqrt(of_model ? model_norm : own);
@@ -265,7 +278,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
       if (bodies[k].trained) update(bodies[k], optimizer, rate, norm, settings.clip.norm);
       if (heads[k].trained) update(heads[k], optimizer, rate, head_norm, settings.clip.norm);
     }
-    if (table.defined()) {
+    if (table.defined() && !leaves_out) {
       update(shared, optimizer, rate, std::sqrt(model_norm), settings.clip.norm);
       c10::NoGradGuard no_graph;
       twin.copy_(table);

@@ -148,8 +148,9 @@ TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request, 
         result.losses.push_back(metrics.loss);
         result.metrics.push_back(metrics);
       };
-    RunSummary summary = run_rank(settings, transport, dataset, callbacks,
-                                  transport.rank() == 0 ? request : RunRequest{"", request.until, request.checkpoints});
+    RunRequest own = request;
+    if (transport.rank() != 0) own.resume.clear();  // they hear of it from rank 0
+    RunSummary summary = run_rank(settings, transport, dataset, callbacks, own);
     result.counters[transport.rank()] = transport.counters();
     if (transport.rank() == 0) result.summary = std::move(summary);
   });
