@@ -137,6 +137,7 @@ class Engine {
   void reduce_tied(Step& step);
   void reduce_norm(Step& step);
   void update(Step& step, Stage& stage);
+  void average_buffers(Step& step, Stage& stage);
   void begin_gather(Stage& stage, TrainableGroup& group);
   void begin_gather(Stage& stage, TrainableGroup& group, TrainableGroup::Range range);
   void finish_gather(Gather& gather);
