@@ -68,17 +68,17 @@ class FrozenModel final : public ModelDecorator {
   std::vector<Costs> unit_costs(int64_t samples) const override {
     std::vector<Costs> costs = model_->unit_costs(samples);
     for (size_t unit = 0; unit < costs.size(); ++unit)
-      costs[unit] = with_frozen(costs[unit], frozen_of_unit_[unit], samples);
+      costs[unit] = with_frozen(costs[unit], frozen_of_unit_[unit], samples, static_cast<int64_t>(unit));
     return costs;
   }
   Costs readout_costs(int64_t samples) const override {
-    return with_frozen(model_->readout_costs(samples), frozen_of_readout_, samples);
+    return with_frozen(model_->readout_costs(samples), frozen_of_readout_, samples, units());
   }
-  // Of a head above any unit: what patterns freeze of one above the first counts.
   Costs head_costs(const std::string& kind, int64_t samples) const override {
-    const auto [found, fresh] = frozen_of_head_.try_emplace(kind, 0);
-    if (fresh) found->second = frozen_numbers(*model_->head(kind, 1));
-    return with_frozen(model_->head_costs(kind, samples), found->second, samples);
+    return of_head(kind, model_->head_costs(kind, samples), 1, samples);
+  }
+  Costs head_costs_above(const std::string& kind, int64_t units_below, int64_t samples) const override {
+    return of_head(kind, model_->head_costs_above(kind, units_below, samples), units_below, samples);
   }
 
  private:
@@ -115,6 +115,15 @@ class FrozenModel final : public ModelDecorator {
     return module;
   }
 
+  // Of a head above any unit: what patterns freeze of one above the first counts, as a share.
+  Costs of_head(const std::string& kind, const Costs& costs, int64_t units_below, int64_t samples) const {
+    const auto [found, fresh] = frozen_of_head_.try_emplace(kind, 0);
+    if (fresh) found->second = frozen_numbers(*model_->head(kind, 1));
+    const int64_t of_first = model_->head_costs(kind, samples).parameters;
+    const int64_t numbers = of_first > 0 ? found->second * costs.parameters / of_first : 0;
+    return with_frozen(costs, numbers, samples, units_below);
+  }
+
   int64_t frozen_numbers(const torch::nn::Module& module) const {
     int64_t numbers = 0;
     for (const auto& named : module.named_parameters())
@@ -125,12 +134,12 @@ class FrozenModel final : public ModelDecorator {
   // Gradients of weights are products of the same size each as the forward's: their share is the share of the numbers.
   // Where none trains, no linear layer saves its input, but for the hidden state that came in, which whoever walks the
   // units keeps; where some do, it is counted as if all did.
-  Costs with_frozen(Costs costs, int64_t numbers, int64_t samples) const {
+  Costs with_frozen(Costs costs, int64_t numbers, int64_t samples, int64_t units_below) const {
     costs.frozen = numbers;
     if (costs.parameters == 0) return costs;
     costs.weight_gradient_flops *= static_cast<double>(costs.trained()) / static_cast<double>(costs.parameters);
     if (costs.trained() > 0) return costs;
-    const Boundary hidden = model_->boundary(1);
+    const Boundary hidden = model_->boundary(std::max<int64_t>(1, units_below));
     const int64_t bytes = std::accumulate(hidden.shape.begin(), hidden.shape.end(), samples, std::multiplies<>()) *
                           static_cast<int64_t>(c10::elementSize(hidden.type));
     costs.activation_bytes -= std::max<int64_t>(0, costs.linear_input_bytes - bytes);

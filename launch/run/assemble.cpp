@@ -25,11 +25,12 @@ void tell_fresh(const WeightsSet& weights, const std::string& what, const std::v
 
 // Heads of one place score what the data of their run has: a vocabulary, so many classes.
 bool has_shapes_of(const WeightsSet& weights, const Head& head) {
-  for (const auto& named : head.named_parameters()) {
+  const auto fits = [&](const auto& named) {
     const TensorEntry* entry = weights.find(named.key());
-    if (entry != nullptr && entry->shape != named.value().sizes().vec()) return false;
-  }
-  return true;
+    return entry == nullptr || entry->shape == named.value().sizes().vec();
+  };
+  return std::ranges::all_of(head.named_parameters().items(), fits) &&
+         std::ranges::all_of(head.named_buffers().items(), fits);
 }
 
 // A head above the same blocks is taken over from the file; one that the file lacks, or that scored something else,
@@ -50,7 +51,7 @@ void load_readout(Head& readout, const Model& model, const StageRequest& request
   const std::vector<std::string> missing = missing_weights(readout, weights, model.tie());
   const auto own = readout.named_parameters();
   const size_t tied = model.tie() && own.contains(model.tie()->readout) ? 1 : 0;  // the table, which every file has
-  const bool none = missing.size() + tied == own.size();
+  const bool none = missing.size() + tied == own.size() + readout.named_buffers().size();
   if (request.heads == StoredHeads::passed_over || (none && request.heads == StoredHeads::if_there))
     return tell_fresh(weights, "the readout", missing);
   load_weights(readout, weights, model.tie(), model.aliases());

@@ -70,7 +70,8 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
                             settings.precision,
                             dataset.predicted_share(),
                             settings.parallel.unit,
-                            dataset.objective()};
+                            dataset.objective(),
+                            dataset.image()};
   const std::vector<std::string> patterns = parts.model.texts("frozen", {});
   std::shared_ptr<Model> model =
       placing_key(settings.config, [&] { return Models::instance().create("model", settings.model_name, parts); });
@@ -138,9 +139,11 @@ std::vector<int> cut_for_rule(const RunSettings& settings, const Model& model) {
   const int64_t samples = settings.parallel.batch.microbatch_size;
   RulePartition given{.units = model.unit_costs(samples),
                       .readout = model.readout_costs(samples),
-                      .head = model.head_costs(settings.learning.head_kind, samples),
+                      .heads_above = {},
                       .rules = {},
                       .heads = settings.learning.heads};
+  for (int64_t below = 1; below <= model.units(); ++below)
+    given.heads_above.push_back(model.head_costs_above(settings.learning.head_kind, below, samples));
   const auto& rules = settings.learning.rules;
   for (size_t change = 0; change < rules.size(); ++change) {
     given.rules.push_back(rules[change].request);

@@ -49,5 +49,6 @@ struct LoadedModel {
 // The whole model with its weights. Error(bad_input) names what is missing, has another shape, or belongs to no part of
 // the model; local heads (heads.*) are passed over.
 LoadedModel load_model(const TextModel& source);
+LoadedModel load_model(const Model& model, const WeightsSet& weights);
 
 }  // namespace interlock

@@ -40,6 +40,7 @@ std::vector<StepReport> Engine::train(const Plan& plan, const StepOptions& optio
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
   if (options.agreed) update_together(step);
   assert(step.inputs.empty() && step.outputs.empty() && step.incoming.empty() && step.outgoing.empty());
+  for (auto& stage : context_.stages) average_buffers(step, *stage);
   begin_report(step);
   return reports(context_.device.immediate ? 0 : 1);
 }
@@ -66,7 +67,8 @@ std::vector<Evaluated> Engine::read_losses(const Step& step) const {
   for (size_t i = 0; i < step.evaluated.size(); ++i) {
     const int64_t guesses = step.evaluated[i].guesses.defined() ? step.evaluated[i].guesses.size(0) : 0;
     values.push_back({{sum[i], step.evaluated[i].count}, {}});
-    for (int64_t row = 0; row < guesses; ++row, guess += 2) values.back().guesses.push_back({guess[0], guess[1]});
+    for (int64_t row = 0; row < guesses; ++row, guess += 3)
+      values.back().guesses.push_back({guess[0], guess[1], guess[2]});
     if (!std::isfinite(sum[i]))
       throw Error(ExitCode::gave_up,
                   message("the held-out loss of stage ", step.plan.shape.stages - 1, " is ", sum[i], " after step ",

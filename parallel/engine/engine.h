@@ -153,6 +153,7 @@ class Engine {
   void update(Step& step, Stage& stage);
   void update_together(Step& step);
   std::string divergence_of(const Step& step) const;
+  void average_buffers(Step& step, Stage& stage);
   void begin_gather(Stage& stage, TrainableGroup& group);
   void begin_gather(Stage& stage, TrainableGroup& group, TrainableGroup::Range range);
   void finish_gather(Gather& gather);

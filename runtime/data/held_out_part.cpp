@@ -52,6 +52,7 @@ class PartOfHeldOut final : public Dataset {
   }
   int64_t classes() const override { return whole_->classes(); }
   int64_t features() const override { return whole_->features(); }
+  ImageShape image() const override { return whole_->image(); }
   int64_t sample_length() const override { return whole_->sample_length(); }
   bool varies_in_length() const override { return whole_->varies_in_length(); }
   int64_t length(Split split, int64_t number) const override {

@@ -260,3 +260,23 @@ write("tokenizer", "wordpiece", '{"model":{"type":"WordPiece"},"pre_tokenizer":{
 write("tokenizer", "deep", "[" * 40 + "]" * 40)
 write("tokenizer", "twice", '{"version":"1.0","version":"1.0"}')
 write("tokenizer", "not-json", '{"version": \xff}'.encode("latin-1"))
+
+# --- images --------------------------------------------------------------------------------------------------------------
+
+golden = Path(__file__).parent.parent / "golden" / "images"
+for path in sorted(golden.glob("*.[jp][pn]g")):
+    write("image", path.name.replace(".", "-"), path.read_bytes())
+for name in ("progressive.jpg", "palette.png"):
+    whole = (golden / name).read_bytes()
+    write("image", "cut-" + name.replace(".", "-"), whole[:len(whole) // 2])
+    write("image", "wide-" + name.replace(".", "-"), whole.replace(b"\0\x0c", b"\x7f\x0c", 1))
+
+# --- CIFAR's records: the kind, then the file -----------------------------------------------------------------------------
+
+planes = bytes(i % 256 for i in range(3072))
+write("cifar", "ten", b"\0" + b"\x03" + planes + b"\x09" + planes)
+write("cifar", "coarse", b"\1" + b"\x13\x63" + planes)
+write("cifar", "fine", b"\2" + b"\x13\x63" + planes)
+write("cifar", "no-class", b"\0" + b"\x0a" + planes)
+write("cifar", "short", b"\0" + b"\x03" + planes[1:])
+write("cifar", "empty", b"\0")

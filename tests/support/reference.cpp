@@ -155,10 +155,10 @@ ReferenceResult train_reference(const RunSettings& settings) {
   const Section model_keys = settings.config.section("model");
   const std::shared_ptr<Model> plain = equipped(
       settings,
-      Models::instance().create(
-          "model", settings.model_name,
-          ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(), dataset->sample_length(),
-                        settings.precision, dataset->predicted_share(), settings.parallel.unit, dataset->objective()}));
+      Models::instance().create("model", settings.model_name,
+                                ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(),
+                                              dataset->sample_length(), settings.precision, dataset->predicted_share(),
+                                              settings.parallel.unit, dataset->objective(), dataset->image()}));
   const std::vector<std::string> patterns = model_keys.texts("frozen", {});
   const Tie tie = plain->tie().value_or(Tie{});
   const auto frozen = [&](const std::string& name) {
