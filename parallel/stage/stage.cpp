@@ -116,11 +116,6 @@ void Stage::refresh(TrainableGroup& group, TrainableGroup::Range range) {
       store_.refresh(*store_.find(group.parameters()[i].value));
 }
 
-void Stage::exchange_averages() {
-  for (const auto& group : groups_)
-    if (group->exchange_averages()) refresh(*group, {0, group->values().numel()});
-}
-
 std::vector<std::pair<std::string, at::Tensor>> Stage::head_tensors() const {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   if (parts_.head)

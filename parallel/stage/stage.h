@@ -85,8 +85,6 @@ class Stage {
   TrainableGroup* body_group() const { return body_group_; }
   // After an update of the elements [range) of a group: copies in the type of products follow.
   void refresh(TrainableGroup& group, TrainableGroup::Range range);
-  // Running averages of all values change places with these.
-  void exchange_averages();
   // Copies of the readout that the head reads through: (name of the readout's parameter, the copy).
   std::vector<std::pair<std::string, at::Tensor>> readout_copies();
   // All parameters of the head under the names they have there, the tied one included.
