@@ -34,7 +34,8 @@ size_t distance(const std::string& pattern, const std::string& name) {
 
 class FrozenModel final : public ModelDecorator {
  public:
-  FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns, Trains trains)
+  FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns, Trains trains,
+              const std::vector<NamedPatterns>& others)
       : ModelDecorator(std::move(model)),
         patterns_(std::move(patterns)),
         trains_(std::move(trains)),
@@ -51,7 +52,12 @@ class FrozenModel final : public ModelDecorator {
       frozen_of_unit_.push_back(look_at(*body));
     }
     frozen_of_readout_ = look_at(*model_->readout());
-    refuse_unused(names);
+    for (size_t i = 0; i < patterns_.size(); ++i)
+      if (!used_[i]) refuse_unused("model.frozen", i, patterns_[i], names);
+    for (const auto& [key, all] : others)
+      for (size_t i = 0; i < all.size(); ++i)
+        if (std::ranges::none_of(names, [&](const std::string& name) { return fits(all[i], name); }))
+          refuse_unused(key, i, all[i], names);
   }
 
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override { return frozen(model_->body(begin, end)); }
@@ -102,7 +108,7 @@ class FrozenModel final : public ModelDecorator {
     const std::string& counted = tie && name == tie->readout ? tie->body : name;
     bool any = is_refused(counted);
     for (size_t i = 0; i < patterns_.size(); ++i) {
-      if (fnmatch(patterns_[i].c_str(), counted.c_str(), 0) != 0) continue;
+      if (!fits(patterns_[i], counted)) continue;
       used_[i] = any = true;
     }
     return any;
@@ -147,13 +153,17 @@ class FrozenModel final : public ModelDecorator {
     return costs;
   }
 
+  static bool fits(const std::string& pattern, const std::string& name) {
+    return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+  }
+
   // Which heads there are is for the learning rule to say: a pattern for heads may fit none.
-  void refuse_unused(const std::vector<std::string>& names) const {
-    for (size_t i = 0; i < patterns_.size(); ++i)
-      if (!used_[i] && !patterns_[i].starts_with("heads."))
-        throw Error(ExitCode::config,
-                    message("model.frozen[", i, "] = \"", patterns_[i], "\" fits no parameter of the model; near is ",
-                            nearest(patterns_[i], names), "; `interlock inspect` lists the names of a weights file"));
+  static void refuse_unused(const std::string& key, size_t i, const std::string& pattern,
+                            const std::vector<std::string>& names) {
+    if (pattern.starts_with("heads.")) return;
+    throw Error(ExitCode::config,
+                message(key, "[", i, "] = \"", pattern, "\" fits no parameter of the model; near is ",
+                        nearest(pattern, names), "; `interlock inspect` lists the names of a weights file"));
   }
 
   static const std::string& nearest(const std::string& pattern, const std::vector<std::string>& names) {
@@ -171,9 +181,10 @@ class FrozenModel final : public ModelDecorator {
 
 }  // namespace
 
-std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns, Trains trains) {
+std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns, Trains trains,
+                              const std::vector<NamedPatterns>& others) {
   if (patterns.empty() && !trains) return model;
-  return std::make_shared<FrozenModel>(std::move(model), patterns, std::move(trains));
+  return std::make_shared<FrozenModel>(std::move(model), patterns, std::move(trains), others);
 }
 
 }  // namespace interlock

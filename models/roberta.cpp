@@ -1,6 +1,6 @@
 // The model "roberta": the encoder of Liu et al., 2019 (learned positions with offset 2, post-norm blocks, exact GELU,
-// masked language modelling) with the parameter names of Hugging Face's RobertaForMaskedLM. Owns its slices and what
-// the model says about itself.
+// masked language modelling) with the parameter names of Hugging Face's RobertaForMaskedLM; with model.norm = "pre"
+// that of RobertaPreLayerNormForMaskedLM. Owns its slices and what the model says about itself.
 #include <algorithm>
 #include <cassert>
 #include <map>
@@ -18,26 +18,24 @@
 namespace interlock {
 namespace {
 
-std::string layer_path(int64_t layer) { return "roberta.encoder.layer." + std::to_string(layer); }
-
 class RobertaBody : public Body {
  public:
-  RobertaBody(const RobertaSettings& settings, int64_t begin, int64_t end) {
+  RobertaBody(const RobertaSettings& settings, int64_t begin, int64_t end) : settings_(settings) {
     const TransformerShape& shape = settings.block;
     if (begin == 0) {
-      embeddings_ = attach_new<RobertaEmbeddings>(*this, "roberta.embeddings", settings.vocabulary, settings.max_length,
-                                                  shape.width, shape.dropout, shape.numbers);
+      embeddings_ = attach_new<RobertaEmbeddings>(*this, settings.root() + ".embeddings", settings.vocabulary,
+                                                  settings.max_length, shape.width, shape.dropout, shape.numbers);
     }
     const int64_t of_a_block = settings.units_of_a_block();
     for (int64_t unit = begin; unit < end;) {
       const int64_t layer = unit / of_a_block, next = std::min(end, (layer + 1) * of_a_block);
       const Part held = next - unit == of_a_block ? Part::whole : settings.part_of(unit);
       const auto block =
-          attach_new<TransformerBlock>(*this, layer_path(layer), shape, static_cast<uint64_t>(layer), held);
+          attach_new<TransformerBlock>(*this, settings.layer_path(layer), shape, static_cast<uint64_t>(layer), held);
       blocks_[layer] = block;
       for (; unit < next; ++unit) units_.push_back({block, settings.part_of(unit)});
     }
-    initialize(*this, settings.seed);
+    initialize_blocks(*this, shape, settings.seed);
     if (embeddings_) embeddings_->clear_padding_rows();
   }
 
@@ -55,7 +53,7 @@ class RobertaBody : public Body {
   }
 
   void insert(const InsertionSite& site, std::shared_ptr<Insertion> insertion) override {
-    const std::string path = layer_path(site.layer);
+    const std::string path = settings_.layer_path(site.layer);
     attach_insertion(*this, site, *insertion);
     blocks_.at(site.layer)->insert(site.name == path ? "" : site.name.substr(path.size() + 1), std::move(insertion));
   }
@@ -69,6 +67,7 @@ class RobertaBody : public Body {
     return units_.at(static_cast<size_t>(segment - segments_before_units()));
   }
 
+  RobertaSettings settings_;
   std::shared_ptr<RobertaEmbeddings> embeddings_;  // on the first slice
   std::vector<UnitOfBlock> units_;
   std::map<int64_t, std::shared_ptr<TransformerBlock>> blocks_;  // by layer
@@ -106,7 +105,7 @@ class Roberta : public Model {
     } else {
       made = std::make_shared<LinearHead>(place.path(), shape.width, settings_.classes, shape.numbers.parameters);
     }
-    initialize(*made, settings_.seed);
+    initialize_blocks(*made, shape, settings_.seed);
     return made;
   }
 
@@ -118,10 +117,10 @@ class Roberta : public Model {
     std::vector<InsertionSite> all;
     const int64_t of_a_block = settings_.units_of_a_block();
     for (int64_t layer = 0; layer < settings_.layers; ++layer) {
-      const std::string path = layer_path(layer);
+      const std::string path = settings_.layer_path(layer);
       for (InsertionSite site : transformer_sites(path, settings_.block)) {
         site.layer = layer;
-        site.unit = layer * of_a_block + (is_in_attention(site, path) ? 0 : of_a_block - 1);
+        site.unit = layer * of_a_block + (is_in_attention(site, path, settings_.block) ? 0 : of_a_block - 1);
         all.push_back(site);
       }
     }
@@ -152,7 +151,7 @@ class Roberta : public Model {
 
   std::optional<Tie> tie() const override {
     if (!settings_.tied || settings_.objective != Objective::masked) return std::nullopt;
-    return Tie{word_table, decoder_weight, settings_.vocabulary * settings_.block.width};
+    return Tie{settings_.word_table(), decoder_weight, settings_.vocabulary * settings_.block.width};
   }
 
   at::ScalarType input_type() const override { return at::kLong; }

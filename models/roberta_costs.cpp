@@ -35,8 +35,7 @@ Costs classifier_costs(const RobertaSettings& settings, int64_t samples, bool tr
 
 // The dense layer, GELU, norm and decoder on the predicted rows. As a copy of another stage's, which is not trained, it
 // keeps no input of a linear layer, and each product makes its own copy of the weights in its type.
-Costs reading_costs(const RobertaSettings& settings, int64_t samples, bool trained) {
-  if (settings.objective != Objective::masked) return classifier_costs(settings, samples, trained);
+Costs decoder_costs(const RobertaSettings& settings, int64_t samples, bool trained) {
   const int64_t width = settings.block.width;
   const Numbers& numbers = settings.block.numbers;
   const double rows = predicted_rows(settings, samples);
@@ -59,6 +58,20 @@ Costs reading_costs(const RobertaSettings& settings, int64_t samples, bool train
   costs.parameters = costs.product_copy_bytes = 0;
   // In forward: the rows, and what the decoder takes.
   costs.working_bytes = width * settings.vocabulary * numbers.copy_bytes() + of_widths(2);
+  return costs;
+}
+
+// Of a pre-norm network with the norm behind its last block, which keeps its rows, their mean and deviation.
+Costs reading_costs(const RobertaSettings& settings, int64_t samples, bool trained) {
+  const bool decodes = settings.objective == Objective::masked;
+  Costs costs = decodes ? decoder_costs(settings, samples, trained) : classifier_costs(settings, samples, trained);
+  if (!settings.pre_norm()) return costs;
+  const int64_t width = settings.block.width;
+  const Numbers& numbers = settings.block.numbers;
+  const double rows = decodes ? predicted_rows(settings, samples) : static_cast<double>(samples);
+  const int64_t per_row = width * numbers.hidden_bytes() + 2 * numbers.parameter_bytes();
+  costs.activation_bytes += static_cast<int64_t>(rows * static_cast<double>(per_row));
+  (trained ? costs.parameters : costs.copied) += 2 * width;
   return costs;
 }
 

@@ -12,7 +12,17 @@
 
 namespace interlock {
 
-RobertaReadout::RobertaReadout(const RobertaSettings& settings) {
+RobertaRows::RobertaRows(const RobertaSettings& settings) {
+  if (settings.pre_norm())
+    final_norm_ = attach_new<LayerNorm>(*this, settings.root() + ".LayerNorm", settings.block.width,
+                                        settings.block.numbers.parameters);
+}
+
+at::Tensor RobertaRows::classify(const at::Tensor& rows, const ForwardContext& context) const {
+  return classify_normed(final_norm_ ? final_norm_->forward(rows) : rows, context);
+}
+
+RobertaReadout::RobertaReadout(const RobertaSettings& settings) : RobertaRows(settings) {
   const int64_t width = settings.block.width;
   const at::ScalarType type = settings.block.numbers.parameters;
   dense_ = attach_new<Linear>(*this, "lm_head.dense", width, width, type);
@@ -21,17 +31,17 @@ RobertaReadout::RobertaReadout(const RobertaSettings& settings) {
   bias_ = named_children()["lm_head"]->register_parameter("bias", at::zeros({settings.vocabulary}, type));
   for (auto& entry : named_parameters()) {
     const bool shared = settings.tied && entry.key() == decoder_weight;
-    initialize_as(entry.value(), shared ? word_table : entry.key(), settings.seed);
+    initialize_as(entry.value(), shared ? settings.word_table() : entry.key(), settings.seed);
   }
   if (settings.tied) clear_padding_row(decoder_->weight);
 }
 
-at::Tensor RobertaReadout::classify(const at::Tensor& rows, const ForwardContext& context) const {
+at::Tensor RobertaReadout::classify_normed(const at::Tensor& rows, const ForwardContext& context) const {
   return linear(norm_->forward(at::gelu(dense_->forward(rows, context))), decoder_->weight, bias_, context.parameters);
 }
 
 RobertaClassifier::RobertaClassifier(const RobertaSettings& settings, uint64_t layer)
-    : dropout_(settings.block.dropout), layer_(layer) {
+    : RobertaRows(settings), dropout_(settings.block.dropout), layer_(layer) {
   const int64_t width = settings.block.width;
   const at::ScalarType type = settings.block.numbers.parameters;
   dense_ = attach_new<Linear>(*this, "classifier.dense", width, width, type);
@@ -39,7 +49,7 @@ RobertaClassifier::RobertaClassifier(const RobertaSettings& settings, uint64_t l
   initialize(*this, settings.seed);
 }
 
-at::Tensor RobertaClassifier::classify(const at::Tensor& rows, const ForwardContext& context) const {
+at::Tensor RobertaClassifier::classify_normed(const at::Tensor& rows, const ForwardContext& context) const {
   const at::Tensor kept = keyed_dropout(rows, dropout_, layer_, Site::readout_input, context);
   const at::Tensor hidden = at::tanh(dense_->forward(kept, context));
   return out_->forward(keyed_dropout(hidden, dropout_, layer_, Site::readout_hidden, context), context);
@@ -52,7 +62,7 @@ std::shared_ptr<RobertaRows> make_readout(const RobertaSettings& settings, uint6
 
 SharedReadoutHead::SharedReadoutHead(const RobertaSettings& settings, const HeadPlace& place) {
   block_ = attach_new<TransformerBlock>(*this, place.path() + ".block", settings.block, place.layer());
-  initialize(*this, settings.seed);
+  initialize_blocks(*this, settings.block, settings.seed);
   copy_ = make_readout(settings, place.layer());
   for (at::Tensor& values : copy_->parameters()) values.set_requires_grad(false);
 }

@@ -12,10 +12,18 @@
 
 namespace interlock {
 
-// What a local head can read through: a readout by rows, without what stands before it.
+// What a local head can read through: a readout by rows, without what stands before it. Of a pre-norm network it begins
+// with the norm behind the last block, <root>.LayerNorm.
 class RobertaRows : public RowHead {
  public:
-  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override = 0;
+  explicit RobertaRows(const RobertaSettings& settings);
+  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const final;
+
+ protected:
+  virtual at::Tensor classify_normed(const at::Tensor& rows, const ForwardContext& context) const = 0;
+
+ private:
+  std::shared_ptr<LayerNorm> final_norm_;  // of a pre-norm network
 };
 
 // The readout of the settings' objective; `layer` keys the draws of one with dropout.
@@ -26,7 +34,9 @@ std::shared_ptr<RobertaRows> make_readout(const RobertaSettings& settings, uint6
 class RobertaReadout : public RobertaRows {
  public:
   explicit RobertaReadout(const RobertaSettings& settings);
-  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override;
+
+ protected:
+  at::Tensor classify_normed(const at::Tensor& rows, const ForwardContext& context) const override;
 
  private:
   std::shared_ptr<Linear> dense_, decoder_;
@@ -39,7 +49,9 @@ class RobertaReadout : public RobertaRows {
 class RobertaClassifier : public RobertaRows {
  public:
   RobertaClassifier(const RobertaSettings& settings, uint64_t layer);
-  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override;
+
+ protected:
+  at::Tensor classify_normed(const at::Tensor& rows, const ForwardContext& context) const override;
 
  private:
   std::shared_ptr<Linear> dense_, out_;

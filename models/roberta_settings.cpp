@@ -39,6 +39,12 @@ Part RobertaSettings::part_of(int64_t number) const {
   return number % 2 == 0 ? Part::attention : Part::feed_forward;
 }
 
+std::string RobertaSettings::root() const { return pre_norm() ? "roberta_prelayernorm" : "roberta"; }
+std::string RobertaSettings::layer_path(int64_t layer) const {
+  return root() + ".encoder.layer." + std::to_string(layer);
+}
+std::string RobertaSettings::word_table() const { return root() + ".embeddings.word_embeddings.weight"; }
+
 RobertaSettings RobertaSettings::from(const ModelSettings& given) {
   const Section& model = given.model;
   RobertaSettings settings;
@@ -50,6 +56,8 @@ RobertaSettings RobertaSettings::from(const ModelSettings& given) {
   settings.max_length = model.integer("max_length", 64, 1);
   settings.block.dropout = read_rate(model, "dropout", 0.1);
   settings.block.attention_dropout = read_rate(model, "attention_dropout", settings.block.dropout);
+  settings.block.design = model.one_of("norm", "post", {"post", "pre"}) == "pre" ? &pre_norm_block : &post_norm_block;
+  settings.block.joining_deviation = joining_deviation_of(*settings.block.design, settings.layers);
   settings.block.numbers = numbers_of(given.precision);
   settings.tied = model.flag("tie_embeddings", false);
   settings.length = given.sample_length > 0 ? given.sample_length : settings.max_length;

@@ -6,7 +6,6 @@
 
 namespace interlock {
 
-inline const std::string word_table = "roberta.embeddings.word_embeddings.weight";
 inline const std::string decoder_weight = "lm_head.decoder.weight";
 
 struct RobertaSettings {
@@ -24,6 +23,11 @@ struct RobertaSettings {
   int64_t units() const { return layers * units_of_a_block(); }
   // What a unit is of its block, which has the number `number` / units_of_a_block().
   Part part_of(int64_t number) const;
+  bool pre_norm() const { return block.design->pre_norm; }
+  // What Hugging Face call the encoder, and the tensors that others speak of.
+  std::string root() const;
+  std::string layer_path(int64_t layer) const;
+  std::string word_table() const;
   static RobertaSettings from(const ModelSettings& given);
 };
 

@@ -128,7 +128,7 @@ class Export final : public Command {
       copy_tensors(
           *source.weights, tensors, folder.file("model.safetensors"), {}, [&] { interruption.check(); },
           merged_weights(source.settings, *source.weights));
-      const std::string dtype = source.weights->find("roberta.embeddings.word_embeddings.weight")->dtype;
+      const std::string dtype = source.weights->find(shape.root() + ".embeddings.word_embeddings.weight")->dtype;
       write_atomically(folder.file("config.json"), huggingface_config(shape, dtype));
       if (source.tokenizer) write_huggingface_tokenizer(*source.tokenizer, shape.max_length, folder.file(""));
       folder.commit();
@@ -142,15 +142,14 @@ class Export final : public Command {
   static void refuse_adapters(const TextModel& source) {
     for (const TensorEntry& tensor : source.weights->tensors())
       if (source.model->is_inserted(tensor.name) && tensor.name.find(".adapters.") != std::string::npos)
-        throw Error(
-            ExitCode::config,
-            message(source.weights->path(), ": holds adapters, for which transformers' RobertaForMaskedLM has no ",
-                    "place; --adapter writes them for AdapterHub's library, to be loaded onto the model that ",
-                    "they were trained on"));
+        throw Error(ExitCode::config,
+                    message(source.weights->path(), ": holds adapters, for which transformers' models have no ",
+                            "place; --adapter writes them for AdapterHub's library, to be loaded onto the model that ",
+                            "they were trained on"));
   }
 
   int export_adapter(const TextModel& source, const RobertaShape& shape) const {
-    const auto adapter = adapter_folder(source.settings, *source.model, *source.weights, shape.width);
+    const auto adapter = adapter_folder(source.settings, *source.model, *source.weights, shape);
     if (!adapter)
       throw Error(ExitCode::config, message("--adapter: ", source.weights->path(),
                                             " was trained with neither adapters nor lora ([[technique]])"));

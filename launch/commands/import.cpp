@@ -24,15 +24,15 @@ namespace {
 namespace fs = std::filesystem;
 
 // What files hold that the model does not need: a buffer of old versions, and the pooler of the pretraining of others.
-bool is_harmless(const std::string& name) {
-  return name.ends_with("embeddings.position_ids") || name.starts_with("roberta.pooler.");
+bool is_harmless(const std::string& name, const RobertaShape& shape) {
+  return name.ends_with("embeddings.position_ids") || name.starts_with(shape.root() + ".pooler.");
 }
 
 // A tied decoder that is stored all the same must be what it is tied to.
 bool is_repeated(const WeightsSet& weights, const TensorEntry& tensor, const RobertaShape& shape) {
   const bool weight = tensor.name == "lm_head.decoder.weight", bias = tensor.name == "lm_head.decoder.bias";
   if (!shape.tied || (!weight && !bias)) return false;
-  const std::string twin = weight ? "roberta.embeddings.word_embeddings.weight" : "lm_head.bias";
+  const std::string twin = weight ? shape.root() + ".embeddings.word_embeddings.weight" : "lm_head.bias";
   const TensorEntry* other = weights.find(twin);
   const bool same = other != nullptr && other->dtype == tensor.dtype && other->shape == tensor.shape &&
                     std::ranges::equal(weights.bytes(*other), weights.bytes(tensor));
@@ -76,7 +76,7 @@ Inventory take_inventory(const WeightsSet& weights, const RobertaShape& shape) {
   }
   for (const TensorEntry& tensor : weights.tensors()) {
     if (wanted.contains(tensor.name)) continue;
-    const bool known = is_harmless(tensor.name) || is_repeated(weights, tensor, shape);
+    const bool known = is_harmless(tensor.name, shape) || is_repeated(weights, tensor, shape);
     (known ? inventory.left_out : unexpected).push_back(tensor.name);
   }
   if (!missing.empty()) refuse("tensors are missing: " + some_of(missing));

@@ -132,6 +132,9 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
     text << "Ended after step " << result.steps << " of " << steps_asked << ": nothing got better in run.patience "
          << "evaluations\n";
   if (result.validation_loss) text << held_out_text(result);
+  for (const auto& [name, value] : result.techniques)
+    text << (name == result.techniques.begin()->first ? "Techniques: " : ", ") << name << " " << value;
+  if (!result.techniques.empty()) text << "\n";
   if (result.best_step)
     text << "The weights are those of step " << *result.best_step
          << ", the best by run.keep_best: " << result.best_value << "\n";

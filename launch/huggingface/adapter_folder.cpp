@@ -109,17 +109,20 @@ json without_adapter(const std::vector<int64_t>& layers, const std::set<int64_t>
 }  // namespace
 
 std::optional<AdapterFolder> adapter_folder(const RunSettings& settings, const Model& model, const WeightsSet& weights,
-                                            int64_t width) {
+                                            const RobertaShape& shape) {
   const Options adapters = options_of(settings, "adapters"), lora = options_of(settings, "lora");
   if (adapters.empty() && lora.empty()) return std::nullopt;
   if (!adapters.empty() && !lora.empty())
     throw Error(ExitCode::config,
                 message(weights.path(), ": was trained with adapters and lora together; AdapterHub's ",
                         "format has no place for the one, PEFT's none for the other"));
+  if (!adapters.empty() && shape.pre_norm)
+    throw Error(ExitCode::config, message(weights.path(), ": model.norm is \"pre\", and AdapterHub's library has no ",
+                                          "adapters for such a RoBERTa"));
   const auto found = weights.metadata().find(base_digest_state);
   const std::string digest = found == weights.metadata().end() ? "" : found->second;
   AdapterFolder folder;
-  json config = lora.empty() ? adapterhub_config(adapters, width, digest) : peft_config(lora, digest);
+  json config = lora.empty() ? adapterhub_config(adapters, shape.width, digest) : peft_config(lora, digest);
   if (lora.empty()) {
     std::set<int64_t> there;
     for (const InsertionSite& site : model.sites()) there.insert(site.layer);

@@ -22,10 +22,10 @@ struct AdapterFolder {
   std::vector<std::pair<std::string, std::string>> tensors;  // name in the file, name in the weights
   std::vector<std::string> left_out;                         // what else was trained that the format has no place for
 };
-// Of weights trained with `adapters` or `lora`; null when with neither. `width` is the model's. Error(config) for both:
-// neither format has a place for the other's.
+// Of weights trained with `adapters` or `lora`; null when with neither. Error(config) for both (neither format
+// has a place for the other's) and for adapters in a pre-norm model.
 std::optional<AdapterFolder> adapter_folder(const RunSettings& settings, const Model& model, const WeightsSet& weights,
-                                            int64_t width);
+                                            const RobertaShape& shape);
 
 // A folder of either kind, to be laid on a model of `shape`.
 struct ForeignAdapter {

@@ -14,8 +14,12 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char *masked_architecture = "RobertaForMaskedLM",
-                     *label_architecture = "RobertaForSequenceClassification";
+// Two families that differ in where their norms stand.
+std::string model_type(bool pre_norm) { return pre_norm ? "roberta-prelayernorm" : "roberta"; }
+std::string family(bool pre_norm) { return pre_norm ? "RobertaPreLayerNorm" : "Roberta"; }
+std::string masked_architecture(bool pre_norm) { return family(pre_norm) + "ForMaskedLM"; }
+std::string label_architecture(bool pre_norm) { return family(pre_norm) + "ForSequenceClassification"; }
+
 constexpr double norm_epsilon = 1e-5;   // of our blocks
 constexpr int64_t position_offset = 2;  // positions count from the padding token's id + 1
 constexpr int64_t most = int64_t{1} << 31;
@@ -66,22 +70,28 @@ class Reader {
   json values_;
 };
 
-// Whether it tells classes, or gives scores.
-bool check_architecture(const Reader& reader) {
+struct Architecture {
+  bool pre_norm = false;
+  bool labels = false;  // it tells classes, or gives scores
+};
+
+Architecture read_architecture(const Reader& reader) {
   const json* type = reader.find("model_type");
-  if (type == nullptr || *type != "roberta")
+  const bool pre_norm = type != nullptr && *type == model_type(true);
+  if (!pre_norm && (type == nullptr || *type != model_type(false)))
     reader.refuse(message("unknown architecture: \"model_type\" is ", type == nullptr ? "missing" : type->dump(),
-                          "; \"roberta\" can be imported"));
+                          "; \"roberta\" and \"roberta-prelayernorm\" can be imported"));
+  const std::string masked = masked_architecture(pre_norm), label = label_architecture(pre_norm);
   const json* names = reader.find("architectures");
-  if (names == nullptr) return false;
-  const auto has = [&](const char* name) {
+  if (names == nullptr) return {pre_norm, false};
+  const auto has = [&](const std::string& name) {
     return names->is_array() && std::find(names->begin(), names->end(), json(name)) != names->end();
   };
-  if (has(label_architecture)) return true;
-  if (!has(masked_architecture))
-    reader.refuse(message("unknown architecture: \"architectures\" is ", names->dump(), "; [\"", masked_architecture,
-                          "\"] and [\"", label_architecture, "\"] can be imported"));
-  return false;
+  if (has(label)) return {pre_norm, true};
+  if (!has(masked))
+    reader.refuse(message("unknown architecture: \"architectures\" is ", names->dump(), "; [\"", masked, "\"] and [\"",
+                          label, "\"] can be imported"));
+  return {pre_norm, false};
 }
 
 // The names of classes by number; transformers' default is two of them.
@@ -155,11 +165,13 @@ RobertaShape shape_of(const RunSettings& settings) {
   shape.dropout = model.number("dropout", 0.1, 0.0, 1.0);
   shape.attention_dropout = model.number("attention_dropout", shape.dropout, 0.0, 1.0);
   shape.tied = model.flag("tie_embeddings", false);
+  shape.pre_norm = model.one_of("norm", "post", {"post", "pre"}) == "pre";
   return shape;
 }
 
 std::string architecture_of(const RobertaShape& shape) {
-  return shape.objective == Objective::masked ? masked_architecture : label_architecture;
+  return shape.objective == Objective::masked ? masked_architecture(shape.pre_norm)
+                                              : label_architecture(shape.pre_norm);
 }
 
 std::string interlock_config(const RobertaShape& shape) {
@@ -168,8 +180,9 @@ std::string interlock_config(const RobertaShape& shape) {
       "[model]\nname = \"roberta\"\nlayers = ", shape.layers, "\nwidth = ", shape.width, "\nheads = ", shape.heads,
       "\nfeed_forward = ", shape.feed_forward, "\nvocabulary = ", shape.vocabulary, "\nmax_length = ", shape.max_length,
       "\ndropout = ", number(shape.dropout), "\nattention_dropout = ", number(shape.attention_dropout),
-      "\ntie_embeddings = ", shape.tied ? "true" : "false", "\n\n[data]\nname = \"",
-      shape.objective == Objective::masked ? "tokens" : "labelled", "\"\nsequence_length = ", shape.max_length, "\n",
+      "\ntie_embeddings = ", shape.tied ? "true" : "false", shape.pre_norm ? "\nnorm = \"pre\"" : "",
+      "\n\n[data]\nname = \"", shape.objective == Objective::masked ? "tokens" : "labelled",
+      "\"\nsequence_length = ", shape.max_length, "\n",
       shape.objective == Objective::masked
           ? ""
           : "\n[objective]\nname = \"" + name_of(shape.objective) + "\"\n\n[tokenizer]\npath = \"tokenizer\"\n");
@@ -189,7 +202,7 @@ std::string huggingface_config(const RobertaShape& shape, const std::string& dty
                                    {"intermediate_size", shape.feed_forward},
                                    {"layer_norm_eps", norm_epsilon},
                                    {"max_position_embeddings", shape.max_length + position_offset},
-                                   {"model_type", "roberta"},
+                                   {"model_type", model_type(shape.pre_norm)},
                                    {"num_attention_heads", shape.heads},
                                    {"num_hidden_layers", shape.layers},
                                    {"pad_token_id", 1},
@@ -212,9 +225,10 @@ std::string huggingface_config(const RobertaShape& shape, const std::string& dty
 
 RobertaShape read_huggingface_config(const std::string& path) {
   const Reader reader(path);
-  const bool labels = check_architecture(reader);
+  const auto [pre_norm, labels] = read_architecture(reader);
   check_details(reader);
   RobertaShape shape;
+  shape.pre_norm = pre_norm;
   shape.layers = reader.size("num_hidden_layers");
   shape.width = reader.size("hidden_size");
   shape.heads = reader.size("num_attention_heads");

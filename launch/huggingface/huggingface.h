@@ -1,7 +1,8 @@
 #pragma once
 // The folder of a RoBERTa as Hugging Face's transformers write and read it (RobertaForMaskedLM,
-// RobertaForSequenceClassification): config.json, model.safetensors, tokenizer files. Reads and writes its parts; which
-// tensors a model has is known from its shape alone, so that no model is built to copy one.
+// RobertaForSequenceClassification, and with pre-norm blocks RobertaPreLayerNormFor...): config.json,
+// model.safetensors, tokenizer files. Reads and writes its parts; which tensors a model has is known from its shape
+// alone, so that no model is built to copy one.
 
 #include <ATen/core/Tensor.h>
 
@@ -26,9 +27,11 @@ struct RobertaShape {
   int64_t layers = 0, width = 0, heads = 0, feed_forward = 0, vocabulary = 0, max_length = 0;
   double dropout = 0, attention_dropout = 0;
   bool tied = true;
+  bool pre_norm = false;
   Objective objective = Objective::masked;
   std::vector<std::string> labels = {};  // of a classification, by number
 
+  std::string root() const { return pre_norm ? "roberta_prelayernorm" : "roberta"; }  // of the encoder's names
   int64_t classes() const { return objective == Objective::regression ? 1 : static_cast<int64_t>(labels.size()); }
 };
 

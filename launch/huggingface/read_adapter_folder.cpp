@@ -55,12 +55,14 @@ class Reader {
   }
 
   // Takes the tensors whose names are `prefix` or, where the whole model was the encoder, lack "roberta.".
+  // (roberta_prelayernorm. of a pre-norm base)
   void take(const std::string& prefix) {
     for (const TensorEntry& tensor : adapter_.file->tensors()) {
       std::string name = tensor.name.starts_with(prefix) ? tensor.name.substr(prefix.size()) : tensor.name;
-      if (!name.starts_with("roberta.")) name = "roberta." + name;
-      if (!name.starts_with("roberta.encoder.layer.")) refuse_tensor(tensor, "belongs to no layer of an encoder");
-      const int64_t layer = std::atoll(name.c_str() + std::string("roberta.encoder.layer.").size());
+      if (!name.starts_with(shape_.root() + ".")) name = shape_.root() + "." + name;
+      const std::string layers = shape_.root() + ".encoder.layer.";
+      if (!name.starts_with(layers)) refuse_tensor(tensor, "belongs to no layer of an encoder");
+      const int64_t layer = std::atoll(name.c_str() + layers.size());
       if (layer >= shape_.layers)
         refuse_tensor(tensor, message("is of layer ", layer, "; the base has layers 0 to ", shape_.layers - 1));
       layers_.insert(layer);
@@ -91,6 +93,7 @@ class Reader {
     if (all_.find("version") == all_.end())
       refuse("has no \"version\": it is of the older library, whose names of activations mean others");
     require(all_, "model_type", "roberta");
+    if (shape_.pre_norm) refuse("is of a post-norm RoBERTa, and the base is pre-norm (model.norm = \"pre\")");
     for (const char* off : {"is_parallel", "ln_before", "ln_after", "phm_layer", "use_gating", "cross_adapter",
                             "adapter_residual_before_ln"})
       require(config, off, false);

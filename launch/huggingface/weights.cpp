@@ -68,19 +68,21 @@ std::shared_ptr<const WeightsSet> open_parts(const fs::path& folder, const std::
 std::vector<TensorEntry> huggingface_tensors(const RobertaShape& shape) {
   Names names;
   const int64_t width = shape.width;
-  names.add("roberta.embeddings.word_embeddings.weight", {shape.vocabulary, width});
-  names.add("roberta.embeddings.position_embeddings.weight", {shape.max_length + 2, width});
-  names.add("roberta.embeddings.token_type_embeddings.weight", {1, width});
-  names.norm("roberta.embeddings.LayerNorm", width);
+  const std::string root = shape.root();
+  names.add(root + ".embeddings.word_embeddings.weight", {shape.vocabulary, width});
+  names.add(root + ".embeddings.position_embeddings.weight", {shape.max_length + 2, width});
+  names.add(root + ".embeddings.token_type_embeddings.weight", {1, width});
+  names.norm(root + ".embeddings.LayerNorm", width);
   for (int64_t i = 0; i < shape.layers; ++i) {
-    const std::string layer = "roberta.encoder.layer." + std::to_string(i) + ".";
+    const std::string layer = root + ".encoder.layer." + std::to_string(i) + ".";
     for (const char* part : {"query", "key", "value"}) names.linear(layer + "attention.self." + part, width, width);
     names.linear(layer + "attention.output.dense", width, width);
-    names.norm(layer + "attention.output.LayerNorm", width);
+    names.norm(layer + (shape.pre_norm ? "attention.LayerNorm" : "attention.output.LayerNorm"), width);
     names.linear(layer + "intermediate.dense", width, shape.feed_forward);
     names.linear(layer + "output.dense", shape.feed_forward, width);
-    names.norm(layer + "output.LayerNorm", width);
+    names.norm(layer + (shape.pre_norm ? "intermediate.LayerNorm" : "output.LayerNorm"), width);
   }
+  if (shape.pre_norm) names.norm(root + ".LayerNorm", width);
   if (shape.objective != Objective::masked) {
     names.linear("classifier.dense", width, width);
     names.linear("classifier.out_proj", width, shape.classes());

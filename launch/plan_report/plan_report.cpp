@@ -45,6 +45,13 @@ std::string losses_text(const Stream& stream) {
   return join(parts, "+");
 }
 
+std::string with_commas(int64_t number) {
+  std::string digits = std::to_string(number);
+  for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<size_t>(at), ",");
+  return digits;
+}
+
 std::string heading(const PlanReport& report) {
   const PlanShape& shape = report.plan.shape;
   std::string text = message("Plan: ", report.plan.rule.name, ", ", plural(shape.stages, "stage"), " on ",
@@ -55,11 +62,17 @@ std::string heading(const PlanReport& report) {
     text +=
         message(report.cut_unit == Unit::block ? "Blocks" : "Half blocks", " per stage: ", series(report.blocks), "\n");
   if (report.parameters > 0) {
-    std::string digits = std::to_string(report.parameters);
-    for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)
-      digits.insert(static_cast<size_t>(at), ",");
-    text += "Parameters: " + digits + (report.plan.tied ? ", the tied embedding counted once" : "") + "\n";
+    text += "Parameters: " + with_commas(report.parameters) +
+            (report.plan.tied ? ", the tied embedding counted once" : "") +
+            (report.trained_parameters < report.parameters
+                 ? ", of which " + with_commas(report.trained_parameters) + " train"
+                 : "") +
+            "\n";
   }
+  if (report.layers)
+    text += message("Layers: of ", report.layers->count, " a microbatch passes ", std::setprecision(4),
+                    report.layers->expected, " in the long run, as costs count; memory holds all of them, since some ",
+                    "microbatches pass all\n");
   return text + "Costs: " + report.costs + "\n";
 }
 

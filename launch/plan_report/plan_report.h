@@ -42,6 +42,13 @@ struct PlanReport {
   std::vector<MemoryFootprint> memory;
   double empty_rank = 0;
   int64_t parameters = 0, trained_parameters = 0;
+  // Of a model whose layers techniques leave out now and then: how many it has, and how many of them run in the long
+  // run. Costs count these, memory all.
+  struct Layers {
+    int64_t count = 0;
+    double expected = 0;
+  };
+  std::optional<Layers> layers;
   // Copies of the readout that local heads read through: on how many ranks, how large, and how often they are sent.
   struct Readout {
     int ranks = 0;

@@ -127,6 +127,7 @@ json report_json(const PlanReport& report) {
     all["parameters"] = report.parameters;
     all["trained_parameters"] = report.trained_parameters;
   }
+  if (report.layers) all["layers"] = {{"count", report.layers->count}, {"expected", report.layers->expected}};
   if (!report.memory.empty()) all["memory"] = memory_json(report);
   if (report.readout)
     all["readout_copies"] = {{"ranks", report.readout->ranks},

@@ -7,6 +7,7 @@
 #include "launch/run/load_weights.h"
 #include "launch/settings/parts.h"
 #include "models/blocks/layers.h"
+#include "models/layer_loads.h"
 #include "models/model.h"
 #include "parallel/stage/stage.h"
 #include "runtime/core/log.h"
@@ -70,22 +71,6 @@ void freeze_body(Body& body, const std::optional<Tie>& tie) {
     if (!tie || named.key() != tie->body) named.value().set_requires_grad(false);
 }
 
-// Of every unit of the model the layer, and of every layer the layers that its stage holds.
-std::map<int64_t, LayerPlace> places_of_layers(const Model& model, const std::vector<int>& partition) {
-  std::map<int64_t, LayerPlace> places;
-  int64_t unit = 0;
-  for (const int units : partition) {
-    std::vector<int64_t> layers;  // that begin here
-    for (const int64_t end = unit + units; unit < end; ++unit)
-      if (const auto layer = model.layer_of(unit); layer && !places.contains(*layer)) {
-        layers.push_back(*layer);
-        places[*layer] = {*layer, layers.front(), 1};
-      }
-    for (const int64_t layer : layers) places[layer].count = std::ssize(layers);
-  }
-  return places;
-}
-
 void choose_segments(Stage::Parts& parts, const TechniqueList& techniques, const Model& model,
                      const std::vector<int>& partition, int stage) {
   const int64_t begin = std::accumulate(partition.begin(), partition.begin() + stage, int64_t{0});
@@ -100,9 +85,6 @@ void choose_segments(Stage::Parts& parts, const TechniqueList& techniques, const
 // The last segments of a slice are its units, which begin with unit `begin` of the model.
 void choose_rates_of(Stage::Parts& parts, const TechniqueList& techniques, const Model& model, int64_t begin,
                      int64_t units) {
-  int64_t layers = 0;
-  for (int64_t unit = 0; unit < model.units(); ++unit)
-    if (const auto layer = model.layer_of(unit)) layers = std::max(layers, *layer + 1);
   std::map<std::string, ParameterPlace> places;
   for (const auto& named : parts.body->named_parameters())
     places[named.key()] = {named.key(), true, std::nullopt, model.is_inserted(named.key())};
@@ -112,7 +94,7 @@ void choose_rates_of(Stage::Parts& parts, const TechniqueList& techniques, const
       for (const auto& named : parts.body->named_parameters())
         if (named.value().is_same(own))
           places[named.key()].layer = model.layer_of(begin + segment - (segments - units));
-  parts.rate_factor = [techniques, layers, places = std::move(places)](const std::string& name) {
+  parts.rate_factor = [techniques, layers = layers_of(model), places = std::move(places)](const std::string& name) {
     const auto found = places.find(name);
     return rate_factor(
         techniques, found != places.end() ? found->second : ParameterPlace{name, false, std::nullopt, false}, layers);
@@ -128,6 +110,22 @@ void move_to(at::Device device, Stage::Parts& parts) {
 }
 
 }  // namespace
+
+std::map<int64_t, LayerPlace> places_of_layers(const Model& model, const std::vector<int>& partition) {
+  std::map<int64_t, LayerPlace> places;
+  const int64_t all = layers_of(model);
+  int64_t unit = 0;
+  for (const int units : partition) {
+    std::vector<int64_t> layers;  // that begin here
+    for (const int64_t end = unit + units; unit < end; ++unit)
+      if (const auto layer = model.layer_of(unit); layer && !places.contains(*layer)) {
+        layers.push_back(*layer);
+        places[*layer] = {*layer, layers.front(), 1, all};
+      }
+    for (const int64_t layer : layers) places[layer].count = std::ssize(layers);
+  }
+  return places;
+}
 
 std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
                                   const StageRequest& request) {

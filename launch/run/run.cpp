@@ -188,6 +188,9 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
   trainer.score = score_of(*dataset);
   if (settings.evaluation.keep_best != "none")
     trainer.best = {settings.evaluation.keep_best, settings.evaluation.patience};
+  trainer.techniques = settings.techniques;
+  if (choose_layers(settings.techniques))
+    for (const auto& [layer, place] : places_of_layers(*model, partition)) trainer.layers.push_back(place);
   trainer.refresh_every = settings.learning.refresh_every;
   trainer.until = request.until;
   trainer.traced = request.pulses;

@@ -143,7 +143,7 @@ BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch) {
 
 std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const std::vector<std::string>& files,
                                                uint64_t seed, const std::function<void()>& between_files) {
-  if (source.settings.dataset_name == "labelled") {  // masked texts of tables: other tables
+  if (source.reads_tables) {
     const std::string tokenizer = nlohmann::json(source.tokenizer_path).dump();
     return open_dataset(
         source, {"data.paths=[]", "data.validation_paths=" + list_text(files), "tokenizer.path=" + tokenizer}, seed);

@@ -9,6 +9,7 @@
 #include "launch/run/load_weights.h"
 #include "launch/settings/parts.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/data/labelled/reads_tables.h"
 #include "runtime/storage/checkpoint.h"
 
 namespace interlock {
@@ -120,6 +121,7 @@ TextModel open_text_model(const std::string& path, const std::string& command) {
   const SampleContent content = data->content();
   source.objective = data->objective();
   source.labels = data->labels();
+  source.reads_tables = dynamic_cast<const ReadsTables*>(data.get()) != nullptr;
   if (source.objective == Objective::classification && content != SampleContent::numbers && source.labels.empty())
     throw Error(ExitCode::bad_input, message(weights->path(), ": does not say which classes it tells apart (no ",
                                              labels_metadata, " in its metadata)"));

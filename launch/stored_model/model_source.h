@@ -26,6 +26,7 @@ struct TextModel {
   int64_t vocabulary = 0, max_length = 0;
   Objective objective = Objective::masked;
   std::vector<std::string> labels = {};  // of a classification, by number
+  bool reads_tables = false;             // its data is rows of tables; else texts, or token files
 
   bool reads_bytes() const { return tokenizer == nullptr; }
 };

@@ -1,11 +1,13 @@
-// Owns the Transformer block: attention, feed-forward part, both residual norms, and their costs.
+// Owns the Transformer block: attention, feed-forward part, both norms, and their costs.
 #include "models/blocks/transformer.h"
 
 #include <ATen/ops/gelu.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "models/blocks/attention.h"
+#include "models/blocks/keyed.h"
 #include "models/blocks/norm.h"
 
 namespace interlock {
@@ -14,17 +16,18 @@ TransformerBlock::TransformerBlock(const TransformerShape& shape, uint64_t layer
     : shape_(shape), layer_(layer) {
   const int64_t width = shape.width;
   const at::ScalarType type = shape.numbers.parameters;
+  const BlockDesign& design = *shape.design;
   if (held != Part::feed_forward) {
-    query_ = attach_new<Linear>(*this, "attention.self.query", width, width, type);
-    key_ = attach_new<Linear>(*this, "attention.self.key", width, width, type);
-    value_ = attach_new<Linear>(*this, "attention.self.value", width, width, type);
-    attention_output_ = attach_new<Linear>(*this, "attention.output.dense", width, width, type);
-    attention_norm_ = attach_new<LayerNorm>(*this, "attention.output.LayerNorm", width, type);
+    query_ = attach_new<Linear>(*this, design.query, width, width, type);
+    key_ = attach_new<Linear>(*this, design.key, width, width, type);
+    value_ = attach_new<Linear>(*this, design.value, width, width, type);
+    attention_output_ = attach_new<Linear>(*this, design.attention_output, width, width, type);
+    attention_norm_ = attach_new<LayerNorm>(*this, design.attention_norm, width, type);
   }
   if (held != Part::attention) {
-    intermediate_ = attach_new<Linear>(*this, "intermediate.dense", width, shape.feed_forward, type);
-    output_ = attach_new<Linear>(*this, "output.dense", shape.feed_forward, width, type);
-    output_norm_ = attach_new<LayerNorm>(*this, "output.LayerNorm", width, type);
+    intermediate_ = attach_new<Linear>(*this, design.intermediate, width, shape.feed_forward, type);
+    output_ = attach_new<Linear>(*this, design.output, shape.feed_forward, width, type);
+    output_norm_ = attach_new<LayerNorm>(*this, design.output_norm, width, type);
   }
 }
 
@@ -35,38 +38,46 @@ at::Tensor TransformerBlock::attend(const at::Tensor& x, const ForwardContext& c
 }
 
 at::Tensor TransformerBlock::attention_half(const at::Tensor& x, const ForwardContext& context) const {
-  const at::Tensor attended = attention_output_->forward(attend(x, context), context);
+  const at::Tensor taken = shape_.design->pre_norm ? attention_norm_->forward(x) : x;
+  const at::Tensor attended = attention_output_->forward(attend(taken, context), context);
   return join(*attention_norm_, after_attention_, x, attended, Site::attention_output, context);
 }
 
 at::Tensor TransformerBlock::feed_forward_half(const at::Tensor& x, const ForwardContext& context) const {
-  const at::Tensor fed = output_->forward(at::gelu(intermediate_->forward(x, context)), context);
+  const at::Tensor taken = shape_.design->pre_norm ? output_norm_->forward(x) : x;
+  const at::Tensor fed = output_->forward(at::gelu(intermediate_->forward(taken, context)), context);
   at::Tensor y = join(*output_norm_, after_feed_forward_, x, fed, Site::feed_forward, context);
   for (const auto& insertion : after_layer_) y = insertion->after({}, y, {}, context);
   return y;
 }
 
-// How a half ends: norm(x + dropout(y)), with what is inserted between dropout and sum.
+// How a half ends: norm(x + dropout(y)), or pre-norm the sum alone, with what is inserted between dropout and sum.
 at::Tensor TransformerBlock::join(const LayerNorm& norm, const Insertions& inserted, const at::Tensor& x,
                                   const at::Tensor& y, Site site, const ForwardContext& context) const {
-  if (inserted.empty())
+  const bool pre_norm = shape_.design->pre_norm;
+  if (inserted.empty() && !pre_norm)
     return residual_norm(x, y, norm.weight, norm.bias, norm_epsilon, {shape_.dropout, layer_, site, context});
   at::Tensor changed = keyed_dropout(y, shape_.dropout, layer_, site, context);
-  const Insertion::Norm normed = [&](const at::Tensor& sum) { return norm.forward(sum); };
+  const Insertion::Norm normed = [&](const at::Tensor& sum) { return pre_norm ? sum : norm.forward(sum); };
   for (const auto& insertion : inserted) changed = insertion->after(x, changed, normed, context);
+  if (pre_norm) return x + changed;
   return residual_norm(x, changed, norm.weight, norm.bias, norm_epsilon, {0.0, layer_, site, context});
 }
 
 void TransformerBlock::insert(const std::string& below, std::shared_ptr<Insertion> insertion) {
+  const BlockDesign& design = *shape_.design;
   const std::vector<std::pair<std::string, std::shared_ptr<Linear>*>> linear_layers = {
-      {"attention.self.query", &query_},      {"attention.self.key", &key_},
-      {"attention.self.value", &value_},      {"attention.output.dense", &attention_output_},
-      {"intermediate.dense", &intermediate_}, {"output.dense", &output_}};
+      {design.query, &query_},
+      {design.key, &key_},
+      {design.value, &value_},
+      {design.attention_output, &attention_output_},
+      {design.intermediate, &intermediate_},
+      {design.output, &output_}};
   for (const auto& [name, layer] : linear_layers)
     if (name == below) return (*layer)->insert(std::move(insertion));
-  Insertions& place = below == "attention.output" ? after_attention_
-                      : below == "output"         ? after_feed_forward_
-                                                  : after_layer_;
+  Insertions& place = below == design.attention      ? after_attention_
+                      : below == design.feed_forward ? after_feed_forward_
+                                                     : after_layer_;
   place.push_back(std::move(insertion));
 }
 
@@ -76,11 +87,21 @@ at::Tensor TransformerBlock::forward(const at::Tensor& x, const ForwardContext& 
   return feed_forward_half(attention_half(x, context), context);
 }
 
+namespace {
+
+// Whether what stands at a path below a block is of its attention half: by the first part of the path.
+bool is_of_attention(const BlockDesign& design, const std::string& path) {
+  const auto first = [](std::string_view whole) { return whole.substr(0, whole.find('.')); };
+  return first(path) == first(design.attention_output) || first(path) == first(design.attention_norm);
+}
+
+}  // namespace
+
 std::vector<at::Tensor> TransformerBlock::parameters_of(Part part) const {
   if (part == Part::whole) return parameters();
   std::vector<at::Tensor> all;
   for (const auto& child : named_children()) {
-    if ((child.key() == "attention") != (part == Part::attention)) continue;
+    if (is_of_attention(*shape_.design, child.key()) != (part == Part::attention)) continue;
     const std::vector<at::Tensor> of_child = child.value()->parameters();
     all.insert(all.end(), of_child.begin(), of_child.end());
   }
@@ -89,6 +110,7 @@ std::vector<at::Tensor> TransformerBlock::parameters_of(Part part) const {
 
 std::vector<InsertionSite> transformer_sites(const std::string& path, const TransformerShape& shape) {
   using Kind = InsertionSite::Kind;
+  const BlockDesign& design = *shape.design;
   const int64_t width = shape.width, wide = shape.feed_forward;
   std::vector<InsertionSite> sites;
   const auto add = [&](Kind kind, const std::string& below, int64_t inputs, int64_t outputs) {
@@ -98,19 +120,32 @@ std::vector<InsertionSite> transformer_sites(const std::string& path, const Tran
                      .inputs = inputs,
                      .outputs = outputs});
   };
-  for (const char* product : {"attention.self.query", "attention.self.key", "attention.self.value"})
-    add(Kind::linear, product, width, width);
-  add(Kind::linear, "attention.output.dense", width, width);
-  add(Kind::sub_layer, "attention.output", width, width);
-  add(Kind::linear, "intermediate.dense", width, wide);
-  add(Kind::linear, "output.dense", wide, width);
-  add(Kind::sub_layer, "output", width, width);
+  for (const char* product : {design.query, design.key, design.value}) add(Kind::linear, product, width, width);
+  add(Kind::linear, design.attention_output, width, width);
+  add(Kind::sub_layer, design.attention, width, width);
+  add(Kind::linear, design.intermediate, width, wide);
+  add(Kind::linear, design.output, wide, width);
+  add(Kind::sub_layer, design.feed_forward, width, width);
   add(Kind::layer, "", width, width);
   return sites;
 }
 
-bool is_in_attention(const InsertionSite& site, const std::string& path) {
-  return site.name.starts_with(path + ".attention.");
+bool is_in_attention(const InsertionSite& site, const std::string& path, const TransformerShape& shape) {
+  return site.name.size() > path.size() && is_of_attention(*shape.design, site.name.substr(path.size() + 1));
+}
+
+double joining_deviation_of(const BlockDesign& design, int64_t layers) {
+  return Initial{}.deviation / (design.pre_norm ? std::sqrt(2.0 * static_cast<double>(layers)) : 1.0);
+}
+
+void initialize_blocks(torch::nn::Module& module, const TransformerShape& shape, uint64_t seed) {
+  const std::string attention = std::string(".") + shape.design->attention_output + ".weight",
+                    feed_forward = std::string(".") + shape.design->output + ".weight";
+  for (auto& entry : module.named_parameters()) {
+    const bool joins = entry.key().ends_with(attention) || entry.key().ends_with(feed_forward);
+    initialize_as(entry.value(), entry.key(), seed,
+                  {.deviation = joins ? shape.joining_deviation : Initial{}.deviation});
+  }
 }
 
 namespace {
@@ -152,16 +187,22 @@ Costs attention_costs(const TransformerShape& shape, int64_t samples, int64_t le
   const int64_t of_attention = tables > 0 ? tables : tokens * shape.heads * statistic;
   costs.activation_bytes = 6 * row + 2 * tokens * statistic + mask + of_attention;
   costs.linear_input_bytes = 2 * row;
-  // At query, key, value and the output. Without dropout the gradient at an output is that of the norm above it, which
-  // is not copied.
+  // At query, key, value and the output. Without dropout the gradient at an output is that of the norm (or the sum)
+  // above it, which is not copied.
   costs.recorded_bytes = 4 * row + of_norm * statistic;
   // While the pass goes down, beside the gradient that it came with: gradients of the residual, of the result, of
   // query, key and value, and three tables; of what was saved, the norm's input and its mask and the result are free.
   costs.kept_working_bytes = 5 * row + 3 * chunk;
   costs.working_bytes = costs.kept_working_bytes - 2 * row - mask;
-  // Query, key, value and the result; the tables that are kept, and of the samples that are worked on at a time one
-  // more and copies of query and key.
-  costs.forward_working_bytes = 4 * row + tables + chunk + (tables > 0 ? 3 * row / (tables / chunk) : 0);
+  if (shape.design->pre_norm) {
+    // The residual's is the one it came with, and the norm's input stays until the end.
+    costs.working_bytes = 4 * row + 3 * chunk - row - mask;
+    costs.kept_working_bytes = (mask > 0 ? 5 : 4) * row + 3 * chunk;
+  }
+  // Query, key, value and the result, pre-norm what they were made of; the tables that are kept, and of the samples
+  // that are worked on at a time one more and copies of query and key.
+  const int64_t rows = shape.design->pre_norm ? 5 : 4;
+  costs.forward_working_bytes = rows * row + tables + chunk + (tables > 0 ? 3 * row / (tables / chunk) : 0);
   return costs;
 }
 
@@ -181,6 +222,10 @@ Costs feed_forward_costs(const TransformerShape& shape, int64_t samples, int64_t
   // again by then), what dropout makes of it, and the layer's own.
   const int64_t at_output = row + (mask > 0 ? row : 0) + wide_row;
   costs.working_bytes = at_output - row - mask;
+  if (shape.design->pre_norm) {
+    // The residual's gradient is the one it came with; at GELU the output layer's input is free.
+    costs.working_bytes = wide_row - mask + (mask > 0 ? row : 0);
+  }
   // Where nothing is freed: there, and at GELU with a gradient on both sides.
   costs.kept_working_bytes = std::max(at_output, row + 2 * wide_row);
   // At the output layer what GELU took and gave, and the result; in the norm's result four of a row.

@@ -1,5 +1,6 @@
 #pragma once
-// One post-norm Transformer block exactly as in RoBERTa, or a half of it, and what they cost.
+// One Transformer block, or a half of it, and what they cost. A design says where its norms stand, and what its files
+// call the parts.
 
 #include <torch/nn/module.h>
 
@@ -13,13 +14,47 @@
 
 namespace interlock {
 
+struct BlockDesign {
+  bool pre_norm = false;  // x + half(norm(x)), else norm(x + half(x))
+  // Paths below the block.
+  const char *query, *key, *value, *attention_output, *attention_norm;
+  const char *intermediate, *output, *output_norm;
+  const char *attention, *feed_forward;  // the sites behind both halves
+};
+
+// RoBERTa's block as published (Hugging Face: Roberta), and with its norms before both halves (RobertaPreLayerNorm).
+inline constexpr BlockDesign post_norm_block{.pre_norm = false,
+                                             .query = "attention.self.query",
+                                             .key = "attention.self.key",
+                                             .value = "attention.self.value",
+                                             .attention_output = "attention.output.dense",
+                                             .attention_norm = "attention.output.LayerNorm",
+                                             .intermediate = "intermediate.dense",
+                                             .output = "output.dense",
+                                             .output_norm = "output.LayerNorm",
+                                             .attention = "attention.output",
+                                             .feed_forward = "output"};
+inline constexpr BlockDesign pre_norm_block = [] {
+  BlockDesign design = post_norm_block;
+  design.pre_norm = true;
+  design.attention_norm = "attention.LayerNorm";
+  design.output_norm = "intermediate.LayerNorm";
+  return design;
+}();
+
 struct TransformerShape {
   int64_t width = 64, heads = 4, feed_forward = 256;
   double dropout = 0.1, attention_dropout = 0.1;
   Numbers numbers;
+  const BlockDesign* design = &post_norm_block;
+  // The deviation at the start of the two layers whose results join the residual. In a pre-norm network of L blocks
+  // 2 L of them add up in one sum: 0.02 / sqrt(2 L) (Radford et al., 2019).
+  double joining_deviation = 0.02;
 };
+double joining_deviation_of(const BlockDesign& design, int64_t layers);
 
-// A block, or one of its halves: each ends with its residual norm, so the same passes between halves as between blocks.
+// A block, or one of its halves: each ends with its residual sum (normed, in a post-norm design), so the same passes
+// between halves as between blocks.
 enum class Part { whole, attention, feed_forward };
 
 class TransformerBlock : public torch::nn::Module {
@@ -48,13 +83,17 @@ class TransformerBlock : public torch::nn::Module {
   Insertions after_attention_, after_feed_forward_, after_layer_;
 };
 
+// initialize() of a module that holds such blocks.
+void initialize_blocks(torch::nn::Module& module, const TransformerShape& shape, uint64_t seed);
+
 // The sites of a block named `path`, in the order in which they compute; `unit` and `layer` are left to the caller.
 std::vector<InsertionSite> transformer_sites(const std::string& path, const TransformerShape& shape);
 // Whether a site of transformer_sites is in the attention part.
-bool is_in_attention(const InsertionSite& site, const std::string& path);
+bool is_in_attention(const InsertionSite& site, const std::string& path, const TransformerShape& shape);
 
 // Multiplications and additions count one each. Saved for backward, per token: the block's input, query, key, value,
-// attention's result and the inputs of both norms and of the feed-forward part (8 widths), the feed-forward part before
+// attention's result and the inputs of both norms and of the feed-forward part (8 widths; pre-norm: the inputs and
+// results of both norms take the place of the latter three), the feed-forward part before
 // and after GELU, mean and deviation of both norms; with dropout two masks of one width (a byte per number); and the
 // log-sum of every head's row of scores - or, when attention drops, the row itself.
 Costs transformer_costs(const TransformerShape& shape, int64_t samples, int64_t length, Part part = Part::whole);

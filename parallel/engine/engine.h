@@ -107,6 +107,9 @@ class Engine {
   // Waits for values of parameters that other replicas have updated. To be called before anybody but a forward pass
   // reads them.
   void await_values();
+  // Where optimizers keep running averages of the values, these change places with the values, on every rank together;
+  // once more, and all is as it was to the bit.
+  void exchange_averages();
   // The time until now belongs to no step.
   void restart_clock();
   // Waits until everything sent was received.

@@ -127,11 +127,6 @@ void Stage::restore_buffers() {
   for (auto& [buffer, value] : kept_buffers_) buffer.copy_(value);
 }
 
-void Stage::exchange_averages() {
-  for (const auto& group : groups_)
-    if (group->exchange_averages()) refresh(*group, {0, group->values().numel()});
-}
-
 std::vector<std::pair<std::string, at::Tensor>> Stage::head_tensors() const {
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   if (parts_.head)

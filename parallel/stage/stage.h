@@ -88,8 +88,6 @@ class Stage {
   // Buffers as they are now, and back to that: a forward pass may write them before anybody knows what came of it.
   void keep_buffers();
   void restore_buffers();
-  // Running averages of all values change places with these.
-  void exchange_averages();
   // Copies of the readout that the head reads through: (name of the readout's parameter, the copy).
   std::vector<std::pair<std::string, at::Tensor>> readout_copies();
   // All parameters of the head under the names they have there, the tied one included.

@@ -39,6 +39,9 @@ struct RunSummary {  // on rank 0; `steps`, `ending`, `divergences` and `next_sa
   double loss = 0;         // of the last step
   std::optional<double> validation_loss;
   std::map<std::string, double> validation_scores;  // of the last evaluation, by name
+  // What techniques tell of themselves, as TECHNIQUE.NUMBER: of steps the mean over those performed here, of tensors
+  // what they were last.
+  std::map<std::string, double> techniques;
   // Of the weights that the run kept, where it chose the best: their step, and the value that they were chosen by.
   std::optional<int64_t> best_step;
   double best_value = 0;

@@ -17,6 +17,7 @@
 #include "parallel/training/report.h"
 #include "parallel/training/run_summary.h"
 #include "parallel/training/stop_agreement.h"
+#include "parallel/training/technique_metrics.h"
 #include "runtime/observe/metrics.h"
 #include "runtime/observe/trace_part.h"
 #include "runtime/optimization/learning_rate.h"
@@ -40,6 +41,8 @@ struct TrainerSettings {
   std::optional<int64_t> until;  // stop after this step, with a checkpoint
   // Of an evaluation's guesses, what is told of them; empty: nothing.
   std::function<std::map<std::string, double>(const std::vector<Guess>&)> score;
+  TechniqueList techniques;
+  std::vector<LayerPlace> layers;  // that may be left out
   BestSettings best;
   DivergenceRecord divergences;  // what is done about steps that are not finite, and what was so far
   CheckpointSettings checkpoint;
@@ -76,16 +79,19 @@ class Trainer {
   bool survives(int64_t step);
   Ending ending_after(int64_t step);
   void conclude(Ending ending);
-  struct Validation {
-    double loss = 0;
+  // What was found out after a step, beside what the step itself tells.
+  struct Findings {
+    std::optional<double> loss;  // held out
     std::map<std::string, double> scores;
+    TechniqueNumbers techniques;
   };
-  void publish(std::vector<std::vector<StepReport>> complete, const std::optional<Validation>& validation);
+  void publish(std::vector<std::vector<StepReport>> complete, const Findings& after_last = {});
+  void note_techniques(const TechniqueNumbers& of_step, const TechniqueNumbers& measured);
+  TechniqueNumbers measure();
   void evaluate(int64_t step);
   void keep_best(int64_t step, double loss, const std::map<std::string, double>& scores);
   void save(const std::string& path, int64_t step);
   void save_last(int64_t step);
-  void exchange_averages();
   void check_finite();
   std::map<std::string, std::string> state() const;
   std::vector<RankSummary> gather_summaries();
@@ -100,6 +106,8 @@ class Trainer {
   BestWeights best_;
   Checkpointer checkpointer_;
   StopAgreement stop_;
+  TechniqueMetrics techniques_;
+  int64_t published_ = 0;  // steps of this process, on rank 0
   RunSummary summary_;
   std::optional<TracePart> trace_;
   double tokens_ = 0;

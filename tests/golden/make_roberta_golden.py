@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
-"""Writes roberta.json: logits and gradients of Hugging Face's RobertaForMaskedLM on a small padded batch.
+"""Writes logits and gradients of Hugging Face's RobertaForMaskedLM, or with pre-norm blocks RobertaPreLayerNormForMaskedLM, on a small
+padded batch.
 
 Run it with a Python that has torch and transformers: python make_roberta_golden.py > roberta.json
+                                                      python make_roberta_golden.py pre > roberta_pre_norm.json
 Weights are not stored: value(name, i) below makes them from integers alone, and the C++ test makes the same.
 """
 import json
@@ -34,12 +36,13 @@ def fill(name, parameter):
 
 
 def main():
-    config = transformers.RobertaConfig(
+    family = "RobertaPreLayerNorm" if "pre" in sys.argv[1:] else "Roberta"
+    config = getattr(transformers, family + "Config")(
         vocab_size=CONFIG["vocabulary"], hidden_size=CONFIG["width"], num_hidden_layers=CONFIG["layers"],
         num_attention_heads=CONFIG["heads"], intermediate_size=CONFIG["feed_forward"],
         max_position_embeddings=CONFIG["max_length"] + 2, type_vocab_size=1, layer_norm_eps=1e-5, pad_token_id=1,
         bos_token_id=0, eos_token_id=2, tie_word_embeddings=False, attn_implementation="eager")
-    model = transformers.RobertaForMaskedLM(config).double().eval()
+    model = getattr(transformers, family + "ForMaskedLM")(config).double().eval()
     # The decoder's bias is one tensor for us: its name is lm_head.bias, and the copy transformers computes with gets its values.
     used = {n: p for n, p in model.named_parameters() if n != "lm_head.bias"}
     used["lm_head.bias"] = used.pop("lm_head.decoder.bias", model.lm_head.decoder.bias)

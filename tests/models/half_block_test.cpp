@@ -15,9 +15,13 @@ const std::string tiny =
     "layers = 2\nwidth = 16\nheads = 2\nfeed_forward = 24\nvocabulary = 40\nmax_length = 12\ndropout = 0.3\n";
 constexpr int64_t halves = 4;
 
-std::unique_ptr<Model> of_blocks() { return make_model({.toml = tiny, .precision = Precision::float64}); }
-std::unique_ptr<Model> of_halves() {
-  return make_model({.toml = tiny, .precision = Precision::float64, .unit = Unit::half_block});
+const std::string pre_norm = "norm = \"pre\"\n";
+
+std::unique_ptr<Model> of_blocks(const std::string& norm = "") {
+  return make_model({.toml = tiny + norm, .precision = Precision::float64});
+}
+std::unique_ptr<Model> of_halves(const std::string& norm = "") {
+  return make_model({.toml = tiny + norm, .precision = Precision::float64, .unit = Unit::half_block});
 }
 
 // The gradients of all parameters by name, and the output, of slices in one graph.
@@ -40,8 +44,11 @@ std::map<std::string, at::Tensor> pass(const std::vector<std::shared_ptr<Body>>&
   return found;
 }
 
-TEST(HalfBlock, AnyCutIsTheWholeModelBitByBit) {
-  const auto blocks = of_blocks(), model = of_halves();
+class Cuts : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Norms, Cuts, testing::Values("", pre_norm));
+
+TEST_P(Cuts, GiveTheWholeModelBitByBit) {
+  const auto blocks = of_blocks(GetParam()), model = of_halves(GetParam());
   ASSERT_EQ(blocks->units(), 2);
   ASSERT_EQ(model->units(), halves);
   const Batch batch = token_batch(3, 12, 40, {12, 5, 9});
@@ -64,9 +71,9 @@ TEST(HalfBlock, AnyCutIsTheWholeModelBitByBit) {
   }
 }
 
-TEST(HalfBlock, ParametersKeepTheirNamesOrderAndStartValues) {
-  const auto whole = of_blocks()->body(0, 2)->named_parameters();
-  const auto model = of_halves();
+TEST_P(Cuts, KeepNamesOrderAndStartValuesOfParameters) {
+  const auto whole = of_blocks(GetParam())->body(0, 2)->named_parameters();
+  const auto model = of_halves(GetParam());
   std::vector<std::string> names;
   for (int64_t unit = 0; unit < halves; ++unit)
     for (const auto& named : model->body(unit, unit + 1)->named_parameters()) {
@@ -75,9 +82,15 @@ TEST(HalfBlock, ParametersKeepTheirNamesOrderAndStartValues) {
       EXPECT_TRUE(bit_equal(named.value(), whole[named.key()])) << named.key();
     }
   EXPECT_EQ(names, whole.keys());
-  const auto upper = model->body(3, 4)->named_parameters();
+}
+
+TEST(HalfBlock, HoldsItsOwnNormAlone) {
+  const auto upper = of_halves()->body(3, 4)->named_parameters();
   EXPECT_TRUE(upper.contains("roberta.encoder.layer.1.output.LayerNorm.weight"));
   EXPECT_FALSE(upper.contains("roberta.encoder.layer.1.attention.output.LayerNorm.weight"));
+  const auto pre = of_halves(pre_norm)->body(3, 4)->named_parameters();
+  EXPECT_TRUE(pre.contains("roberta_prelayernorm.encoder.layer.1.intermediate.LayerNorm.weight"));
+  EXPECT_FALSE(pre.contains("roberta_prelayernorm.encoder.layer.1.attention.LayerNorm.weight"));
 }
 
 // Heads by their place in the network: above whole blocks as if there were no halves, inside a block apart.

@@ -1,5 +1,6 @@
-// RoBERTa against Hugging Face's RobertaForMaskedLM: tests/golden/roberta.json holds the logits and gradients that
-// make_roberta_golden.py computed in double precision with weights made by a formula, on a batch with padding.
+// RoBERTa against Hugging Face's RobertaForMaskedLM and RobertaPreLayerNormForMaskedLM: tests/golden/roberta.json and
+// roberta_pre_norm.json hold the logits and gradients that make_roberta_golden.py computed in double precision with
+// weights made by a formula, on a batch with padding.
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
@@ -38,13 +39,15 @@ void fill_by_formula(torch::nn::Module& module) {
   }
 }
 
-class Parity : public testing::TestWithParam<bool> {
+class Parity : public testing::TestWithParam<std::tuple<bool, const char*>> {
  protected:
   void SetUp() override {
-    std::ifstream(INTERLOCK_GOLDEN "/roberta.json") >> golden_;
+    const std::string norm = std::get<1>(GetParam());
+    std::ifstream(norm == "pre" ? INTERLOCK_GOLDEN "/roberta_pre_norm.json" : INTERLOCK_GOLDEN "/roberta.json") >>
+        golden_;
     const auto& config = golden_["config"];
-    Given given;
-    if (GetParam()) given.precision = Precision::float64;
+    Given given{.toml = "norm = \"" + norm + "\"\n"};
+    if (exact()) given.precision = Precision::float64;
     for (const std::string key : {"layers", "width", "heads", "feed_forward", "vocabulary", "max_length"}) {
       given.toml += key + " = " + config[key].dump() + "\n";
     }
@@ -60,6 +63,8 @@ class Parity : public testing::TestWithParam<bool> {
     context_ = {&batch_, 1, 0, false};
   }
 
+  static bool exact() { return std::get<0>(GetParam()); }
+
   nlohmann::json golden_;
   std::shared_ptr<Body> body_;
   std::shared_ptr<Head> readout_;
@@ -72,12 +77,12 @@ TEST_P(Parity, LogitsOfThePredictedPositions) {
   const auto ours = listed(readout_->scores(body_->forward(batch_.inputs, context_), context_));
   // Stored with nine digits: values near 1 carry an error of 1e-9. Single precision: 2^-24 through some 20 operations
   // on numbers near 1 stays below 1e-5, far from the 1e-2 that any change of the architecture makes.
-  EXPECT_LT(largest_difference(ours, expected), GetParam() ? 1e-8 : 1e-5);
+  EXPECT_LT(largest_difference(ours, expected), exact() ? 1e-8 : 1e-5);
 }
 
 TEST_P(Parity, LossAndGradientsOfEveryParameter) {
   const LossSum loss = readout_->loss(body_->forward(batch_.inputs, context_), context_);
-  EXPECT_NEAR(loss.sum.item<double>(), golden_["loss"].get<double>(), GetParam() ? 1e-8 : 1e-4);
+  EXPECT_NEAR(loss.sum.item<double>(), golden_["loss"].get<double>(), exact() ? 1e-8 : 1e-4);
   EXPECT_EQ(loss.count, 7);
   loss.sum.backward();
   auto expected = golden_["gradients"].get<std::map<std::string, std::vector<double>>>();
@@ -90,7 +95,7 @@ TEST_P(Parity, LossAndGradientsOfEveryParameter) {
       // absolute.
       const bool is_zero = entry.key().ends_with("key.bias");
       const double scale = is_zero ? 0.1 : largest(truth);
-      EXPECT_LT(largest_difference(listed(entry.value().grad()), truth), scale * (GetParam() ? 1e-8 : 1e-5))
+      EXPECT_LT(largest_difference(listed(entry.value().grad()), truth), scale * (exact() ? 1e-8 : 1e-5))
           << entry.key();
       expected.erase(entry.key());
     }
@@ -98,8 +103,11 @@ TEST_P(Parity, LossAndGradientsOfEveryParameter) {
   EXPECT_TRUE(expected.empty()) << "a parameter of the golden file that we lack: " << expected.begin()->first;
 }
 
-INSTANTIATE_TEST_SUITE_P(Precision, Parity, testing::Bool(),
-                         [](const auto& precision) { return precision.param ? "float64" : "float32"; });
+INSTANTIATE_TEST_SUITE_P(Models, Parity, testing::Combine(testing::Bool(), testing::Values("post", "pre")),
+                         [](const auto& given) {
+                           return std::string(std::get<0>(given.param) ? "float64_" : "float32_") +
+                                  std::get<1>(given.param);
+                         });
 
 }  // namespace
 }  // namespace interlock::tests

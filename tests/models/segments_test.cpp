@@ -142,6 +142,10 @@ INSTANTIATE_TEST_SUITE_P(Models, Segments,
                                          Case{"roberta", "dropout = 0.3\n", Precision::float64},
                                          Case{"roberta", "dropout = 0.3\n", Precision::float32, Unit::half_block},
                                          Case{"roberta", "dropout = 0\n", Precision::bf16, Unit::half_block},
+                                         Case{"roberta", "dropout = 0.3\nnorm = \"pre\"\n", Precision::float32},
+                                         Case{"roberta", "dropout = 0\nnorm = \"pre\"\n", Precision::bf16},
+                                         Case{"roberta", "dropout = 0.3\nnorm = \"pre\"\n", Precision::float32,
+                                              Unit::half_block},
                                          Case{"mlp", "dropout = 0.3\n", Precision::float32},
                                          Case{"mlp", "dropout = 0.3\n", Precision::bf16}));
 

@@ -14,6 +14,7 @@
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
 #include "models/blocks/layers.h"
+#include "models/layer_loads.h"
 #include "models/model.h"
 
 namespace interlock {
@@ -129,7 +130,8 @@ at::Tensor run_body(Body& body, const Model& model, int64_t begin, int64_t units
     if (segment == body.segments_before_units()) features = x.detach();
     const int64_t unit = begin + segment - (body.segments() - units);
     const std::optional<int64_t> layer = unit < begin ? std::nullopt : model.layer_of(unit);
-    if (layer && !layer_runs(techniques, {*layer, *layer, 1}, {context.seed, context.step, context.microbatch}))
+    if (layer && !layer_runs(techniques, {*layer, *layer, 1, layers_of(model)},
+                             {context.seed, context.step, context.microbatch}))
       continue;
     x = body.forward_segment(segment, x, context);
   }
