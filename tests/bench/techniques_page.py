@@ -74,7 +74,7 @@ def pruned_page(options, out):
              "| model | full depth | half depth | rise |", "| --- | --- | --- | --- |"]
     lines += [f"| {name} | {full:.4f} | {half:.4f} | {half - full:+.4f} |" for name, (full, half) in losses.items()]
     run = statistics.mean(out["layer_drop"]["layers_run"])
-    lines += ["", f"While it trained, {100 * run:.1f} % of the layers ran ({out['layer_drop']['seconds']:.0f} s beside {out['plain']['seconds']:.0f} s). Published "
+    lines += ["", f"While it trained, {100 * run:.1f} % of the layers ran ({sum(out['layer_drop']['step_seconds']):.0f} s beside {sum(out['plain']['step_seconds']):.0f} s of steps). Published "
               f"(Fan et al.): sub-networks of a model trained so can be cut out without fine-tuning. Here the rise is {share:.2f} of a plain model's: "
               f"{'holds here' if share < 0.5 else 'does not hold here'} (less than half counts as holding).", ""]
     return lines
@@ -83,7 +83,7 @@ def pruned_page(options, out):
 def spent_until(run, loss):
     """Layers passed per microbatch, in units of one step at full depth, and seconds of steps, until the first evaluation at or below this loss."""
     step = next((step for step, value in run["curve"] if value <= loss), None)
-    return None if step is None else (step, sum(run["layers_run"][:step]), run["seconds"] * step / len(run["layers_run"]))
+    return None if step is None else (step, sum(run["layers_run"][:step]), sum(run["step_seconds"][:step]))
 
 
 def progressive_page(options, out):
@@ -95,7 +95,7 @@ def progressive_page(options, out):
     mean = statistics.mean(progressive["layers_run"])
     return ["## Progressive layer dropping", "",
             f"Pre-norm models, {options.steps} steps each, theta 0.5, gamma {gamma:g} (a hundredth of the run). Of the layers {100 * mean:.1f} % ran, "
-            f"{100 * statistics.mean(expected):.1f} % were expected by the formula; {progressive['seconds']:.0f} s beside {plain['seconds']:.0f} s.", "",
+            f"{100 * statistics.mean(expected):.1f} % were expected by the formula; {sum(progressive['step_seconds']):.0f} s beside {sum(plain['step_seconds']):.0f} s of steps.", "",
             "| model | best validation loss | steps to " + f"{loss:.4f} | full-depth steps of layers until then | seconds until then |", "| --- | --- | --- | --- | --- |",
             *(f"| {name} | {min(v for _, v in run['curve']):.4f} | {spent[0]} | {spent[1]:.0f} | {spent[2]:.0f} |"
               for name, run, spent in (("plain", plain, a), ("progressive", progressive, b))), "",
@@ -112,7 +112,7 @@ def page_of(options, out, methods, tasks):
         lines += ["**A quick run of the script: it shows that everything runs; its numbers say nothing.**", ""]
     keys = "".join(f", {one}" for one in options.set)
     lines += [f"One checkpoint for all: `{pathlib.Path(options.config).name}` under global learning on one rank{keys}, {options.steps} steps on wiki-en-2014, in "
-              f"{plain['seconds'] / 60:.0f} minutes; masked validation loss {plain['validation_loss']:.4f} (unigram baseline {plain['unigram_baseline']:.4f}), digest "
+              f"{sum(plain['step_seconds']) / 60:.0f} minutes of steps; masked validation loss {plain['validation_loss']:.4f} (unigram baseline {plain['unigram_baseline']:.4f}), digest "
               f"`{plain['digest']}`. All numbers, rates and commands are in [{name}.json]({name}.json).", ""]
     if "finetuned" in out:
         lines += finetuned_page(options, out, methods, tasks)
