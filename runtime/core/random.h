@@ -19,6 +19,7 @@ enum class Purpose : uint32_t {
   layer_gates = 7,
   weight_noise = 8,
   resampling = 32,  // of the bootstrap
+  generation = 33,  // of tokens behind a prompt
 };
 
 struct RandomKey {

@@ -20,6 +20,25 @@ namespace {
 
 const std::string small = "layers = 3\nwidth = 64\nheads = 4\nfeed_forward = 128\nvocabulary = 100\nmax_length = 32\n";
 
+// A comment that makes these lines of [model] those of the model "gpt".
+const std::string gpt = "#gpt\n";
+Given of(const std::string& lines, Precision precision = Precision::float32) {
+  const bool is_gpt = lines.find(gpt) != std::string::npos;
+  return {.name = is_gpt ? "gpt" : "roberta",
+          .toml = lines,
+          .precision = precision,
+          .objective = is_gpt ? Objective::causal : Objective::masked};
+}
+// Whether norms stand before the halves of its blocks.
+bool is_pre_norm(const std::string& lines) {
+  return lines.find("norm = \"pre\"") != std::string::npos || lines.find(gpt) != std::string::npos;
+}
+
+Given cut_between(Given given, Unit unit) {
+  given.unit = unit;
+  return given;
+}
+
 int64_t numbers(const torch::nn::Module& module) {
   int64_t sum = 0;
   for (const auto& parameter : module.parameters()) sum += parameter.numel();
@@ -29,7 +48,7 @@ int64_t numbers(const torch::nn::Module& module) {
 TEST(Costs, CountEveryParameter) {
   const std::string pre = small + "norm = \"pre\"\n";
   for (const Given& given : {Given{.toml = small}, Given{.toml = small, .unit = Unit::half_block}, Given{.toml = pre},
-                             Given{.toml = pre, .unit = Unit::half_block},
+                             of(gpt + small), Given{.toml = pre, .unit = Unit::half_block},
                              Given{.toml = pre, .classes = 5, .objective = Objective::classification},
                              Given{.toml = small, .classes = 5, .objective = Objective::classification},
                              Given{.toml = small, .objective = Objective::regression},
@@ -53,9 +72,10 @@ TEST(Costs, CountEveryParameter) {
 
 // But for what is free again in between, which is measured below.
 TEST(Costs, OfHalvesAddUpToThoseOfBlocks) {
-  for (const char* dropout : {"dropout = 0\n", "dropout = 0.1\n", "dropout = 0.1\nnorm = \"pre\"\n"}) {
+  for (const char* dropout :
+       {"dropout = 0\n", "dropout = 0.1\n", "dropout = 0.1\nnorm = \"pre\"\n", "#gpt\ndropout = 0.1\n"}) {
     for (const Precision precision : {Precision::float32, Precision::bf16}) {
-      const Given given{.toml = small + dropout, .precision = precision};
+      const Given given = of(small + dropout, precision);
       Given halved = given;
       halved.unit = Unit::half_block;
       const auto blocks = make_model(given)->unit_costs(3), halves = make_model(halved)->unit_costs(3);
@@ -79,7 +99,7 @@ class Activations : public testing::TestWithParam<std::tuple<Precision, const ch
 
 TEST_P(Activations, OfBlocksAreWhatStaysAliveAfterForward) {
   const auto& [precision, dropout] = GetParam();
-  const auto model = make_model({.toml = small + dropout, .precision = precision});
+  const auto model = make_model(of(small + dropout, precision));
   const Batch batch = token_batch(4, 32, 100);
   const ForwardContext context{&batch, 1, 0, true};
   const auto body = model->body(0, 3);
@@ -94,7 +114,7 @@ TEST_P(Activations, OfBlocksAreWhatStaysAliveAfterForward) {
 
 TEST_P(Activations, OfHalvesAreWhatStaysAliveAfterForward) {
   const auto& [precision, dropout] = GetParam();
-  const auto model = make_model({.toml = small + dropout, .precision = precision, .unit = Unit::half_block});
+  const auto model = make_model(cut_between(of(small + dropout, precision), Unit::half_block));
   const Batch batch = token_batch(4, 32, 100);
   const ForwardContext context{&batch, 1, 0, true};
   const auto hidden = some_numbers({4, 32, 64}, at::kFloat).to(model->boundary(1).type).requires_grad_();
@@ -115,11 +135,13 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(testing::Values(Precision::float32, Precision::bf16, Precision::float64),
                      testing::Values("dropout = 0\n", "dropout = 0.1\n", "dropout = 0.1\nattention_dropout = 0\n",
                                      "dropout = 0\nattention_dropout = 0.1\n", "dropout = 0\nnorm = \"pre\"\n",
-                                     "norm = \"pre\"\ndropout = 0.1\n")));
+                                     "norm = \"pre\"\ndropout = 0.1\n", "#gpt\ndropout = 0\n",
+                                     "#gpt\ndropout = 0.1\n")));
 
 TEST_P(Activations, OfBlocksThatDoNotTrainAreWithoutInputsOfLinearLayers) {
   const auto& [precision, dropout] = GetParam();
-  const auto model = freeze(make_model({.toml = small + dropout, .precision = precision}), {"roberta*"});
+  const auto model = freeze(make_model(of(small + dropout, precision)),
+                            {std::string(dropout).find(gpt) != std::string::npos ? "transformer.*" : "roberta*"});
   const Batch batch = token_batch(4, 32, 100);
   const ForwardContext context{&batch, 1, 0, true};
   const auto body = model->body(1, 2);
@@ -135,7 +157,7 @@ TEST_P(Activations, OfBlocksThatDoNotTrainAreWithoutInputsOfLinearLayers) {
       text.ends_with("\ndropout = 0.1\n") || text == "dropout = 0.1\n" || text.ends_with("attention_dropout = 0.1\n");
   const double row = static_cast<double>(hidden.nbytes()), of_attention = drops ? 0 : row;
   // What came in counts beside the inputs of linear layers (with_frozen), though pre-norm it is none of them.
-  const double twice = text.find("pre") != std::string::npos ? row : 0;
+  const double twice = is_pre_norm(text) ? row : 0;
   EXPECT_NEAR(alive, expected + of_attention - twice, 0.03 * expected);
 }
 
@@ -185,7 +207,7 @@ class Readouts : public testing::TestWithParam<std::tuple<Precision, const char*
 
 TEST_P(Readouts, KeepAfterTheLossWhatTheirCostsSay) {
   const auto& [precision, norm] = GetParam();
-  const auto model = make_model({.toml = small + "dropout = 0\n" + norm, .precision = precision});
+  const auto model = make_model(of(small + "dropout = 0\n" + norm, precision));
   Batch batch = token_batch(10, 32, 100);
   batch.targets.fill_(ignored_target);
   batch.targets.view(-1).narrow(0, 40, 48).fill_(9);  // 15 % of 320 positions
@@ -207,7 +229,7 @@ TEST_P(Readouts, KeepAfterTheLossWhatTheirCostsSay) {
 
 INSTANTIATE_TEST_SUITE_P(Types, Readouts,
                          testing::Combine(testing::Values(Precision::float32, Precision::bf16, Precision::float64),
-                                          testing::Values("", "norm = \"pre\"\n")));
+                                          testing::Values("", "norm = \"pre\"\n", "#gpt\n")));
 
 // What a stage does, in plain form: copies of parameters in the type of products are made once, and gradients are added
 // into buffers that are there already, or recorded.
@@ -322,7 +344,7 @@ void expect_pass_as_said(Body& body, const Batch& batch, const at::Tensor& hidde
   expect_near(measured.recorded, costs.kept_working_bytes, costs, what + ", recording pass");
   // The input was there before, and is among the inputs of linear layers unless a norm stands before them. Not counted:
   // scalars.
-  const int64_t there = what.find("pre") != std::string::npos ? 0 : static_cast<int64_t>(hidden.nbytes());
+  const int64_t there = is_pre_norm(what) ? 0 : static_cast<int64_t>(hidden.nbytes());
   const auto left = static_cast<double>(costs.linear_input_bytes + costs.recorded_bytes - there);
   EXPECT_NEAR(static_cast<double>(measured.left), left, 0.001 * left) << what;
   expect_near(measured.forward, costs.forward_working_bytes, costs, what + ", forward");
@@ -335,7 +357,7 @@ TEST_P(Working, IsThePeakOfAPassBesideWhatIsSaved) {
               "\nvocabulary = 4000\nmax_length = ", size.length, "\n");
   const Batch batch = token_batch(size.samples, size.length, 4000);  // every third position predicted
   for (const Unit unit : {Unit::block, Unit::half_block}) {
-    const auto model = make_model({.toml = lines + dropout, .precision = precision, .unit = unit});
+    const auto model = make_model(cut_between(of(lines + dropout, precision), unit));
     const auto hidden = hidden_state(*model, size);
     const auto all = model->unit_costs(size.samples);
     for (size_t i = all.size() / 2; i < all.size(); ++i) {  // of the second block
@@ -343,7 +365,9 @@ TEST_P(Working, IsThePeakOfAPassBesideWhatIsSaved) {
       expect_pass_as_said(*body, batch, hidden, all[i], message(name_of(unit), " ", i, " ", dropout));
     }
   }
-  const auto model = make_model({.toml = lines + dropout, .precision = precision, .predicted_share = 1.0 / 3});
+  Given given = of(lines + dropout, precision);
+  given.predicted_share = 1.0 / 3;
+  const auto model = make_model(given);
   const auto body = model->body(0, 2);
   const auto hidden = hidden_state(*model, size);
   {
@@ -375,7 +399,8 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Combine(testing::Values(Size{8, 128, 192, 4, 768}, Size{2, 256, 64, 8, 256}, Size{1, 64, 512, 4, 2048}),
                      testing::Values(Precision::float32, Precision::bf16),
                      testing::Values("dropout = 0\n", "dropout = 0.1\n", "dropout = 0\nnorm = \"pre\"\n",
-                                     "dropout = 0.1\nnorm = \"pre\"\n")));
+                                     "dropout = 0.1\nnorm = \"pre\"\n", "#gpt\ndropout = 0\n",
+                                     "#gpt\ndropout = 0.1\n")));
 
 TEST(Costs, ProductsOfABlockByHand) {
   // samples 2, length 32, width 64, feed-forward 128: 64 tokens; per token 4 * 64^2 + 2 * 64 * 128 multiplications in
