@@ -8,7 +8,9 @@ TransformerBody::TransformerBody(const TransformerSettings& settings, LayerPath 
                                  std::shared_ptr<TokenEmbeddings> embeddings, const std::string& path)
     : layer_path_(std::move(layer_path)), embeddings_(std::move(embeddings)) {
   const TransformerShape& shape = settings.block;
-  if (embeddings_) attach(*this, path, embeddings_);
+  // Its parts one by one: `path` may be where blocks go as well.
+  if (embeddings_)
+    for (const auto& part : embeddings_->named_children()) attach(*this, path + "." + part.key(), part.value());
   const int64_t of_a_block = settings.units_of_a_block();
   for (int64_t unit = begin; unit < end;) {
     const int64_t layer = unit / of_a_block, next = std::min(end, (layer + 1) * of_a_block);
