@@ -29,7 +29,8 @@
 
 namespace interlock {
 
-class Insertion;  // models/insertion.h
+class Insertion;       // models/insertion.h
+struct KeyValueCache;  // models/key_value_cache.h
 
 // What a forward pass depends on beside its input and parameters. Keys every random draw.
 struct ForwardContext {
@@ -41,6 +42,7 @@ struct ForwardContext {
   int64_t microbatch = 0;                 // of the step, over all replicas: keys draws about structure
   at::Tensor features = {};               // for a head that reads them (Head::reads_features); detached
   bool recomputed = false;                // run again for a pass back: buffers have taken in this forward pass already
+  KeyValueCache* cache = nullptr;         // of texts that are continued token by token (models/key_value_cache.h)
 };
 
 // Units [begin, end) of a model; the slice that begins at 0 holds what stands before unit 0 (embeddings).

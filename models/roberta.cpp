@@ -9,7 +9,7 @@
 #include "models/blocks/heads.h"
 #include "models/blocks/keyed.h"
 #include "models/blocks/reconstruction.h"
-#include "models/blocks/transformer.h"
+#include "models/blocks/transformer_body.h"
 #include "models/model.h"
 #include "models/residual_stream.h"
 #include "models/roberta_costs.h"
@@ -19,60 +19,9 @@
 namespace interlock {
 namespace {
 
-class RobertaBody : public Body {
- public:
-  RobertaBody(const RobertaSettings& settings, int64_t begin, int64_t end) : settings_(settings) {
-    const TransformerShape& shape = settings.block;
-    if (begin == 0) {
-      embeddings_ = attach_new<RobertaEmbeddings>(*this, settings.root() + ".embeddings", settings.vocabulary,
-                                                  settings.max_length, shape.width, shape.dropout, shape.numbers);
-    }
-    const int64_t of_a_block = settings.units_of_a_block();
-    for (int64_t unit = begin; unit < end;) {
-      const int64_t layer = unit / of_a_block, next = std::min(end, (layer + 1) * of_a_block);
-      const Part held = next - unit == of_a_block ? Part::whole : settings.part_of(unit);
-      const auto block =
-          attach_new<TransformerBlock>(*this, settings.layer_path(layer), shape, static_cast<uint64_t>(layer), held);
-      blocks_[layer] = block;
-      for (; unit < next; ++unit) units_.push_back({block, settings.part_of(unit)});
-    }
-    initialize_blocks(*this, shape, settings.seed);
-    if (embeddings_) embeddings_->clear_padding_rows();
-  }
-
-  int64_t segments() const override { return segments_before_units() + static_cast<int64_t>(units_.size()); }
-  int64_t segments_before_units() const override { return embeddings_ ? 1 : 0; }
-
-  at::Tensor forward_segment(int64_t segment, const at::Tensor& input, const ForwardContext& context) override {
-    if (segment < segments_before_units()) return embeddings_->forward(input, context);
-    return unit(segment).block->forward(input, context, unit(segment).part);
-  }
-
-  std::vector<at::Tensor> segment_parameters(int64_t segment) const override {
-    return segment < segments_before_units() ? embeddings_->parameters()
-                                             : unit(segment).block->parameters_of(unit(segment).part);
-  }
-
-  void insert(const InsertionSite& site, std::shared_ptr<Insertion> insertion) override {
-    const std::string path = settings_.layer_path(site.layer);
-    attach_insertion(*this, site, *insertion);
-    blocks_.at(site.layer)->insert(site.name == path ? "" : site.name.substr(path.size() + 1), std::move(insertion));
-  }
-
- private:
-  struct UnitOfBlock {
-    std::shared_ptr<TransformerBlock> block;  // which the slice may hold in part
-    Part part;
-  };
-  const UnitOfBlock& unit(int64_t segment) const {
-    return units_.at(static_cast<size_t>(segment - segments_before_units()));
-  }
-
-  RobertaSettings settings_;
-  std::shared_ptr<RobertaEmbeddings> embeddings_;  // on the first slice
-  std::vector<UnitOfBlock> units_;
-  std::map<int64_t, std::shared_ptr<TransformerBlock>> blocks_;  // by layer
-};
+LayerPath layer_path_of(const RobertaSettings& settings) {
+  return [settings](int64_t layer) { return settings.layer_path(layer); };
+}
 
 class Roberta : public Model, public ResidualStream {
  public:
@@ -85,7 +34,15 @@ class Roberta : public Model, public ResidualStream {
 
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override {
     assert(0 <= begin && begin < end && end <= units());
-    return std::make_shared<RobertaBody>(settings_, begin, end);
+    const TransformerShape& shape = settings_.block;
+    std::shared_ptr<RobertaEmbeddings> embeddings;
+    if (begin == 0)
+      embeddings = std::make_shared<RobertaEmbeddings>(settings_.vocabulary, settings_.max_length, shape.width,
+                                                       shape.dropout, shape.numbers);
+    const auto made = std::make_shared<TransformerBody>(settings_, layer_path_of(settings_), begin, end, embeddings,
+                                                        settings_.root() + ".embeddings");
+    if (embeddings) embeddings->clear_padding_rows();
+    return made;
   }
 
   std::shared_ptr<Head> readout() const override {
@@ -98,7 +55,9 @@ class Roberta : public Model, public ResidualStream {
     const TransformerShape& shape = settings_.block;
     const int64_t of_a_block = settings_.units_of_a_block();
     const HeadPlace place{units_below / of_a_block, units_below % of_a_block != 0};
-    if (kind == "shared_readout") return std::make_shared<SharedReadoutHead>(settings_, place);
+    if (kind == "shared_readout")
+      return std::make_shared<SharedReadoutHead>(place.path(), shape, place.layer(), settings_.seed,
+                                                 make_readout(settings_, place.layer()));
     if (kind == "reconstruction")
       return std::make_shared<ReconstructionHead>(place.path(), shape.width, shape.numbers.parameters, settings_.seed);
     std::shared_ptr<Head> made;
@@ -116,17 +75,7 @@ class Roberta : public Model, public ResidualStream {
   }
 
   std::vector<InsertionSite> sites() const override {
-    std::vector<InsertionSite> all;
-    const int64_t of_a_block = settings_.units_of_a_block();
-    for (int64_t layer = 0; layer < settings_.layers; ++layer) {
-      const std::string path = settings_.layer_path(layer);
-      for (InsertionSite site : transformer_sites(path, settings_.block)) {
-        site.layer = layer;
-        site.unit = layer * of_a_block + (is_in_attention(site, path, settings_.block) ? 0 : of_a_block - 1);
-        all.push_back(site);
-      }
-    }
-    return all;
+    return transformer_network_sites(settings_, layer_path_of(settings_));
   }
 
   std::vector<Costs> unit_costs(int64_t samples) const override {

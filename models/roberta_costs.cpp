@@ -9,10 +9,6 @@
 namespace interlock {
 namespace {
 
-double predicted_rows(const RobertaSettings& settings, int64_t samples) {
-  return settings.predicted_share * static_cast<double>(samples * settings.length);
-}
-
 // Classifier and copies of it: two products on a row per sample, whose dropouts keep a byte per number; small beside
 // any block.
 Costs classifier_costs(const RobertaSettings& settings, int64_t samples, bool trained) {
@@ -38,7 +34,7 @@ Costs classifier_costs(const RobertaSettings& settings, int64_t samples, bool tr
 Costs decoder_costs(const RobertaSettings& settings, int64_t samples, bool trained) {
   const int64_t width = settings.block.width;
   const Numbers& numbers = settings.block.numbers;
-  const double rows = predicted_rows(settings, samples);
+  const double rows = settings.predicted_rows(samples);
   Costs costs = linear_head_costs(width, settings.vocabulary, rows, numbers);
   const double dense = 2 * rows * static_cast<double>(width * width);
   costs.forward_flops += dense;
@@ -68,7 +64,7 @@ Costs reading_costs(const RobertaSettings& settings, int64_t samples, bool train
   if (!settings.pre_norm()) return costs;
   const int64_t width = settings.block.width;
   const Numbers& numbers = settings.block.numbers;
-  const double rows = decodes ? predicted_rows(settings, samples) : static_cast<double>(samples);
+  const double rows = decodes ? settings.predicted_rows(samples) : static_cast<double>(samples);
   const int64_t per_row = width * numbers.hidden_bytes() + 2 * numbers.parameter_bytes();
   costs.activation_bytes += static_cast<int64_t>(rows * static_cast<double>(per_row));
   (trained ? costs.parameters : costs.copied) += 2 * width;
@@ -102,23 +98,15 @@ Costs roberta_readout_costs(const RobertaSettings& settings, int64_t samples) {
   return reading_costs(settings, samples, true);
 }
 
-// The block is walked back after the readout above it, when the readout's saved tensors are free; the gradient between
-// them has the size of a message.
 Costs roberta_head_costs(const RobertaSettings& settings, const std::string& kind, int64_t samples) {
   const Numbers& numbers = settings.block.numbers;
   if (kind == "reconstruction") return reconstruction_costs(settings.block.width, samples * settings.length, numbers);
   const bool shared = kind == "shared_readout";
-  Costs costs =
+  const Costs costs =
       shared ? reading_costs(settings, samples, false)
-             : linear_head_costs(settings.block.width, settings.classes, predicted_rows(settings, samples), numbers);
+             : linear_head_costs(settings.block.width, settings.classes, settings.predicted_rows(samples), numbers);
   if (kind == "linear") return costs;
-  const Costs block = roberta_block_costs(settings, samples);
-  const int64_t between = samples * settings.length * settings.block.width * numbers.hidden_bytes();
-  const int64_t at_block = block.working_bytes + between - costs.activation_bytes;
-  const int64_t working = std::max(costs.working_bytes, at_block);
-  costs += block;
-  costs.working_bytes = working;
-  return costs;
+  return costs_above_a_block(costs, settings.block, samples, settings.length);
 }
 
 }  // namespace interlock

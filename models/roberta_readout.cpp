@@ -1,4 +1,4 @@
-// Owns RoBERTa's readout and its read-only copies.
+// Owns RoBERTa's readouts.
 #include "models/roberta_readout.h"
 
 #include <ATen/core/grad_mode.h>
@@ -9,6 +9,7 @@
 #include "models/blocks/dropout.h"
 #include "models/blocks/embeddings.h"
 #include "models/blocks/functions.h"
+#include "models/blocks/keyed.h"
 
 namespace interlock {
 
@@ -58,27 +59,6 @@ at::Tensor RobertaClassifier::classify_normed(const at::Tensor& rows, const Forw
 std::shared_ptr<RobertaRows> make_readout(const RobertaSettings& settings, uint64_t layer) {
   if (settings.objective == Objective::masked) return std::make_shared<RobertaReadout>(settings);
   return std::make_shared<RobertaClassifier>(settings, layer);
-}
-
-SharedReadoutHead::SharedReadoutHead(const RobertaSettings& settings, const HeadPlace& place) {
-  block_ = attach_new<TransformerBlock>(*this, place.path() + ".block", settings.block, place.layer());
-  initialize_blocks(*this, settings.block, settings.seed);
-  copy_ = make_readout(settings, place.layer());
-  for (at::Tensor& values : copy_->parameters()) values.set_requires_grad(false);
-}
-
-std::vector<std::pair<std::string, at::Tensor>> SharedReadoutHead::readout_copies() {
-  std::vector<std::pair<std::string, at::Tensor>> copies;
-  for (const auto& entry : copy_->named_parameters()) copies.emplace_back(entry.key(), entry.value());
-  return copies;
-}
-
-at::Tensor SharedReadoutHead::prepare(const at::Tensor& hidden, const ForwardContext& context) const {
-  return block_->forward(hidden, context);
-}
-
-at::Tensor SharedReadoutHead::classify(const at::Tensor& rows, const ForwardContext& context) const {
-  return copy_->classify(rows, context);
 }
 
 }  // namespace interlock

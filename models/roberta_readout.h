@@ -1,19 +1,14 @@
 #pragma once
-// What reads RoBERTa's hidden state: its own readout, and the local head that reads through a copy of it.
+// What reads RoBERTa's hidden state.
 
 #include <memory>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "models/blocks/heads.h"
-#include "models/blocks/keyed.h"
 #include "models/roberta_settings.h"
 
 namespace interlock {
 
-// What a local head can read through: a readout by rows, without what stands before it. Of a pre-norm network it begins
-// with the norm behind the last block, <root>.LayerNorm.
+// A readout by rows. Of a pre-norm network it begins with the norm behind the last block, <root>.LayerNorm.
 class RobertaRows : public RowHead {
  public:
   explicit RobertaRows(const RobertaSettings& settings);
@@ -57,22 +52,6 @@ class RobertaClassifier : public RobertaRows {
   std::shared_ptr<Linear> dense_, out_;
   double dropout_;
   uint64_t layer_;
-};
-
-// One Transformer block <place>.block.*, which is trained, and then a copy of the readout, which is not:
-// a loss without a vocabulary matrix of its own.
-class SharedReadoutHead : public RowHead {
- public:
-  SharedReadoutHead(const RobertaSettings& settings, const HeadPlace& place);
-  std::vector<std::pair<std::string, at::Tensor>> readout_copies() override;
-
- protected:
-  at::Tensor prepare(const at::Tensor& hidden, const ForwardContext& context) const override;
-  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override;
-
- private:
-  std::shared_ptr<TransformerBlock> block_;
-  std::shared_ptr<RobertaRows> copy_;  // not registered: its tensors are no parameters of this head
 };
 
 }  // namespace interlock

@@ -123,7 +123,8 @@ class Adapters final : public Technique {
 
   std::shared_ptr<Insertion> insertion(const InsertionSite& site, const NetworkFacts& network) const override {
     if (site.kind != InsertionSite::Kind::sub_layer || !is_adapted(site.layer)) return nullptr;
-    if (pfeiffer_ && site.name.ends_with(".attention.output")) return nullptr;
+    const bool of_attention = site.name.ends_with(".attention.output") || site.name.ends_with(".attn");
+    if (pfeiffer_ && of_attention) return nullptr;
     return std::make_shared<Bottleneck>(Bottleneck::Shape{.name = adapter_name_,
                                                           .width = site.outputs,
                                                           .size = size_,
@@ -138,7 +139,7 @@ class Adapters final : public Technique {
   std::optional<bool> trains(const ParameterPlace& place) const override {
     if (!place.in_body || place.inserted) return std::nullopt;
     return trains_norms_ && place.layer && is_adapted(*place.layer) &&
-           place.name.find("LayerNorm.") != std::string::npos;
+           (place.name.find("LayerNorm.") != std::string::npos || place.name.find(".ln_") != std::string::npos);
   }
   bool keeps_only_what_trains() const override { return true; }
 

@@ -20,7 +20,10 @@ struct Shares {
 };
 
 bool has_tokens(const Batch& batch) { return batch.inputs.scalar_type() == at::kLong; }
-bool is_masked(const Batch& batch) { return has_tokens(batch) && batch.targets.dim() == 2; }
+bool predicts_tokens(const Batch& batch) { return has_tokens(batch) && batch.targets.dim() == 2; }
+bool is_masked(const Dataset& dataset, const Batch& batch) {
+  return predicts_tokens(batch) && dataset.mask_token() >= 0;
+}
 
 ordered_json targets_of(const Batch& batch) {
   const auto list = [&]<class T>(const T* data) { return std::vector<T>(data, data + batch.targets.numel()); };
@@ -111,14 +114,15 @@ class Data final : public Command {
     result["predicted"] = batch.predicted;
     if (has_tokens(batch)) {
       result["tokens"] = rows_of<int64_t>(batch.inputs);
-      result["targets"] = is_masked(batch) ? rows_of<int64_t>(batch.targets) : targets_of(batch);
+      result["targets"] = predicts_tokens(batch) ? rows_of<int64_t>(batch.targets) : targets_of(batch);
       result["lengths"] = lengths_of(batch);
       if (!dataset.labels().empty()) result["labels"] = dataset.labels();
     } else {
       result["inputs"] = rows_of<float>(batch.inputs);
       result["targets"] = targets_of(batch);
     }
-    if (is_masked(batch)) {
+    if (batch.positions.defined()) result["positions"] = rows_of<int64_t>(batch.positions);
+    if (is_masked(dataset, batch)) {
       const Shares shares = shares_of(dataset, batch);
       result["shares"] = {{"masked", share(shares.masked, shares)},
                           {"random", share(shares.random, shares)},
@@ -140,7 +144,7 @@ class Data final : public Command {
       if (tokens) std::cout << ", " << lengths[row] << " tokens";
       std::cout << ": " << dataset.describe(batch, static_cast<int64_t>(row)) << '\n';
     }
-    if (!is_masked(batch)) return;
+    if (!is_masked(dataset, batch)) return;
     const Shares shares = shares_of(dataset, batch);
     std::cout << std::fixed << std::setprecision(1) << shares.predicted
               << " predicted places: " << 100 * share(shares.masked, shares) << " % masked, "

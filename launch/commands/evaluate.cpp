@@ -1,5 +1,5 @@
-// `interlock evaluate`: masked loss, perplexity and accuracy of a trained model on a text; of a model of labels, its
-// scores on a table. Started under mpirun, the ranks share the work.
+// `interlock evaluate`: loss, perplexity and accuracy of a trained model on a text; of a model of labels, its scores on
+// a table. Started under mpirun, the ranks share the work.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -10,6 +10,7 @@
 #include <iomanip>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <numbers>
 #include <numeric>
 #include <optional>
 #include <thread>
@@ -18,6 +19,7 @@
 #include "launch/commands/evaluate_images.h"
 #include "launch/run/together.h"
 #include "launch/stored_model/evaluation.h"
+#include "launch/stored_model/exits.h"
 #include "launch/stored_model/image_model.h"
 #include "launch/stored_model/predictions.h"
 #include "launch/terminal/amount_progress.h"
@@ -47,6 +49,21 @@ std::vector<BatchResult> gather(Transport& transport, const std::vector<BatchRes
   return all;
 }
 
+BatchResult sum_of(const std::vector<BatchResult>& results) {
+  BatchResult sum;
+  for (const BatchResult& result : results) {
+    sum.loss += result.loss;
+    sum.targets += result.targets;
+    sum.right += result.right;
+    sum.tokens += result.tokens;
+    sum.bytes += result.bytes;
+  }
+  return sum;
+}
+
+// Nats over targets to bits over the bytes that these stand for: tokenizers compare by it.
+double bits_per_byte(const BatchResult& sum) { return sum.loss / std::numbers::ln2 / static_cast<double>(sum.bytes); }
+
 // What an evaluation needs of predictions: row, guess, truth, loss. By row.
 using ScoredRow = std::array<double, 4>;
 std::vector<ScoredRow> gather(Transport& transport, const std::vector<ScoredRow>& own) {
@@ -62,7 +79,7 @@ std::vector<ScoredRow> gather(Transport& transport, const std::vector<ScoredRow>
 
 class Evaluate final : public Command {
  public:
-  std::string summary() const override { return "measure how well a trained model predicts masked text, or labels"; }
+  std::string summary() const override { return "measure how well a trained model predicts text, or labels"; }
   void declare(CLI::App& app) override {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     app.add_option("--data", data_,
@@ -74,6 +91,7 @@ class Evaluate final : public Command {
     app.add_option("--label", columns_.label, "of tables: the column of the labels");
     app.add_option("--sequences", sequences_, "evaluate so many sequences; all by default")->check(CLI::PositiveNumber);
     app.add_option("--seed", seed_, "of masks, and of which sequences come first")->check(CLI::NonNegativeNumber);
+    app.add_flag("--exits", exits_, "of a model of text: the loss above every local head that the weights hold, too");
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }
   int run() override;
@@ -81,15 +99,24 @@ class Evaluate final : public Command {
  private:
   struct Loaded {
     TextModel source;
-    std::shared_ptr<const Dataset> dataset;      // of a masked model
+    std::shared_ptr<const Dataset> dataset;      // of a model that predicts tokens
     std::shared_ptr<const LabelledTexts> texts;  // of a model of labels
-    LoadedModel model;
+    LoadedModel model;                           // of a model of labels
+    std::vector<Exit> exits;                     // of one that predicts tokens; the last is the whole model
+    std::vector<int64_t> bytes_of_tokens;
+  };
+  // What one exit came to.
+  struct Measured {
+    int64_t layers = 0;
+    BatchResult sum;
+    double loss() const { return sum.loss / static_cast<double>(sum.targets); }
+    nlohmann::ordered_json json() const;
   };
   Loaded load();
   std::shared_ptr<const Dataset> prepare(const TextModel& source) const;
   // Of rank `place.rank`: the batches that are its own.
-  std::vector<BatchResult> share(const LaunchPlace& place, const Loaded& loaded) const;
-  void tell(const std::vector<BatchResult>& results, double seconds) const;
+  std::vector<BatchResult> share(const LaunchPlace& place, const Loaded& loaded, const Exit& exit) const;
+  void tell(const Loaded& loaded, const std::vector<Measured>& measured, double seconds) const;
   std::vector<ScoredRow> share_rows(const LaunchPlace& place, const Loaded& loaded) const;
   void tell(const Loaded& loaded, const std::vector<ScoredRow>& rows, double seconds) const;
 
@@ -98,7 +125,7 @@ class Evaluate final : public Command {
   TextColumns columns_;
   std::optional<int64_t> sequences_;
   int64_t seed_ = 1, count_ = 0;
-  bool json_ = false;
+  bool json_ = false, exits_ = false;
 };
 
 int Evaluate::run() {
@@ -119,9 +146,13 @@ int Evaluate::run() {
       if (place.rank == 0) tell(*loaded, rows, seconds());
       return static_cast<int>(ExitCode::done);
     }
-    std::vector<BatchResult> results = share(place, *loaded);
-    if (transport != nullptr) results = gather(*transport, results);
-    if (place.rank == 0) tell(results, seconds());
+    std::vector<Measured> measured;
+    for (const Exit& exit : loaded->exits) {
+      std::vector<BatchResult> results = share(place, *loaded, exit);
+      if (transport != nullptr) results = gather(*transport, results);
+      measured.push_back({exit.layers, sum_of(results)});
+    }
+    if (place.rank == 0) tell(*loaded, measured, seconds());
     return static_cast<int>(ExitCode::done);
   };
   if (place.size > 1)
@@ -133,19 +164,22 @@ int Evaluate::run() {
 
 Evaluate::Loaded Evaluate::load() {
   TextModel source = open_text_model(path_, "evaluate");
-  if (source.objective != Objective::masked) {
+  if (!predicts_tokens(source.objective)) {
+    if (exits_) throw Error(ExitCode::usage, "--exits is for a model of text; this one tells labels");
     auto texts = open_texts(source, data_, columns_, true);
     LoadedModel model = load_model(source);
-    return {std::move(source), nullptr, std::move(texts), std::move(model)};
+    return {std::move(source), nullptr, std::move(texts), std::move(model), {}, {}};
   }
   for (const auto& [option, column] :
        {std::pair("--text", columns_.text), std::pair("--pair", columns_.pair), std::pair("--label", columns_.label)})
-    if (column)
-      throw Error(ExitCode::usage, message(option, " names a column of a table; this model guesses masked text"));
+    if (column) throw Error(ExitCode::usage, message(option, " names a column of a table; this model predicts text"));
   auto dataset = prepare(source);
   count_ = std::min(dataset->samples(Split::held_out), sequences_.value_or(std::numeric_limits<int64_t>::max()));
   LoadedModel model = load_model(source);
-  return {std::move(source), std::move(dataset), nullptr, std::move(model)};
+  std::vector<Exit> exits =
+      exits_ ? load_exits(source, model) : std::vector<Exit>{{.layers = model.layers, .model = model}};
+  std::vector<int64_t> bytes = bytes_of_tokens(source);
+  return {std::move(source), std::move(dataset), nullptr, std::move(model), std::move(exits), std::move(bytes)};
 }
 
 // Encoding a text writes temporary files, which Ctrl-C must not leave behind.
@@ -158,7 +192,7 @@ std::shared_ptr<const Dataset> Evaluate::prepare(const TextModel& source) const 
   }
 }
 
-std::vector<BatchResult> Evaluate::share(const LaunchPlace& place, const Loaded& loaded) const {
+std::vector<BatchResult> Evaluate::share(const LaunchPlace& place, const Loaded& loaded, const Exit& exit) const {
   const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   const int threads = std::max(1, cores / place.local_size);
   const int64_t size = evaluation_batch(loaded.dataset->sample_length()), batches = (count_ + size - 1) / size;
@@ -167,7 +201,8 @@ std::vector<BatchResult> Evaluate::share(const LaunchPlace& place, const Loaded&
   const auto progress = [&](int64_t done) {
     if (bar) bar->show(done);
   };
-  return evaluate_batches(loaded.model, *loaded.dataset, count_, place.rank, place.size, threads, progress);
+  return evaluate_batches(exit.model, *loaded.dataset, count_, place.rank, place.size, threads, progress,
+                          loaded.bytes_of_tokens);
 }
 
 std::vector<ScoredRow> Evaluate::share_rows(const LaunchPlace& place, const Loaded& loaded) const {
@@ -211,33 +246,50 @@ void Evaluate::tell(const Loaded& loaded, const std::vector<ScoredRow>& rows, do
   std::cout << result.dump() << std::endl;
 }
 
-void Evaluate::tell(const std::vector<BatchResult>& results, double seconds) const {
-  BatchResult sum;
-  for (const BatchResult& result : results) {
-    sum.loss += result.loss;
-    sum.targets += result.targets;
-    sum.right += result.right;
-    sum.tokens += result.tokens;
-  }
+// What does not fit into a number of JSON is null.
+nlohmann::ordered_json finite(double value) {
+  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json();
+}
+
+nlohmann::ordered_json Evaluate::Measured::json() const {
+  nlohmann::ordered_json result = {{"loss", loss()}, {"perplexity", finite(std::exp(loss()))}};
+  if (sum.bytes > 0) result["bits_per_byte"] = bits_per_byte(sum);
+  result["accuracy"] = static_cast<double>(sum.right) / static_cast<double>(sum.targets);
+  return result;
+}
+
+void Evaluate::tell(const Loaded& loaded, const std::vector<Measured>& measured, double seconds) const {
+  const BatchResult& sum = measured.back().sum;
   if (sum.targets == 0) throw Error(ExitCode::bad_input, "--data: nothing to predict in it");
-  const double loss = sum.loss / static_cast<double>(sum.targets), perplexity = std::exp(loss);
-  const double accuracy = static_cast<double>(sum.right) / static_cast<double>(sum.targets);
-  const double speed = seconds > 0 ? static_cast<double>(sum.tokens) / seconds : 0;
+  const auto computed = static_cast<double>(sum.tokens) * static_cast<double>(measured.size());
+  const double speed = seconds > 0 ? computed / seconds : 0;
   std::ostream& out = json_ ? std::cerr : std::cout;
-  out << "Masked loss " << std::fixed << std::setprecision(4) << loss << " nats per target, perplexity "
-      << std::setprecision(2) << perplexity << ", accuracy " << 100 * accuracy << " %\n"
-      << sum.targets << " targets in " << sum.tokens << " tokens of " << count_ << " sequences, "
+  for (const Measured& exit : measured) {
+    if (exits_) out << exit.layers << (exit.layers == 1 ? " layer: " : " layers: ");
+    out << (loaded.source.objective == Objective::masked ? "Masked loss " : "Loss ") << std::fixed
+        << std::setprecision(4) << exit.loss() << " nats per target, perplexity " << std::setprecision(2)
+        << std::exp(exit.loss());
+    if (exit.sum.bytes > 0) out << ", " << std::setprecision(4) << bits_per_byte(exit.sum) << " bits per byte";
+    out << ", accuracy " << std::setprecision(2)
+        << 100 * static_cast<double>(exit.sum.right) / static_cast<double>(exit.sum.targets) << " %\n";
+  }
+  out << sum.targets << " targets in " << sum.tokens << " tokens of " << count_ << " sequences, "
       << std::setprecision(0) << speed << " tokens/s\n";
   if (!json_) return;
-  const nlohmann::ordered_json result = {
-      {"loss", loss},
-      {"perplexity", std::isfinite(perplexity) ? nlohmann::ordered_json(perplexity) : nlohmann::ordered_json()},
-      {"accuracy", accuracy},
-      {"tokens", sum.tokens},
-      {"tokens_per_second", speed},
-      {"targets", sum.targets},
-      {"sequences", count_},
-      {"seed", seed_}};
+  nlohmann::ordered_json result = measured.back().json();
+  result.update({{"tokens", sum.tokens},
+                 {"tokens_per_second", speed},
+                 {"targets", sum.targets},
+                 {"sequences", count_},
+                 {"seed", seed_}});
+  if (exits_) {
+    result["exits"] = nlohmann::ordered_json::array();
+    for (const Measured& exit : measured) {
+      nlohmann::ordered_json one = {{"layers", exit.layers}};
+      one.update(exit.json());
+      result["exits"].push_back(one);
+    }
+  }
   std::cout << result.dump() << std::endl;
 }
 

@@ -1,17 +1,21 @@
-// `interlock export`: a trained RoBERTa as a folder that Hugging Face's transformers open.
+// `interlock export`: a trained model as a folder that Hugging Face's transformers open.
 
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <set>
 
 #include "launch/command.h"
 #include "launch/folders/output_folder.h"
 #include "launch/huggingface/adapter_folder.h"
+#include "launch/huggingface/folder_model.h"
 #include "launch/huggingface/huggingface.h"
 #include "launch/run/load_weights.h"
 #include "launch/stored_model/image_model.h"
 #include "launch/stored_model/model_source.h"
 #include "launch/terminal/interruption.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/data/byte_tokens.h"
+#include "runtime/data/token_vocabulary.h"
 #include "runtime/storage/atomic_file.h"
 
 namespace interlock {
@@ -22,10 +26,10 @@ const std::vector<std::string> exported_files = {
     "merges.txt",  "tokenizer_config.json", "special_tokens_map.json"};
 
 // Where each tensor of the file lies in the weights. A checkpoint holds the decoder's bias under one name only.
-std::vector<std::pair<std::string, std::string>> sources_of(const TextModel& source, const RobertaShape& shape) {
+std::vector<std::pair<std::string, std::string>> sources_of(const TextModel& source, const FolderModel& model) {
   std::vector<std::pair<std::string, std::string>> tensors;
   const auto aliases = source.model->aliases();
-  for (const TensorEntry& wanted : huggingface_tensors(shape)) {
+  for (const FolderTensor& wanted : model.tensors) {
     const TensorEntry* found = source.weights->find(wanted.name);
     for (const auto& [alias, name] : aliases) {
       if (found == nullptr && wanted.name == alias) found = source.weights->find(name);
@@ -33,10 +37,10 @@ std::vector<std::pair<std::string, std::string>> sources_of(const TextModel& sou
     }
     if (found == nullptr)
       throw Error(ExitCode::bad_input, message(source.weights->path(), ": has no tensor ", wanted.name));
-    if (found->shape != wanted.shape)
+    if (found->shape != wanted.shape_here())
       throw Error(ExitCode::bad_input,
                   message(source.weights->path(), ": tensor ", wanted.name, " has shape ", shape_text(found->shape),
-                          ", the model needs ", shape_text(wanted.shape)));
+                          ", the model needs ", shape_text(wanted.shape_here())));
     tensors.emplace_back(wanted.name, found->name);
   }
   return tensors;
@@ -61,6 +65,13 @@ size_t count_local_heads(const TextModel& source, const std::vector<std::pair<st
   return heads;
 }
 
+// What stands behind a document.
+int64_t end_of(const TextModel& source) {
+  if (!source.tokenizer) return byte_tokens::end;
+  return source.objective == Objective::causal ? document_end(*source.tokenizer, source.tokenizer_path)
+                                               : source.tokenizer->specials().end;
+}
+
 class Export final : public Command {
  public:
   std::string summary() const override { return "write a trained model for Hugging Face's transformers"; }
@@ -76,14 +87,15 @@ class Export final : public Command {
   int run() override {
     if (is_image_model(path_)) return export_images();
     const TextModel source = open_text_model(path_, "export");
-    RobertaShape shape = shape_of(source.settings);
-    shape.objective = source.objective;
-    shape.labels = source.labels;
-    if (adapter_) return export_adapter(source, shape);
+    if (adapter_) {
+      require_roberta(source.settings, "an adapter");
+      return export_adapter(source, shape_of(source.settings));
+    }
+    const FolderModel model = folder_model_of(source);
     refuse_adapters(source);
-    const auto tensors = sources_of(source, shape);
+    const auto tensors = sources_of(source, model);
     const size_t heads = count_local_heads(source, tensors);
-    const std::string made = write(source, shape, tensors);
+    const std::string made = write(source, model, tensors);
 
     std::cout << "Wrote " << made << ": " << tensors.size() << " tensors" << (source.tokenizer ? ", tokenizer" : "")
               << "\n";
@@ -91,7 +103,7 @@ class Export final : public Command {
     if (!source.tokenizer)
       std::cout << "No tokenizer: this model reads bytes (<s> 0, <pad> 1, </s> 2, <unk> 3, <mask> 4, byte b as 5 + "
                    "b)\n";
-    std::cout << "Open it with " << architecture_of(shape) << ".from_pretrained(\"" << made << "\")\n";
+    std::cout << "Open it with " << model.architecture << ".from_pretrained(\"" << made << "\")\n";
     return static_cast<int>(ExitCode::done);
   }
 
@@ -120,17 +132,23 @@ class Export final : public Command {
   }
 
   // Returns the folder's path.
-  std::string write(const TextModel& source, const RobertaShape& shape,
+  std::string write(const TextModel& source, const FolderModel& model,
                     const std::vector<std::pair<std::string, std::string>>& tensors) const {
     const Interruption interruption;
     try {
       OutputFolder folder(to_, overwrite_, exported_files);
+      std::set<std::string> turned;
+      for (const FolderTensor& tensor : model.tensors)
+        if (tensor.turned) turned.insert(tensor.name);
       copy_tensors(
           *source.weights, tensors, folder.file("model.safetensors"), {}, [&] { interruption.check(); },
-          merged_weights(source.settings, *source.weights));
-      const std::string dtype = source.weights->find(shape.root() + ".embeddings.word_embeddings.weight")->dtype;
-      write_atomically(folder.file("config.json"), huggingface_config(shape, dtype));
-      if (source.tokenizer) write_huggingface_tokenizer(*source.tokenizer, shape.max_length, folder.file(""));
+          merged_weights(source.settings, *source.weights), turned);
+      const std::string dtype = source.weights->find(model.word_table)->dtype;
+      const int64_t end = end_of(source);
+      write_atomically(folder.file("config.json"), model.config(dtype, end));
+      if (source.tokenizer)
+        write_huggingface_tokenizer(*source.tokenizer, model.max_length, model.tokenizer_class, model.framed,
+                                    folder.file(""));
       folder.commit();
       return folder.path();
     } catch (const Interrupted& interrupted) {

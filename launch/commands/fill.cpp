@@ -127,7 +127,7 @@ std::vector<std::vector<Guess>> Fill::guesses(const TextModel& source) const {
 
 int Fill::run() {
   const TextModel source = open_text_model(path_, "fill");
-  require_objective(source, {Objective::masked}, "fill", "`interlock predict` asks it");
+  require_objective(source, {Objective::masked}, "fill");
   const auto result = guesses(source);
   json predictions = json::array();
   for (size_t mask = 0; mask < result.size(); ++mask) {

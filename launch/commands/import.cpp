@@ -1,4 +1,4 @@
-// `interlock import`: a RoBERTa from a Hugging Face folder, as a folder that all commands take.
+// `interlock import`: a model from a Hugging Face folder, as a folder that all commands take.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "launch/command.h"
 #include "launch/folders/output_folder.h"
 #include "launch/huggingface/adapter_folder.h"
+#include "launch/huggingface/folder_model.h"
 #include "launch/huggingface/huggingface.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/load_weights.h"
@@ -23,84 +24,84 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What files hold that the model does not need: a buffer of old versions, and the pooler of the pretraining of others.
-bool is_harmless(const std::string& name, const RobertaShape& shape) {
-  return name.ends_with("embeddings.position_ids") || name.starts_with(shape.root() + ".pooler.");
-}
-
-// A tied decoder that is stored all the same must be what it is tied to.
-bool is_repeated(const WeightsSet& weights, const TensorEntry& tensor, const RobertaShape& shape) {
-  const bool weight = tensor.name == "lm_head.decoder.weight", bias = tensor.name == "lm_head.decoder.bias";
-  if (!shape.tied || (!weight && !bias)) return false;
-  const std::string twin = weight ? shape.root() + ".embeddings.word_embeddings.weight" : "lm_head.bias";
-  const TensorEntry* other = weights.find(twin);
-  const bool same = other != nullptr && other->dtype == tensor.dtype && other->shape == tensor.shape &&
-                    std::ranges::equal(weights.bytes(*other), weights.bytes(tensor));
-  if (!same)
-    throw Error(ExitCode::bad_input,
-                message(weights.path(), ": ", tensor.name, " differs from ", twin,
-                        ", which it is tied to (\"tie_word_embeddings\" is true or missing in config.json)"));
-  return true;
+// A tied tensor that is stored all the same must be what it is tied to.
+bool is_repeated(const WeightsSet& weights, const TensorEntry& tensor, const FolderModel& model) {
+  for (const auto& [name, twin] : model.tied) {
+    if (tensor.name != name) continue;
+    const TensorEntry* other = weights.find(twin);
+    const bool same = other != nullptr && other->dtype == tensor.dtype && other->shape == tensor.shape &&
+                      std::ranges::equal(weights.bytes(*other), weights.bytes(tensor));
+    if (!same)
+      throw Error(ExitCode::bad_input,
+                  message(weights.path(), ": ", tensor.name, " differs from ", twin,
+                          ", which it is tied to (\"tie_word_embeddings\" is true or missing in config.json)"));
+    return true;
+  }
+  return false;
 }
 
 struct Inventory {
   std::vector<std::pair<std::string, std::string>> taken;
+  std::set<std::string> turned;  // of these, by the first name
   std::vector<std::string> left_out;
 };
 
+const TensorEntry* find_tensor(const WeightsSet& weights, const FolderTensor& wanted) {
+  const TensorEntry* found = weights.find(wanted.name);
+  for (const std::string& name : wanted.or_else)
+    if (found == nullptr) found = weights.find(name);
+  return found;
+}
+
 // Error(bad_input) names what is missing, too many or of another shape.
-Inventory take_inventory(const WeightsSet& weights, const RobertaShape& shape) {
+Inventory take_inventory(const WeightsSet& weights, const FolderModel& model) {
   const auto refuse = [&](const std::string& what) {
     throw Error(ExitCode::bad_input, message(weights.path(), ": ", what));
   };
   Inventory inventory;
   std::set<std::string> wanted;
   std::vector<std::string> missing, unexpected;
-  for (const TensorEntry& tensor : huggingface_tensors(shape)) {
-    wanted.insert(tensor.name);
-    const TensorEntry* found = weights.find(tensor.name);
-    // Untied, older files hold the decoder's bias under one of its names.
-    const bool twin = !shape.tied && (tensor.name == "lm_head.bias" || tensor.name == "lm_head.decoder.bias");
-    if (found == nullptr && twin)
-      found = weights.find(tensor.name == "lm_head.bias" ? "lm_head.decoder.bias" : "lm_head.bias");
+  for (const FolderTensor& tensor : model.tensors) {
+    const TensorEntry* found = find_tensor(weights, tensor);
     if (found == nullptr) {
       missing.push_back(tensor.name);
       continue;
     }
+    wanted.insert(found->name);
+    if (tensor.turned && found->shape == tensor.shape_here() && found->shape != tensor.shape)
+      refuse(message("tensor ", found->name, " has shape ", shape_text(found->shape), ", the wrong way round: ",
+                     model.architecture, " keeps this matrix as [inputs, outputs] (Conv1D), by config.json ",
+                     shape_text(tensor.shape), "; turn all such matrices of the file"));
     if (found->shape != tensor.shape)
-      refuse(message("tensor ", tensor.name, " has shape ", shape_text(found->shape), ", by config.json it is ",
+      refuse(message("tensor ", found->name, " has shape ", shape_text(found->shape), ", by config.json it is ",
                      shape_text(tensor.shape)));
     if (found->dtype != "F32" && found->dtype != "F64" && found->dtype != "F16" && found->dtype != "BF16")
-      refuse(message("tensor ", tensor.name, " has type ", found->dtype, "; weights are F32, F64, F16 or BF16"));
+      refuse(message("tensor ", found->name, " has type ", found->dtype, "; weights are F32, F64, F16 or BF16"));
     inventory.taken.emplace_back(tensor.name, found->name);
+    if (tensor.turned) inventory.turned.insert(tensor.name);
   }
   for (const TensorEntry& tensor : weights.tensors()) {
     if (wanted.contains(tensor.name)) continue;
-    const bool known = is_harmless(tensor.name, shape) || is_repeated(weights, tensor, shape);
+    const bool known = model.is_harmless(tensor.name) || is_repeated(weights, tensor, model);
     (known ? inventory.left_out : unexpected).push_back(tensor.name);
   }
   if (!missing.empty()) refuse("tensors are missing: " + some_of(missing));
   if (!unexpected.empty())
-    refuse(message("tensors that a ", architecture_of(shape), " does not have: ", some_of(unexpected)));
+    refuse(message("tensors that a ", model.architecture, " does not have: ", some_of(unexpected)));
   return inventory;
 }
 
-// GPT-2's vocabulary is smaller than RoBERTa's and has other ids: taken for it, every word would be another one.
-void check_tokenizer(const Tokenizer& tokenizer, const RobertaShape& shape, const std::string& folder) {
-  const auto refuse = [&](const std::string& what) { throw Error(ExitCode::bad_input, message(folder, ": ", what)); };
-  if (tokenizer.vocabulary() > shape.vocabulary)
-    refuse(message("a tokenizer of another vocabulary than the model: it has ", tokenizer.vocabulary(),
-                   " tokens, the model by config.json ", shape.vocabulary));
-  const Tokenizer::Specials specials = tokenizer.specials();
-  if (specials.begin != 0 || specials.pad != 1 || specials.end != 2 || specials.mask < 0)
-    refuse(message("no tokenizer of a RoBERTa: <s>, <pad>, </s> and <mask> are its tokens ", specials.begin, ", ",
-                   specials.pad, ", ", specials.end, " and ", specials.mask,
-                   " (-1: none), where the first three must be 0, 1 and 2"));
+void check_tokenizer(const Tokenizer& tokenizer, const FolderModel& model, const std::string& folder) {
+  if (tokenizer.vocabulary() > model.vocabulary)
+    throw Error(ExitCode::bad_input,
+                message(folder, ": a tokenizer of another vocabulary than the model: it has ", tokenizer.vocabulary(),
+                        " tokens, the model by config.json ", model.vocabulary));
+  model.check_tokenizer(tokenizer, folder);
 }
 
 class Import final : public Command {
  public:
-  std::string summary() const override { return "take over a RoBERTa from a Hugging Face folder"; }
+  std::string summary() const override { return "take over a RoBERTa or a GPT-2 from a Hugging Face folder"; }
   void declare(CLI::App& app) override {
     app.add_option("folder", from_, "a folder with config.json and model.safetensors")->required();
     app.add_option("--to", to_, "the folder to make")->required();
@@ -118,19 +119,19 @@ class Import final : public Command {
     if (!base_.empty())
       throw Error(ExitCode::config, message("--base: ", from_, " holds no adapter_config.json, so it is no adapter"));
     if (!fs::exists(config, absent)) throw Error(ExitCode::bad_input, message(from_, ": holds no config.json"));
-    const RobertaShape shape = read_huggingface_config(config.string());
+    const FolderModel model = read_folder_model(config.string());
     const auto weights = open_huggingface_weights(from_);
-    const Inventory inventory = take_inventory(*weights, shape);
+    const Inventory inventory = take_inventory(*weights, model);
     const auto tokenizer = has_tokenizer(from_) ? Tokenizer::open(from_) : nullptr;
-    if (tokenizer) check_tokenizer(*tokenizer, shape, from_);
-    const std::string made = write(*weights, inventory, shape, tokenizer.get());
+    if (tokenizer) check_tokenizer(*tokenizer, model, from_);
+    const std::string made = write(*weights, inventory, model, tokenizer.get());
 
     std::cout << "Wrote " << made << ": " << inventory.taken.size() << " tensors" << (tokenizer ? ", tokenizer" : "")
               << "\n";
     if (!inventory.left_out.empty())
       std::cout << "Left out, as the model does not need them: " << join(inventory.left_out) << "\n";
-    if (tokenizer && tokenizer->vocabulary() < shape.vocabulary)
-      std::cout << "The tokenizer has " << tokenizer->vocabulary() << " tokens, the model " << shape.vocabulary
+    if (tokenizer && tokenizer->vocabulary() < model.vocabulary)
+      std::cout << "The tokenizer has " << tokenizer->vocabulary() << " tokens, the model " << model.vocabulary
                 << ": the last ids stand for no token\n";
     if (!tokenizer)
       std::cout << "The folder has no tokenizer; put one into " << (fs::path(made) / "tokenizer").string()
@@ -145,6 +146,7 @@ class Import final : public Command {
       throw Error(ExitCode::config,
                   message(from_, ": an adapter alone is no model; name the one it goes on with --base"));
     const TextModel base = open_text_model(base_, "import");
+    require_roberta(base.settings, "an adapter");
     const ForeignAdapter adapter = read_adapter_folder(from_, shape_of(base.settings));
     if (!adapter.base_digest.empty() && adapter.base_digest != weights_digest(*base.weights))
       throw Error(ExitCode::bad_input, message(from_, ": was trained on another model than ", base.weights->path(),
@@ -165,20 +167,22 @@ class Import final : public Command {
   }
 
   // Returns the folder's path.
-  std::string write(const WeightsSet& weights, const Inventory& inventory, const RobertaShape& shape,
+  std::string write(const WeightsSet& weights, const Inventory& inventory, const FolderModel& model,
                     const Tokenizer* tokenizer) const {
-    std::map<std::string, std::string> metadata = {{"interlock.config", interlock_config(shape)}};
-    if (!shape.labels.empty()) metadata[labels_metadata] = labels_text(shape.labels);
+    std::map<std::string, std::string> metadata = {{"interlock.config", model.interlock_config}};
+    if (!model.labels.empty()) metadata[labels_metadata] = labels_text(model.labels);
     if (tokenizer != nullptr) metadata[tokenizer_metadata] = tokenizer->fingerprint();
-    return write_folder(weights, inventory.taken, metadata, tokenizer);
+    return write_folder(weights, inventory.taken, metadata, tokenizer, inventory.turned);
   }
 
   std::string write_folder(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
-                           const std::map<std::string, std::string>& metadata, const Tokenizer* tokenizer) const {
+                           const std::map<std::string, std::string>& metadata, const Tokenizer* tokenizer,
+                           const std::set<std::string>& turned = {}) const {
     const Interruption interruption;
     try {
       OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer"});
-      copy_tensors(weights, tensors, folder.file("weights.safetensors"), metadata, [&] { interruption.check(); });
+      copy_tensors(
+          weights, tensors, folder.file("weights.safetensors"), metadata, [&] { interruption.check(); }, {}, turned);
       if (tokenizer != nullptr) tokenizer->save(folder.file("tokenizer"));
       folder.commit();
       return folder.path();

@@ -154,8 +154,7 @@ ordered_json Predict::refer(const std::vector<Prediction>& predictions) const {
 
 int Predict::run() {
   source_.emplace(open_text_model(path_, "predict"));
-  require_objective(*source_, {Objective::classification, Objective::regression}, "predict",
-                    "`interlock fill` asks it, and `interlock finetune` teaches it labels");
+  require_objective(*source_, {Objective::classification, Objective::regression}, "predict");
   const Section model = source_->settings.config.section("model");
   const double dropout = model.number("dropout", 0.1, 0.0, 1.0);
   if (passes_ > 0 && dropout == 0 && model.number("attention_dropout", dropout, 0.0, 1.0) == 0)

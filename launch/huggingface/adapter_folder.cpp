@@ -108,6 +108,12 @@ json without_adapter(const std::vector<int64_t>& layers, const std::set<int64_t>
 
 }  // namespace
 
+void require_roberta(const RunSettings& settings, const std::string& what) {
+  if (settings.model_name == "roberta") return;
+  throw Error(ExitCode::config, message(what, " is read and written for the model \"roberta\" alone; this one is \"",
+                                        settings.model_name, "\""));
+}
+
 std::optional<AdapterFolder> adapter_folder(const RunSettings& settings, const Model& model, const WeightsSet& weights,
                                             const RobertaShape& shape) {
   const Options adapters = options_of(settings, "adapters"), lora = options_of(settings, "lora");

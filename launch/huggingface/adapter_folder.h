@@ -27,6 +27,9 @@ struct AdapterFolder {
 std::optional<AdapterFolder> adapter_folder(const RunSettings& settings, const Model& model, const WeightsSet& weights,
                                             const RobertaShape& shape);
 
+// Error(config) for another model than "roberta", which `what` is not there for.
+void require_roberta(const RunSettings& settings, const std::string& what);
+
 // A folder of either kind, to be laid on a model of `shape`.
 struct ForeignAdapter {
   std::string technique;  // the [[technique]] table that says the same

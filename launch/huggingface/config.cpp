@@ -1,13 +1,13 @@
 // config.json, both ways. Keys as transformers' RobertaConfig has them.
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <optional>
 
+#include "launch/huggingface/config_reader.h"
 #include "launch/huggingface/huggingface.h"
 #include "runtime/core/config.h"
 #include "runtime/core/error.h"
-#include "runtime/data/tokenizer/strict_json.h"
 
 namespace interlock {
 namespace {
@@ -22,65 +22,17 @@ std::string label_architecture(bool pre_norm) { return family(pre_norm) + "ForSe
 
 constexpr double norm_epsilon = 1e-5;   // of our blocks
 constexpr int64_t position_offset = 2;  // positions count from the padding token's id + 1
-constexpr int64_t most = int64_t{1} << 31;
-
-class Reader {
- public:
-  explicit Reader(const std::string& path) : path_(path), values_(read_strict_json(path)) {
-    if (!values_.is_object()) refuse("is no JSON object");
-  }
-  [[noreturn]] void refuse(const std::string& what) const {
-    throw Error(ExitCode::bad_input, message(path_, ": ", what));
-  }
-  const json* find(const std::string& key) const {
-    const auto found = values_.find(key);
-    return found == values_.end() || found->is_null() ? nullptr : &*found;
-  }
-  int64_t size(const std::string& key, int64_t least = 1) const {
-    const json* value = find(key);
-    if (value == nullptr) refuse(message("has no \"", key, "\""));
-    if (!value->is_number_integer() || *value < least || *value > most)
-      refuse(message("\"", key, "\" is ", value->dump(), "; an integer from ", least, " to ", most, " is expected"));
-    return value->get<int64_t>();
-  }
-  double rate(const std::string& key) const {
-    const json* value = find(key);
-    if (value == nullptr) return 0.1;  // transformers' default
-    if (!value->is_number() || *value < 0.0 || *value >= 1.0)
-      refuse(message("\"", key, "\" is ", value->dump(), "; a number from 0 to below 1 is expected"));
-    return value->get<double>();
-  }
-  bool flag(const std::string& key, bool fallback) const {
-    const json* value = find(key);
-    if (value == nullptr) return fallback;
-    if (!value->is_boolean()) refuse(message("\"", key, "\" is ", value->dump(), "; true or false is expected"));
-    return value->get<bool>();
-  }
-  // `fallback` is what transformers take for a key that is not there.
-  void require(const std::string& key, const json& wanted, const json& fallback, const std::string& why) const {
-    const json* found = find(key);
-    const json& value = found == nullptr ? fallback : *found;
-    if (value != wanted)
-      refuse(message("\"", key, "\" is ", value.dump(), found == nullptr ? " (the default)" : "", "; only ",
-                     wanted.dump(), " is supported: ", why));
-  }
-
- private:
-  std::string path_;
-  json values_;
-};
-
 struct Architecture {
   bool pre_norm = false;
   bool labels = false;  // it tells classes, or gives scores
 };
 
-Architecture read_architecture(const Reader& reader) {
+Architecture read_architecture(const ConfigReader& reader) {
   const json* type = reader.find("model_type");
   const bool pre_norm = type != nullptr && *type == model_type(true);
   if (!pre_norm && (type == nullptr || *type != model_type(false)))
     reader.refuse(message("unknown architecture: \"model_type\" is ", type == nullptr ? "missing" : type->dump(),
-                          "; \"roberta\" and \"roberta-prelayernorm\" can be imported"));
+                          "; \"roberta\", \"roberta-prelayernorm\" and \"gpt2\" can be imported"));
   const std::string masked = masked_architecture(pre_norm), label = label_architecture(pre_norm);
   const json* names = reader.find("architectures");
   if (names == nullptr) return {pre_norm, false};
@@ -95,7 +47,7 @@ Architecture read_architecture(const Reader& reader) {
 }
 
 // The names of classes by number; transformers' default is two of them.
-std::vector<std::string> read_labels(const Reader& reader) {
+std::vector<std::string> read_labels(const ConfigReader& reader) {
   const json* given = reader.find("id2label");
   if (given == nullptr) return {"LABEL_0", "LABEL_1"};
   std::vector<std::string> labels;
@@ -109,7 +61,7 @@ std::vector<std::string> read_labels(const Reader& reader) {
   return labels;
 }
 
-void read_classifier(const Reader& reader, RobertaShape& shape) {
+void read_classifier(const ConfigReader& reader, RobertaShape& shape) {
   shape.labels = read_labels(reader);
   const json* problem = reader.find("problem_type");
   const std::string type = problem != nullptr && problem->is_string() ? problem->get<std::string>() : "";
@@ -128,7 +80,7 @@ void read_classifier(const Reader& reader, RobertaShape& shape) {
                           "\"hidden_dropout_prob\" are supported: the classifier drops as the encoder does"));
 }
 
-void check_details(const Reader& reader) {
+void check_details(const ConfigReader& reader) {
   reader.require("hidden_act", "gelu", "gelu", "blocks use the exact GELU");
   reader.require("type_vocab_size", 1, 2, "there is one type of token");
   reader.require("position_embedding_type", "absolute", "absolute", "positions are a table");
@@ -142,18 +94,9 @@ void check_details(const Reader& reader) {
                           "; only 1e-05, RoBERTa's own, is supported"));
 }
 
-std::string dtype_name(const std::string& dtype) {
-  if (dtype == "F64") return "float64";
-  if (dtype == "F16") return "float16";
-  return dtype == "BF16" ? "bfloat16" : "float32";
-}
-
 }  // namespace
 
 RobertaShape shape_of(const RunSettings& settings) {
-  if (settings.model_name != "roberta")
-    throw Error(ExitCode::config, message("the model is \"", settings.model_name,
-                                          "\"; Hugging Face's format is there for \"roberta\" only"));
   const Section model = settings.config.section("model");
   RobertaShape shape;
   shape.layers = model.integer("layers", 8, 1);
@@ -224,7 +167,7 @@ std::string huggingface_config(const RobertaShape& shape, const std::string& dty
 }
 
 RobertaShape read_huggingface_config(const std::string& path) {
-  const Reader reader(path);
+  const ConfigReader reader(path);
   const auto [pre_norm, labels] = read_architecture(reader);
   check_details(reader);
   RobertaShape shape;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,13 +56,16 @@ std::vector<TensorEntry> huggingface_tensors(const RobertaShape& shape);
 std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& folder);
 // Writes `tensors` of `weights` (the second of each pair is the name there) to one file. `between_tensors` may throw:
 // then there is no file. What `replaced` names (by its name in the file) has these values instead, of the same type and
-// shape.
+// shape. What `turned` names is written the other way round, [b, a] for [a, b].
 void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
                   const std::string& path, const std::map<std::string, std::string>& metadata,
-                  const std::function<void()>& between_tensors, const std::map<std::string, at::Tensor>& replaced = {});
+                  const std::function<void()>& between_tensors, const std::map<std::string, at::Tensor>& replaced = {},
+                  const std::set<std::string>& turned = {});
 
-// tokenizer.json, vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json.
-void write_huggingface_tokenizer(const Tokenizer& tokenizer, int64_t max_length, const std::string& folder);
+// tokenizer.json, vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json, for a class of
+// transformers. `framed`: it puts texts between <s> and </s>.
+void write_huggingface_tokenizer(const Tokenizer& tokenizer, int64_t max_length, const std::string& tokenizer_class,
+                                 bool framed, const std::string& folder);
 // Whether a folder holds the files of a tokenizer that we read.
 bool has_tokenizer(const std::string& folder);
 

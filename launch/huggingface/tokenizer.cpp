@@ -38,15 +38,21 @@ ordered_json special_tokens(const Tokenizer& tokenizer, const json& file) {
 
 }  // namespace
 
-void write_huggingface_tokenizer(const Tokenizer& tokenizer, int64_t max_length, const std::string& folder) {
+void write_huggingface_tokenizer(const Tokenizer& tokenizer, int64_t max_length, const std::string& tokenizer_class,
+                                 bool framed, const std::string& folder) {
   tokenizer.save(folder);
-  const json file = read_strict_json((fs::path(folder) / "tokenizer.json").string());
+  const std::string path = (fs::path(folder) / "tokenizer.json").string();
+  json file = read_strict_json(path);
+  if (!framed) {
+    file["post_processor"] = nullptr;
+    write_atomically(path, file.dump(1));
+  }
   const ordered_json specials = special_tokens(tokenizer, file);
   write_atomically((fs::path(folder) / "special_tokens_map.json").string(), specials.dump(2) + "\n");
   ordered_json config = {{"add_prefix_space", file.at("pre_tokenizer").at("add_prefix_space")},
                          {"errors", "replace"},
                          {"model_max_length", max_length},
-                         {"tokenizer_class", "RobertaTokenizer"},
+                         {"tokenizer_class", tokenizer_class},
                          {"trim_offsets", true}};
   config.update(specials);
   if (config.contains("mask_token")) config["mask_token"]["__type"] = "AddedToken";

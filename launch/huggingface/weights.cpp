@@ -1,5 +1,6 @@
 // The tensors of a Hugging Face folder: which there are, where they lie, and copying them.
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -7,6 +8,7 @@
 #include "launch/huggingface/huggingface.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer/strict_json.h"
+#include "runtime/storage/tensors/tensor_entry.h"
 
 namespace interlock {
 namespace {
@@ -117,18 +119,25 @@ std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& fo
 
 void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
                   const std::string& path, const std::map<std::string, std::string>& metadata,
-                  const std::function<void()>& between_tensors, const std::map<std::string, at::Tensor>& replaced) {
+                  const std::function<void()>& between_tensors, const std::map<std::string, at::Tensor>& replaced,
+                  const std::set<std::string>& turned) {
   std::vector<TensorEntry> entries;
   std::map<std::string, const TensorEntry*> source;
   for (const auto& [name, stored] : tensors) {
     source[name] = weights.find(stored);
     entries.push_back(*source[name]);
     entries.back().name = name;
+    if (turned.contains(name)) std::ranges::reverse(entries.back().shape);
   }
   SafetensorsWriter writer(path, entries, metadata);
   for (const TensorEntry& entry : writer.order()) {
-    if (const auto other = replaced.find(entry.name); other != replaced.end()) {
-      const at::Tensor values = other->second.contiguous();
+    const auto other = replaced.find(entry.name);
+    const bool turns = turned.contains(entry.name);
+    if (other != replaced.end() || turns) {
+      const TensorEntry& stored = *source.at(entry.name);
+      at::Tensor values =
+          other != replaced.end() ? other->second : tensor_view(stored, weights.bytes(stored), weights.path());
+      values = (turns ? values.t() : values).contiguous();
       writer.write(entry.name,
                    {static_cast<const std::byte*>(values.data_ptr()), static_cast<size_t>(values.nbytes())});
     } else {

@@ -128,7 +128,8 @@ void check_settings(const RunSettings& settings) {
   if (asks_for_tie(settings) && !model->tie())
     settings.config.section("model").refuse("tie_embeddings",
                                             message("this model has no tensors that could be tied, as a readout of the "
-                                                    "vocabulary (objective.name = \"masked\") has; write false"));
+                                                    "vocabulary (objective.name = \"masked\" or \"causal\") has; write "
+                                                    "false"));
   check_best_score(settings, dataset->objective());
   make_partition(settings, *model);
   const Section optimizer = settings.config.section("optimizer");

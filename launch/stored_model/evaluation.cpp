@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "launch/stored_model/batch_workers.h"
+#include "runtime/data/byte_tokens.h"
 #include "runtime/data/corpus_files.h"
 #include "runtime/data/token_file.h"
 #include "runtime/data/tokenizer/utf8.h"
@@ -119,7 +120,7 @@ int64_t tokens_in(const Batch& batch) {
   return std::accumulate(lengths, lengths + batch.lengths.numel(), int64_t{0});
 }
 
-BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch) {
+BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch, const std::vector<int64_t>& bytes_of_tokens) {
   const ForwardContext context{.batch = &batch, .training = false};
   BatchResult result;
   result.tokens = tokens_in(batch);
@@ -134,6 +135,10 @@ BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch) {
   const double* values = losses.const_data_ptr<double>();
   result.loss = std::accumulate(values, values + losses.numel(), 0.0);
   result.targets = targets.numel();
+  if (!bytes_of_tokens.empty()) {
+    const int64_t* wanted = targets.const_data_ptr<int64_t>();
+    for (int64_t i = 0; i < targets.numel(); ++i) result.bytes += bytes_of_tokens[static_cast<size_t>(wanted[i])];
+  }
   result.right = numbers.argmax(1).eq(targets).sum().item<int64_t>();
   if (batch.targets.dim() == 1) result.among_five = numbers.gt(own.unsqueeze(1)).sum(1).lt(5).sum().item<int64_t>();
   return result;
@@ -170,6 +175,20 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
   return open_dataset(source, overrides, seed);
 }
 
+std::vector<int64_t> bytes_of_tokens(const TextModel& source) {
+  std::vector<int64_t> bytes;
+  if (source.objective != Objective::causal) return bytes;
+  for (int64_t id = 0; id < source.vocabulary; ++id) {
+    if (source.reads_bytes()) {
+      bytes.push_back(byte_tokens::is_byte(id) ? 1 : 0);
+    } else {
+      const bool known = id < source.tokenizer->vocabulary() && !source.tokenizer->is_special(id);
+      bytes.push_back(known ? std::ssize(source.tokenizer->bytes_of(id)) : 0);
+    }
+  }
+  return bytes;
+}
+
 // About a thousand tokens: enough rows for a product to be fast, and the scores of 15 % of them over a vocabulary of
 // 50,000 take 30 MiB per thread.
 int64_t evaluation_batch(int64_t sample_length) { return std::max<int64_t>(1, 1024 / sample_length); }
@@ -181,14 +200,15 @@ int64_t evaluation_batch(const Dataset& dataset) {
 
 std::vector<BatchResult> evaluate_batches(const LoadedModel& model, const Dataset& dataset, int64_t count,
                                           int64_t first, int64_t stride, int threads,
-                                          const std::function<void(int64_t)>& progress) {
+                                          const std::function<void(int64_t)>& progress,
+                                          const std::vector<int64_t>& bytes_of_tokens) {
   const int64_t size = evaluation_batch(dataset), batches = (count + size - 1) / size;
   std::vector<BatchResult> results(static_cast<size_t>(first < batches ? (batches - first + stride - 1) / stride : 0));
   const auto evaluate = [&](int64_t i) {
     const int64_t begin = (first + i * stride) * size;
     std::vector<int64_t> numbers(static_cast<size_t>(std::min(size, count - begin)));
     std::iota(numbers.begin(), numbers.end(), begin);
-    results[static_cast<size_t>(i)] = evaluate_batch(model, dataset.batch(Split::held_out, numbers));
+    results[static_cast<size_t>(i)] = evaluate_batch(model, dataset.batch(Split::held_out, numbers), bytes_of_tokens);
   };
   for_each_batch(static_cast<int64_t>(results.size()), threads, evaluate, progress);
   return results;

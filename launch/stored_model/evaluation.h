@@ -1,7 +1,7 @@
 #pragma once
-// How well a model predicts the masked places of a text. The same number, bit for bit, however many processes and
-// threads share the work: samples are computed in batches that depend on nothing else, each by one thread, and their
-// results are added in the order of the samples.
+// How well a model predicts the masked places of a text, or the next token. The same number, bit for bit, however many
+// processes and threads share the work: samples are computed in batches that depend on nothing else, each by one
+// thread, and their results are added in the order of the samples.
 
 #include <cstdint>
 #include <functional>
@@ -25,6 +25,7 @@ struct BatchResult {
   int64_t targets = 0, right = 0;
   int64_t among_five = 0;  // of targets that are one per sample: the true class is among the five that score highest
   int64_t tokens = 0;      // without padding
+  int64_t bytes = 0;       // of text that the targets stand for; of causal models
 };
 
 // Samples 0 .. count - 1 in batches of evaluation_batch(length) samples.
@@ -35,6 +36,10 @@ int64_t evaluation_batch(const Dataset& dataset);
 // on the calling thread, how many of them are done.
 std::vector<BatchResult> evaluate_batches(const LoadedModel& model, const Dataset& dataset, int64_t count,
                                           int64_t first, int64_t stride, int threads,
-                                          const std::function<void(int64_t)>& progress);
+                                          const std::function<void(int64_t)>& progress,
+                                          const std::vector<int64_t>& bytes_of_tokens = {});
+// Of each token of the vocabulary how many bytes of a text it stands for, special ones for none; empty unless the model
+// is causal, so that its targets are the whole text.
+std::vector<int64_t> bytes_of_tokens(const TextModel& source);
 
 }  // namespace interlock

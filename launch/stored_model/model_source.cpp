@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -147,13 +148,20 @@ TextModel open_text_model(const std::string& path, const std::string& command) {
   return source;
 }
 
-void require_objective(const TextModel& source, const std::vector<Objective>& wanted, const std::string& command,
-                       const std::string& advice) {
+void require_objective(const TextModel& source, const std::vector<Objective>& wanted, const std::string& command) {
   if (std::ranges::find(wanted, source.objective) != wanted.end()) return;
-  const char* does = source.objective == Objective::masked           ? "guesses masked places"
-                     : source.objective == Objective::classification ? "tells classes of texts"
-                                                                     : "gives texts scores";
-  throw Error(ExitCode::config, message(command, ": the model of ", source.weights->path(), " ", does, "; ", advice));
+  struct Use {
+    const char *does, *advice;
+  };
+  static const std::map<Objective, Use> uses = {
+      {Objective::masked,
+       {"guesses masked places", "`interlock fill` asks it, and `interlock finetune` teaches it labels"}},
+      {Objective::causal, {"continues texts", "`interlock generate` asks it"}},
+      {Objective::classification, {"tells classes of texts", "`interlock predict` asks it"}},
+      {Objective::regression, {"gives texts scores", "`interlock predict` asks it"}}};
+  const Use& use = uses.at(source.objective);
+  throw Error(ExitCode::config,
+              message(command, ": the model of ", source.weights->path(), " ", use.does, "; ", use.advice));
 }
 
 LoadedModel load_model(const TextModel& source) { return load_model(*source.model, *source.weights); }

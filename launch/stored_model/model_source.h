@@ -31,9 +31,8 @@ struct TextModel {
   bool reads_bytes() const { return tokenizer == nullptr; }
 };
 
-// What a command that needs another objective says. Error(config).
-void require_objective(const TextModel& source, const std::vector<Objective>& wanted, const std::string& command,
-                       const std::string& advice);
+// Refuses a model of another objective, and says which command asks such a one. Error(config).
+void require_objective(const TextModel& source, const std::vector<Objective>& wanted, const std::string& command);
 
 // Opens everything but the tensors. `command` stands in messages. The tokenizer is <folder>/tokenizer of the weights,
 // for a checkpoint that of its run, else tokenizer.path of the settings. Error(config) for a model of no text,

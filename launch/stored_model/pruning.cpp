@@ -40,6 +40,12 @@ std::optional<Numbered> numbered(const std::string& name, const std::string& bef
   return Numbered{name.substr(0, begin), name.substr(end), *number};
 }
 
+// As RoBERTa's names have it, and GPT-2's.
+std::optional<Numbered> layer_in(const std::string& name) {
+  const auto layer = numbered(name, "layer.", ".");
+  return layer ? layer : numbered(name, "transformer.h.", ".");
+}
+
 bool is_of_head(const std::string& name) { return name.starts_with("heads."); }
 
 std::optional<int64_t> place_of(const KeptLayers& kept, int64_t layer) {
@@ -142,7 +148,7 @@ Pruning prune_tensors(const WeightsSet& weights, const KeptLayers& kept, int64_t
       if (!stays) heads.insert(name.substr(0, name.find('.', std::string("heads.").size())));
       if (!stays) continue;
       renamed = *stays;
-    } else if (const auto layer = numbered(name, "layer.", ".")) {
+    } else if (const auto layer = layer_in(name)) {
       found.insert(layer->number);
       const auto place = place_of(kept, layer->number);
       if (!place) continue;

@@ -8,6 +8,7 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/bmm.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/zeros.h>
 #include <torch/csrc/autograd/custom_function.h>
@@ -35,6 +36,17 @@ std::optional<at::Tensor> padding_mask(const at::Tensor& lengths, const at::Tens
   at::Tensor mask = at::zeros({samples, length}, query.options().requires_grad(false));
   mask.masked_fill_(padded, -infinity);
   return mask.view({samples, 1, 1, length});
+}
+
+// Where a query (by row) must not look at a key: behind it, and outside of its document. bool, [1 or samples, length,
+// length]. Padding stands behind every token.
+at::Tensor hidden_from(const at::Tensor& query, const at::Tensor& positions) {
+  const int64_t length = query.size(1);
+  const at::Tensor behind =
+      at::ones({1, length, length}, query.options().dtype(at::kBool).requires_grad(false)).triu(1);
+  if (!positions.defined()) return behind;
+  const at::Tensor document = positions.eq(0).cumsum(1);
+  return behind.logical_or(document.unsqueeze(2).ne(document.unsqueeze(1)));
 }
 
 // [samples, heads, length, head width] of [samples, length, width], nothing copied.
@@ -71,7 +83,16 @@ struct Settings {
   RandomKey key;
   at::Tensor samples;  // the numbers that key the draws
   at::Tensor lengths;
+  at::Tensor hidden;  // of causal attention (hidden_from), which then says what lengths would
 };
+
+void hide(at::Tensor& scores, const Settings& settings, int64_t begin, int64_t count) {
+  if (!settings.hidden.defined()) return hide_padding(scores, settings.lengths, begin, count);
+  const int64_t length = scores.size(2), heads = scores.size(0) / count;
+  const bool for_all = settings.hidden.size(0) == 1;
+  const at::Tensor hidden = for_all ? settings.hidden : settings.hidden.narrow(0, begin, count);
+  scores.view({count, heads, length, length}).masked_fill_(hidden.unsqueeze(1), -infinity);
+}
 
 // The CPU works on what fits its caches, a device on all at once.
 int64_t samples_at_once(const at::Tensor& by_head) {
@@ -90,7 +111,7 @@ struct DroppedAttention : torch::autograd::Function<DroppedAttention> {
     for (int64_t begin = 0; begin < samples; begin += step) {
       const int64_t count = std::min(step, samples - begin);
       at::Tensor scores = at::bmm(part_of(q, begin, count).mul(narrow), part_of(k, begin, count).transpose(1, 2));
-      hide_padding(scores, settings.lengths, begin, count);
+      hide(scores, settings, begin, count);
       at::Tensor probabilities = saved.narrow(0, begin, count);
       at::Tensor table = probabilities.view(scores.sizes());
       at::_softmax_out(table, scores, -1, false);
@@ -140,20 +161,28 @@ int64_t attention_chunk(int64_t heads, int64_t length) {
 }
 
 at::Tensor plain_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
-                           const ForwardContext& context) {
-  const at::Tensor mixed =
-      at::scaled_dot_product_attention(by_heads(query, heads), by_heads(key, heads), by_heads(value, heads),
-                                       padding_mask(context.batch->lengths, query));
+                           bool causal, const ForwardContext& context) {
+  std::optional<at::Tensor> mask;
+  const bool by_documents = causal && context.batch->positions.defined();
+  if (!causal) mask = padding_mask(context.batch->lengths, query);
+  if (by_documents) {
+    const at::Tensor hidden = hidden_from(query, context.batch->positions).unsqueeze(1);
+    mask = at::zeros(hidden.sizes(), query.options().requires_grad(false)).masked_fill_(hidden, -infinity);
+  }
+  const at::Tensor mixed = at::scaled_dot_product_attention(by_heads(query, heads), by_heads(key, heads),
+                                                            by_heads(value, heads), mask, 0.0, causal && !by_documents);
   return mixed.transpose(1, 2).reshape(query.sizes());
 }
 
 at::Tensor dropped_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
-                             double rate, uint64_t layer, const ForwardContext& context) {
+                             bool causal, double rate, uint64_t layer, const ForwardContext& context) {
   const RandomKey draws = dropout_key(layer, Site::attention_probabilities, context);
   const at::Tensor& lengths = context.batch->lengths;
-  if (fits_fused_attention(query, heads, lengths))
+  if (!causal && fits_fused_attention(query, heads, lengths))
     return fused_attention(query, key, value, heads, rate, of_microbatch(draws, *context.batch));
-  const Settings settings{heads, rate, draws, sample_numbers(*context.batch, query.size(0)), lengths};
+  const Settings settings{heads,   rate,
+                          draws,   sample_numbers(*context.batch, query.size(0)),
+                          lengths, causal ? hidden_from(query, context.batch->positions) : at::Tensor()};
   return DroppedAttention::apply(query, key, value, settings);
 }
 

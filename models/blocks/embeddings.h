@@ -7,6 +7,7 @@
 
 #include "models/blocks/layers.h"
 #include "models/blocks/numbers.h"
+#include "models/blocks/transformer_body.h"
 #include "models/model.h"
 
 namespace interlock {
@@ -14,11 +15,11 @@ namespace interlock {
 // Token 1 is padding: its row of a table starts at zero, and a look-up of it has no gradient.
 void clear_padding_row(at::Tensor& table);
 
-class RobertaEmbeddings : public torch::nn::Module {
+class RobertaEmbeddings : public TokenEmbeddings {
  public:
   RobertaEmbeddings(int64_t vocabulary, int64_t max_length, int64_t width, double dropout, Numbers numbers);
   // tokens [samples, length] -> [samples, length, width].
-  at::Tensor forward(const at::Tensor& tokens, const ForwardContext& context) const;
+  at::Tensor forward(const at::Tensor& tokens, const ForwardContext& context) const override;
   // Rows that never learn start at zero: call after initialize().
   void clear_padding_rows();
 

@@ -1,4 +1,4 @@
-// Owns the choice of predicted rows and the two local heads.
+// Owns the choice of predicted rows and the local heads that score tokens or labels.
 #include "models/blocks/heads.h"
 
 #include <ATen/core/Reduction.h>
@@ -128,6 +128,28 @@ at::Tensor BlockHead::prepare(const at::Tensor& hidden, const ForwardContext& co
   return block_->forward(hidden, context);
 }
 
+SharedReadoutHead::SharedReadoutHead(const std::string& path, const TransformerShape& shape, uint64_t layer,
+                                     uint64_t seed, std::shared_ptr<RowHead> copy)
+    : copy_(std::move(copy)) {
+  block_ = attach_new<TransformerBlock>(*this, path + ".block", shape, layer);
+  initialize_blocks(*this, shape, seed);
+  for (at::Tensor& values : copy_->parameters()) values.set_requires_grad(false);
+}
+
+std::vector<std::pair<std::string, at::Tensor>> SharedReadoutHead::readout_copies() {
+  std::vector<std::pair<std::string, at::Tensor>> copies;
+  for (const auto& entry : copy_->named_parameters()) copies.emplace_back(entry.key(), entry.value());
+  return copies;
+}
+
+at::Tensor SharedReadoutHead::prepare(const at::Tensor& hidden, const ForwardContext& context) const {
+  return block_->forward(hidden, context);
+}
+
+at::Tensor SharedReadoutHead::classify(const at::Tensor& rows, const ForwardContext& context) const {
+  return copy_->classify(rows, context);
+}
+
 Costs linear_head_costs(int64_t width, int64_t classes, double rows, Numbers numbers) {
   const double product = 2 * rows * static_cast<double>(width * classes);
   Costs costs;
@@ -139,6 +161,16 @@ Costs linear_head_costs(int64_t width, int64_t classes, double rows, Numbers num
   // The gradient of the norm's result; and, once the scores' is free again, that of the rows as well.
   const int64_t widths = std::max(width, 2 * width - classes);
   costs.working_bytes = static_cast<int64_t>(rows * static_cast<double>(widths * numbers.hidden_bytes()));
+  return costs;
+}
+
+Costs costs_above_a_block(const Costs& reader, const TransformerShape& shape, int64_t samples, int64_t length) {
+  Costs costs = reader;
+  const Costs block = transformer_costs(shape, samples, length);
+  const int64_t between = samples * length * shape.width * shape.numbers.hidden_bytes();
+  const int64_t at_block = block.working_bytes + between - reader.activation_bytes;
+  costs += block;
+  costs.working_bytes = std::max(reader.working_bytes, at_block);
   return costs;
 }
 

@@ -6,6 +6,8 @@
 
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "models/blocks/layers.h"
 #include "models/blocks/transformer.h"
@@ -19,10 +21,10 @@ class RowHead : public Head {
  public:
   LossSum loss(const at::Tensor& hidden, const ForwardContext& context) final;
   at::Tensor scores(const at::Tensor& hidden, const ForwardContext& context) final;
+  virtual at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const = 0;
 
  protected:
   virtual at::Tensor prepare(const at::Tensor& hidden, const ForwardContext& context) const;
-  virtual at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const = 0;
 
  private:
   struct Chosen {
@@ -40,8 +42,6 @@ class RowHead : public Head {
 class LinearHead : public RowHead {
  public:
   LinearHead(const std::string& path, int64_t width, int64_t classes, at::ScalarType type);
-
- protected:
   at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override;
 
  private:
@@ -61,8 +61,29 @@ class BlockHead : public LinearHead {
   std::shared_ptr<TransformerBlock> block_;
 };
 
+// One Transformer block `path`.block.*, which is trained, and then a copy of the readout, which is not: a loss without
+// a vocabulary matrix of its own.
+class SharedReadoutHead : public RowHead {
+ public:
+  // `copy` holds the readout's start values.
+  SharedReadoutHead(const std::string& path, const TransformerShape& shape, uint64_t layer, uint64_t seed,
+                    std::shared_ptr<RowHead> copy);
+  std::vector<std::pair<std::string, at::Tensor>> readout_copies() override;
+  at::Tensor classify(const at::Tensor& rows, const ForwardContext& context) const override;
+
+ protected:
+  at::Tensor prepare(const at::Tensor& hidden, const ForwardContext& context) const override;
+
+ private:
+  std::shared_ptr<TransformerBlock> block_;
+  std::shared_ptr<RowHead> copy_;  // not registered: its tensors are no parameters of this head
+};
+
 // Of norm + decoder on `rows` rows (an expectation, hence a double). Saved: the rows, the norm's mean and deviation,
 // its output, and the gradient of the scores, which is made in forward.
 Costs linear_head_costs(int64_t width, int64_t classes, double rows, Numbers numbers);
+// Of a block over all positions and then what `reader` costs. The block is walked back after the reader, whose saved
+// tensors are free by then; the gradient between them has the size of a message.
+Costs costs_above_a_block(const Costs& reader, const TransformerShape& shape, int64_t samples, int64_t length);
 
 }  // namespace interlock

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "models/blocks/attention.h"
+#include "models/blocks/cached_attention.h"
 #include "models/blocks/keyed.h"
 #include "models/blocks/norm.h"
 
@@ -18,9 +19,13 @@ TransformerBlock::TransformerBlock(const TransformerShape& shape, uint64_t layer
   const at::ScalarType type = shape.numbers.parameters;
   const BlockDesign& design = *shape.design;
   if (held != Part::feed_forward) {
-    query_ = attach_new<Linear>(*this, design.query, width, width, type);
-    key_ = attach_new<Linear>(*this, design.key, width, width, type);
-    value_ = attach_new<Linear>(*this, design.value, width, width, type);
+    if (design.fused != nullptr) {
+      fused_ = attach_new<Linear>(*this, design.fused, width, 3 * width, type);
+    } else {
+      query_ = attach_new<Linear>(*this, design.query, width, width, type);
+      key_ = attach_new<Linear>(*this, design.key, width, width, type);
+      value_ = attach_new<Linear>(*this, design.value, width, width, type);
+    }
     attention_output_ = attach_new<Linear>(*this, design.attention_output, width, width, type);
     attention_norm_ = attach_new<LayerNorm>(*this, design.attention_norm, width, type);
   }
@@ -32,9 +37,18 @@ TransformerBlock::TransformerBlock(const TransformerShape& shape, uint64_t layer
 }
 
 at::Tensor TransformerBlock::attend(const at::Tensor& x, const ForwardContext& context) const {
-  const at::Tensor q = query_->forward(x, context), k = key_->forward(x, context), v = value_->forward(x, context);
-  if (shape_.attention_dropout == 0 || !context.training) return plain_attention(q, k, v, shape_.heads, context);
-  return dropped_attention(q, k, v, shape_.heads, shape_.attention_dropout, layer_, context);
+  at::Tensor q, k, v;
+  if (fused_) {
+    const auto parts = fused_->forward(x, context).chunk(3, -1);
+    q = parts[0], k = parts[1], v = parts[2];
+  } else {
+    q = query_->forward(x, context), k = key_->forward(x, context), v = value_->forward(x, context);
+  }
+  const bool causal = shape_.design->causal;
+  if (causal && context.cache != nullptr) return cached_attention(q, k, v, shape_.heads, layer_, *context.cache);
+  if (shape_.attention_dropout == 0 || !context.training)
+    return plain_attention(q, k, v, shape_.heads, causal, context);
+  return dropped_attention(q, k, v, shape_.heads, causal, shape_.attention_dropout, layer_, context);
 }
 
 at::Tensor TransformerBlock::attention_half(const at::Tensor& x, const ForwardContext& context) const {
@@ -45,7 +59,8 @@ at::Tensor TransformerBlock::attention_half(const at::Tensor& x, const ForwardCo
 
 at::Tensor TransformerBlock::feed_forward_half(const at::Tensor& x, const ForwardContext& context) const {
   const at::Tensor taken = shape_.design->pre_norm ? output_norm_->forward(x) : x;
-  const at::Tensor fed = output_->forward(at::gelu(intermediate_->forward(taken, context)), context);
+  const at::Tensor fed = output_->forward(
+      at::gelu(intermediate_->forward(taken, context), shape_.design->tanh_gelu ? "tanh" : "none"), context);
   at::Tensor y = join(*output_norm_, after_feed_forward_, x, fed, Site::feed_forward, context);
   for (const auto& insertion : after_layer_) y = insertion->after({}, y, {}, context);
   return y;
@@ -64,17 +79,22 @@ at::Tensor TransformerBlock::join(const LayerNorm& norm, const Insertions& inser
   return residual_norm(x, changed, norm.weight, norm.bias, norm_epsilon, {0.0, layer_, site, context});
 }
 
+namespace {
+std::string text(const char* path) { return path == nullptr ? "" : path; }
+}  // namespace
+
 void TransformerBlock::insert(const std::string& below, std::shared_ptr<Insertion> insertion) {
   const BlockDesign& design = *shape_.design;
   const std::vector<std::pair<std::string, std::shared_ptr<Linear>*>> linear_layers = {
-      {design.query, &query_},
-      {design.key, &key_},
-      {design.value, &value_},
+      {text(design.fused), &fused_},
+      {text(design.query), &query_},
+      {text(design.key), &key_},
+      {text(design.value), &value_},
       {design.attention_output, &attention_output_},
       {design.intermediate, &intermediate_},
       {design.output, &output_}};
   for (const auto& [name, layer] : linear_layers)
-    if (name == below) return (*layer)->insert(std::move(insertion));
+    if (!name.empty() && name == below) return (*layer)->insert(std::move(insertion));
   Insertions& place = below == design.attention      ? after_attention_
                       : below == design.feed_forward ? after_feed_forward_
                                                      : after_layer_;
@@ -120,7 +140,11 @@ std::vector<InsertionSite> transformer_sites(const std::string& path, const Tran
                      .inputs = inputs,
                      .outputs = outputs});
   };
-  for (const char* product : {design.query, design.key, design.value}) add(Kind::linear, product, width, width);
+  if (design.fused != nullptr) {
+    add(Kind::linear, design.fused, width, 3 * width);
+  } else {
+    for (const char* product : {design.query, design.key, design.value}) add(Kind::linear, product, width, width);
+  }
   add(Kind::linear, design.attention_output, width, width);
   add(Kind::sub_layer, design.attention, width, width);
   add(Kind::linear, design.intermediate, width, wide);

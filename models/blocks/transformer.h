@@ -15,8 +15,11 @@
 namespace interlock {
 
 struct BlockDesign {
-  bool pre_norm = false;  // x + half(norm(x)), else norm(x + half(x))
-  // Paths below the block.
+  bool pre_norm = false;   // x + half(norm(x)), else norm(x + half(x))
+  bool causal = false;     // a token looks at those before it alone
+  bool tanh_gelu = false;  // GELU in its tanh form
+  // Paths below the block. `fused`: query, key and value as the rows of one layer; then those three are null.
+  const char* fused = nullptr;
   const char *query, *key, *value, *attention_output, *attention_norm;
   const char *intermediate, *output, *output_norm;
   const char *attention, *feed_forward;  // the sites behind both halves
@@ -41,6 +44,22 @@ inline constexpr BlockDesign pre_norm_block = [] {
   design.output_norm = "intermediate.LayerNorm";
   return design;
 }();
+
+// GPT-2's (Hugging Face: GPT2Block).
+inline constexpr BlockDesign gpt_block{.pre_norm = true,
+                                       .causal = true,
+                                       .tanh_gelu = true,
+                                       .fused = "attn.c_attn",
+                                       .query = nullptr,
+                                       .key = nullptr,
+                                       .value = nullptr,
+                                       .attention_output = "attn.c_proj",
+                                       .attention_norm = "ln_1",
+                                       .intermediate = "mlp.c_fc",
+                                       .output = "mlp.c_proj",
+                                       .output_norm = "ln_2",
+                                       .attention = "attn",
+                                       .feed_forward = "mlp"};
 
 struct TransformerShape {
   int64_t width = 64, heads = 4, feed_forward = 256;
@@ -78,7 +97,7 @@ class TransformerBlock : public torch::nn::Module {
 
   TransformerShape shape_;
   uint64_t layer_;
-  std::shared_ptr<Linear> query_, key_, value_, attention_output_, intermediate_, output_;
+  std::shared_ptr<Linear> fused_, query_, key_, value_, attention_output_, intermediate_, output_;
   std::shared_ptr<LayerNorm> attention_norm_, output_norm_;
   Insertions after_attention_, after_feed_forward_, after_layer_;
 };

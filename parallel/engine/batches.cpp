@@ -61,7 +61,8 @@ Batch Engine::to_device(Batch made) const {
   const at::Device device = context_.device.at;
   if (made.targets.defined()) made.predicted_rows = on_device(predicted_rows(made.targets), device);
   made.sample_numbers = on_device(at::tensor(made.sample_ids, at::TensorOptions().dtype(at::kLong)), device);
-  for (at::Tensor* part : {&made.inputs, &made.targets, &made.lengths}) *part = on_device(*part, device);
+  for (at::Tensor* part : {&made.inputs, &made.targets, &made.lengths, &made.positions})
+    *part = on_device(*part, device);
   return made;
 }
 

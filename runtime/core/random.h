@@ -20,6 +20,7 @@ enum class Purpose : uint32_t {
   weight_noise = 8,
   augmentation = 16,
   resampling = 32,  // of the bootstrap
+  generation = 33,  // of tokens behind a prompt
 };
 
 struct RandomKey {

@@ -24,6 +24,9 @@ struct Batch {
   // Undefined when not asked for
   at::Tensor targets;
   at::Tensor lengths;  // int64 [samples], tokens before the padding; undefined when nothing in it is padded
+  // int64 [samples, length], the place of each token in its document, from 0 on, where attention and positions stay
+  // within documents; undefined when a sample counts as one document. Always there, like lengths
+  at::Tensor positions;
   std::vector<int64_t>
       sample_ids;         // [samples] the global sample number, counted from 0 over the run: keys noise on data
   int64_t predicted = 0;  // how many targets are not ignored

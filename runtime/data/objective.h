@@ -12,13 +12,20 @@ namespace interlock {
 
 enum class Objective {
   masked,          // tokens in masked places: a target per token
+  causal,          // the next token, everywhere: a target per token
   classification,  // a class per sample
   regression,      // a score per sample
 };
 
 inline std::string name_of(Objective objective) {
   if (objective == Objective::masked) return "masked";
+  if (objective == Objective::causal) return "causal";
   return objective == Objective::classification ? "classification" : "regression";
+}
+
+// Whether what is predicted are tokens of the vocabulary, any number in a sample; else a class or a score of each.
+inline bool predicts_tokens(Objective objective) {
+  return objective == Objective::masked || objective == Objective::causal;
 }
 
 // objective.name, one of `possible`; the first when it is not set. "masked_language_model" is masked too.

@@ -11,6 +11,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/data/sentences.h"
+#include "runtime/data/token_vocabulary.h"
 
 namespace interlock {
 namespace {
@@ -123,6 +124,34 @@ class Packer {
   int64_t done_ = 0, used_ = 0;  // tokens of the document that are placed; of the sample that are taken
 };
 
+// Documents with an end behind each, cut into samples of `capacity`.
+class StreamPacker {
+ public:
+  explicit StreamPacker(int64_t capacity) : capacity_(capacity) {}
+
+  void add(uint32_t document, int64_t tokens) {
+    if (tokens == 0) return;
+    for (int64_t done = 0; done <= tokens;) {
+      if (room_ == 0) {
+        starts_.emplace_back(document, done);
+        room_ = capacity_;
+      }
+      const int64_t taken = std::min(room_, tokens + 1 - done);
+      starts_.back().add_predictable(taken);
+      room_ -= taken;
+      done += taken;
+    }
+  }
+  std::vector<SampleStart> take() {
+    starts_.shrink_to_fit();
+    return std::move(starts_);
+  }
+
+ private:
+  int64_t capacity_, room_ = 0;
+  std::vector<SampleStart> starts_;
+};
+
 void check_size(const TokenFile& file) {
   if (file.documents() > std::numeric_limits<uint32_t>::max()) {
     throw Error(ExitCode::bad_input, message(file.prefix(), ".idx: has ", file.documents(),
@@ -165,13 +194,38 @@ void PackedSamples::for_each_stretch(int64_t sample, const Act& act) const {
   }
 }
 
+int64_t PackedSamples::next_document(int64_t document) const {
+  do {
+    ++document;
+  } while (document < file_->documents() &&
+           ((!members_.empty() && !members_[static_cast<size_t>(document)]) || file_->document_tokens(document) == 0));
+  return document;
+}
+
+int64_t PackedSamples::read_stream(int64_t sample, std::span<int32_t> out) const {
+  const SampleStart& start = starts_[static_cast<size_t>(sample)];
+  int64_t document = start.document(), offset = start.offset() - 1, written = 0;  // from the token before on
+  const int64_t count = start.predictable() + 1;
+  if (offset < 0) out[static_cast<size_t>(written++)] = separator_, offset = 0;
+  while (written < count) {
+    const int64_t taken = std::min(file_->document_tokens(document) - offset, count - written);
+    file_->read(document, offset, out.subspan(static_cast<size_t>(written), static_cast<size_t>(taken)));
+    written += taken;
+    if (written < count) out[static_cast<size_t>(written++)] = separator_;
+    if (written < count) document = next_document(document), offset = 0;
+  }
+  return written;
+}
+
 int64_t PackedSamples::tokens(int64_t sample) const {
+  if (rules_.stream) return predictable(sample);
   int64_t count = 0;
   for_each_stretch(sample, [&](int64_t, int64_t begin, int64_t end) { count += (count > 0 ? 1 : 0) + end - begin; });
   return count;
 }
 
 int64_t PackedSamples::read(int64_t sample, std::span<int32_t> out) const {
+  if (rules_.stream) return read_stream(sample, out);
   int64_t written = 0;
   for_each_stretch(sample, [&](int64_t document, int64_t begin, int64_t end) {
     if (written > 0) out[static_cast<size_t>(written++)] = separator_;
@@ -188,6 +242,7 @@ PackedFile pack(const std::shared_ptr<const TokenFile>& file, const Tokenizer& t
   const SentenceTable table(tokenizer);
   SentenceEnds sentences(table);
   Packer packers[2] = {Packer(rules), Packer(rules)};  // training, held out
+  StreamPacker streams[2] = {StreamPacker(rules.capacity), StreamPacker(rules.capacity)};
   std::vector<bool> training, held;
   Pieces pieces(*file);
   SentenceEnds::Found found;
@@ -199,6 +254,12 @@ PackedFile pack(const std::shared_ptr<const TokenFile>& file, const Tokenizer& t
       out = hash.share() < held_out;
       training.push_back(!out);
       held.push_back(out);
+    }
+    if (rules.stream) {
+      pieces.for_each(document,
+                      [&](auto ids, int64_t begin) { check_ids(*file, ids, document, begin, tokenizer.vocabulary()); });
+      streams[out ? 1 : 0].add(static_cast<uint32_t>(document), file->document_tokens(document));
+      continue;
     }
     Packer& packer = packers[out ? 1 : 0];
     packer.begin_document(static_cast<uint32_t>(document));
@@ -215,9 +276,11 @@ PackedFile pack(const std::shared_ptr<const TokenFile>& file, const Tokenizer& t
     sentences.finish(found);
     pass_on();
   }
-  const auto separator = static_cast<int32_t>(tokenizer.specials().end);
-  return {PackedSamples(file, rules, separator, packers[0].take(), std::move(training)),
-          PackedSamples(file, rules, separator, packers[1].take(), std::move(held))};
+  const auto separator =
+      static_cast<int32_t>(rules.stream ? document_end(tokenizer, "the folder") : tokenizer.specials().end);
+  const auto starts = [&](size_t part) { return rules.stream ? streams[part].take() : packers[part].take(); };
+  return {PackedSamples(file, rules, separator, starts(0), std::move(training)),
+          PackedSamples(file, rules, separator, starts(1), std::move(held))};
 }
 
 }  // namespace interlock

@@ -1,5 +1,6 @@
 #pragma once
-// Whole sentences packed into samples. Of a sample only its beginning is kept; the next sample's beginning is its end.
+// Whole sentences packed into samples, or documents in a stream cut into samples. Of a sample only its beginning is
+// kept; the next sample's beginning is its end.
 
 #include <cstdint>
 #include <functional>
@@ -15,6 +16,7 @@ namespace interlock {
 struct PackingRules {
   int64_t capacity = 126;       // tokens of a sample, without the <s> and </s> around it
   bool cross_documents = true;  // full_sentences; else doc_sentences
+  bool stream = false;          // neither: an end behind each document, cut wherever a sample is full
 };
 
 // Where a sample begins, in 12 bytes: 10^9 tokens in samples of 128 take 95 MB.
@@ -48,14 +50,17 @@ class PackedSamples {
 
   int64_t size() const { return std::ssize(starts_); }
   int64_t predictable(int64_t sample) const { return starts_[static_cast<size_t>(sample)].predictable(); }
-  int64_t tokens(int64_t sample) const;  // how many read() writes; reads no ids
-  // Writes the tokens of a sample, at most `capacity`, with the separator between documents; returns how many.
+  int64_t tokens(int64_t sample) const;  // how many it has; reads no ids
+  // Writes the tokens of a sample, at most `capacity`, with the separator between documents; returns how many. Of a
+  // stream the token before the sample comes first (before the stream a separator).
   int64_t read(int64_t sample, std::span<int32_t> out) const;
 
  private:
   // Calls act(document, begin, end) for each stretch of tokens of a sample.
   template <class Act>
   void for_each_stretch(int64_t sample, const Act& act) const;
+  int64_t read_stream(int64_t sample, std::span<int32_t> out) const;
+  int64_t next_document(int64_t document) const;  // of these, that has tokens
 
   std::shared_ptr<const TokenFile> file_;
   PackingRules rules_;
@@ -74,7 +79,7 @@ struct PackedFile {
 //
 // A sample takes sentences while they fit; from one document to the next in it goes one separator, which takes its
 // place. A sentence longer than a sample is cut into pieces of `capacity`, and the rest is taken as a sentence.
-// Documents without tokens leave no trace.
+// Documents without tokens leave no trace. In a stream all tokens count as predictable, ends too.
 PackedFile pack(const std::shared_ptr<const TokenFile>& file, const Tokenizer& tokenizer, PackingRules rules,
                 double held_out);
 

@@ -11,6 +11,7 @@
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/data/byte_tokens.h"
 #include "runtime/storage/sha256.h"
 
 namespace interlock {
@@ -102,8 +103,9 @@ TextCorpus::TextCorpus(const CorpusRequest& request)
   int64_t bytes = 0;
   for (const CorpusFile& file : files_) bytes += file.size;
   if (!request.paths.empty() && bytes < sample_bytes_) {
-    throw Error(ExitCode::bad_input, message("data.paths: the corpus has ", bytes, " bytes, one sequence takes ",
-                                             sample_bytes_, " (data.sequence_length - 2): ", join(request.paths)));
+    throw Error(ExitCode::bad_input,
+                message("data.paths: the corpus has ", bytes, " bytes, one sequence takes ", sample_bytes_,
+                        request.framed ? " (data.sequence_length - 2): " : ": ", join(request.paths)));
   }
   if (!request.validation_paths.empty()) {
     take_validation(request);
@@ -171,17 +173,32 @@ TextCorpus::Sample TextCorpus::sample(Split split, int64_t sample) const {
   return {bytes, std::move(file)};
 }
 
-std::array<int64_t, 256> TextCorpus::byte_counts(Split split) const {
+std::vector<TextCorpus::Range> TextCorpus::ranges(Split split) const {
   const Part& whole = part(split);
-  std::array<int64_t, 256> counts = {};
+  std::vector<Range> ranges;
   for (size_t p = 0; p < whole.pieces.size(); ++p) {
     const Piece& piece = whole.pieces[p];
     const int64_t next = p + 1 < whole.pieces.size() ? whole.pieces[p + 1].first_sample : whole.samples;
-    const CorpusFile& file = files_[piece.file];
-    const int64_t begin = piece.first_chunk * sample_bytes_;
-    const int64_t end = std::min(file.size, begin + (next - piece.first_sample) * sample_bytes_);
-    const auto mapped = cache_.get(file);
-    for (const std::byte byte : mapped->bytes().subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin))) {
+    const int64_t size = files_[piece.file].size, begin = piece.first_chunk * sample_bytes_,
+                  end = std::min(size, begin + (next - piece.first_sample) * sample_bytes_);
+    ranges.push_back({piece.file, begin, end - begin, end == size});
+  }
+  return ranges;
+}
+
+void TextCorpus::read(const Range& range, int64_t offset, std::span<int64_t> out) const {
+  const auto mapped = cache_.get(files_[range.file]);
+  const auto bytes = mapped->bytes().subspan(static_cast<size_t>(range.offset + offset), out.size());
+  std::ranges::transform(bytes, out.begin(),
+                         [](std::byte byte) { return byte_tokens::of_byte(std::to_integer<uint8_t>(byte)); });
+}
+
+std::array<int64_t, 256> TextCorpus::byte_counts(Split split) const {
+  std::array<int64_t, 256> counts = {};
+  for (const Range& range : ranges(split)) {
+    const auto mapped = cache_.get(files_[range.file]);
+    for (const std::byte byte :
+         mapped->bytes().subspan(static_cast<size_t>(range.offset), static_cast<size_t>(range.size))) {
       ++counts[std::to_integer<size_t>(byte)];
     }
   }

@@ -19,6 +19,7 @@ struct CorpusRequest {
   std::vector<std::string> paths, validation_paths;
   double held_out = 0.05;
   int64_t sample_bytes = 62;  // of a whole sample; the last of a file may be shorter
+  bool framed = true;         // in <s> and </s>, which data.sequence_length counts
 };
 
 // How a file of `chunks` samples is shared: chunks below `cut` are for training, the others are held out.
@@ -43,6 +44,15 @@ class TextCorpus {
     std::shared_ptr<const MappedFile> file;  // keeps the bytes
   };
   Sample sample(Split split, int64_t sample) const;
+  // A part as pieces of files: neighbouring samples of one file, from the first on.
+  struct Range {
+    size_t file = 0;
+    int64_t offset = 0, size = 0;
+    bool ends = false;  // with it the file ends
+  };
+  std::vector<Range> ranges(Split split) const;
+  // Bytes of a range from `offset` on, as byte tokens.
+  void read(const Range& range, int64_t offset, std::span<int64_t> out) const;
   // How often each byte value occurs in a part; reads all of it.
   std::array<int64_t, 256> byte_counts(Split split) const;
 

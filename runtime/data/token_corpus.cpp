@@ -89,8 +89,9 @@ TokenCorpus::TokenCorpus(const TokenRequest& request, const Tokenizer& tokenizer
   const int64_t tokens = tokens_of(files), capacity = request.packing.capacity;
   const bool training_wanted = !request.paths.empty();
   if (training_wanted && tokens < capacity) {
-    throw Error(ExitCode::bad_input, message("data.paths: the corpus has ", tokens, " tokens, one sequence takes ",
-                                             capacity, " (data.sequence_length - 2): ", join(request.paths)));
+    throw Error(ExitCode::bad_input,
+                message("data.paths: the corpus has ", tokens, " tokens, one sequence takes ", capacity,
+                        request.packing.stream ? "" : " (data.sequence_length - 2)", ": ", join(request.paths)));
   }
   std::vector<Packed> training, held;
   for (const auto& file : files) {

@@ -38,7 +38,7 @@ class TokenCorpus {
   SamplePlace find(Split split, int64_t number) const;
   int64_t predictable(Split split, int64_t sample) const;
   int64_t tokens(Split split, int64_t sample) const;  // separators included
-  // Writes the tokens of a sample; returns how many.
+  // Writes the tokens of a sample; returns how many. (Of a stream: see PackedSamples::read.)
   int64_t read(Split split, int64_t sample, std::span<int32_t> out) const;
 
  private:

@@ -14,6 +14,15 @@ void refuse_without(int64_t id, const std::string& path, const std::string& toke
 
 }  // namespace
 
+int64_t document_end(const Tokenizer& tokenizer, const std::string& path) {
+  if (const int64_t end = tokenizer.specials().end; end >= 0) return end;
+  // GPT-2 has it last.
+  for (int64_t id = tokenizer.vocabulary() - 1; id >= 0; --id)
+    if (tokenizer.is_special(id) && tokenizer.bytes_of(id) == "<|endoftext|>") return id;
+  refuse_without(-1, path, "</s> and no <|endoftext|>", "ends every document");
+  return -1;
+}
+
 MaskVocabulary mask_vocabulary(const Tokenizer& tokenizer, const std::string& path) {
   const Tokenizer::Specials specials = tokenizer.specials();
   refuse_without(specials.begin, path, "<s>", "begins every sample");

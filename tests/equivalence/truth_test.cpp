@@ -271,6 +271,28 @@ std::vector<Case> cases() {
   }
   all.push_back({"reconstruction_masked",
                  {"learning.rule=local", "learning.head=reconstruction", "parallel.stages=2", "parallel.ranks=2"}});
+  const std::vector<std::pair<std::string, std::vector<std::string>>> causal = {
+      {"local", {"learning.rule=local", "parallel.ranks=2", "parallel.replicas=2"}},
+      {"furthest2", {"learning.rule=furthest", "parallel.ranks=2"}},
+      {"sum2_block_heads_recomputed",
+       {"learning.rule=sum", "learning.head=block", "run.recompute=block", "parallel.ranks=2"}},
+      {"global_tied", {"learning.rule=global", "model.tie_embeddings=true", "parallel.schedule=gpipe"}},
+      {"read_by_all_tied",
+       {"learning.rule=sum", "learning.head=shared_readout", "learning.refresh_every=1", "model.tie_embeddings=true"}},
+      {"documents", {"learning.rule=sum", "objective.document_mask=true", "parallel.ranks=2"}},
+      {"half_blocks", {"learning.rule=sum", "parallel.unit=half_block", "parallel.partition=[1,2,2,3]"}},
+      {"layer_drop", {"learning.rule=sum", drop}},
+      {"lora", {"learning.rule=sum", "technique=[{name='lora', rank=2, targets=['c_attn', 'c_fc']}]"}},
+  };
+  for (const auto& [name, keys] : causal) {
+    Case one{"gpt_" + name, {"model.name=gpt", "objective.name=causal"}};
+    one.overrides.insert(one.overrides.end(), keys.begin(), keys.end());
+    all.push_back(one);
+  }
+  all.push_back({"pre_norm_sum", {"model.norm=pre", "learning.rule=sum", "parallel.ranks=2"}});
+  all.push_back({"pre_norm_adapters_half_blocks",
+                 {"model.norm=pre", "learning.rule=global", "parallel.unit=half_block", "run.recompute=block",
+                  "parallel.partition=[1,2,2,3]", adapters}});
   all.push_back({"mlp_on_spirals", {"model.name=mlp", "learning.rule=sum", "learning.horizon=2"}});
   return all;
 }

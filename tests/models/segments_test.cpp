@@ -8,7 +8,7 @@
 namespace interlock::tests {
 namespace {
 
-const std::string roberta = "layers = 3\nwidth = 32\nheads = 4\nfeed_forward = 48\nvocabulary = 60\nmax_length = 12\n";
+const std::string tokens = "layers = 3\nwidth = 32\nheads = 4\nfeed_forward = 48\nvocabulary = 60\nmax_length = 12\n";
 
 struct Case {
   const char* name;
@@ -19,18 +19,20 @@ struct Case {
 
 class Segments : public testing::TestWithParam<Case> {
  protected:
-  bool is_roberta() const { return std::string(GetParam().name) == "roberta"; }
+  bool is_gpt() const { return std::string(GetParam().name) == "gpt"; }
+  bool reads_tokens() const { return std::string(GetParam().name) != "mlp"; }
   std::unique_ptr<Model> model() const {
-    const std::string lines = is_roberta() ? roberta : "layers = 3\nwidth = 16\n";
+    const std::string lines = reads_tokens() ? tokens : "layers = 3\nwidth = 16\n";
     return make_model({.name = GetParam().name,
                        .toml = lines + GetParam().dropout,
-                       .classes = is_roberta() ? 0 : 3,
+                       .classes = reads_tokens() ? 0 : 3,
                        .features = 4,
                        .precision = GetParam().precision,
-                       .unit = GetParam().unit});
+                       .unit = GetParam().unit,
+                       .objective = is_gpt() ? Objective::causal : Objective::masked});
   }
   Batch batch() const {
-    if (is_roberta()) return token_batch(3, 12, 60, {12, 5, 9});
+    if (reads_tokens()) return token_batch(3, 12, 60, {12, 5, 9});
     Batch numbers;
     numbers.inputs = some_numbers({3, 4}, at::kFloat);
     numbers.sample_ids = {4, 5, 6};
@@ -83,7 +85,7 @@ void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor
 
 TEST_P(Segments, AreTheSliceInOrder) {
   const auto of = model();
-  const int64_t before = is_roberta() ? 1 : 0;
+  const int64_t before = reads_tokens() ? 1 : 0;
   EXPECT_EQ(of->body(0, 3)->segments(), 3 + before);
   EXPECT_EQ(of->body(0, 1)->segments(), 1 + before);
   EXPECT_EQ(of->body(1, 3)->segments(), 2);
@@ -133,21 +135,22 @@ TEST_P(Segments, GradientsAreBitEqualRecomputedAndOverAnySlicing) {
   expect_equal(gradients, whole);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, Segments,
-                         testing::Values(Case{"roberta", "dropout = 0.3\n", Precision::float32},
-                                         Case{"roberta", "dropout = 0\n", Precision::float32},
-                                         Case{"roberta", "dropout = 0.3\n", Precision::bf16},
-                                         Case{"roberta", "dropout = 0\n", Precision::bf16},
-                                         Case{"roberta", "dropout = 0.2\nattention_dropout = 0\n", Precision::bf16},
-                                         Case{"roberta", "dropout = 0.3\n", Precision::float64},
-                                         Case{"roberta", "dropout = 0.3\n", Precision::float32, Unit::half_block},
-                                         Case{"roberta", "dropout = 0\n", Precision::bf16, Unit::half_block},
-                                         Case{"roberta", "dropout = 0.3\nnorm = \"pre\"\n", Precision::float32},
-                                         Case{"roberta", "dropout = 0\nnorm = \"pre\"\n", Precision::bf16},
-                                         Case{"roberta", "dropout = 0.3\nnorm = \"pre\"\n", Precision::float32,
-                                              Unit::half_block},
-                                         Case{"mlp", "dropout = 0.3\n", Precision::float32},
-                                         Case{"mlp", "dropout = 0.3\n", Precision::bf16}));
+INSTANTIATE_TEST_SUITE_P(
+    Models, Segments,
+    testing::Values(
+        Case{"roberta", "dropout = 0.3\n", Precision::float32}, Case{"roberta", "dropout = 0\n", Precision::float32},
+        Case{"roberta", "dropout = 0.3\n", Precision::bf16}, Case{"roberta", "dropout = 0\n", Precision::bf16},
+        Case{"roberta", "dropout = 0.2\nattention_dropout = 0\n", Precision::bf16},
+        Case{"roberta", "dropout = 0.3\n", Precision::float64},
+        Case{"roberta", "dropout = 0.3\n", Precision::float32, Unit::half_block},
+        Case{"roberta", "dropout = 0\n", Precision::bf16, Unit::half_block},
+        Case{"roberta", "dropout = 0.3\nnorm = \"pre\"\n", Precision::float32},
+        Case{"roberta", "dropout = 0\nnorm = \"pre\"\n", Precision::bf16},
+        Case{"roberta", "dropout = 0.3\nnorm = \"pre\"\n", Precision::float32, Unit::half_block},
+        Case{"gpt", "dropout = 0.3\n", Precision::float32}, Case{"gpt", "dropout = 0\n", Precision::bf16},
+        Case{"gpt", "dropout = 0.3\n", Precision::bf16},
+        Case{"gpt", "dropout = 0.3\n", Precision::float64, Unit::half_block},
+        Case{"mlp", "dropout = 0.3\n", Precision::float32}, Case{"mlp", "dropout = 0.3\n", Precision::bf16}));
 
 }  // namespace
 }  // namespace interlock::tests

@@ -1,0 +1,20 @@
+#pragma once
+// The places where a stored model may be read: above its local heads, and above all layers.
+
+#include <cstdint>
+#include <vector>
+
+#include "launch/stored_model/model_source.h"
+
+namespace interlock {
+
+struct Exit {
+  int64_t layers = 0;  // below it
+  LoadedModel model;   // the layers below, and the head (of the last: the model's own readout)
+};
+
+// By layers; the whole model last. Heads inside a block are passed over. Error(bad_input) when a head is not what the
+// weights' config says; Error(config) when their heads do not predict what the model does.
+std::vector<Exit> load_exits(const TextModel& source, const LoadedModel& whole);
+
+}  // namespace interlock
