@@ -34,7 +34,8 @@ size_t distance(const std::string& pattern, const std::string& name) {
 
 class FrozenModel final : public ModelDecorator {
  public:
-  FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns, Trains trains)
+  FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns, Trains trains,
+              const std::vector<NamedPatterns>& others)
       : ModelDecorator(std::move(model)),
         patterns_(std::move(patterns)),
         trains_(std::move(trains)),
@@ -51,7 +52,12 @@ class FrozenModel final : public ModelDecorator {
       frozen_of_unit_.push_back(look_at(*body));
     }
     frozen_of_readout_ = look_at(*model_->readout());
-    refuse_unused(names);
+    for (size_t i = 0; i < patterns_.size(); ++i)
+      if (!used_[i]) refuse_unused("model.frozen", i, patterns_[i], names);
+    for (const auto& [key, all] : others)
+      for (size_t i = 0; i < all.size(); ++i)
+        if (std::ranges::none_of(names, [&](const std::string& name) { return fits(all[i], name); }))
+          refuse_unused(key, i, all[i], names);
   }
 
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override { return frozen(model_->body(begin, end)); }
@@ -68,17 +74,17 @@ class FrozenModel final : public ModelDecorator {
   std::vector<Costs> unit_costs(int64_t samples) const override {
     std::vector<Costs> costs = model_->unit_costs(samples);
     for (size_t unit = 0; unit < costs.size(); ++unit)
-      costs[unit] = with_frozen(costs[unit], frozen_of_unit_[unit], samples);
+      costs[unit] = with_frozen(costs[unit], frozen_of_unit_[unit], samples, static_cast<int64_t>(unit));
     return costs;
   }
   Costs readout_costs(int64_t samples) const override {
-    return with_frozen(model_->readout_costs(samples), frozen_of_readout_, samples);
+    return with_frozen(model_->readout_costs(samples), frozen_of_readout_, samples, units());
   }
-  // Of a head above any unit: what patterns freeze of one above the first counts.
   Costs head_costs(const std::string& kind, int64_t samples) const override {
-    const auto [found, fresh] = frozen_of_head_.try_emplace(kind, 0);
-    if (fresh) found->second = frozen_numbers(*model_->head(kind, 1));
-    return with_frozen(model_->head_costs(kind, samples), found->second, samples);
+    return of_head(kind, model_->head_costs(kind, samples), 1, samples);
+  }
+  Costs head_costs_above(const std::string& kind, int64_t units_below, int64_t samples) const override {
+    return of_head(kind, model_->head_costs_above(kind, units_below, samples), units_below, samples);
   }
 
  private:
@@ -102,7 +108,7 @@ class FrozenModel final : public ModelDecorator {
     const std::string& counted = tie && name == tie->readout ? tie->body : name;
     bool any = is_refused(counted);
     for (size_t i = 0; i < patterns_.size(); ++i) {
-      if (fnmatch(patterns_[i].c_str(), counted.c_str(), 0) != 0) continue;
+      if (!fits(patterns_[i], counted)) continue;
       used_[i] = any = true;
     }
     return any;
@@ -115,6 +121,15 @@ class FrozenModel final : public ModelDecorator {
     return module;
   }
 
+  // Of a head above any unit: what patterns freeze of one above the first counts, as a share.
+  Costs of_head(const std::string& kind, const Costs& costs, int64_t units_below, int64_t samples) const {
+    const auto [found, fresh] = frozen_of_head_.try_emplace(kind, 0);
+    if (fresh) found->second = frozen_numbers(*model_->head(kind, 1));
+    const int64_t of_first = model_->head_costs(kind, samples).parameters;
+    const int64_t numbers = of_first > 0 ? found->second * costs.parameters / of_first : 0;
+    return with_frozen(costs, numbers, samples, units_below);
+  }
+
   int64_t frozen_numbers(const torch::nn::Module& module) const {
     int64_t numbers = 0;
     for (const auto& named : module.named_parameters())
@@ -125,12 +140,12 @@ class FrozenModel final : public ModelDecorator {
   // Gradients of weights are products of the same size each as the forward's: their share is the share of the numbers.
   // Where none trains, no linear layer saves its input, but for the hidden state that came in, which whoever walks the
   // units keeps; where some do, it is counted as if all did.
-  Costs with_frozen(Costs costs, int64_t numbers, int64_t samples) const {
+  Costs with_frozen(Costs costs, int64_t numbers, int64_t samples, int64_t units_below) const {
     costs.frozen = numbers;
     if (costs.parameters == 0) return costs;
     costs.weight_gradient_flops *= static_cast<double>(costs.trained()) / static_cast<double>(costs.parameters);
     if (costs.trained() > 0) return costs;
-    const Boundary hidden = model_->boundary(1);
+    const Boundary hidden = model_->boundary(std::max<int64_t>(1, units_below));
     const int64_t bytes = std::accumulate(hidden.shape.begin(), hidden.shape.end(), samples, std::multiplies<>()) *
                           static_cast<int64_t>(c10::elementSize(hidden.type));
     costs.activation_bytes -= std::max<int64_t>(0, costs.linear_input_bytes - bytes);
@@ -138,13 +153,17 @@ class FrozenModel final : public ModelDecorator {
     return costs;
   }
 
+  static bool fits(const std::string& pattern, const std::string& name) {
+    return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+  }
+
   // Which heads there are is for the learning rule to say: a pattern for heads may fit none.
-  void refuse_unused(const std::vector<std::string>& names) const {
-    for (size_t i = 0; i < patterns_.size(); ++i)
-      if (!used_[i] && !patterns_[i].starts_with("heads."))
-        throw Error(ExitCode::config,
-                    message("model.frozen[", i, "] = \"", patterns_[i], "\" fits no parameter of the model; near is ",
-                            nearest(patterns_[i], names), "; `interlock inspect` lists the names of a weights file"));
+  static void refuse_unused(const std::string& key, size_t i, const std::string& pattern,
+                            const std::vector<std::string>& names) {
+    if (pattern.starts_with("heads.")) return;
+    throw Error(ExitCode::config,
+                message(key, "[", i, "] = \"", pattern, "\" fits no parameter of the model; near is ",
+                        nearest(pattern, names), "; `interlock inspect` lists the names of a weights file"));
   }
 
   static const std::string& nearest(const std::string& pattern, const std::vector<std::string>& names) {
@@ -162,9 +181,10 @@ class FrozenModel final : public ModelDecorator {
 
 }  // namespace
 
-std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns, Trains trains) {
+std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns, Trains trains,
+                              const std::vector<NamedPatterns>& others) {
   if (patterns.empty() && !trains) return model;
-  return std::make_shared<FrozenModel>(std::move(model), patterns, std::move(trains));
+  return std::make_shared<FrozenModel>(std::move(model), patterns, std::move(trains), others);
 }
 
 }  // namespace interlock

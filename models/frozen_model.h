@@ -14,11 +14,17 @@ namespace interlock {
 // Says of every parameter whether it trains, beside the patterns.
 using Trains = std::function<bool(const ParameterPlace&)>;
 
+// Patterns as a config names them, under their key.
+struct NamedPatterns {
+  std::string key;
+  std::vector<std::string> patterns;
+};
+
 // `model` with the parameters frozen that `trains` (where given) refuses, or whose global names a pattern matches, as a
 // shell matches file names: `*` any letters, dots too, `?` one, `[ab]` one of these. Of a tied tensor the name in the
-// first slice counts. `model` itself when there are neither. Error(config) for a pattern that fits no parameter: it
-// names it, and a name that comes near.
+// first slice counts. `model` itself when there are neither. Error(config) for a pattern, of these or of `others` that
+// `trains` goes by, that fits no parameter: it names it, and a name that comes near.
 std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns,
-                              Trains trains = {});
+                              Trains trains = {}, const std::vector<NamedPatterns>& others = {});
 
 }  // namespace interlock

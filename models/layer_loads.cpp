@@ -28,6 +28,13 @@ class LoadedLayers final : public ModelDecorator {
 
 }  // namespace
 
+int64_t layers_of(const Model& model) {
+  int64_t layers = 0;
+  for (int64_t unit = 0; unit < model.units(); ++unit)
+    if (const auto layer = model.layer_of(unit)) layers = std::max(layers, *layer + 1);
+  return layers;
+}
+
 std::shared_ptr<Model> with_layer_loads(std::shared_ptr<Model> model,
                                         const std::function<double(int64_t layer)>& share) {
   std::vector<double> shares;

@@ -13,4 +13,7 @@ namespace interlock {
 std::shared_ptr<Model> with_layer_loads(std::shared_ptr<Model> model,
                                         const std::function<double(int64_t layer)>& share);
 
+// How many layers a model has, of those that have a number (Model::layer_of).
+int64_t layers_of(const Model& model);
+
 }  // namespace interlock

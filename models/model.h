@@ -24,6 +24,7 @@
 #include "runtime/core/config.h"
 #include "runtime/core/registry.h"
 #include "runtime/data/batch.h"
+#include "runtime/data/image_shape.h"
 #include "runtime/data/objective.h"
 
 namespace interlock {
@@ -40,6 +41,7 @@ struct ForwardContext {
   ParameterAccess* parameters = nullptr;  // of whoever trains; outlives the graph
   int64_t microbatch = 0;                 // of the step, over all replicas: keys draws about structure
   at::Tensor features = {};               // for a head that reads them (Head::reads_features); detached
+  bool recomputed = false;                // run again for a pass back: buffers have taken in this forward pass already
   KeyValueCache* cache = nullptr;         // of texts that are continued token by token (models/key_value_cache.h)
 };
 
@@ -54,6 +56,7 @@ class Body : public torch::nn::Module {
   virtual int64_t segments_before_units() const { return 0; }  // the embeddings of the first slice
   // Segment 0 of the first slice: `input` is batch->inputs. Others: the output of the segment (or slice) before,
   // [samples, ...]. Never changes its input. The same input and context give the same bits, however often it is run.
+  // In training a pass may write buffers (running statistics), which no pass in training reads; not when recomputed.
   virtual at::Tensor forward_segment(int64_t segment, const at::Tensor& input, const ForwardContext& context) = 0;
   // The parameters of a segment; those of all segments in turn are parameters() of the slice, in its order.
   virtual std::vector<at::Tensor> segment_parameters(int64_t segment) const = 0;
@@ -71,8 +74,8 @@ class Body : public torch::nn::Module {
 struct LossSum {
   at::Tensor sum;     // scalar with graph: the sum over predicted targets; 0 when there are none
   int64_t count = 0;  // how many were predicted
-  // Outside training, of targets that are one per sample: float64 [count, 2], what was guessed (a class or a score) and
-  // what is true. Else undefined.
+  // Outside training, of targets that are one per sample: float64 [count, 3], what was guessed (a class or a score),
+  // what is true, and how many classes score higher than the true one (0 of scores). Else undefined.
   at::Tensor guesses = {};
 };
 
@@ -137,6 +140,10 @@ class Model {
   virtual std::vector<Costs> unit_costs(int64_t samples) const = 0;
   virtual Costs readout_costs(int64_t samples) const = 0;
   virtual Costs head_costs(const std::string& kind, int64_t samples) const = 0;
+  // Where they depend on the place, as boundaries do: of a head above the first `units_below` units.
+  virtual Costs head_costs_above(const std::string& kind, int64_t /*units_below*/, int64_t samples) const {
+    return head_costs(kind, samples);
+  }
   // Type of the inputs that the first slice reads: kLong for tokens, kFloat for numbers.
   virtual at::ScalarType input_type() const = 0;
   virtual int64_t classes() const = 0;  // that the readout scores: the vocabulary, of tokens; 1 score of a sample
@@ -156,6 +163,7 @@ struct ModelSettings {
   double predicted_share = 1.0;             // of the tokens of a sample, how many have a target; for costs
   Unit unit = Unit::block;                  // one that the model offers
   Objective objective = Objective::masked;  // of the dataset: what the readout and the heads score
+  ImageShape image = {};                    // of the dataset, where samples are images
 };
 
 using Models = Registry<Model, const ModelSettings&>;

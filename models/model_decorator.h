@@ -32,6 +32,9 @@ class ModelDecorator : public Model {
   Costs head_costs(const std::string& kind, int64_t samples) const override {
     return model_->head_costs(kind, samples);
   }
+  Costs head_costs_above(const std::string& kind, int64_t units_below, int64_t samples) const override {
+    return model_->head_costs_above(kind, units_below, samples);
+  }
   at::ScalarType input_type() const override { return model_->input_type(); }
   int64_t classes() const override { return model_->classes(); }
   int64_t vocabulary() const override { return model_->vocabulary(); }

@@ -11,6 +11,7 @@
 #include "models/blocks/reconstruction.h"
 #include "models/blocks/transformer_body.h"
 #include "models/model.h"
+#include "models/residual_stream.h"
 #include "models/roberta_costs.h"
 #include "models/roberta_readout.h"
 #include "models/roberta_settings.h"
@@ -22,12 +23,13 @@ LayerPath layer_path_of(const RobertaSettings& settings) {
   return [settings](int64_t layer) { return settings.layer_path(layer); };
 }
 
-class Roberta : public Model {
+class Roberta : public Model, public ResidualStream {
  public:
   explicit Roberta(const ModelSettings& given) : settings_(RobertaSettings::from(given)) {}
 
   int64_t units() const override { return settings_.units(); }
   bool offers(Unit) const override { return true; }
+  bool has_residual_stream() const override { return settings_.pre_norm(); }
   std::optional<int64_t> layer_of(int64_t unit) const override { return unit / settings_.units_of_a_block(); }
 
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override {

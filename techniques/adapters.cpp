@@ -1,6 +1,7 @@
 // Adapters: small bottlenecks inside a network whose other weights stay as they are. Two per layer as Houlsby et al.
 // put them, or one as Pfeiffer et al. do; with names as AdapterHub's library has them.
 #include <ATen/ops/gelu.h>
+#include <ATen/ops/ones.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/silu.h>
 
@@ -9,6 +10,7 @@
 
 #include "models/blocks/layers.h"
 #include "models/blocks/numbers.h"
+#include "parallel/technique/measured.h"
 #include "parallel/technique/technique.h"
 #include "runtime/core/random.h"
 
@@ -119,7 +121,7 @@ class Adapters final : public Technique {
         options_.refuse("layers", message("names layer ", layer, "; the model has layers 0 to ", *there.rbegin()));
   }
 
-  std::shared_ptr<Insertion> insertion(const InsertionSite& site, Precision precision) const override {
+  std::shared_ptr<Insertion> insertion(const InsertionSite& site, const NetworkFacts& network) const override {
     if (site.kind != InsertionSite::Kind::sub_layer || !is_adapted(site.layer)) return nullptr;
     const bool of_attention = site.name.ends_with(".attention.output") || site.name.ends_with(".attn");
     if (pfeiffer_ && of_attention) return nullptr;
@@ -129,7 +131,7 @@ class Adapters final : public Technique {
                                                           .of_the_norm = pfeiffer_,
                                                           .deviation = deviation_,
                                                           .activation = activation_of(activation_),
-                                                          .numbers = numbers_of(precision)});
+                                                          .numbers = numbers_of(network.precision)});
   }
 
   bool chooses_what_trains() const override { return true; }
@@ -140,6 +142,18 @@ class Adapters final : public Technique {
            (place.name.find("LayerNorm.") != std::string::npos || place.name.find(".ln_") != std::string::npos);
   }
   bool keeps_only_what_trains() const override { return true; }
+
+  // The size of up times down, per adapter: 0 is an adapter that does nothing.
+  bool measures() const override { return true; }
+  std::vector<Measured> measure(const StageTensors& tensors) const override {
+    std::vector<Measured> all;
+    const std::string path = ".adapters." + adapter_name_;
+    each_ending_with(tensors, path + ".adapter_up.weight", [&](const std::string& site, const at::Tensor& up) {
+      const at::Tensor& down = tensors.values.at(site + path + ".adapter_down.0.weight");
+      all.push_back({"size", site, squared_norm_of_product(up, down), at::ones({}, up.options().dtype(at::kDouble))});
+    });
+    return all;
+  }
 
  private:
   bool is_adapted(int64_t layer) const { return layers_.empty() || std::ranges::find(layers_, layer) != layers_.end(); }

@@ -1,4 +1,5 @@
 // A running average of the weights is what is evaluated and left behind.
+#include "parallel/technique/measured.h"
 #include "parallel/technique/technique.h"
 #include "runtime/optimization/averaged.h"
 
@@ -21,7 +22,15 @@ class Ema final : public Technique {
   std::unique_ptr<Optimizer> around(std::unique_ptr<Optimizer> optimizer) const override {
     return averaged(std::move(optimizer), decay_);
   }
-  bool needs_whole_state() const override { return true; }
+  // How far the average lies behind the weights, beside those.
+  bool measures() const override { return true; }
+  std::vector<Measured> measure(const StageTensors& tensors) const override {
+    std::vector<Measured> all;
+    for (const auto& [parameter, begin, value, average] : tensors.averages)
+      all.push_back(
+          {"distance", message(parameter, " from ", begin), squared_norm(average.sub(value)), squared_norm(value)});
+    return all;
+  }
 
  private:
   double decay_;

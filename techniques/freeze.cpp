@@ -30,6 +30,8 @@ class Freeze final : public Technique {
                                           *there.rbegin(), " that can be named"));
   }
 
+  std::vector<std::string> names() const override { return names_; }
+
   bool chooses_what_trains() const override { return !names_.empty() || !layers_.empty(); }
   std::optional<bool> trains(const ParameterPlace& place) const override {
     const bool by_name = std::ranges::any_of(

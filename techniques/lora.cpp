@@ -7,6 +7,7 @@
 #include "models/blocks/functions.h"
 #include "models/blocks/layers.h"
 #include "models/blocks/numbers.h"
+#include "parallel/technique/measured.h"
 #include "parallel/technique/technique.h"
 #include "runtime/core/random.h"
 
@@ -109,15 +110,12 @@ class Lora final : public Technique {
       options_.refuse("targets", unknown_name("linear layer", *unused.begin(), {known.begin(), known.end()}));
   }
 
-  std::shared_ptr<Insertion> insertion(const InsertionSite& site, Precision precision) const override {
+  std::shared_ptr<Insertion> insertion(const InsertionSite& site, const NetworkFacts& network) const override {
     if (site.kind != InsertionSite::Kind::linear) return nullptr;
     if (std::ranges::none_of(targets_, [&](const std::string& target) { return is_target(site.name, target); }))
       return nullptr;
-    return std::make_shared<LowRank>(LowRank::Shape{.site = site,
-                                                    .rank = rank_,
-                                                    .scale = alpha_ / static_cast<double>(rank_),
-                                                    .dropout = dropout_,
-                                                    .numbers = numbers_of(precision)});
+    return std::make_shared<LowRank>(LowRank::Shape{
+        .site = site, .rank = rank_, .scale = scale(), .dropout = dropout_, .numbers = numbers_of(network.precision)});
   }
 
   bool chooses_what_trains() const override { return true; }
@@ -128,7 +126,19 @@ class Lora final : public Technique {
   }
   bool keeps_only_what_trains() const override { return true; }
 
+  // The updates beside the weights that they are added to.
+  bool measures() const override { return true; }
+  std::vector<Measured> measure(const StageTensors& tensors) const override {
+    std::vector<Measured> all;
+    each_ending_with(tensors, ".lora_B.weight", [&](const std::string& site, const at::Tensor& up) {
+      const at::Tensor update = squared_norm_of_product(up, tensors.values.at(site + ".lora_A.weight"));
+      all.push_back({"update", site, update.mul(scale() * scale()), squared_norm(tensors.values.at(site + ".weight"))});
+    });
+    return all;
+  }
+
  private:
+  double scale() const { return alpha_ / static_cast<double>(rank_); }
   // "query", or more of the name's end: "attention.output.dense".
   static bool is_target(const std::string& site, const std::string& target) {
     return site == target || site.ends_with("." + target);

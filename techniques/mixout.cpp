@@ -10,6 +10,7 @@
 
 #include "models/blocks/layers.h"
 #include "models/blocks/numbers.h"
+#include "parallel/technique/measured.h"
 #include "parallel/technique/technique.h"
 #include "runtime/core/random.h"
 
@@ -128,18 +129,35 @@ class Mixout final : public Technique {
       options_.refuse("targets", unknown_name("linear layer", *unused.begin(), {known.begin(), known.end()}));
   }
 
-  std::shared_ptr<Insertion> insertion(const InsertionSite& site, Precision precision) const override {
+  std::shared_ptr<Insertion> insertion(const InsertionSite& site, const NetworkFacts& network) const override {
     const bool wanted = targets_.empty() || std::ranges::any_of(targets_, [&](const std::string& target) {
                           return is_target(site.name, target);
                         });
     if (rate_ == 0 || site.kind != InsertionSite::Kind::linear || !wanted) return nullptr;
     return std::make_shared<MixedWeight>(
-        MixedWeight::Options{site, rate_, by_neuron_, reference_scale_, numbers_of(precision)});
+        MixedWeight::Options{site, rate_, by_neuron_, reference_scale_, numbers_of(network.precision)});
+  }
+
+  std::string conflict(const Technique& other) const override {
+    if (rate_ == 0 || !other.keeps_only_what_trains()) return "";
+    return "it mixes weights that are trained with those they started from, and \"" + other.name() +
+           "\" keeps these as they start";
   }
 
   bool chooses_what_trains() const override { return rate_ > 0; }
   std::optional<bool> trains(const ParameterPlace& place) const override {
     return place.name.ends_with(".mixout.weight") ? std::optional(false) : std::nullopt;
+  }
+
+  // How far the weights have come from where they started, beside those.
+  bool measures() const override { return rate_ > 0; }
+  std::vector<Measured> measure(const StageTensors& tensors) const override {
+    std::vector<Measured> all;
+    each_ending_with(tensors, ".mixout.weight", [&](const std::string& site, const at::Tensor& start) {
+      const at::Tensor way = tensors.values.at(site + ".weight").detach() - start.detach();
+      all.push_back({"distance", site, squared_norm(way), squared_norm(start)});
+    });
+    return all;
   }
 
  private:

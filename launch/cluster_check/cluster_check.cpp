@@ -109,10 +109,7 @@ ClusterFacts ask(Transport& transport, const std::optional<RunSettings>& setting
   const RankFacts own = facts_of_this_rank(settings ? digest_of(settings->config.resolved()) : "",
                                            settings ? settings->parallel.threads : 1, transport.description());
   ClusterFacts facts;
-  for (int rank = 0; rank < transport.size(); ++rank) {
-    const std::string said = world.collect(rank == transport.rank() ? packed(own) : "", rank, 0);
-    if (leads) facts.ranks.push_back(unpacked(said));
-  }
+  for (const std::string& said : world.gather(packed(own), 0)) facts.ranks.push_back(unpacked(said));
   facts.folder = settings ? settings->folder : ".";
   const Plans plans = agreed(world, leads ? plans_of(settings, transport.size(), facts) : Plans{});
   facts.message_bytes = plans.message_bytes;

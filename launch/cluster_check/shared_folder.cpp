@@ -94,9 +94,7 @@ std::vector<std::string> check_shared_folder(Group& world, const std::string& ru
   world.barrier();
   if (rank != 0 && problem.empty()) problem = appears(common, patience);
   if (rank != 0 && problem.empty()) problem = feels_lock(common);
-  std::vector<std::string> problems{problem};
-  for (int other = 1; other < world.size(); ++other)
-    problems.push_back(world.collect(rank == other ? problem : "", other, 0));
+  std::vector<std::string> problems = world.gather(problem, 0);
   std::error_code ignored;
   if (rank == 0) fs::remove(common, ignored);
   return problems;

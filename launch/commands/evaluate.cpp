@@ -16,9 +16,11 @@
 #include <thread>
 
 #include "launch/command.h"
+#include "launch/commands/evaluate_images.h"
 #include "launch/run/together.h"
 #include "launch/stored_model/evaluation.h"
 #include "launch/stored_model/exits.h"
+#include "launch/stored_model/image_model.h"
 #include "launch/stored_model/predictions.h"
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/interruption.h"
@@ -129,6 +131,8 @@ class Evaluate final : public Command {
 int Evaluate::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
+  if (is_image_model(path_))
+    return place.rank == 0 ? evaluate_images({path_, data_, sequences_, json_}) : static_cast<int>(ExitCode::done);
   std::optional<Loaded> loaded;
   const auto prepare = [&] { loaded.emplace(load()); };
   const auto measure = [&](Transport* transport) {

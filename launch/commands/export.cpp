@@ -10,6 +10,7 @@
 #include "launch/huggingface/folder_model.h"
 #include "launch/huggingface/huggingface.h"
 #include "launch/run/load_weights.h"
+#include "launch/stored_model/image_model.h"
 #include "launch/stored_model/model_source.h"
 #include "launch/terminal/interruption.h"
 #include "runtime/core/nearest_name.h"
@@ -84,6 +85,7 @@ class Export final : public Command {
   }
 
   int run() override {
+    if (is_image_model(path_)) return export_images();
     const TextModel source = open_text_model(path_, "export");
     if (adapter_) {
       require_roberta(source.settings, "an adapter");
@@ -106,6 +108,29 @@ class Export final : public Command {
   }
 
  private:
+  // Body, readout and running statistics, under the names they have in torchvision.
+  int export_images() const {
+    if (adapter_)
+      throw Error(ExitCode::config, "--adapter: a model of images has neither adapters nor low-rank updates");
+    const auto weights = WeightsSet::open(path_);
+    std::vector<std::pair<std::string, std::string>> tensors;
+    for (const TensorEntry& tensor : weights->tensors())
+      if (!tensor.name.starts_with("heads.")) tensors.emplace_back(tensor.name, tensor.name);
+    const Interruption interruption;
+    try {
+      OutputFolder folder(to_, overwrite_, exported_files);
+      copy_tensors(*weights, tensors, folder.file("model.safetensors"), {{"format", "pt"}},
+                   [&] { interruption.check(); });
+      folder.commit();
+      std::cout << "Wrote " << folder.path() << ": " << tensors.size() << " tensors\n"
+                << "Of a ResNet, torchvision's takes them: load_state_dict(safetensors.torch.load_file(\""
+                << folder.path() << "/model.safetensors\"))\n";
+    } catch (const Interrupted& interrupted) {
+      end_by(interrupted);
+    }
+    return static_cast<int>(ExitCode::done);
+  }
+
   // Returns the folder's path.
   std::string write(const TextModel& source, const FolderModel& model,
                     const std::vector<std::pair<std::string, std::string>>& tensors) const {

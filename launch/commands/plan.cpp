@@ -17,6 +17,7 @@
 #include "launch/plan_report/plan_costs.h"
 #include "launch/plan_report/plan_report.h"
 #include "launch/plan_report/scaling_report.h"
+#include "launch/run/assemble.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
 #include "models/parameter_count.h"
@@ -255,6 +256,13 @@ class PlanCommand final : public Command {
     for (MemoryFootprint& rank : report.memory) rank.data = data;
     report.parameters = parameter_count(model);
     report.trained_parameters = trained_parameter_count(model);
+    if (choose_layers(run.techniques)) {
+      report.layers.emplace();
+      for (const auto& [layer, place] : places_of_layers(model, report.blocks)) {
+        ++report.layers->count;
+        report.layers->expected += share_of_runs(run.techniques, layer, place.layers);
+      }
+    }
     PlanReport::Readout readout{0, 0, run.learning.refresh_every};
     for (const MemoryFootprint& rank : report.memory) readout.ranks += rank.readout_copies > 0;
     for (const MemoryFootprint& stage : stage_footprints(run, model, stage_parts(run, model, report.blocks)))
@@ -277,6 +285,7 @@ class PlanCommand final : public Command {
     const auto dataset = make_dataset(run);
     const auto model = make_model(run, *dataset);
     PlanReport report;
+    report.looks_together = run.divergence.policy != OnDivergence::stop;
     report.blocks = make_partition(run, *model);
     report.cut_unit = run.parallel.unit;
     report.costs = costs_sentence(run.parallel.threads);

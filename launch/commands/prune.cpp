@@ -32,7 +32,7 @@ class Prune final : public Command {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     auto* keep = app.add_option("--keep", keep_, "the layers that stay, from 0 on: 0,2,4");
     auto* layers = app.add_option("--layers", wanted_, "how many layers stay; --strategy says which")
-                       ->check(CLI::PositiveNumber)
+                       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
                        ->excludes(keep);
     app.add_option(
            "--strategy", strategy_,

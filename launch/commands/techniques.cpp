@@ -43,6 +43,7 @@ class TechniquesCommand final : public Command {
                      {"summary", technique->summary()},
                      {"paper", technique->paper()},
                      {"options", std::move(options)}});
+      if (const auto needs = technique->needs(); !needs.empty()) all.back()["needs"] = needs;
       if (!json_) print(all.back());
     }
     if (json_) std::cout << all.dump() << "\n";
@@ -55,6 +56,8 @@ class TechniquesCommand final : public Command {
               << technique["paper"].get<std::string>() << "\n";
     for (const auto& [option, value] : technique["options"].items())
       std::cout << "  " << option << " = " << value.dump() << "\n";
+    if (technique.contains("needs"))
+      for (const auto& need : technique["needs"]) std::cout << "  needs " << need.get<std::string>() << "\n";
     std::cout << "\n";
   }
 

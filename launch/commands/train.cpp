@@ -11,6 +11,7 @@
 
 #include "launch/command.h"
 #include "launch/forecast/run_plans.h"
+#include "launch/heartbeat/rank_monitors.h"
 #include "launch/monitor/event_log.h"
 #include "launch/monitor/rank_watch.h"
 #include "launch/run/device_transport.h"
@@ -26,6 +27,7 @@
 #include "runtime/core/log.h"
 #include "runtime/core/lost.h"
 #include "runtime/observe/progress.h"
+#include "runtime/observe/stack_dump.h"
 #include "runtime/storage/checkpoint.h"
 
 namespace interlock {
@@ -117,6 +119,9 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
     text << "Trained " << result.performed << " steps in " << result.seconds << " s: loss " << *result.loss << ", "
          << static_cast<int64_t>(result.tokens_per_second) << " tokens/s, ranks idle " << 100 * result.idle_share
          << " % of the time\n";
+  if (result.left_out > 0)
+    text << "Steps left out, as a loss or a gradient was not finite: " << result.left_out << "\n";
+  if (result.rewinds > 0) text << "Went back to a checkpoint " << result.rewinds << " times\n";
   if (result.links.slowed())
     text << "Links were slowed down: parallel.link_bandwidth = " << std::defaultfloat << result.links.bandwidth
          << ", parallel.link_latency = " << result.links.latency << std::fixed << "\n";
@@ -127,6 +132,9 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
     text << "Ended after step " << result.steps << " of " << steps_asked << ": nothing got better in run.patience "
          << "evaluations\n";
   if (result.validation_loss) text << held_out_text(result);
+  for (const auto& [name, value] : result.techniques)
+    text << (name == result.techniques.begin()->first ? "Techniques: " : ", ") << name << " " << value;
+  if (!result.techniques.empty()) text << "\n";
   if (result.best_step)
     text << "The weights are those of step " << *result.best_step
          << ", the best by run.keep_best: " << result.best_value << "\n";
@@ -233,7 +241,7 @@ int Train::start_ranks(const RunSettings& settings) const {
   plans_of(settings, *prepare(settings, true));
   SupervisorRequest request;
   request.arguments = rank_arguments(resume_);
-  request.monitor = {settings.folder, hang_limits(settings)};
+  request.monitor = {settings.folder, hang_limits(settings), settings.monitor.listen};
   request.executable = std::filesystem::read_symlink("/proc/self/exe").string();
   request.processes = settings.parallel.processes();
   request.threads_per_rank = settings.parallel.threads;
@@ -242,6 +250,7 @@ int Train::start_ranks(const RunSettings& settings) const {
     const std::vector<std::string> newest_first = list_checkpoints(folder);
     return newest_first.empty() ? "" : newest_first.front();
   };
+  const auto metrics = serve_metrics(settings.folder, settings.monitor.metrics);
   return supervise_with_restarts(request, {restarts_, rank_arguments(true),
                                            [folder = settings.folder] { return newest_checkpoint_step(folder); }});
 }
@@ -250,6 +259,10 @@ int Train::run_threads(const RunSettings& settings) const {
   watch_for_stop_request();
   const auto dataset = prepare(settings, true);
   const Plans plans = plans_of(settings, *dataset);
+  const auto metrics = serve_metrics(settings.folder, settings.monitor.metrics);
+  // Nobody stands above the threads: one more looks at them.
+  RankWatch watch(settings.folder, settings.parallel.processes(), 0, hang_limits(settings));
+  watch.begin([&](const Verdict& verdict) { end_hung_run(settings.folder, verdict); });
   Ending ending = Ending::completed;
   run_loopback(settings.parallel.processes(), [&](Transport& transport) {
     const Ending mine = perform_rank(settings, transport, dataset, plans);
@@ -266,8 +279,11 @@ Ending Train::perform_rank(const RunSettings& settings, Transport& transport, st
   if (transport.rank() != 0) return perform(settings, transport, dataset, request).ending;
   Progress progress("interlock", settings.steps);
   const auto show = [&](const StepMetrics& metrics) { progress.show(metrics); };
-  const RunResult result = perform(settings, transport, dataset, request, {show, stop_requested});
+  EventLog log(settings.folder);
+  const auto note = [&](const RunIncident& what) { log.add({what.event, what.rank, what.step, what.reason}); };
+  const RunResult result = perform(settings, transport, dataset, request, {show, stop_requested, note});
   progress.finish();
+  if (!log.empty()) std::cerr << "What happened to the run (" << EventLog::file_name << "):\n" << log.table();
   tell(result, settings.steps);
   return result.ending;
 }
@@ -276,7 +292,8 @@ int Train::run_process(const LaunchPlace& place) const {
   std::optional<RunSettings> settings;
   std::shared_ptr<const Dataset> dataset;
   Plans plans;
-  std::optional<RankWatch> watch;
+  std::optional<RankMonitors> monitors;
+  std::optional<RankWatch> watch;  // behind them: it asks them
   const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
   const auto prepare_rank = [&](Transport&) {
     settings.emplace(load());
@@ -288,6 +305,11 @@ int Train::run_process(const LaunchPlace& place) const {
     if (!supervised) plans = plans_of(*settings, *dataset);
   };
   return run_together(place, prepare_rank, [&](Transport& transport) {
+    if (supervised) dump_stack_on_request(settings->folder, place.rank);
+    monitors.emplace(
+        RankMonitors::Settings{settings->folder, settings->monitor.listen, settings->monitor.metrics, supervised},
+        place, transport);
+    if (watch) watch->also_hear([&] { return monitors->heard(); });
     if (watch) watch->begin([&](const Verdict& verdict) { end_hung_run(settings->folder, verdict); });
     const Ending ending = perform_rank(*settings, transport, dataset, plans);
     watch.reset();

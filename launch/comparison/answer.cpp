@@ -20,12 +20,12 @@ std::string with_interval(const SeedStatistics& statistics) {
   return text;
 }
 
-// Of the groups at these stages, but global: the one with the lowest mean.
+// Of the rules at these stages, but global: the one with the lowest mean.
 std::optional<size_t> best_other(const Outcome& outcome, const std::vector<SeedStatistics>& all, int stages) {
   std::optional<size_t> best;
   for (size_t i = 0; i < outcome.groups.size(); ++i) {
     const RuleGroup& group = outcome.groups[i].group;
-    if (group.stages != stages || group.is_global() || !all[i].mean) continue;
+    if (group.stages != stages || group.is_global() || group.control || !all[i].mean) continue;
     if (!best || *all[i].mean < *all[*best].mean) best = i;
   }
   return best;
@@ -34,7 +34,7 @@ std::optional<size_t> best_other(const Outcome& outcome, const std::vector<SeedS
 std::string counts_of(const Outcome& outcome, const std::vector<SeedStatistics>& all, int stages) {
   int better = 0, worse = 0, noise = 0;
   for (size_t i = 0; i < all.size(); ++i) {
-    if (outcome.groups[i].group.stages != stages) continue;
+    if (outcome.groups[i].group.stages != stages || outcome.groups[i].group.control) continue;
     better += all[i].verdict == Verdict::better;
     worse += all[i].verdict == Verdict::worse;
     noise += all[i].verdict == Verdict::within_noise;
@@ -70,7 +70,7 @@ std::string step_time(const Outcome& outcome, int stages) {
   const GroupOutcome* global = outcome.global_at(stages);
   const GroupOutcome* fastest = nullptr;
   for (const GroupOutcome& group : outcome.groups)
-    if (group.group.stages == stages && !group.group.is_global() && group.cost &&
+    if (group.group.stages == stages && !group.group.is_global() && !group.group.control && group.cost &&
         (fastest == nullptr || group.simulated_step() < fastest->simulated_step()))
       fastest = &group;
   if (fastest == nullptr) return "The time of a step is not known: no run measured its costs.";
@@ -96,7 +96,7 @@ std::string time_to_loss(const Outcome& outcome, int stages) {
   std::optional<TargetRow> global;
   for (const TargetRow& row : target_rows(outcome)) {
     const RuleGroup& group = outcome.groups[row.group].group;
-    if (row.target != target || group.stages != stages || row.seeds == 0) continue;
+    if (row.target != target || group.stages != stages || group.control || row.seeds == 0) continue;
     if (group.is_global()) {
       global = row;
     } else if (row.reached == 0) {

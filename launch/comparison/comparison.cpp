@@ -104,7 +104,9 @@ Comparison::Comparison(ComparisonRequest request)
   check_test_apart(settings_);
   groups_ = make_groups(settings_, request_.rules, heads_of(request_, settings_), stages_of(request_, settings_));
   if (request_.controls)
-    add_controls(groups_, settings_, request_.rules, heads_of(request_, settings_), stages_of(request_, settings_));
+    add_controls(
+        groups_, settings_, request_.rules, heads_of(request_, settings_), stages_of(request_, settings_),
+        [&](const std::vector<std::string>& overrides) { return flops_of_step(settings_of(base_, overrides)); });
   base_values_ = values_of(settings_);
   ComparisonFolder::check(request_.output, base_values_);
   for (const RuleGroup& group : groups_.all)

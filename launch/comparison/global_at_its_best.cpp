@@ -6,19 +6,29 @@
 #include "launch/comparison/comparison.h"
 #include "launch/comparison/runner.h"
 #include "launch/page/markup.h"
+#include "launch/settings/parts.h"
+#include "models/model.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
+namespace {
 
-// Ways to the same batch: as many microbatches as the config has, half and up to four times as many, with and without
-// recomputation.
+// Running statistics are those of microbatches: of another size they, and the network in training, are others.
+bool learns_by_microbatch(const RunSettings& settings) {
+  return !make_model(settings, *make_dataset(settings))->body(0, 1)->buffers().empty();
+}
+
+}  // namespace
+
+// Ways to the same batch: as many microbatches as the config has, half and up to four times as many where that changes
+// nothing that is learned, with and without recomputation.
 std::vector<std::vector<std::string>> Comparison::ways_of_global() const {
   const int64_t microbatches = settings_.parallel.shape.microbatches, size = settings_.parallel.batch.microbatch_size;
   std::vector<std::vector<std::string>> ways;
   std::vector<int64_t> counts{microbatches};
-  const bool ramps = settings_.config.section("parallel").has("batch_change");
+  const bool fixed = settings_.config.section("parallel").has("batch_change") || learns_by_microbatch(settings_);
   for (const int64_t count : {microbatches / 2, 2 * microbatches, 4 * microbatches})
-    if (!ramps && count >= 1 && count != microbatches && microbatches * size % count == 0 &&
+    if (!fixed && count >= 1 && count != microbatches && microbatches * size % count == 0 &&
         (count >= microbatches || microbatches % 2 == 0))
       counts.push_back(count);
   std::vector<std::string> recompute{"none", "block"};

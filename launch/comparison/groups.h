@@ -26,6 +26,7 @@ struct RuleGroup {
   std::string head;
   int stages = 0;
   std::vector<std::string> overrides;  // of the base config
+  bool control = false;                // stands beside the rules, and is never told as one of them
   std::string name() const;            // "sum-2_linear_4-stages": names folders
   std::string label() const;           // "sum:2 linear": names rows; stages stand beside it
   bool is_global() const { return rule.word == "global"; }

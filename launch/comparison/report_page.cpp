@@ -63,7 +63,7 @@ std::vector<std::string> method_of(const Outcome& outcome) {
   for (const auto& [key, parts] : outcome.shared) {
     all.push_back(message("The network has ", parts.parameters,
                           " parameters without local heads; the trained network that is tested is the same for "
-                          "every rule."));
+                          "every rule; a local_deeper:N has N layers, another network."));
     break;
   }
   return all;

@@ -13,6 +13,7 @@
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/observe/pulse.h"
+#include "runtime/observe/trace_part.h"
 #include "runtime/storage/atomic_file.h"
 #include "runtime/storage/checkpoint.h"
 
@@ -26,7 +27,7 @@ const std::vector<std::string>& names_of_a_run() {
   static const std::vector<std::string> names = {
       "config.toml", "manifest.json",       "metrics.jsonl", "trace.json", "costs.json",
       "result.json", "weights.safetensors", "checkpoints",   "tokenizer",  "best.safetensors",
-      "report.html", "events.jsonl",        "pulse"};
+      "report.html", "events.jsonl",        "pulse",         "trace"};
   return names;
 }
 
@@ -102,7 +103,8 @@ void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset,
   write_atomically(file("config.toml"), settings.config.resolved());
   std::error_code ignored;
   // Of the process before: nobody should take its ranks for ours.
-  remove_entries(path_, [](const std::string& name) { return name == "pulse"; });
+  remove_entries(path_, [](const std::string& name) { return name == "pulse" || name == "trace"; });
+  fs::create_directory(trace_part_folder(path_), ignored);
   fs::create_directory(pulse_folder(path_), ignored);  // without one the ranks say so themselves
   if (done == 0) {  // else it tells of the process before until this one has something to tell
     const json manifest = {{"interlock", INTERLOCK_VERSION}, {"started", started_}, {"transport", transport}};
@@ -111,6 +113,11 @@ void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset,
   }
   keep_tokenizer(dataset);
   metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
+}
+
+void RunFolder::go_back(int64_t done) {
+  metrics_.reset();  // one writer at a time
+  metrics_ = std::make_unique<MetricsWriter>(path_, done);
 }
 
 // Beside the weights, so that they can be read where the config's path means nothing.
@@ -142,6 +149,8 @@ void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary
   }
   if (summary.steps > 0) {
     write_chrome_trace(file("trace.json"), traces);
+    std::error_code ignored;
+    fs::remove_all(trace_part_folder(path_), ignored);
     write_atomically(file("costs.json"), costs_json(costs));
   }
   const json manifest = {{"interlock", INTERLOCK_VERSION},

@@ -33,6 +33,8 @@ class RunFolder {
   void write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs);
   // What `train --json` prints. `replace`: false keeps the result of an earlier process, if there is one.
   void write_result(const std::string& json, bool replace);
+  // The run goes back to the end of step `done`: metrics of later ones are dropped.
+  void go_back(int64_t done);
   MetricsWriter& metrics() { return *metrics_; }
   std::string file(const std::string& name) const;
 

@@ -25,8 +25,10 @@ std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& mo
   const std::vector<bool> with_heads = stages_with_heads(settings, model), learns = stages_that_learn(settings, model);
   std::vector<StageParts> all(settings.parallel.shape.stages);
   auto unit = units.begin();
+  int64_t below = 0;  // units up to the end of a stage
   for (int stage = 0; stage < settings.parallel.shape.stages; ++stage) {
     StageParts& parts = all[stage];
+    below += partition[stage];
     for (int i = 0; i < partition[stage]; ++i, ++unit) {
       parts.units.push_back(*unit);
       parts.body += *unit;
@@ -35,8 +37,9 @@ std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& mo
     parts.has_head = with_heads[stage];
     if (!parts.has_head) continue;
     const bool last = stage + 1 == settings.parallel.shape.stages;
-    parts.head = last ? model.readout_costs(settings.parallel.batch.microbatch_size)
-                      : model.head_costs(settings.learning.head_kind, settings.parallel.batch.microbatch_size);
+    parts.head =
+        last ? model.readout_costs(settings.parallel.batch.microbatch_size)
+             : model.head_costs_above(settings.learning.head_kind, below, settings.parallel.batch.microbatch_size);
   }
   return all;
 }

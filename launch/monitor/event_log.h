@@ -9,7 +9,7 @@
 namespace interlock {
 
 struct RunEvent {
-  std::string event;            // "lost", "hung", "gave_up", "restart", "stopped", "ended"
+  std::string event;            // "lost", "hung", "gave_up", "restart", "stopped", "ended", "skipped", "rewound"
   std::optional<int64_t> rank;  // the one that it is about
   int64_t step = 0;             // the furthest that any rank had begun
   std::string reason;

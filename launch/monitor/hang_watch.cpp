@@ -1,7 +1,5 @@
 #include "launch/monitor/hang_watch.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
@@ -11,12 +9,6 @@
 
 namespace interlock {
 namespace {
-
-std::string own_host() {
-  char name[sizeof(PulseRecord::host)] = "";
-  ::gethostname(name, sizeof name - 1);
-  return name;
-}
 
 // Who says to hold the run folder: another text for every process, "" for nobody.
 std::string owner_of(const std::string& run_folder) {
@@ -49,6 +41,15 @@ std::string process_state(const PulseRecord& pulse) {
   }
 }
 
+// Of one moment: a beat over TCP has the last action alone.
+bool tells_more(const PulseRecord& one, const PulseRecord& other) {
+  const auto before_last = [](const PulseRecord& pulse) {
+    const auto actions = pulse.last_actions(2);
+    return actions.size() == 2 && actions.front().text[0] != '\0';
+  };
+  return before_last(one) && !before_last(other);
+}
+
 }  // namespace
 
 HangWatch::HangWatch(std::string run_folder, int ranks, HangLimits limits)
@@ -65,6 +66,18 @@ bool HangWatch::is_from_before(const PulseRecord& pulse) const {
   return found != before_.end() && found->second == pulse.session;
 }
 
+// One that comes in two ways is taken where it is newer.
+void HangWatch::take(const PulseRecord& pulse) {
+  if (static_cast<size_t>(pulse.rank) >= ranks_.size() || is_from_before(pulse)) return;
+  WatchedRank& rank = ranks_[static_cast<size_t>(pulse.rank)];
+  const bool other = !rank.seen || rank.pulse.session != pulse.session;
+  if (other ? rank.seen && pulse.wall < rank.pulse.wall : pulse.beat < rank.pulse.beat) return;
+  if (other || rank.pulse.beat != pulse.beat) rank.quiet = 0;
+  if (other || rank.pulse.changes != pulse.changes || rank.pulse.phase != pulse.phase) rank.still = 0;
+  if (other || rank.pulse.beat != pulse.beat || tells_more(pulse, rank.pulse)) rank.pulse = pulse;
+  rank.seen = true;
+}
+
 std::optional<Verdict> HangWatch::look(Clock::time_point now) {
   const double passed = std::min(std::chrono::duration<double>(now - last_look_).count(),
                                  2 * std::chrono::duration<double>(between_looks).count());
@@ -73,15 +86,8 @@ std::optional<Verdict> HangWatch::look(Clock::time_point now) {
     rank.still += passed;
     rank.quiet += passed;
   }
-  for (const PulseRecord& pulse : read_pulses(run_folder_)) {
-    if (static_cast<size_t>(pulse.rank) >= ranks_.size() || is_from_before(pulse)) continue;
-    WatchedRank& rank = ranks_[static_cast<size_t>(pulse.rank)];
-    const bool other = !rank.seen || rank.pulse.session != pulse.session;
-    if (other || rank.pulse.beat != pulse.beat) rank.quiet = 0;
-    if (other || rank.pulse.changes != pulse.changes || rank.pulse.phase != pulse.phase) rank.still = 0;
-    rank.seen = true;
-    rank.pulse = pulse;
-  }
+  for (const PulseRecord& pulse : read_pulses(run_folder_)) take(pulse);
+  for (const PulseRecord& pulse : heard_) take(pulse);
   // Rank 0 locks the folder before it tells anything. If it could do that alone, nothing is known of the others either.
   if (!has_begun() && owner_of(run_folder_) != owner_before_) return std::nullopt;
   std::optional<Verdict> verdict = judge(ranks_, limits_);

@@ -22,17 +22,22 @@ class HangWatch {
   // verdict.
   std::optional<Verdict> look(Clock::time_point now = Clock::now());
 
+  // What was heard of ranks in another way; of each the newer counts.
+  void hear(const std::vector<PulseRecord>& records) { heard_ = records; }
+
   bool has_begun() const;     // rank 0 has made the run folder its own
   int64_t last_step() const;  // the furthest that any rank has begun; 0: none
   static constexpr auto between_looks = std::chrono::seconds(1);
 
  private:
   bool is_from_before(const PulseRecord& pulse) const;
+  void take(const PulseRecord& pulse);
 
   std::string run_folder_, owner_before_;
   HangLimits limits_;
   std::map<int64_t, uint64_t> before_;  // sessions by rank
   std::vector<WatchedRank> ranks_;
+  std::vector<PulseRecord> heard_;
   Clock::time_point last_look_;
 };
 

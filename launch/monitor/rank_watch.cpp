@@ -38,6 +38,7 @@ void RankWatch::keep_looking() {
   std::unique_lock lock(mutex_);
   while (!ending_.wait_for(lock, HangWatch::between_looks, [&] { return ends_; })) {
     lock.unlock();
+    if (heard_) watch_.hear(heard_());
     const std::optional<Verdict> verdict = watch_.look();
     if (verdict) return hangs_(*verdict);
     lock.lock();

@@ -19,6 +19,8 @@ class RankWatch {
   RankWatch(std::string run_folder, int ranks, int rank, HangLimits limits);
   ~RankWatch();
   RankWatch(const RankWatch&) = delete;
+  // Before begin(): what else tells of ranks, asked by the thread.
+  void also_hear(std::function<std::vector<PulseRecord>()> records) { heard_ = std::move(records); }
   // From now on; `hangs` is called once at most, from a thread of the watch, and is to end the process.
   void begin(std::function<void(const Verdict&)> hangs);
 
@@ -26,6 +28,7 @@ class RankWatch {
   void keep_looking();
 
   HangWatch watch_;
+  std::function<std::vector<PulseRecord>()> heard_;
   std::function<void(const Verdict&)> hangs_;
   std::mutex mutex_;
   std::condition_variable ending_;

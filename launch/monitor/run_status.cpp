@@ -1,6 +1,9 @@
 #include "launch/monitor/run_status.h"
 
+#include <signal.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -29,9 +32,14 @@ std::map<int64_t, uint64_t> beats_of(const std::vector<PulseRecord>& pulses) {
   return beats;
 }
 
+// Of a rank of this host, that died a moment ago.
+bool is_gone(const PulseRecord& pulse) {
+  return own_host() == pulse.host && ::kill(static_cast<pid_t>(pulse.pid), 0) != 0 && errno == ESRCH;
+}
+
 bool is_fresh(const PulseRecord& pulse) {
   const double quiet = calendar() - pulse.wall;
-  return quiet > -fresh_seconds && quiet < fresh_seconds;
+  return quiet > -fresh_seconds && quiet < fresh_seconds && !is_gone(pulse);
 }
 
 bool has_ended(const PulseRecord& pulse) { return pulse.phase == PulsePhase::ended; }

@@ -14,6 +14,7 @@ constexpr double median_steps = 5;
 // Ranks tell twice a second. On a busy machine, or over a network file system, some tellings come late.
 constexpr double longest_quiet = 10;
 constexpr size_t told_actions = 12;
+constexpr size_t grid_actions = 4, most_rows = 24;
 
 template <class... Values>
 std::string print(const char* format, Values... values) {
@@ -87,19 +88,53 @@ std::string reason_of(const std::vector<WatchedRank>& ranks, const std::vector<s
   return text;
 }
 
-std::string line_of(size_t number, const WatchedRank& rank, bool is_cause) {
-  if (!rank.seen) return message("  rank ", number, "  never heard of\n");
-  std::string what = print("  rank %-3zu step %-6lld %-16s", number, static_cast<long long>(rank.pulse.step),
-                           rank.pulse.action().c_str());
+std::string note_of(const WatchedRank& rank) {
+  std::string what;
   if (rank.pulse.waits_for >= 0)
-    what += message(" waits for rank ", rank.pulse.waits_for);
+    what = message("waits for rank ", rank.pulse.waits_for);
   else if (rank.pulse.waits_for == waits_for_several)
-    what += " waits for several";
+    what = "waits for several";
   else
-    what += has_ended(rank) ? " has ended" : " computes";
+    what = has_ended(rank) ? "has ended" : "computes";
   what += print(", %.0f s", rank.still);
   if (rank.quiet >= 2) what += print("; quiet for %.0f s", rank.quiet);
-  return what + (is_cause ? "  <--" : "") + "\n";
+  return what;
+}
+
+// A row for each rank, as `plan --check` draws them: what it did last, where it stands (">", of the cause "-->"), and
+// what it waits for. Of many ranks those around the cause.
+std::string grid_of(const std::vector<WatchedRank>& ranks, const std::vector<size_t>& causes) {
+  const size_t first = ranks.size() <= most_rows ? 0
+                                                 : std::min(causes.front() - std::min(causes.front(), most_rows / 2),
+                                                            ranks.size() - most_rows);
+  std::vector<std::vector<std::string>> rows;
+  std::vector<size_t> widths;
+  for (size_t i = first; i < std::min(ranks.size(), first + most_rows); ++i) {
+    const WatchedRank& rank = ranks[i];
+    const bool is_cause = std::ranges::find(causes, i) != causes.end();
+    std::vector<std::string> row{message("rank ", i, ":")};
+    std::vector<PulseRecord::Action> done =
+        rank.seen ? rank.pulse.last_actions(grid_actions) : std::vector<PulseRecord::Action>();
+    row.push_back(rank.seen ? message("step ", rank.pulse.step) : "");
+    row.resize(2 + grid_actions - done.size());
+    for (const PulseRecord::Action& action : done) row.emplace_back(action.text);
+    if (!rank.seen) row.back() = "never heard of";
+    if (!row.back().empty()) row.back().insert(0, is_cause ? "--> " : "> ");
+    row.push_back(rank.seen ? "  " + note_of(rank) : "");
+    widths.resize(row.size());
+    for (size_t cell = 0; cell < row.size(); ++cell) widths[cell] = std::max(widths[cell], row[cell].size());
+    rows.push_back(std::move(row));
+  }
+  std::string text;
+  for (const std::vector<std::string>& row : rows) {
+    std::string line = " ";
+    for (size_t cell = 0; cell < row.size(); ++cell)
+      line += " " + row[cell] + std::string(widths[cell] - row[cell].size(), ' ');
+    line.erase(line.find_last_not_of(' ') + 1);
+    text += line + "\n";
+  }
+  if (ranks.size() > most_rows) text += message("  (", ranks.size() - most_rows, " more ranks)\n");
+  return text;
 }
 
 std::string last_of(size_t number, const WatchedRank& rank) {
@@ -134,8 +169,7 @@ std::optional<Verdict> judge(const std::vector<WatchedRank>& ranks, const HangLi
   verdict.rank = causes.size() == ranks.size() && ranks.size() > 1 ? -1 : static_cast<int64_t>(causes.front());
   for (const WatchedRank& rank : ranks) verdict.step = std::max(verdict.step, rank.pulse.step);
   verdict.reason = reason_of(ranks, causes, still, limit);
-  for (size_t i = 0; i < ranks.size(); ++i)
-    verdict.ranks += line_of(i, ranks[i], std::ranges::find(causes, i) != causes.end());
+  verdict.ranks = grid_of(ranks, causes);
   for (const size_t cause : causes)
     if (causes.size() <= 4) verdict.ranks += last_of(cause, ranks[cause]);
   return verdict;

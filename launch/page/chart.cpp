@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "launch/page/markup.h"
 #include "runtime/core/error.h"
@@ -12,7 +13,7 @@ namespace interlock {
 namespace {
 
 // In units of the picture, which a phone shows nearly one to one.
-constexpr double width = 420, plot_height = 220, left = 52, right = 14, top = 12, axis = 40, legend_row = 17;
+constexpr double width = 420, plot_height = 220, left = 66, right = 14, top = 12, axis = 40, legend_row = 17;
 constexpr double character = 6.4;
 constexpr std::array<const char*, looks> dashes{"", "7 3", "2 3", "9 3 2 3", "5 2", "1 2", "12 4", "4 2 1 2"};
 
@@ -50,6 +51,16 @@ std::vector<double> ticks(const Scale& scale) {
   for (double value = std::ceil(scale.low / distance - 1e-9) * distance; value <= scale.high * (1 + 1e-9) + 1e-300;
        value += distance)
     all.push_back(std::abs(value) < distance * 1e-9 ? 0 : value);
+  return all;
+}
+
+// Each with as few digits, from three on, as tell all of them apart.
+std::vector<std::string> labels(const std::vector<double>& ticks) {
+  std::vector<std::string> all(ticks.size());
+  for (int digits = 3; digits <= 8; ++digits) {
+    std::ranges::transform(ticks, all.begin(), [&](double tick) { return significant(tick, digits); });
+    if (std::set<std::string>(all.begin(), all.end()).size() == all.size()) break;
+  }
   return all;
 }
 
@@ -129,19 +140,21 @@ class Drawing {
 
   std::string axes() const {
     std::string out;
-    for (const double tick : ticks(y_)) {
-      const double y = y_.at(tick);
+    const std::vector<double> levels = ticks(y_), places = ticks(x_);
+    const std::vector<std::string> level_labels = labels(levels), place_labels = labels(places);
+    for (size_t i = 0; i < levels.size(); ++i) {
+      const double y = y_.at(levels[i]);
       out += message("<line class=\"grid\" x1=\"", coordinate(left), "\" x2=\"", coordinate(width - right), "\" y1=\"",
                      coordinate(y), "\" y2=\"", coordinate(y), "\"/>\n");
-      out += tag(left - 6, y + 4, "end", significant(tick));
+      out += tag(left - 6, y + 4, "end", level_labels[i]);
     }
     double free_from = 0;
-    for (const double tick : ticks(x_)) {
-      const double x = x_.at(tick), half = character * static_cast<double>(significant(tick).size()) / 2;
+    for (size_t i = 0; i < places.size(); ++i) {
+      const double x = x_.at(places[i]), half = character * static_cast<double>(place_labels[i].size()) / 2;
       out += message("<line class=\"grid\" x1=\"", coordinate(x), "\" x2=\"", coordinate(x), "\" y1=\"",
                      coordinate(top), "\" y2=\"", coordinate(top + plot_height), "\"/>\n");
       if (x - half < free_from || x + half > width) continue;
-      out += tag(x, top + plot_height + 15, "middle", significant(tick));
+      out += tag(x, top + plot_height + 15, "middle", place_labels[i]);
       free_from = x + half + 6;
     }
     out += tag((left + width - right) / 2, top + plot_height + 32, "middle", chart_.x_label, " class=\"axis\"");

@@ -28,9 +28,9 @@ nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;list-style:none;padding:0;ma
 .scroll{overflow-x:auto;max-width:100%}
 table{border-collapse:collapse;margin:.6rem 0;font-size:.92rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;font-weight:600;padding:.3rem 0}
-th,td{padding:.32rem .7rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
+th,td{padding:.32rem .55rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 thead th{vertical-align:bottom;white-space:normal;border-bottom:2px solid var(--soft);font-weight:600}
-tbody th{text-align:left;font-weight:600;position:sticky;left:0;background:var(--ground)}thead th:first-child{text-align:left}
+tbody th{text-align:left;font-weight:600;white-space:normal;position:sticky;left:0;background:var(--ground)}thead th:first-child{text-align:left}
 tr.reference th,tr.reference td{background:var(--raised)}tr.failed td{color:var(--soft);font-style:italic}
 .text td{text-align:left;white-space:normal}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,380px),1fr));gap:1.2rem 1.6rem;align-items:start}

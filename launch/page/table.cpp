@@ -5,6 +5,17 @@
 
 namespace interlock {
 
+namespace {
+
+// An interval behind a number, " [low, high]", stands on a line of its own: tables of several fit a page.
+std::string cell_html(const std::string& text) {
+  const size_t interval = text.find(" [");
+  if (interval == std::string::npos) return escaped(text);
+  return escaped(text.substr(0, interval)) + "<br/>" + escaped(text.substr(interval + 1));
+}
+
+}  // namespace
+
 std::string html_of(const Table& table) {
   std::string out =
       message("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"", escaped(table.caption),
@@ -16,7 +27,7 @@ std::string html_of(const Table& table) {
     out += marked ? "<tr class=\"" + table.row_classes[row] + "\">" : "<tr>";
     for (size_t i = 0; i < table.rows[row].size(); ++i)
       out += i == 0 ? "<th scope=\"row\">" + escaped(table.rows[row][i]) + "</th>"
-                    : "<td>" + escaped(table.rows[row][i]) + "</td>";
+                    : "<td>" + cell_html(table.rows[row][i]) + "</td>";
     out += "</tr>\n";
   }
   return out + "</tbody></table></div>\n";

@@ -34,7 +34,9 @@ std::string candidates_text(const PlanReport& report) {
       out << "  " << std::left << std::setw(14) << each.schedule << std::right << std::setw(16)
           << report.unit.text(each.step) << std::setw(14) << percent_text(each.idle_share) << std::setw(16)
           << size_text(each.peak_bytes);
-      if (each.in_flight > 0) out << "  at most " << each.in_flight << " microbatches in flight";
+      if (each.in_flight > 0)
+        out << "  at most " << each.in_flight << (each.in_flight == 1 ? " microbatch" : " microbatches")
+            << " in flight";
       if (!each.fits) out << "  too much";
       out << "\n";
     }

@@ -45,6 +45,13 @@ std::string losses_text(const Stream& stream) {
   return join(parts, "+");
 }
 
+std::string with_commas(int64_t number) {
+  std::string digits = std::to_string(number);
+  for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)
+    digits.insert(static_cast<size_t>(at), ",");
+  return digits;
+}
+
 std::string heading(const PlanReport& report) {
   const PlanShape& shape = report.plan.shape;
   std::string text = message("Plan: ", report.plan.rule.name, ", ", plural(shape.stages, "stage"), " on ",
@@ -55,11 +62,17 @@ std::string heading(const PlanReport& report) {
     text +=
         message(report.cut_unit == Unit::block ? "Blocks" : "Half blocks", " per stage: ", series(report.blocks), "\n");
   if (report.parameters > 0) {
-    std::string digits = std::to_string(report.parameters);
-    for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)
-      digits.insert(static_cast<size_t>(at), ",");
-    text += "Parameters: " + digits + (report.plan.tied ? ", the tied embedding counted once" : "") + "\n";
+    text += "Parameters: " + with_commas(report.parameters) +
+            (report.plan.tied ? ", the tied embedding counted once" : "") +
+            (report.trained_parameters < report.parameters
+                 ? ", of which " + with_commas(report.trained_parameters) + " train"
+                 : "") +
+            "\n";
   }
+  if (report.layers)
+    text += message("Layers: of ", report.layers->count, " a microbatch passes ", std::setprecision(4),
+                    report.layers->expected, " in the long run, as costs count; memory holds all of them, since some ",
+                    "microbatches pass all\n");
   return text + "Costs: " + report.costs + "\n";
 }
 
@@ -158,7 +171,7 @@ std::string readout_text(const PlanReport& report) {
                  "; they use it one such period later.\n");
 }
 
-std::string waiting_text(const Plan& plan) {
+std::string waiting_text(const Plan& plan, bool looks_together) {
   const int chain = plan.flows.longest_backward_chain;
   std::string text = chain == 0 ? "No gradient crosses a stage boundary.\n"
                                 : message("Longest backward chain: ", plural(chain, "hop"), " of ",
@@ -174,6 +187,10 @@ std::string waiting_text(const Plan& plan) {
     return text +
            "Every step waits for the whole pipeline, because clipping needs the norm of all stages "
            "(optimizer.clip_scope).\n";
+  if (looks_together)
+    return text +
+           "Every step waits for the whole pipeline, because no rank updates anything before all have found the step "
+           "finite\n(run.on_divergence). The times below do not count that.\n";
   text += "No step waits for the whole pipeline: a stage goes on to the next step while later stages are busy.\n";
   return text;
 }
@@ -194,8 +211,8 @@ std::string change_text(const PlanReport::Change& change, const TimeUnit& unit) 
 std::string report_text(const PlanReport& report, int columns) {
   std::string text = heading(report) + matrix_text(report.plan.rule) + heads_text(report.plan) +
                      timeline_part(report, columns) + messages_text(report.plan) + readout_text(report) +
-                     waiting_text(report.plan) + candidates_text(report) + comparison_text(report) +
-                     memory_text(report) + break_even_text(report);
+                     waiting_text(report.plan, report.looks_together) + candidates_text(report) +
+                     comparison_text(report) + memory_text(report) + break_even_text(report);
   for (const auto& change : report.changes) text += change_text(change, report.unit);
   if (report.advice) text += advice_text(*report.advice, report.plan.shape.stages);
   return text;

@@ -20,6 +20,7 @@ namespace interlock {
 struct PlanReport {
   Plan plan;
   ScheduleChoice choice;         // candidates and refusals, where the schedule was chosen; its plan is `plan`
+  bool looks_together = false;   // after each step all ranks look whether it was finite (run.on_divergence)
   int64_t memory_limit_mib = 0;  // that they were held to; 0: none
   StepBounds bounds;
   Simulation simulation;  // of a steady step
@@ -41,6 +42,13 @@ struct PlanReport {
   std::vector<MemoryFootprint> memory;
   double empty_rank = 0;
   int64_t parameters = 0, trained_parameters = 0;
+  // Of a model whose layers techniques leave out now and then: how many it has, and how many of them run in the long
+  // run. Costs count these, memory all.
+  struct Layers {
+    int64_t count = 0;
+    double expected = 0;
+  };
+  std::optional<Layers> layers;
   // Copies of the readout that local heads read through: on how many ranks, how large, and how often they are sent.
   struct Readout {
     int ranks = 0;

@@ -57,12 +57,14 @@ json candidates_json(const PlanReport& report) {
     candidates.push_back({{"schedule", each.schedule},
                           {"step", each.step},
                           {"idle_share", each.idle_share},
-                          {"peak_bytes", each.peak_bytes}});
+                          {"peak_bytes", each.peak_bytes},
+                          {"fits", each.fits}});
   if (candidates.empty())
     candidates.push_back({{"schedule", report.plan.schedule},
                           {"step", report.simulation.step},
                           {"idle_share", report.simulation.idle_share},
-                          {"peak_bytes", std::ranges::max(report.simulation.peak_bytes)}});
+                          {"peak_bytes", std::ranges::max(report.simulation.peak_bytes)},
+                          {"fits", true}});
   return candidates;
 }
 
@@ -125,6 +127,7 @@ json report_json(const PlanReport& report) {
     all["parameters"] = report.parameters;
     all["trained_parameters"] = report.trained_parameters;
   }
+  if (report.layers) all["layers"] = {{"count", report.layers->count}, {"expected", report.layers->expected}};
   if (!report.memory.empty()) all["memory"] = memory_json(report);
   if (report.readout)
     all["readout_copies"] = {{"ranks", report.readout->ranks},

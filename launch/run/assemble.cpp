@@ -7,6 +7,7 @@
 #include "launch/run/load_weights.h"
 #include "launch/settings/parts.h"
 #include "models/blocks/layers.h"
+#include "models/layer_loads.h"
 #include "models/model.h"
 #include "parallel/stage/stage.h"
 #include "runtime/core/log.h"
@@ -25,11 +26,12 @@ void tell_fresh(const WeightsSet& weights, const std::string& what, const std::v
 
 // Heads of one place score what the data of their run has: a vocabulary, so many classes.
 bool has_shapes_of(const WeightsSet& weights, const Head& head) {
-  for (const auto& named : head.named_parameters()) {
+  const auto fits = [&](const auto& named) {
     const TensorEntry* entry = weights.find(named.key());
-    if (entry != nullptr && entry->shape != named.value().sizes().vec()) return false;
-  }
-  return true;
+    return entry == nullptr || entry->shape == named.value().sizes().vec();
+  };
+  return std::ranges::all_of(head.named_parameters().items(), fits) &&
+         std::ranges::all_of(head.named_buffers().items(), fits);
 }
 
 // A head above the same blocks is taken over from the file; one that the file lacks, or that scored something else,
@@ -50,7 +52,7 @@ void load_readout(Head& readout, const Model& model, const StageRequest& request
   const std::vector<std::string> missing = missing_weights(readout, weights, model.tie());
   const auto own = readout.named_parameters();
   const size_t tied = model.tie() && own.contains(model.tie()->readout) ? 1 : 0;  // the table, which every file has
-  const bool none = missing.size() + tied == own.size();
+  const bool none = missing.size() + tied == own.size() + readout.named_buffers().size();
   if (request.heads == StoredHeads::passed_over || (none && request.heads == StoredHeads::if_there))
     return tell_fresh(weights, "the readout", missing);
   load_weights(readout, weights, model.tie(), model.aliases());
@@ -69,22 +71,6 @@ void freeze_body(Body& body, const std::optional<Tie>& tie) {
     if (!tie || named.key() != tie->body) named.value().set_requires_grad(false);
 }
 
-// Of every unit of the model the layer, and of every layer the layers that its stage holds.
-std::map<int64_t, LayerPlace> places_of_layers(const Model& model, const std::vector<int>& partition) {
-  std::map<int64_t, LayerPlace> places;
-  int64_t unit = 0;
-  for (const int units : partition) {
-    std::vector<int64_t> layers;  // that begin here
-    for (const int64_t end = unit + units; unit < end; ++unit)
-      if (const auto layer = model.layer_of(unit); layer && !places.contains(*layer)) {
-        layers.push_back(*layer);
-        places[*layer] = {*layer, layers.front(), 1};
-      }
-    for (const int64_t layer : layers) places[layer].count = std::ssize(layers);
-  }
-  return places;
-}
-
 void choose_segments(Stage::Parts& parts, const TechniqueList& techniques, const Model& model,
                      const std::vector<int>& partition, int stage) {
   const int64_t begin = std::accumulate(partition.begin(), partition.begin() + stage, int64_t{0});
@@ -99,9 +85,6 @@ void choose_segments(Stage::Parts& parts, const TechniqueList& techniques, const
 // The last segments of a slice are its units, which begin with unit `begin` of the model.
 void choose_rates_of(Stage::Parts& parts, const TechniqueList& techniques, const Model& model, int64_t begin,
                      int64_t units) {
-  int64_t layers = 0;
-  for (int64_t unit = 0; unit < model.units(); ++unit)
-    if (const auto layer = model.layer_of(unit)) layers = std::max(layers, *layer + 1);
   std::map<std::string, ParameterPlace> places;
   for (const auto& named : parts.body->named_parameters())
     places[named.key()] = {named.key(), true, std::nullopt, model.is_inserted(named.key())};
@@ -111,7 +94,7 @@ void choose_rates_of(Stage::Parts& parts, const TechniqueList& techniques, const
       for (const auto& named : parts.body->named_parameters())
         if (named.value().is_same(own))
           places[named.key()].layer = model.layer_of(begin + segment - (segments - units));
-  parts.rate_factor = [techniques, layers, places = std::move(places)](const std::string& name) {
+  parts.rate_factor = [techniques, layers = layers_of(model), places = std::move(places)](const std::string& name) {
     const auto found = places.find(name);
     return rate_factor(
         techniques, found != places.end() ? found->second : ParameterPlace{name, false, std::nullopt, false}, layers);
@@ -127,6 +110,22 @@ void move_to(at::Device device, Stage::Parts& parts) {
 }
 
 }  // namespace
+
+std::map<int64_t, LayerPlace> places_of_layers(const Model& model, const std::vector<int>& partition) {
+  std::map<int64_t, LayerPlace> places;
+  const int64_t all = layers_of(model);
+  int64_t unit = 0;
+  for (const int units : partition) {
+    std::vector<int64_t> layers;  // that begin here
+    for (const int64_t end = unit + units; unit < end; ++unit)
+      if (const auto layer = model.layer_of(unit); layer && !places.contains(*layer)) {
+        layers.push_back(*layer);
+        places[*layer] = {*layer, layers.front(), 1, all};
+      }
+    for (const int64_t layer : layers) places[layer].count = std::ssize(layers);
+  }
+  return places;
+}
 
 std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
                                   const StageRequest& request) {

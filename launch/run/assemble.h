@@ -1,11 +1,13 @@
 #pragma once
 // Builds the stages of a run, and says what passes between them.
 
+#include <map>
 #include <memory>
 #include <vector>
 
 #include "launch/settings/run_settings.h"
 #include "models/model.h"
+#include "parallel/technique/technique.h"
 
 namespace interlock {
 
@@ -30,6 +32,9 @@ struct StageRequest {
 };
 std::unique_ptr<Stage> make_stage(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
                                   const StageRequest& request);
+
+// Of every layer that may be left out, which layers its stage holds.
+std::map<int64_t, LayerPlace> places_of_layers(const Model& model, const std::vector<int>& partition);
 
 // What passes from each stage to the next; as many as there are stages, less one.
 std::vector<Boundary> make_boundaries(const Model& model, const std::vector<int>& partition);

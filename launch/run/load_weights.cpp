@@ -29,28 +29,41 @@ const TensorEntry* stored_weight(const std::string& parameter, const WeightsSet&
   return weights.find(parameter);
 }
 
+namespace {
+
+using Named = std::vector<std::pair<std::string, at::Tensor>>;
+
+Named parameters_and_buffers(const torch::nn::Module& module) {
+  Named all;
+  for (const auto& named : module.named_parameters()) all.emplace_back(named.key(), named.value());
+  for (const auto& named : module.named_buffers()) all.emplace_back(named.key(), named.value());
+  return all;
+}
+
+}  // namespace
+
 std::vector<std::string> load_weights(torch::nn::Module& module, const WeightsSet& weights,
                                       const std::optional<Tie>& tie,
                                       const std::vector<std::pair<std::string, std::string>>& aliases,
                                       const MayBeAbsent& may_be_absent) {
   c10::NoGradGuard no_graph;
   std::vector<std::string> absent;
-  for (const auto& named : module.named_parameters()) {
-    const TensorEntry* entry = stored_weight(named.key(), weights, tie, aliases);
-    if (entry == nullptr && may_be_absent && may_be_absent(named.key())) {
-      absent.push_back(named.key());
+  for (const auto& [name, value] : parameters_and_buffers(module)) {
+    const TensorEntry* entry = stored_weight(name, weights, tie, aliases);
+    if (entry == nullptr && may_be_absent && may_be_absent(name)) {
+      absent.push_back(name);
       continue;
     }
     if (entry == nullptr) {
-      const bool tied = tie && named.key() == tie->readout;
-      throw Error(ExitCode::bad_input, message(weights.path(), ": has no tensor ", tied ? tie->body : named.key(),
-                                               tied ? ", which " + named.key() + " is tied to" : ""));
+      const bool tied = tie && name == tie->readout;
+      throw Error(ExitCode::bad_input, message(weights.path(), ": has no tensor ", tied ? tie->body : name,
+                                               tied ? ", which " + name + " is tied to" : ""));
     }
-    const std::vector<int64_t> wanted = named.value().sizes().vec();
+    const std::vector<int64_t> wanted = value.sizes().vec();
     if (entry->shape != wanted)
       throw Error(ExitCode::bad_input, message(weights.path(), ": tensor ", entry->name, " has shape ",
                                                shape_text(entry->shape), ", the model needs ", shape_text(wanted)));
-    named.value().copy_(tensor_view(*entry, weights.bytes(*entry), weights.path()));
+    value.copy_(tensor_view(*entry, weights.bytes(*entry), weights.path()));
   }
   return absent;
 }
@@ -58,8 +71,8 @@ std::vector<std::string> load_weights(torch::nn::Module& module, const WeightsSe
 std::vector<std::string> missing_weights(const torch::nn::Module& module, const WeightsSet& weights,
                                          const std::optional<Tie>& tie) {
   std::vector<std::string> missing;
-  for (const auto& named : module.named_parameters())
-    if (stored_weight(named.key(), weights, tie) == nullptr) missing.push_back(named.key());
+  for (const auto& [name, value] : parameters_and_buffers(module))
+    if (stored_weight(name, weights, tie) == nullptr) missing.push_back(name);
   return missing;
 }
 

@@ -14,9 +14,9 @@
 
 namespace interlock {
 
-// Fills every parameter of `module` from the tensor of its name; a tied readout's decoder from the table's, which may
-// be the only one of the two that is stored. Error(bad_input) names the weights, the tensor, and what differs (missing,
-// shape, type). Weights of one floating type load into parameters of another.
+// Fills every parameter and buffer of `module` from the tensor of its name; a tied readout's decoder from the table's,
+// which may be the only one of the two that is stored. Error(bad_input) names the weights, the tensor, and what differs
+// (missing, shape, type). Weights of one floating type load into parameters of another.
 //
 // `aliases` (Model::aliases) are second names of parameters. Hugging Face computes with the second name's values when a
 // file holds both, so these are taken where they are there.
@@ -27,7 +27,7 @@ std::vector<std::string> load_weights(torch::nn::Module& module, const WeightsSe
                                       const std::optional<Tie>& tie = std::nullopt,
                                       const std::vector<std::pair<std::string, std::string>>& aliases = {},
                                       const MayBeAbsent& may_be_absent = {});
-// The parameters of `module` that the weights lack.
+// The parameters and buffers of `module` that the weights lack.
 std::vector<std::string> missing_weights(const torch::nn::Module& module, const WeightsSet& weights,
                                          const std::optional<Tie>& tie = std::nullopt);
 

@@ -67,6 +67,52 @@ SimulationCosts costs_of(const RunSettings& settings, const Model& model, const 
   return measured_costs(summary, estimate_costs(settings, model, partition, plans.front().plan.flows), plans);
 }
 
+// On every rank: a run that diverges and is to go back is performed again from there. `checkpoint`: on rank 0, where.
+RunSummary run_through(const RunSettings& settings, Transport& transport, const std::shared_ptr<const Dataset>& dataset,
+                       const TrainerCallbacks& callbacks, RunRequest request,
+                       const std::function<std::string()>& checkpoint) {
+  for (;;) {
+    RunSummary summary = run_rank(settings, transport, dataset, callbacks, request);
+    if (summary.ending != Ending::rewinds) return summary;
+    request.divergences = summary.divergences;
+    request.next_sample = summary.next_sample;
+    if (checkpoint) request.resume = checkpoint();
+  }
+}
+
+// Rank 0: what it does and writes down when a step was not finite.
+class Divergences {
+ public:
+  Divergences(const RunSettings& settings, RunFolder& folder, const PerformCallbacks& callbacks)
+      : settings_(settings), folder_(folder), callbacks_(callbacks) {}
+  void take(const Divergence& divergence) {
+    last_ = divergence;
+    if (settings_.divergence.policy != OnDivergence::skip) return;
+    tell("skipped", divergence.reason + ": no rank updates anything");
+  }
+  std::string go_back() {
+    const std::string checkpoint = find_checkpoint(settings_.folder);
+    if (checkpoint.empty())
+      throw Error(ExitCode::gave_up,
+                  message(last_.reason, ", and ", settings_.folder, " holds no whole checkpoint to go ",
+                          "back to; with a smaller checkpoint.every there would be one"));
+    const int64_t step = Checkpoint::open(checkpoint)->manifest().step;
+    tell("rewound", message(last_.reason, ": back to step ", step, ", and on behind the data of step ", last_.step));
+    folder_.go_back(step);
+    return checkpoint;
+  }
+
+ private:
+  void tell(const std::string& event, const std::string& reason) {
+    log_warning(reason);
+    if (callbacks_.on_incident) callbacks_.on_incident({event, last_.rank, last_.step, reason});
+  }
+  const RunSettings& settings_;
+  RunFolder& folder_;
+  const PerformCallbacks& callbacks_;
+  Divergence last_;
+};
+
 // Rank 0: the run and its folder.
 RunResult lead(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
                const PerformRequest& request, const PerformCallbacks& callbacks) {
@@ -82,16 +128,19 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
   tell_unused_rows(*model, *dataset);
   for (const std::string& note : dataset->notes()) log_info(note);
   folder.write_start(settings, *dataset, transport.description(), done);
+  Divergences divergences(settings, folder, callbacks);
   const TrainerCallbacks to_trainer{weights_file(settings.folder),
                                     [&](const StepMetrics& metrics) {
                                       record(folder, metrics);
                                       if (callbacks.on_step) callbacks.on_step(metrics);
                                     },
-                                    callbacks.stop_wanted};
+                                    callbacks.stop_wanted,
+                                    [&](const Divergence& divergence) { divergences.take(divergence); }};
   const auto plans =
       request.plans ? request.plans : std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *model));
   const RunSummary summary =
-      run_rank(settings, transport, dataset, to_trainer, {checkpoint, request.until, true, plans, settings.folder});
+      run_through(settings, transport, dataset, to_trainer, {checkpoint, request.until, true, plans, settings.folder},
+                  [&] { return divergences.go_back(); });
   folder.write_end(settings, summary, costs_of(settings, *model, summary, *plans));
   RunResult result = result_of(settings, summary, *dataset);
   folder.write_result(to_json(result), result.steps == 0 || result.performed > 0);
@@ -123,8 +172,8 @@ RunResult perform(const RunSettings& settings, Transport& given, std::shared_ptr
   Transport& transport = slowed ? *slowed : given;
   device_of(settings, transport);  // first: one that cannot be had leaves no folder behind
   if (transport.rank() == 0) return lead(settings, transport, dataset, request, callbacks);
-  const RunSummary summary = run_rank(settings, transport, dataset, {weights_file(settings.folder), {}, {}},
-                                      {"", request.until, true, request.plans, settings.folder});
+  const RunSummary summary = run_through(settings, transport, dataset, {weights_file(settings.folder), {}, {}},
+                                         {"", request.until, true, request.plans, settings.folder}, {});
   RunResult result;
   result.run = settings.folder;
   result.ending = summary.ending;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "launch/folders/run_folder.h"
 #include "launch/run/result.h"
@@ -19,10 +20,18 @@ struct PerformRequest {
   std::shared_ptr<const TrainerSettings::RulePlans> plans = {};  // where they are made already (make_plans)
 };
 
+// What happened to a run beside its training.
+struct RunIncident {
+  std::string event;  // "skipped", "rewound"
+  int64_t rank = 0, step = 0;
+  std::string reason;
+};
+
 // Called on rank 0; may be empty.
 struct PerformCallbacks {
   std::function<void(const StepMetrics&)> on_step = {};
   std::function<bool()> stop_wanted = {};  // after every step
+  std::function<void(const RunIncident&)> on_incident = {};
 };
 
 // What can be refused before any rank starts. The first for rank 0, which alone looks at the folder; `dataset` need not

@@ -41,9 +41,12 @@ RunResult result_of(const RunSettings& settings, const RunSummary& summary, cons
   result.validation_loss = summary.validation_loss;
   if (result.validation_loss) result.unigram_baseline = dataset.unigram_baseline(settings.evaluation.sequences);
   result.validation_scores = summary.validation_scores;
+  result.techniques = summary.techniques;
   result.best_step = summary.best_step;
   result.best_value = summary.best_value;
   result.ended_early = summary.ended_early;
+  result.left_out = summary.divergences.left_out();
+  result.rewinds = summary.divergences.rewinds();
   result.tokens_per_second = summary.tokens_per_second;
   result.idle_share = summary.idle_share;
   result.seconds = summary.seconds;
@@ -74,10 +77,13 @@ std::string to_json(const RunResult& result) {
               {"bytes_sent", result.bytes_sent},
               {"checkpoint_seconds", result.checkpoint_seconds},
               {"loader_seconds", result.loader_seconds},
+              {"left_out_steps", result.left_out},
+              {"rewinds", result.rewinds},
               {"digest", or_null(result.digest)}};
   if (result.links.slowed())
     all["slowed_links"] = {{"bandwidth", result.links.bandwidth}, {"latency", result.links.latency}};
   if (!result.validation_scores.empty()) all["validation_scores"] = result.validation_scores;
+  if (!result.techniques.empty()) all["techniques"] = result.techniques;
   if (result.best_step) {
     all["best_step"] = *result.best_step;
     all["best_value"] = result.best_value;

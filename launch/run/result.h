@@ -24,11 +24,15 @@ struct RunResult {
   // Of the last step, nats per target; of the last evaluation, and of letter frequencies on the same targets. None: no
   // step, no evaluation.
   std::optional<double> loss, validation_loss, unigram_baseline;
-  Scores validation_scores;  // of the last evaluation, of classes or scores of samples
+  Scores validation_scores;     // of the last evaluation, of classes or scores of samples
+  TechniqueNumbers techniques;  // as RunSummary has them
   // Where the run keeps its best weights (run.keep_best): their step, and the value they were chosen by.
   std::optional<int64_t> best_step;
   double best_value = 0;
   bool ended_early = false;  // for lack of anything better (run.patience)
+  // Steps left out and rewinds because a loss or a gradient was not finite, those that its checkpoints tell of
+  // included.
+  int64_t left_out = 0, rewinds = 0;
   double tokens_per_second = 0, idle_share = 0, seconds = 0;
   std::vector<double> peak_rss_mib;  // by rank
   uint64_t messages = 0, bytes_sent = 0;

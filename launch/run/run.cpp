@@ -46,11 +46,7 @@ Agreement agree(Transport& transport, const std::string& resume) {
   Agreement agreement;
   agreement.run = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   world.broadcast(std::as_writable_bytes(std::span(&agreement.run, 1)), 0);
-  uint64_t length = resume.size();
-  world.broadcast(std::as_writable_bytes(std::span(&length, 1)), 0);
-  agreement.resume = resume;
-  agreement.resume.resize(length);
-  world.broadcast(std::as_writable_bytes(std::span(agreement.resume)), 0);
+  agreement.resume = world.broadcast(resume, 0);
   return agreement;
 }
 
@@ -192,8 +188,13 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
   trainer.score = score_of(*dataset);
   if (settings.evaluation.keep_best != "none")
     trainer.best = {settings.evaluation.keep_best, settings.evaluation.patience};
+  trainer.techniques = settings.techniques;
+  if (choose_layers(settings.techniques))
+    for (const auto& [layer, place] : places_of_layers(*model, partition)) trainer.layers.push_back(place);
   trainer.refresh_every = settings.learning.refresh_every;
   trainer.until = request.until;
+  trainer.traced = request.pulses;
+  trainer.divergences = request.divergences.value_or(DivergenceRecord(settings.divergence));
   if (request.checkpoints)
     trainer.checkpoint = {
         settings.folder, settings.checkpoint.every, settings.checkpoint.keep, settings.config.resolved(), {},
@@ -210,6 +211,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
     trainer.resume = Checkpoint::open(agreement.resume);
     check_changes(settings, *dataset, *trainer.resume);
     start = data_position(*trainer.resume);
+    if (request.next_sample) start.samples = *request.next_sample;
     weights = WeightsSet::open(agreement.resume);
   } else if (!settings.weights.empty()) {
     weights = WeightsSet::open(settings.weights);

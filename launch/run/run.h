@@ -17,7 +17,11 @@ struct RunRequest {
   std::optional<int64_t> until = {};  // stop after this step, with a checkpoint
   bool checkpoints = true;            // false: none are written, not even when asked to stop
   std::shared_ptr<const TrainerSettings::RulePlans> plans = {};  // where they are made already (make_plans)
-  std::string pulses = {};  // the run folder in which the ranks tell what they do; "": nowhere
+  std::string pulses = {};  // the run folder in which the ranks tell what they do, and write their traces; "": nowhere
+  // Of a run that diverged and goes back to `resume`: what was done about that so far, and the first sample behind the
+  // data that it skips.
+  std::optional<DivergenceRecord> divergences = {};
+  std::optional<int64_t> next_sample = {};
 };
 
 // What this rank computes on, by run.device and its place on the host. Errors as choose_device; asked again, it answers

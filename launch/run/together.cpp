@@ -54,9 +54,8 @@ Refusal attempt(const std::function<void()>& prepare) {
 
 // On rank 0, from what every rank said; code 0 on the others.
 Refusal verdict_of(Group& world, const Refusal& own) {
-  std::vector<Refusal> said{own};
-  for (int rank = 1; rank < world.size(); ++rank)
-    said.push_back(unpacked(world.collect(world.position() == rank ? packed(own) : "", rank, 0)));
+  std::vector<Refusal> said;
+  for (const std::string& one : world.gather(packed(own), 0)) said.push_back(unpacked(one));
   if (world.position() != 0) return {};
   Refusal verdict;
   int refused = 0, alike = 0;
@@ -114,12 +113,7 @@ std::optional<Error> meet(Transport& transport, const std::function<void()>& pre
   std::vector<int> members(static_cast<size_t>(transport.size()));
   std::iota(members.begin(), members.end(), 0);
   Group world(transport, members, 0, 0);
-  std::string verdict = packed(verdict_of(world, own));
-  uint64_t length = verdict.size();
-  world.broadcast(std::as_writable_bytes(std::span(&length, 1)), 0);
-  verdict.resize(length);
-  world.broadcast(std::as_writable_bytes(std::span(verdict)), 0);
-  const Refusal agreed = unpacked(verdict);
+  const Refusal agreed = unpacked(world.broadcast(packed(verdict_of(world, own)), 0));
   if (agreed.code == 0) return std::nullopt;
   return Error(static_cast<ExitCode>(agreed.code), agreed.text);
 }

@@ -12,6 +12,7 @@
 #include "launch/run_report/measured_trace.h"
 #include "launch/run_report/replay.h"
 #include "runtime/core/error.h"
+#include "runtime/observe/trace_part.h"
 
 namespace interlock {
 namespace {
@@ -115,12 +116,21 @@ std::string curves_section(const std::vector<RunRecord>& runs) {
          " as means of neighbours. Time is that of training steps: evaluations and checkpoints are not in it.</p>\n";
 }
 
+// Of a run that died, or goes on. A folder that nobody may write to has none then.
+void put_trace_together(const std::string& folder) {
+  try {
+    if (!std::filesystem::exists(std::filesystem::path(folder) / "trace.json")) join_trace_parts(folder);
+  } catch (const Error&) {
+  }
+}
+
 std::string step_section(const std::vector<RunRecord>& runs) {
   std::string out;
   for (size_t i = 0; i < std::min(runs.size(), most_timelines); ++i) {
     const RunRecord& run = runs[i];
     std::string why;
     TimelinePicture picture{message(run.name, ": one step of ", rule_label(run)), "", {}};
+    put_trace_together(run.folder);
     const auto trace = read_trace((std::filesystem::path(run.folder) / "trace.json").string(), why);
     if (trace) {
       const int64_t step = typical_step(*trace);

@@ -1,13 +1,19 @@
 #pragma once
 // [monitor]: how long the ranks of a run may get nowhere before they are taken to hang.
 
+#include <optional>
+
 #include "runtime/core/config.h"
+#include "runtime/core/listen_address.h"
 
 namespace interlock {
 
 struct MonitorSettings {
   int64_t stall_seconds = 60;     // in a step or an evaluation; 5 median steps when these are longer
   int64_t startup_seconds = 600;  // until the first step is done, in a checkpoint and at the end
+
+  // Where the head of the heartbeats listens, and where Prometheus is answered; none: nobody does.
+  std::optional<ListenAddress> listen = {}, metrics = {};
 
   static MonitorSettings from(const Section& monitor);
 };

@@ -46,8 +46,10 @@ std::shared_ptr<Dataset> make_dataset(const RunSettings& settings) {
 
 std::shared_ptr<Model> equipped(const RunSettings& settings, std::shared_ptr<Model> model) {
   if (settings.techniques.empty()) return model;
-  const auto insertions = [techniques = settings.techniques, precision = settings.precision](
-                              const InsertionSite& site) { return insertions_at(techniques, site, precision); };
+  const NetworkFacts network{settings.precision, layers_of(*model)};
+  const auto insertions = [techniques = settings.techniques, network](const InsertionSite& site) {
+    return insertions_at(techniques, site, network);
+  };
   return equip(std::move(model), insertions, settings.seed);
 }
 
@@ -57,6 +59,13 @@ Trains trains_by(const RunSettings& settings) {
   if (!choose_what_trains(settings.techniques)) return {};
   return
       [techniques = settings.techniques](const ParameterPlace& place) { return parameter_trains(techniques, place); };
+}
+
+std::vector<NamedPatterns> names_in(const TechniqueList& techniques) {
+  std::vector<NamedPatterns> all;
+  for (size_t i = 0; i < techniques.size(); ++i)
+    all.push_back({message("technique[", i, "].names"), techniques[i]->names()});
+  return all;
 }
 
 }  // namespace
@@ -70,7 +79,8 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
                             settings.precision,
                             dataset.predicted_share(),
                             settings.parallel.unit,
-                            dataset.objective()};
+                            dataset.objective(),
+                            dataset.image()};
   const std::vector<std::string> patterns = parts.model.texts("frozen", {});
   std::shared_ptr<Model> model =
       placing_key(settings.config, [&] { return Models::instance().create("model", settings.model_name, parts); });
@@ -80,9 +90,11 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
                                 ", which has no ", words_of(parts.unit), "; write \"block\""));
   for (const auto& technique : settings.techniques) technique->check(*model);
   model = equipped(settings, model);
-  model = placing_key(settings.config, [&] { return freeze(model, patterns, trains_by(settings)); });
+  model = placing_key(settings.config,
+                      [&] { return freeze(model, patterns, trains_by(settings), names_in(settings.techniques)); });
   if (!choose_layers(settings.techniques)) return model;
-  return with_layer_loads(model, [&](int64_t layer) { return share_of_runs(settings.techniques, layer); });
+  return with_layer_loads(model,
+                          [&](int64_t layer) { return share_of_runs(settings.techniques, layer, layers_of(*model)); });
 }
 
 namespace {
@@ -122,11 +134,6 @@ void check_settings(const RunSettings& settings) {
   make_partition(settings, *model);
   const Section optimizer = settings.config.section("optimizer");
   make_optimizer(settings);
-  for (const auto& technique : settings.techniques)
-    if (settings.parallel.shard_optimizer && technique->needs_whole_state())
-      settings.config.section("parallel")
-          .refuse("shard_optimizer", message("cannot be true with the technique \"", technique->name(),
-                                             "\", which needs every replica's whole state"));
   LearningRate::Config::from(optimizer, settings.steps);
   for (size_t change = 0; change < settings.learning.rules.size(); ++change) plan_request(settings, *model, change);
   settings.config.reject_unknown();
@@ -139,9 +146,11 @@ std::vector<int> cut_for_rule(const RunSettings& settings, const Model& model) {
   const int64_t samples = settings.parallel.batch.microbatch_size;
   RulePartition given{.units = model.unit_costs(samples),
                       .readout = model.readout_costs(samples),
-                      .head = model.head_costs(settings.learning.head_kind, samples),
+                      .heads_above = {},
                       .rules = {},
                       .heads = settings.learning.heads};
+  for (int64_t below = 1; below <= model.units(); ++below)
+    given.heads_above.push_back(model.head_costs_above(settings.learning.head_kind, below, samples));
   const auto& rules = settings.learning.rules;
   for (size_t change = 0; change < rules.size(); ++change) {
     given.rules.push_back(rules[change].request);

@@ -16,6 +16,16 @@ Recompute read_recompute(const Section& run) {
   return name == "block" ? Recompute::block : name == "stage" ? Recompute::stage : Recompute::none;
 }
 
+DivergenceSettings read_divergence(const Section& run, const CheckpointPolicy& checkpoint) {
+  const std::string name = run.one_of("on_divergence", "stop", {"stop", "skip", "rewind"});
+  if (name == "rewind" && checkpoint.every == 0)
+    run.refuse("on_divergence", "goes back to a checkpoint, and checkpoint.every is 0: none is written");
+  return {name == "skip"     ? OnDivergence::skip
+          : name == "rewind" ? OnDivergence::rewind
+                             : OnDivergence::stop,
+          run.integer("divergence_limit", 3, 1)};
+}
+
 void read_run(const Section& run, RunSettings& settings) {
   settings.steps = run.integer("steps", 20, 0);
   settings.seed = static_cast<uint64_t>(run.integer("seed", 1, 0));
@@ -25,6 +35,7 @@ void read_run(const Section& run, RunSettings& settings) {
   settings.weights = run.text("weights", "");
   settings.evaluation = EvaluationSettings::from(run);
   settings.trace_steps = run.integer("trace_steps", 20, 0);
+  settings.divergence = read_divergence(run, settings.checkpoint);
   settings.precision = read_precision(run);
   settings.recompute = read_recompute(run);
 }
@@ -64,6 +75,7 @@ RunSettings read_settings(Config config) {
       .folder = "",
       .weights = "",
       .evaluation = {},
+      .divergence = {},
   };
   settings.clip = ClipSettings::from(optimizer);
   settings.checkpoint = CheckpointPolicy::from(config.section("checkpoint"));

@@ -10,6 +10,7 @@
 #include "models/precision.h"
 #include "parallel/stage/recompute.h"
 #include "parallel/technique/technique.h"
+#include "parallel/training/divergence_record.h"
 #include "runtime/core/config.h"
 #include "runtime/optimization/clip.h"
 
@@ -42,6 +43,7 @@ struct RunSettings {
   std::string weights;  // start from these weights (file, run folder or checkpoint); empty: from keyed start values
   EvaluationSettings evaluation;
   int64_t trace_steps = 20;
+  DivergenceSettings divergence;
   Precision precision = Precision::float32;
   Recompute recompute = Recompute::none;
   TechniqueList techniques = {};

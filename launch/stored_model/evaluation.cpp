@@ -140,6 +140,7 @@ BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch, const s
     for (int64_t i = 0; i < targets.numel(); ++i) result.bytes += bytes_of_tokens[static_cast<size_t>(wanted[i])];
   }
   result.right = numbers.argmax(1).eq(targets).sum().item<int64_t>();
+  if (batch.targets.dim() == 1) result.among_five = numbers.gt(own.unsqueeze(1)).sum(1).lt(5).sum().item<int64_t>();
   return result;
 }
 
@@ -147,7 +148,7 @@ BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch, const s
 
 std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const std::vector<std::string>& files,
                                                uint64_t seed, const std::function<void()>& between_files) {
-  if (source.settings.dataset_name == "labelled") {  // masked texts of tables: other tables
+  if (source.reads_tables) {
     const std::string tokenizer = nlohmann::json(source.tokenizer_path).dump();
     return open_dataset(
         source, {"data.paths=[]", "data.validation_paths=" + list_text(files), "tokenizer.path=" + tokenizer}, seed);
@@ -192,11 +193,16 @@ std::vector<int64_t> bytes_of_tokens(const TextModel& source) {
 // 50,000 take 30 MiB per thread.
 int64_t evaluation_batch(int64_t sample_length) { return std::max<int64_t>(1, 1024 / sample_length); }
 
+int64_t evaluation_batch(const Dataset& dataset) {
+  constexpr int64_t images = 64;
+  return dataset.image().numbers() > 0 ? images : evaluation_batch(dataset.sample_length());
+}
+
 std::vector<BatchResult> evaluate_batches(const LoadedModel& model, const Dataset& dataset, int64_t count,
                                           int64_t first, int64_t stride, int threads,
                                           const std::function<void(int64_t)>& progress,
                                           const std::vector<int64_t>& bytes_of_tokens) {
-  const int64_t size = evaluation_batch(dataset.sample_length()), batches = (count + size - 1) / size;
+  const int64_t size = evaluation_batch(dataset), batches = (count + size - 1) / size;
   std::vector<BatchResult> results(static_cast<size_t>(first < batches ? (batches - first + stride - 1) / stride : 0));
   const auto evaluate = [&](int64_t i) {
     const int64_t begin = (first + i * stride) * size;

@@ -23,12 +23,15 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
 struct BatchResult {
   double loss = 0;  // the sum over targets
   int64_t targets = 0, right = 0;
-  int64_t tokens = 0;  // without padding
-  int64_t bytes = 0;   // of text that the targets stand for; of causal models
+  int64_t among_five = 0;  // of targets that are one per sample: the true class is among the five that score highest
+  int64_t tokens = 0;      // without padding
+  int64_t bytes = 0;       // of text that the targets stand for; of causal models
 };
 
 // Samples 0 .. count - 1 in batches of evaluation_batch(length) samples.
 int64_t evaluation_batch(int64_t sample_length);
+// As that, and fewer samples where these are images.
+int64_t evaluation_batch(const Dataset& dataset);
 // The results of batches first, first + stride, ... on `threads` threads; `progress` is told now and then,
 // on the calling thread, how many of them are done.
 std::vector<BatchResult> evaluate_batches(const LoadedModel& model, const Dataset& dataset, int64_t count,

@@ -10,6 +10,7 @@
 #include "launch/run/load_weights.h"
 #include "launch/settings/parts.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/data/labelled/reads_tables.h"
 #include "runtime/storage/checkpoint.h"
 
 namespace interlock {
@@ -56,17 +57,20 @@ void check_tokenizer(const TextModel& source) {
                                              trained_with->second.substr(0, 12), ")"));
 }
 
+// How many batches a norm has seen, of torch.nn.BatchNorm2d, which nothing here reads.
+bool is_counter(const std::string& name) { return name.ends_with(".num_batches_tracked"); }
+
 // Names in the weights that no part of the model asks for.
-void check_unexpected(const TextModel& source, const std::set<std::string>& parameters) {
+void check_unexpected(const Model& model, const WeightsSet& weights, const std::set<std::string>& parameters) {
   std::set<std::string> known = parameters;
-  for (const auto& [alias, name] : source.model->aliases()) known.insert(alias);
+  for (const auto& [alias, name] : model.aliases()) known.insert(alias);
   std::vector<std::string> unexpected;
-  for (const TensorEntry& tensor : source.weights->tensors())
-    if (!known.contains(tensor.name) && !tensor.name.starts_with("heads.")) unexpected.push_back(tensor.name);
+  for (const TensorEntry& tensor : weights.tensors())
+    if (!known.contains(tensor.name) && !tensor.name.starts_with("heads.") && !is_counter(tensor.name))
+      unexpected.push_back(tensor.name);
   if (unexpected.empty()) return;
-  throw Error(
-      ExitCode::bad_input,
-      message(source.weights->path(), ": tensors that the model of its config does not have: ", some_of(unexpected)));
+  throw Error(ExitCode::bad_input,
+              message(weights.path(), ": tensors that the model of its config does not have: ", some_of(unexpected)));
 }
 
 // The data that the model was trained on, unopened: what its samples are made of, and what is predicted. No file is
@@ -118,6 +122,7 @@ TextModel open_text_model(const std::string& path, const std::string& command) {
   const SampleContent content = data->content();
   source.objective = data->objective();
   source.labels = data->labels();
+  source.reads_tables = dynamic_cast<const ReadsTables*>(data.get()) != nullptr;
   if (source.objective == Objective::classification && content != SampleContent::numbers && source.labels.empty())
     throw Error(ExitCode::bad_input, message(weights->path(), ": does not say which classes it tells apart (no ",
                                              labels_metadata, " in its metadata)"));
@@ -159,16 +164,19 @@ void require_objective(const TextModel& source, const std::vector<Objective>& wa
               message(command, ": the model of ", source.weights->path(), " ", use.does, "; ", use.advice));
 }
 
-LoadedModel load_model(const TextModel& source) {
-  const int64_t layers = source.model->units();
-  LoadedModel loaded{source.model->body(0, layers), source.model->readout(), layers};
+LoadedModel load_model(const TextModel& source) { return load_model(*source.model, *source.weights); }
+
+LoadedModel load_model(const Model& model, const WeightsSet& weights) {
+  const int64_t layers = model.units();
+  LoadedModel loaded{model.body(0, layers), model.readout(), layers};
   std::set<std::string> parameters;
   for (torch::nn::Module* part :
        {static_cast<torch::nn::Module*>(loaded.body.get()), static_cast<torch::nn::Module*>(loaded.readout.get())}) {
-    load_weights(*part, *source.weights, source.model->tie(), source.model->aliases());
+    load_weights(*part, weights, model.tie(), model.aliases());
     for (const auto& named : part->named_parameters()) parameters.insert(named.key());
+    for (const auto& named : part->named_buffers()) parameters.insert(named.key());
   }
-  check_unexpected(source, parameters);
+  check_unexpected(model, weights, parameters);
   return loaded;
 }
 

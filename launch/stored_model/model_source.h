@@ -26,6 +26,7 @@ struct TextModel {
   int64_t vocabulary = 0, max_length = 0;
   Objective objective = Objective::masked;
   std::vector<std::string> labels = {};  // of a classification, by number
+  bool reads_tables = false;             // its data is rows of tables; else texts, or token files
 
   bool reads_bytes() const { return tokenizer == nullptr; }
 };
@@ -48,5 +49,6 @@ struct LoadedModel {
 // The whole model with its weights. Error(bad_input) names what is missing, has another shape, or belongs to no part of
 // the model; local heads (heads.*) are passed over.
 LoadedModel load_model(const TextModel& source);
+LoadedModel load_model(const Model& model, const WeightsSet& weights);
 
 }  // namespace interlock

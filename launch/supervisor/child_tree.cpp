@@ -20,15 +20,14 @@
 namespace interlock {
 namespace {
 
-[[noreturn]] void become(std::vector<char*>& arguments, int errors, pid_t parent) {
+[[noreturn]] void become(std::vector<char*>& arguments, int input, int errors, pid_t parent) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(70);  // it died before the line above
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
-  const int nothing = open("/dev/null", O_RDONLY);
-  dup2(nothing, STDIN_FILENO);
+  dup2(input, STDIN_FILENO);
   dup2(errors, STDERR_FILENO);
   execv(arguments[0], arguments.data());
   const char* text = std::strerror(errno);
@@ -76,9 +75,21 @@ std::vector<pid_t> descendants_of(pid_t root) {
   return found;
 }
 
+// What is written fits into a pipe, so that nobody waits for a reader.
+int readable(const std::string& input) {
+  if (input.empty()) return open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return -1;
+  const bool whole = write(ends[1], input.data(), input.size()) == static_cast<ssize_t>(input.size());
+  close(ends[1]);
+  if (whole) return ends[0];
+  close(ends[0]);
+  return -1;
+}
+
 }  // namespace
 
-ChildTree::ChildTree(const std::vector<std::string>& command) {
+ChildTree::ChildTree(const std::vector<std::string>& command, const std::string& input) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw Error(ExitCode::gave_up, message("no pipe: ", std::strerror(errno)));
   prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper_);
@@ -88,9 +99,11 @@ ChildTree::ChildTree(const std::vector<std::string>& command) {
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const pid_t parent = getpid();
-  child_ = fork();
-  if (child_ == 0) become(arguments, ends[1], parent);
+  const int given = readable(input);
+  child_ = given < 0 ? -1 : fork();
+  if (child_ == 0) become(arguments, given, ends[1], parent);
   close(ends[1]);
+  if (given >= 0) close(given);
   error_output_ = ends[0];
   fcntl(error_output_, F_SETFL, O_NONBLOCK);
   if (child_ < 0) {

@@ -13,9 +13,9 @@ namespace interlock {
 // children while a ChildTree lives.
 class ChildTree {
  public:
-  // Starts `command` in a process group of its own: stdin empty, stdout ours, stderr a pipe that error_output() reads.
-  // It is told to end (SIGTERM) when this process dies, however that happens.
-  explicit ChildTree(const std::vector<std::string>& command);
+  // Starts `command` in a process group of its own: stdin holds `input` (a few hundred bytes at most), stdout ours,
+  // stderr a pipe that error_output() reads. It is told to end (SIGTERM) when this process dies, however that happens.
+  explicit ChildTree(const std::vector<std::string>& command, const std::string& input = "");
   ~ChildTree();  // ends all that is left
   ChildTree(const ChildTree&) = delete;
 

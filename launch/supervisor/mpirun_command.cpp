@@ -11,6 +11,7 @@
 #include <set>
 #include <sstream>
 
+#include "launch/heartbeat/invitation.h"
 #include "launch/supervisor/short_child.h"
 #include "runtime/core/error.h"
 
@@ -88,6 +89,7 @@ std::vector<std::string> mpirun_command(const SupervisorRequest& request) {
   pass(command, "OMP_NUM_THREADS", threads);
   pass(command, "MKL_NUM_THREADS", threads);
   pass(command, "INTERLOCK_SUPERVISED", "1");
+  if (request.monitor && request.monitor->listen) pass(command, invitation_variable, "1");
   if (isatty(STDERR_FILENO)) {
     pass(command, "INTERLOCK_TERMINAL", "1");
     winsize size{};

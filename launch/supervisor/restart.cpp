@@ -10,6 +10,7 @@
 #include "launch/monitor/event_log.h"
 #include "launch/supervisor/signal_source.h"
 #include "runtime/core/lost.h"
+#include "runtime/observe/trace_part.h"
 
 namespace interlock {
 namespace {
@@ -53,6 +54,7 @@ class Restarts {
       const SupervisedEnd end = supervise_once(request_);
       code = judge(end);
     } while (again_);
+    if (code != 0) keep_trace();
     if (started_ > 0) say("what happened to the run:\n" + log_.table());
     return code;
   }
@@ -77,6 +79,15 @@ class Restarts {
     if (end.begun) request_.arguments = policy_.arguments_again;
     again_ = true;
     return 0;
+  }
+
+  // Of a run that ended before it could write one.
+  void keep_trace() const {
+    try {
+      if (request_.monitor) join_trace_parts(request_.monitor->run_folder);
+    } catch (const Error& error) {
+      say(message("the trace of the run is left in parts: ", error.what()));
+    }
   }
 
   // Nothing runs meanwhile, so a signal ends us at once. -1: go on.

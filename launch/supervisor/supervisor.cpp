@@ -16,10 +16,12 @@
 
 #include "launch/monitor/hang_watch.h"
 #include "launch/supervisor/child_tree.h"
+#include "launch/supervisor/heartbeats.h"
 #include "launch/supervisor/launcher_output.h"
 #include "launch/supervisor/mpirun_command.h"
 #include "launch/supervisor/signal_source.h"
 #include "runtime/core/lost.h"
+#include "runtime/observe/stack_dump.h"
 
 namespace interlock {
 namespace {
@@ -56,13 +58,15 @@ class Supervision {
  public:
   explicit Supervision(const SupervisorRequest& request)
       : ranks_(request.processes),
+        run_folder_(request.monitor ? request.monitor->run_folder : ""),
         program_(request.executable),
         last_checkpoint_(request.last_checkpoint),
         stop_time_(stop_time(request)),
         watch_(request.monitor ? std::make_optional<HangWatch>(request.monitor->run_folder, request.processes,
                                                                request.monitor->limits)
                                : std::nullopt),
-        tree_(mpirun_command(request)) {}
+        heartbeats_(request.monitor ? Heartbeats(request.monitor->listen, request.processes) : Heartbeats()),
+        tree_(mpirun_command(request), heartbeats_.invitation()) {}
   SupervisedEnd run();
 
  private:
@@ -83,12 +87,16 @@ class Supervision {
   SupervisedEnd told(int code) const;
 
   const int ranks_;
+  const std::string run_folder_;
   const std::string program_;
   const std::function<std::string()> last_checkpoint_;
   const std::chrono::seconds stop_time_;
   SignalSource signals_{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD};  // before the child: its end must not be missed
   std::optional<HangWatch> watch_;  // before the child too: what stands in the run folder now is not of this run
   std::optional<Verdict> verdict_;
+  bool dumps_asked_ = false;
+  Heartbeats
+      heartbeats_;  // before the child, which is told where they go; behind signals_, whose mask its thread takes
   Clock::time_point next_look_ = Clock::now();
   ChildTree tree_;
   LauncherOutput output_{write_error};
@@ -177,9 +185,18 @@ void Supervision::pass_on_stop_request() {
 // A run that is about to end is not judged any more.
 void Supervision::look_for_hangs() {
   if (!watch_ || verdict_ || deadline_ || Clock::now() < next_look_) return;
+  watch_->hear(heartbeats_.records());
   verdict_ = watch_->look();
   next_look_ = Clock::now() + HangWatch::between_looks;
+  if (const std::string warning = heartbeats_.warning(); !warning.empty()) output_.insert(warning);
   if (!verdict_) return;
+  if (!std::exchange(dumps_asked_, true)) {  // what the ranks know themselves is here at the next look
+    heartbeats_.ask_for_dumps();
+    forget_stacks(run_folder_);
+    tree_.signal(SIGUSR2);  // mpirun hands it on
+    return verdict_.reset();
+  }
+  heartbeats_.say_stop();
   tree_.signal(SIGTERM);  // mpirun ends its ranks, stopped ones too
   deadline_ = Clock::now() + patience;
 }
@@ -261,8 +278,10 @@ std::string Supervision::ended_with_us_text() const {
 
 std::string Supervision::verdict_text() const {
   const std::string checkpoint = last_checkpoint_ ? last_checkpoint_() : "";
+  const std::string stack = verdict_->rank < 0 ? "" : read_stack(run_folder_, verdict_->rank);
   return message(
-      "interlock: error: ", verdict_->reason, "\n", verdict_->ranks, "  The run was ended; ",
+      "interlock: error: ", verdict_->reason, "\n", verdict_->ranks,
+      stack.empty() ? "" : message("  rank ", verdict_->rank, " stands in:\n", stack), "  The run was ended; ",
       checkpoint.empty() ? "there is no checkpoint yet to go on from" : "--resume goes on from " + checkpoint, "\n");
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "launch/monitor/verdict.h"
+#include "runtime/core/listen_address.h"
 
 namespace interlock {
 
@@ -27,6 +28,7 @@ struct SupervisorRequest {
   struct Monitor {
     std::string run_folder;
     HangLimits limits;
+    std::optional<ListenAddress> listen = {};  // for heartbeats over TCP; nobody who cannot listen keeps a run back
   };
   std::optional<Monitor> monitor = {};
 };

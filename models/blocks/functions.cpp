@@ -12,7 +12,6 @@
 #include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/mm.h>
@@ -21,6 +20,7 @@
 
 #include <algorithm>
 
+#include "models/blocks/handover.h"
 #include "models/blocks/operations.h"
 
 namespace interlock {
@@ -82,28 +82,6 @@ void add_row_sum(at::Tensor& sum, const at::Tensor& rows, double factor, bool ov
     const int64_t count = std::min(piece, outputs - begin);
     add_scaled(sum.narrow(0, begin, count), factor, overwrite, rows.narrow(1, begin, count).sum(0, false, type));
   }
-}
-
-// Gives the gradient to whoever adds them up, or makes a tensor of it where nobody does, and where it goes on: through
-// what a weight was made of.
-at::Tensor hand_over(ParameterAccess* parameters, const at::Tensor& parameter, const GradientTerm& term) {
-  if (parameters != nullptr && parameter.is_leaf()) {
-    parameters->add_gradient(parameter, term);
-    return {};
-  }
-  at::Tensor gradient = at::empty_like(parameter, parameter.options().requires_grad(false));
-  term(gradient, 1.0, true);
-  return gradient;
-}
-
-at::Tensor in_type(ParameterAccess* parameters, const at::Tensor& parameter, at::ScalarType type) {
-  return parameters != nullptr ? parameters->values(parameter, type) : parameter.to(type);
-}
-
-// A pointer among what a graph saves. Whoever it points to outlives the graph.
-int64_t as_number(ParameterAccess* parameters) { return reinterpret_cast<int64_t>(parameters); }
-ParameterAccess* parameters_of(AutogradContext* context) {
-  return reinterpret_cast<ParameterAccess*>(context->saved_data["parameters"].toInt());
 }
 
 struct LinearFunction : torch::autograd::Function<LinearFunction> {

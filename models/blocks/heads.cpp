@@ -9,6 +9,7 @@
 #include <ATen/ops/nonzero.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -74,14 +75,23 @@ RowHead::Chosen RowHead::chosen(const at::Tensor& hidden, const ForwardContext& 
   return {classify(take_rows(rows, filled_up(indices, rows.scalar_type())), context), targets.index_select(0, indices)};
 }
 
+at::Tensor RowHead::Chosen::guessed_scores() const {
+  const at::Tensor guessed = scores.to(at::kDouble);
+  return at::stack({guessed, targets.to(at::kDouble), at::zeros_like(guessed)}, 1);
+}
+
+at::Tensor RowHead::Chosen::guessed_classes() const {
+  const at::Tensor above = scores.gt(scores.gather(1, targets.unsqueeze(1))).sum(1);
+  return at::stack({scores.argmax(1), targets, above}, 1).to(at::kDouble);
+}
+
 LossSum RowHead::Chosen::loss(const ForwardContext& context) {
   const bool of_scores = at::isFloatingType(targets.scalar_type());
   if (of_scores) scores = scores.squeeze(1);
   LossSum result;
   result.count = targets.size(0);
   if (!context.training && of_samples(*context.batch))
-    result.guesses =
-        at::stack({of_scores ? scores.to(at::kDouble) : scores.argmax(1).to(at::kDouble), targets.to(at::kDouble)}, 1);
+    result.guesses = of_scores ? guessed_scores() : guessed_classes();
   if (of_scores) {
     const at::ScalarType type = scores.scalar_type() == at::kBFloat16 ? at::kFloat : scores.scalar_type();
     result.sum = at::mse_loss(scores.to(type), targets.to(type), at::Reduction::Sum);

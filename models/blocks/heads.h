@@ -31,6 +31,9 @@ class RowHead : public Head {
     at::Tensor scores;                            // [predicted or more, classes]: rows without a target may follow
     at::Tensor targets;                           // [predicted]
     LossSum loss(const ForwardContext& context);  // uses the scores up
+    // LossSum::guesses.
+    at::Tensor guessed_scores() const;
+    at::Tensor guessed_classes() const;
   };
   Chosen chosen(const at::Tensor& hidden, const ForwardContext& context) const;
 };

@@ -30,12 +30,17 @@ Engine::~Engine() = default;
 std::vector<StepReport> Engine::train(const Plan& plan, const StepOptions& options) {
   for (auto& stage : context_.stages) stage->follow(plan.flows.stages[stage->index()]);
   if (++steps_ == 2) measured_.clear();
+  divergence_.reset();
+  for (auto& stage : context_.stages)
+    if (options.agreed) stage->keep_buffers();
   Step step(plan, options);
   pulse().begin_step(options.step);
   begin_count(step);
   step.waited += std::exchange(waited_between_, 0.0);  // for values, since the step before
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
+  if (options.agreed) update_together(step);
   assert(step.inputs.empty() && step.outputs.empty() && step.incoming.empty() && step.outgoing.empty());
+  for (auto& stage : context_.stages) average_buffers(step, *stage);
   begin_report(step);
   return reports(context_.device.immediate ? 0 : 1);
 }
@@ -62,7 +67,8 @@ std::vector<Evaluated> Engine::read_losses(const Step& step) const {
   for (size_t i = 0; i < step.evaluated.size(); ++i) {
     const int64_t guesses = step.evaluated[i].guesses.defined() ? step.evaluated[i].guesses.size(0) : 0;
     values.push_back({{sum[i], step.evaluated[i].count}, {}});
-    for (int64_t row = 0; row < guesses; ++row, guess += 2) values.back().guesses.push_back({guess[0], guess[1]});
+    for (int64_t row = 0; row < guesses; ++row, guess += 3)
+      values.back().guesses.push_back({guess[0], guess[1], guess[2]});
     if (!std::isfinite(sum[i]))
       throw Error(ExitCode::gave_up,
                   message("the held-out loss of stage ", step.plan.shape.stages - 1, " is ", sum[i], " after step ",
@@ -90,6 +96,7 @@ void Engine::perform(Step& step, const Action& action) {
   const auto idle = [&] { return step.waited + step.loading; };
   const double idle_before = idle(), begin = TraceRecorder::now();
   const bool on_cpu = context_.device.is_cpu();
+  const bool put_off = action.kind == Kind::update && step.options.agreed && !step.may_update;
   pulse().act(current_, begin);
   if (!on_cpu) step.since = stopwatch_.now();
   switch (action.kind) {
@@ -122,11 +129,15 @@ void Engine::perform(Step& step, const Action& action) {
       reduce_norm(step);
       break;
     case Kind::update:
-      update(step, context_.stage(action.stage));
+      measure(step, context_.stage(action.stage));
+      if (put_off)
+        step.updates.push_back(action);
+      else
+        update(step, context_.stage(action.stage));
       break;
   }
   step.waited += std::exchange(waited_between_, 0.0);
-  if (step.evaluation) return;
+  if (step.evaluation || put_off) return;
   advance_reductions(step);
   if (is_compute(action.kind) && !on_cpu)
     step.timed.push_back({action, traced_name(step, action), step.since, stopwatch_.now()});
@@ -199,7 +210,7 @@ void Engine::loss(Step& step, const Action& action) {
   numbers.losses.push_back(value.sum);
   numbers.count += value.count;
   // Where reading is free, a bad loss stops the step at once; elsewhere the report finds it.
-  if (context_.device.immediate)
+  if (context_.device.immediate && !step.options.agreed)
     check_loss(step.options.step, action.stage, action.microbatch, value.sum.item<double>());
   // Losses run once per microbatch in ascending order: after the last one the head's gradients are complete.
   if (action.microbatch + 1 < step.plan.shape.microbatches) return;

@@ -35,6 +35,16 @@ struct StepOptions {
   uint64_t seed = 1;
   double learning_rate = 0;
   double clip = 0;  // 0: off
+  // Before anything is updated all ranks look together whether every loss and gradient of the step is finite; if one is
+  // not, none of them updates anything, and the next step begins as this one did.
+  bool agreed = false;
+};
+
+// Why no rank made the update of a step: the same on all of them.
+struct Divergence {
+  int64_t step = 0;
+  int rank = 0;        // the first that saw it
+  std::string reason;  // "the loss of stage 2 is nan at step 7, microbatch 1 of replica 0"
 };
 
 struct StageReport {
@@ -50,6 +60,7 @@ struct StepReport {
   double waited = 0;                  // of these, for messages, barriers and reductions; on a GPU, without work
   double loading = 0;                 // of these, for batches that were not ready, and to count targets
   double norm_squared_of_model = -1;  // when the norm was taken over the model
+  bool left_out = false;              // diverged, so that nothing was updated; its numbers say nothing
 };
 
 // Totals since the start, to hold against the plan.
@@ -82,6 +93,8 @@ class Engine {
   // Performs a step. The reports that are there now: on the CPU that of this step; on a device, which computes behind
   // the host, that of the step before. Error(gave_up) where a loss or a gradient of a reported step is not finite.
   std::vector<StepReport> train(const Plan& plan, const StepOptions& options);
+  // Of the last step performed with StepOptions::agreed, whose report may be still to come.
+  const std::optional<Divergence>& divergence() const { return divergence_; }
   // Waits for the steps performed; the reports that are still to come.
   std::vector<StepReport> finish_steps();
   // What the last stage says, by held-out microbatch (those of this replica, plan.shape.microbatches of them); empty
@@ -94,6 +107,9 @@ class Engine {
   // Waits for values of parameters that other replicas have updated. To be called before anybody but a forward pass
   // reads them.
   void await_values();
+  // Where optimizers keep running averages of the values, these change places with the values, on every rank together;
+  // once more, and all is as it was to the bit.
+  void exchange_averages();
   // The time until now belongs to no step.
   void restart_clock();
   // Waits until everything sent was received.
@@ -136,7 +152,11 @@ class Engine {
   void reduce_gradient(Step& step, Stage& stage);
   void reduce_tied(Step& step);
   void reduce_norm(Step& step);
+  void measure(Step& step, Stage& stage);
   void update(Step& step, Stage& stage);
+  void update_together(Step& step);
+  std::string divergence_of(const Step& step) const;
+  void average_buffers(Step& step, Stage& stage);
   void begin_gather(Stage& stage, TrainableGroup& group);
   void begin_gather(Stage& stage, TrainableGroup& group, TrainableGroup::Range range);
   void finish_gather(Gather& gather);
@@ -147,6 +167,8 @@ class Engine {
   StepReport finish_report();
   std::vector<StepReport> reports(size_t left);
   std::vector<Evaluated> read_losses(const Step& step) const;
+  std::string bad_loss(int64_t step, int stage, int64_t microbatch, double loss) const;
+  std::string bad_norm(int64_t step, int stage) const;
   void check_loss(int64_t step, int stage, int64_t microbatch, double loss) const;
   void check_norm(int64_t step, int stage, double norm_squared) const;
 
@@ -179,6 +201,7 @@ class Engine {
   std::deque<std::unique_ptr<Pending>> pending_;
   double waited_between_ = 0;  // for gathers, since the last action
   std::string current_;
+  std::optional<Divergence> divergence_;
   double last_end_ = 0;
   int64_t steps_ = 0;  // performed here
 };

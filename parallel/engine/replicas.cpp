@@ -134,6 +134,18 @@ void Engine::await_segment(const Stage& here, int64_t segment) {
   });
 }
 
+// Each replica exchanges what it owns; then values go to the others as after an update.
+void Engine::exchange_averages() {
+  const auto keeps = [](const auto& group) { return group->optimizer().keeps_averages(); };
+  const auto any = [&](const auto& stage) { return std::ranges::any_of(stage->groups(), keeps); };
+  if (std::ranges::none_of(context_.stages, any)) return;
+  await_values();
+  for (const auto& here : context_.stages)
+    for (const auto& group : here->groups())
+      if (group->exchange_averages()) begin_gather(*here, *group);
+  await_values();
+}
+
 void Engine::await_values() {
   for (Gather& gather : gathers_) finish_gather(gather);
   gathers_.clear();

@@ -13,18 +13,26 @@
 
 namespace interlock {
 
+std::string Engine::bad_loss(int64_t step, int stage, int64_t microbatch, double loss) const {
+  return message("the loss of stage ", stage, " is ", loss, " at step ", step, ", microbatch ", microbatch,
+                 " of replica ", context_.topology.replica());
+}
+
+std::string Engine::bad_norm(int64_t step, int stage) const {
+  return message("the gradient of stage ", stage, " is not finite at step ", step);
+}
+
 void Engine::check_loss(int64_t step, int stage, int64_t microbatch, double loss) const {
   if (std::isfinite(loss)) return;
   throw Error(ExitCode::gave_up,
-              message("the loss of stage ", stage, " is ", loss, " at step ", step, ", microbatch ", microbatch,
-                      " of replica ", context_.topology.replica(), "; ", what_stands,
+              message(bad_loss(step, stage, microbatch, loss), "; ", what_stands,
                       ". A lower optimizer.learning_rate, a longer optimizer.warmup_steps or optimizer.clip may help"));
 }
 
 void Engine::check_norm(int64_t step, int stage, double norm_squared) const {
   if (std::isfinite(norm_squared)) return;
-  throw Error(ExitCode::gave_up, message("the gradient of stage ", stage, " is not finite at step ", step, "; ",
-                                         what_stands, ". A lower optimizer.learning_rate may help"));
+  throw Error(ExitCode::gave_up,
+              message(bad_norm(step, stage), "; ", what_stands, ". A lower optimizer.learning_rate may help"));
 }
 
 void Engine::begin_report(Step& step) {
@@ -32,6 +40,7 @@ void Engine::begin_report(Step& step) {
   pending->report.step = step.options.step;
   pending->report.waited = step.waited;
   pending->report.loading = step.loading;
+  pending->report.left_out = divergence_.has_value();
   std::vector<at::Tensor> numbers;
   const auto add = [&](const at::Tensor& number) {
     numbers.push_back(number.defined() ? number.to(context_.device.at, at::kDouble)
@@ -75,12 +84,12 @@ StepReport Engine::finish_report() {
   for (size_t i = 0; i < made.stages.size(); ++i) {
     StageReport& stage = made.stages[i];
     for (size_t microbatch = 0; microbatch < pending->losses[i]; ++microbatch) {
-      check_loss(made.step, stage.stage, static_cast<int64_t>(microbatch), *next);
+      if (!made.left_out) check_loss(made.step, stage.stage, static_cast<int64_t>(microbatch), *next);
       stage.loss.sum += *next++;
     }
     stage.body_norm_squared = *next++;
     stage.head_norm_squared = *next++;
-    check_norm(made.step, stage.stage, stage.body_norm_squared + stage.head_norm_squared);
+    if (!made.left_out) check_norm(made.step, stage.stage, stage.body_norm_squared + stage.head_norm_squared);
   }
   if (pending->has_model_norm) made.norm_squared_of_model = *next;
   // When the device was done with the step, not when the host came to ask.

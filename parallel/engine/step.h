@@ -49,6 +49,9 @@ struct Engine::Step {
   std::deque<std::unique_ptr<Collective>> reductions;  // gradients under way over replicas, in the order begun
   std::map<int, int64_t> begun;  // per stage the first element of the body's gradient whose sum has begun
   std::vector<LossSum> evaluated;
+  // Under StepOptions::agreed: updates that wait until all ranks have looked.
+  std::vector<Action> updates;
+  bool may_update = false;
 };
 
 struct Engine::Pending {

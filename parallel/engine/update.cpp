@@ -27,6 +27,14 @@ at::Tensor clip_factor(double clip, const at::Tensor& norm_squared) {
   return at::where(norm > clip, clip / (norm + 1e-6), one);
 }
 
+// "RANK REASON" of the first rank that has one, "" where none has. A loss says more than the gradients that came of it.
+std::string first_of(const std::vector<std::string>& reasons) {
+  for (const char* beginning : {"the loss", ""})
+    for (size_t rank = 0; rank < reasons.size(); ++rank)
+      if (!reasons[rank].empty() && reasons[rank].starts_with(beginning)) return message(rank, " ", reasons[rank]);
+  return "";
+}
+
 }  // namespace
 
 void Engine::note_waiting(Step& step, double begin) {
@@ -114,7 +122,7 @@ void Engine::reduce_norm(Step& step) {
   note_waiting(step, computed);
 }
 
-void Engine::update(Step& step, Stage& here) {
+void Engine::measure(Step& step, Stage& here) {
   using Role = TrainableGroup::Role;
   Step::StageNumbers& numbers = step.numbers[here.index()];
   at::Tensor body = number(0.0), head = number(0.0);
@@ -125,8 +133,15 @@ void Engine::update(Step& step, Stage& here) {
   }
   numbers.body_norm_squared = body;
   numbers.head_norm_squared = head;
+  if (context_.device.immediate && !step.options.agreed)
+    check_norm(step.options.step, here.index(), (body + head).item<double>());
+}
+
+// After measure().
+void Engine::update(Step& step, Stage& here) {
+  using Role = TrainableGroup::Role;
+  const auto& [losses, count, body, head] = step.numbers[here.index()];
   const at::Tensor together = here.head_is_readout() ? body + head : body;
-  if (context_.device.immediate) check_norm(step.options.step, here.index(), (together + head).item<double>());
   const at::Tensor of_model = step.plan.norm_over_model ? step.norm_squared_of_model : together;
   const at::Tensor rate = number(step.options.learning_rate);
   for (TrainableGroup* group : here.active_groups()) {
@@ -134,6 +149,53 @@ void Engine::update(Step& step, Stage& here) {
     group->update({rate, clip_factor(step.options.clip, alone ? head : of_model)});
     begin_gather(here, *group);
   }
+}
+
+// ---- Updates that all ranks make, or none
+
+// What of this rank's part of the step is not finite; "": nothing. On a device this is where the host waits for it.
+std::string Engine::divergence_of(const Step& step) const {
+  std::vector<at::Tensor> numbers;
+  for (const auto& [index, of_stage] : step.numbers) {
+    numbers.insert(numbers.end(), of_stage.losses.begin(), of_stage.losses.end());
+    for (const at::Tensor& norm : {of_stage.body_norm_squared, of_stage.head_norm_squared})
+      if (norm.defined()) numbers.push_back(norm);
+  }
+  if (numbers.empty()) return "";
+  for (at::Tensor& number : numbers) number = number.to(context_.device.at, at::kDouble).reshape({});
+  const at::Tensor all = on_host(at::stack(numbers));
+  context_.transport.check();  // before anybody believes them
+  const double* next = all.const_data_ptr<double>();
+  for (const auto& [index, of_stage] : step.numbers) {
+    for (size_t microbatch = 0; microbatch < of_stage.losses.size(); ++microbatch, ++next)
+      if (!std::isfinite(*next)) return bad_loss(step.options.step, index, static_cast<int64_t>(microbatch), *next);
+    for (const at::Tensor& norm : {of_stage.body_norm_squared, of_stage.head_norm_squared})
+      if (norm.defined() && !std::isfinite(*next++)) return bad_norm(step.options.step, index);
+  }
+  return "";
+}
+
+void Engine::update_together(Step& step) {
+  const double begin = TraceRecorder::now();
+  current_ = "AGREE";
+  pulse().act(current_, begin);
+  const std::string mine = divergence_of(step);
+  const std::string first = [&] {
+    const PulseWait waiting(pulse(), context_.world.position() == 0 ? waits_for_several : 0);
+    return context_.world.broadcast(first_of(context_.world.gather(mine, 0)), 0);
+  }();
+  note_waiting(step, begin);
+  if (!first.empty()) {
+    const size_t rank_end = first.find(' ');
+    divergence_ = {step.options.step, std::stoi(first.substr(0, rank_end)), first.substr(rank_end + 1)};
+    for (auto& here : context_.stages) {
+      here->restore_buffers();
+      for (TrainableGroup* group : here->active_groups()) group->forget_gradient();
+    }
+    return;
+  }
+  step.may_update = true;
+  for (const Action& action : step.updates) perform(step, action);
 }
 
 }  // namespace interlock

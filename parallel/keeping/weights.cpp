@@ -39,19 +39,23 @@ std::string announce(const std::vector<TensorEntry>& entries) {
   return list.dump();
 }
 
-// What all ranks have, and who has it. Error(gave_up), on every rank alike, names a tensor that two of them have: the
-// writer would wait for it twice.
-std::pair<std::vector<TensorEntry>, std::map<std::string, int>> everything(const std::vector<std::string>& announced) {
+// What all ranks have, and who has it; on the other ranks than the writer nothing. Error(gave_up), on every rank alike,
+// names a tensor that two of them have: the writer would wait for it twice.
+std::pair<std::vector<TensorEntry>, std::map<std::string, int>> everything(Group& pipeline,
+                                                                           const std::vector<TensorEntry>& mine) {
   std::vector<TensorEntry> entries;
   std::map<std::string, int> owner;
+  std::string problem;
+  const std::vector<std::string> announced = pipeline.gather(announce(mine), 0);
   for (size_t rank = 0; rank < announced.size(); ++rank)
     for (const auto& item : nlohmann::json::parse(announced[rank])) {
       entries.push_back({item["name"], item["dtype"], item["shape"].get<std::vector<int64_t>>(), 0, 0});
       const auto [found, fresh] = owner.emplace(entries.back().name, static_cast<int>(rank));
-      if (!fresh)
-        throw Error(ExitCode::gave_up, message("rank ", found->second, " and rank ", rank, " both store the tensor ",
-                                               entries.back().name));
+      if (!fresh && problem.empty())
+        problem = message("rank ", found->second, " and rank ", rank, " both store the tensor ", entries.back().name);
     }
+  problem = pipeline.broadcast(problem, 0);
+  if (!problem.empty()) throw Error(ExitCode::gave_up, problem);
   return {std::move(entries), std::move(owner)};
 }
 
@@ -70,8 +74,8 @@ void write_weights(RankContext& context, const std::string& path,
                    const std::map<std::string, std::string>& metadata) {
   const Named here = tensors_here(context, aliases);
   std::vector<TensorEntry> mine = entries_of(here);
-  // Every rank learns all names, so that senders and the writer agree on the order without asking.
-  const auto [entries, owner] = everything(context.pipeline.all_gather(announce(mine)));
+  // The writer learns all names, and asks every rank for its tensors in the order of the file.
+  const auto [entries, owner] = everything(context.pipeline, mine);
 
   if (context.transport.rank() != 0) {
     layout_safetensors(mine, {});  // the file's order, in which rank 0 asks for them

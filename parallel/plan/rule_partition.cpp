@@ -60,7 +60,7 @@ class RuleWork {
     const double short_walk = trains ? input_gradient_[end] - input_gradient_[trained_from_[begin]] : 0.0;
     return passes.forward * (forward_[end] - forward_[begin]) + passes.through * walk + passes.lowest * short_walk +
            passes.weights * (weight_gradient_[end] - weight_gradient_[begin]) +
-           passes.head * (stage + 1 == stages_ ? all_of(given_.readout) : all_of(given_.head));
+           passes.head * (stage + 1 == stages_ ? all_of(given_.readout) : all_of(given_.heads_above[end - 1]));
   }
 
  private:

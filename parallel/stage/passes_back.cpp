@@ -9,6 +9,14 @@
 #include "runtime/core/error.h"
 
 namespace interlock {
+namespace {
+
+ForwardContext again(ForwardContext context) {
+  context.recomputed = true;
+  return context;
+}
+
+}  // namespace
 
 void Stage::deliver(int microbatch, int stream, at::Tensor gradient) {
   saved(microbatch).incoming[stream] = std::move(gradient);
@@ -51,7 +59,7 @@ at::Tensor Stage::pass_back(Saved& now, at::Tensor gradient, const Pass& pass, c
   std::vector<at::Tensor> again_inputs, again_outputs;
   const bool whole_again = parts_.recompute == Recompute::stage;
   if (whole_again) {
-    run(now.inputs.front().detach(), now.context, true, again_inputs, again_outputs);
+    run(now.inputs.front().detach(), again(now.context), true, again_inputs, again_outputs);
     if (!now.needs_graph()) now.inputs.clear();
   }
   const Graph graph = whole_again ? Graph{again_inputs, again_outputs} : Graph{now.inputs, now.outputs};
@@ -76,7 +84,7 @@ at::Tensor Stage::pass_segment(Saved& now, int64_t segment, Graph graph, const a
     input = input.detach();
     if (pass_on) input.requires_grad_(true);
     c10::AutoGradMode mode(true);
-    output = parts_.body->forward_segment(segment, input, now.context);
+    output = parts_.body->forward_segment(segment, input, again(now.context));
   } else {
     output = graph.outputs[segment];
   }

@@ -116,9 +116,15 @@ void Stage::refresh(TrainableGroup& group, TrainableGroup::Range range) {
       store_.refresh(*store_.find(group.parameters()[i].value));
 }
 
-void Stage::exchange_averages() {
-  for (const auto& group : groups_)
-    if (group->exchange_averages()) refresh(*group, {0, group->values().numel()});
+void Stage::keep_buffers() {
+  kept_buffers_.clear();
+  for (const ParameterStore::Entry& entry : store_.entries())
+    if (entry.kind == ParameterStore::Kind::buffer) kept_buffers_.emplace_back(entry.value, entry.value.clone());
+}
+
+void Stage::restore_buffers() {
+  c10::NoGradGuard no_graph;
+  for (auto& [buffer, value] : kept_buffers_) buffer.copy_(value);
 }
 
 std::vector<std::pair<std::string, at::Tensor>> Stage::head_tensors() const {

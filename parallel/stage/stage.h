@@ -85,8 +85,9 @@ class Stage {
   TrainableGroup* body_group() const { return body_group_; }
   // After an update of the elements [range) of a group: copies in the type of products follow.
   void refresh(TrainableGroup& group, TrainableGroup::Range range);
-  // Running averages of all values change places with these.
-  void exchange_averages();
+  // Buffers as they are now, and back to that: a forward pass may write them before anybody knows what came of it.
+  void keep_buffers();
+  void restore_buffers();
   // Copies of the readout that the head reads through: (name of the readout's parameter, the copy).
   std::vector<std::pair<std::string, at::Tensor>> readout_copies();
   // All parameters of the head under the names they have there, the tied one included.
@@ -150,6 +151,7 @@ class Stage {
   int index_;
   Parts parts_;
   ParameterStore store_;
+  std::vector<std::pair<at::Tensor, at::Tensor>> kept_buffers_;  // and their values then
   std::vector<std::unique_ptr<TrainableGroup>> groups_;
   TrainableGroup* body_group_ = nullptr;
   GradientSink sink_;

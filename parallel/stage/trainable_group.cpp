@@ -143,25 +143,32 @@ at::Tensor& TrainableGroup::measure_norm() {
 
 at::Tensor TrainableGroup::squared_norm() const { return squares_.sum(); }
 
+std::vector<TrainableGroup::Average> TrainableGroup::averages() const {
+  std::vector<Average> all;
+  if (!optimizer_->keeps_averages()) return all;
+  for (size_t i = 0; i < own_shards_.size(); ++i) {
+    const Shard& shard = shards_[own_shards_[i]];
+    const at::Tensor whole = parameters_[shard.parameter].value.detach().view({-1});
+    all.push_back({shard.parameter, shard.begin, whole.narrow(0, shard.begin, shard.end - shard.begin),
+                   optimizer_->average(i).view({-1})});
+  }
+  return all;
+}
+
 bool TrainableGroup::exchange_averages() {
   c10::NoGradGuard no_graph;
-  bool any = false;
-  for (size_t i = 0; i < own_shards_.size(); ++i) {
-    const at::Tensor average = optimizer_->average(i);
-    if (!average.defined()) continue;
-    const at::Tensor& value = parameters_[shards_[own_shards_[i]].parameter].value;
-    const at::Tensor kept = value.detach().clone();
-    value.detach().copy_(average);
-    average.copy_(kept);
-    any = true;
+  for (const Average& one : averages()) {
+    const at::Tensor kept = one.value.clone();
+    one.value.copy_(one.average);
+    one.average.copy_(kept);
   }
-  return any;
+  return optimizer_->keeps_averages();
 }
 
 void TrainableGroup::update(const UpdateNumbers& numbers) {
   c10::NoGradGuard no_graph;
   optimizer_->step({numbers.learning_rate * options_.rate_factor, numbers.gradient_factor});
-  started_.assign(started_.size(), false);
+  forget_gradient();
 }
 
 }  // namespace interlock

@@ -73,8 +73,17 @@ class TrainableGroup {
 
   // Updates what this replica owns.
   void update(const UpdateNumbers& numbers);
-  // Puts the running averages of the values (Optimizer::average), where they are kept, in the place of the values, and
-  // the other way round; whether some were. Of a group whose state is not shared out.
+  // What was added since the last update counts no more.
+  void forget_gradient() { started_.assign(started_.size(), false); }
+  // Where running averages of the values are kept (Optimizer::average): those of this replica, beside the values.
+  struct Average {
+    size_t parameter = 0;
+    int64_t begin = 0;
+    at::Tensor value, average;  // flat: elements from `begin` on
+  };
+  std::vector<Average> averages() const;
+  // Puts them in the place of the values, and the other way round; whether there are any, the same on every replica. Of
+  // a group whose state is shared out, what other replicas own is to be brought together then, as after an update.
   bool exchange_averages();
   bool is_sharded() const { return options_.share.of > 1; }
   Range owned_by(int replica) const { return owned_[replica]; }

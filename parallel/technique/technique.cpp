@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "parallel/technique/measured.h"
 #include "runtime/optimization/optimizer.h"
 
 namespace interlock {
@@ -21,6 +22,8 @@ void refuse_pair(const Section& table, const Technique& one, const Technique& ot
 }  // namespace
 
 std::unique_ptr<Optimizer> Technique::around(std::unique_ptr<Optimizer> optimizer) const { return optimizer; }
+
+std::vector<Measured> Technique::measure(const StageTensors&) const { return {}; }
 
 TechniqueList read_techniques(const Config& config) {
   TechniqueList list;
@@ -42,11 +45,21 @@ bool layer_runs(const TechniqueList& techniques, const LayerPlace& place, const 
   });
 }
 
-double share_of_runs(const TechniqueList& techniques, int64_t layer) {
+double share_of_runs(const TechniqueList& techniques, int64_t layer, int64_t layers) {
   double share = 1;
   for (const auto& technique : techniques)
-    if (technique->chooses_layers()) share *= technique->share_of_runs(layer);
+    if (technique->chooses_layers()) share *= technique->share_of_runs(layer, layers);
   return share;
+}
+
+double share_that_runs(const Technique& technique, const StepPasses& passes) {
+  int64_t all = 0, run = 0;
+  for (int64_t microbatch = 0; microbatch < passes.microbatches; ++microbatch)
+    for (const LayerPlace& place : passes.layers) {
+      ++all;
+      run += technique.runs(place, {passes.seed, passes.step, microbatch}) ? 1 : 0;
+    }
+  return all == 0 ? 1 : static_cast<double>(run) / static_cast<double>(all);
 }
 
 bool choose_layers(const TechniqueList& techniques) {
@@ -54,10 +67,10 @@ bool choose_layers(const TechniqueList& techniques) {
 }
 
 std::vector<std::shared_ptr<Insertion>> insertions_at(const TechniqueList& techniques, const InsertionSite& site,
-                                                      Precision precision) {
+                                                      const NetworkFacts& network) {
   std::vector<std::shared_ptr<Insertion>> all;
   for (const auto& technique : techniques)
-    if (auto made = technique->insertion(site, precision)) all.push_back(std::move(made));
+    if (auto made = technique->insertion(site, network)) all.push_back(std::move(made));
   return all;
 }
 

@@ -7,6 +7,7 @@
 // is told it, so a run learns the same wherever and in whatever order it is performed.
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,7 +22,9 @@ class Insertion;
 class Model;
 class Optimizer;
 struct InsertionSite;
+struct Measured;  // parallel/technique/measured.h
 struct ParameterPlace;
+struct StageTensors;  // parallel/technique/measured.h
 enum class Precision;
 
 // The pass of one microbatch through the network.
@@ -31,11 +34,27 @@ struct Occasion {
   int64_t microbatch = 0;  // of the step, over all replicas: replica * microbatches + m
 };
 
-// A layer of the network, and which layers its stage holds: [first, first + count). A layer that is cut in two belongs
-// to the stage of its lower half.
+// A layer of the network, which layers its stage holds: [first, first + count), and how many the network has. A layer
+// that is cut in two belongs to the stage of its lower half.
 struct LayerPlace {
-  int64_t layer = 0, first = 0, count = 1;
+  int64_t layer = 0, first = 0, count = 1, layers = 1;
 };
+
+// What a step passes through: `layers` are those that may be left out, ascending; microbatches those of all replicas.
+struct StepPasses {
+  uint64_t seed = 1;
+  int64_t step = 0, microbatches = 1;
+  const std::vector<LayerPlace>& layers;
+};
+
+// What an insertion is made for beside its site.
+struct NetworkFacts {
+  Precision precision;
+  int64_t layers = 0;  // of the network
+};
+
+// Numbers for people, by name.
+using TechniqueNumbers = std::map<std::string, double>;
 
 class Technique {
  public:
@@ -51,18 +70,22 @@ class Technique {
   // ---- What it asks for
   // Whether its options fit this model: else Error(config) at the option, with what would fit.
   virtual void check(const Model&) const {}
+  // Keys of a config that it cannot do without, as overrides: for `interlock techniques`, and for whoever tries it.
+  virtual std::vector<std::string> needs() const { return {}; }
+  // Patterns of its option `names`, each of which must fit a parameter of the network, inserted ones too.
+  virtual std::vector<std::string> names() const { return {}; }
   // Why it cannot work beside another of the run, in a sentence for people; "" where it can. Asked in both directions.
   virtual std::string conflict(const Technique&) const { return ""; }
 
   // ---- Structure: which layers a microbatch passes through while it trains. Evaluation always runs all.
   virtual bool chooses_layers() const { return false; }  // the hooks below are asked only then
   virtual bool runs(const LayerPlace&, const Occasion&) const { return true; }
-  // How often a layer runs, 0..1, in the long run: what plans, cuts and simulations count.
-  virtual double share_of_runs(int64_t /*layer*/) const { return 1; }
+  // How often one of `layers` layers runs, 0..1, in the long run: what plans, cuts and simulations count.
+  virtual double share_of_runs(int64_t /*layer*/, int64_t /*layers*/) const { return 1; }
 
   // ---- Insertion: what stands at a site of the network (models/insertion.h), made anew for every slice; null:
   // nothing.
-  virtual std::shared_ptr<Insertion> insertion(const InsertionSite&, Precision) const { return nullptr; }
+  virtual std::shared_ptr<Insertion> insertion(const InsertionSite&, const NetworkFacts&) const { return nullptr; }
 
   // ---- What trains
   virtual bool chooses_what_trains() const { return false; }  // the hooks below are asked only then
@@ -79,8 +102,14 @@ class Technique {
   virtual double rate_factor(const ParameterPlace&, int64_t /*layers*/) const { return 1; }
   // What updates, around what would have: with state of its own, which checkpoints hold.
   virtual std::unique_ptr<Optimizer> around(std::unique_ptr<Optimizer> optimizer) const;
-  // Whether each rank must hold the whole state: then parallel.shard_optimizer is refused.
-  virtual bool needs_whole_state() const { return false; }
+
+  // ---- Report: numbers of its own, alike wherever a run is performed; people see them as name().NUMBER
+  // Of every step: a pure function, asked on one rank. A run tells their mean over its steps.
+  virtual TechniqueNumbers of_step(const StepPasses&) const { return {}; }
+  // Of what training has made of the network, at evaluations and after the last step. `measure` is asked only then, on
+  // every rank, of each of its stages.
+  virtual bool measures() const { return false; }
+  virtual std::vector<Measured> measure(const StageTensors&) const;
 };
 
 // Each is made of its own [[technique]] table: it asks for its options there, and refuses what is out of range.
@@ -96,11 +125,14 @@ TechniqueList read_techniques(const Config& config);
 // Whether a layer runs: where every technique that chooses layers lets it.
 bool layer_runs(const TechniqueList& techniques, const LayerPlace& place, const Occasion& occasion);
 // How often it runs in the long run, as plans count it.
-double share_of_runs(const TechniqueList& techniques, int64_t layer);
+double share_of_runs(const TechniqueList& techniques, int64_t layer, int64_t layers);
+// Of a step, the share of its layers that this technique lets run: of all microbatches and of those that it may leave
+// out. 1 where it may leave out none.
+double share_that_runs(const Technique& technique, const StepPasses& passes);
 bool choose_layers(const TechniqueList& techniques);
 // What all of them insert at a site, in their order.
 std::vector<std::shared_ptr<Insertion>> insertions_at(const TechniqueList& techniques, const InsertionSite& site,
-                                                      Precision precision);
+                                                      const NetworkFacts& network);
 // Whether a parameter trains, as far as techniques have a say.
 bool choose_what_trains(const TechniqueList& techniques);
 bool parameter_trains(const TechniqueList& techniques, const ParameterPlace& place);

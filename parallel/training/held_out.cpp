@@ -19,7 +19,7 @@ std::string packed(const std::vector<Scored>& scored) {
   for (const auto& [index, one] : scored) {
     numbers.insert(numbers.end(), {static_cast<double>(index), one.loss.sum, static_cast<double>(one.loss.count),
                                    static_cast<double>(one.guesses.size())});
-    for (const Guess& guess : one.guesses) numbers.insert(numbers.end(), {guess.guessed, guess.truth});
+    for (const Guess& guess : one.guesses) numbers.insert(numbers.end(), {guess.guessed, guess.truth, guess.above});
   }
   return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(double)};
 }
@@ -31,7 +31,7 @@ void unpack(const std::string& bytes, std::vector<Scored>& scored) {
     Scored one{static_cast<int64_t>(next[0]), {{next[1], static_cast<int64_t>(next[2])}, {}}};
     const auto guesses = static_cast<int64_t>(next[3]);
     next += 4;
-    for (int64_t i = 0; i < guesses; ++i, next += 2) one.second.guesses.push_back({next[0], next[1]});
+    for (int64_t i = 0; i < guesses; ++i, next += 3) one.second.guesses.push_back({next[0], next[1], next[2]});
     scored.push_back(std::move(one));
   }
 }
@@ -61,7 +61,9 @@ HeldOut evaluate_held_out(RankContext& context, Engine& engine, const Loader& lo
   std::vector<Scored> all;
   {
     const PulseWait waiting(engine.pulse(), waits_for_several);
-    for (const std::string& part : context.world.all_gather(mine)) unpack(part, all);
+    std::string parts;
+    for (const std::string& part : context.world.gather(mine, 0)) parts += part;
+    unpack(context.world.broadcast(parts, 0), all);
   }
   // Added in the order of the samples: the number is the same for any placement.
   std::sort(all.begin(), all.end(), [](const Scored& a, const Scored& b) { return a.first < b.first; });

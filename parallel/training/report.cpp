@@ -105,6 +105,12 @@ std::vector<std::vector<StepReport>> ReportExchange::ready() {
   return result;
 }
 
+void ReportExchange::close() {
+  if (transport_.rank() != 0) return add({});
+  for (auto& [from, incoming] : incoming_) incoming.handle->wait();
+  incoming_.clear();
+}
+
 void ReportExchange::drain() {
   for (auto& handle : sending_) handle->wait();
   sending_.clear();

@@ -24,6 +24,9 @@ class ReportExchange {
   std::vector<std::vector<StepReport>> complete_through(int64_t last);
   // Other ranks: waits until rank 0 has taken everything.
   void drain();
+  // Every rank, after the last report: what rank 0 still waits for comes, so that the same ranks may begin another
+  // exchange.
+  void close();
 
  private:
   struct Incoming {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "parallel/engine/engine.h"
+#include "parallel/training/divergence_record.h"
 #include "runtime/observe/trace.h"
 
 namespace interlock {
@@ -24,18 +25,28 @@ struct RankSummary {
   RankTrace trace;
 };
 
-enum class Ending { completed, until, stopped };
+enum class Ending {
+  completed,
+  until,
+  stopped,
+  rewinds,  // diverged: to be performed again from the newest checkpoint, which needs another trainer
+};
 
-struct RunSummary {  // on rank 0; `steps` and `ending` on all
+struct RunSummary {  // on rank 0; `steps`, `ending`, `divergences` and `next_sample` on all
   Ending ending = Ending::completed;
   int64_t steps = 0;       // the number of the last step
   int64_t first_step = 1;  // that was performed by this process
   double loss = 0;         // of the last step
   std::optional<double> validation_loss;
   std::map<std::string, double> validation_scores;  // of the last evaluation, by name
+  // What techniques tell of themselves, as TECHNIQUE.NUMBER: of steps the mean over those performed here, of tensors
+  // what they were last.
+  std::map<std::string, double> techniques;
   // Of the weights that the run kept, where it chose the best: their step, and the value that they were chosen by.
   std::optional<int64_t> best_step;
   double best_value = 0;
+  DivergenceRecord divergences;
+  int64_t next_sample = 0;   // of a run that rewinds: behind the data that it skips
   bool ended_early = false;  // because nothing got better
   double tokens_per_second = 0, idle_share = 0, seconds = 0;
   double first_step_seconds = 0;  // from the start of the trainer to the end of its first step

@@ -1,5 +1,6 @@
 #include "parallel/training/stop_agreement.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "parallel/transport/control_lanes.h"
@@ -52,6 +53,22 @@ bool StopAgreement::stops_after(int64_t step) {
     sending_.erase(sending_.begin());
   }
   return stop_at_ == step;
+}
+
+void StopAgreement::close(int64_t step) {
+  if (transport_.rank() != 0) {
+    for (Incoming& incoming : incoming_) incoming.handle->wait();
+    incoming_.clear();
+    return;
+  }
+  // `posted_` of the others; one that stops asks for no more.
+  const int64_t asked = stop_at_ == step ? step + 1 : std::max(step + 2, first_ + lead + 1);
+  const int64_t told = stop_at_ >= 0 ? stop_at_ - lead : step;  // the last decision sent
+  Buffer answer = Buffer::allocate(1);
+  answer.data[0] = std::byte{0};
+  for (int64_t decided = told + 1; decided < asked; ++decided)
+    for (int to = 1; to < transport_.size(); ++to)
+      sending_[decided].push_back(transport_.send(to, header(decided), answer));
 }
 
 void StopAgreement::drain() {

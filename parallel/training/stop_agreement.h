@@ -22,6 +22,9 @@ class StopAgreement {
   StopAgreement(Transport& transport, uint64_t run, int64_t first, std::function<bool()> wanted);
   // Every rank, after it has performed `step`: does the run stop here?
   bool stops_after(int64_t step);
+  // Every rank, after stops_after(step), where no step follows for another reason: nobody looks at decisions any more,
+  // and what others have asked for is answered, so that the same ranks may begin another agreement.
+  void close(int64_t step);
   // After the last step of every rank: waits until the others have taken what they were told.
   void drain();
 

@@ -5,6 +5,7 @@
 
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <span>
 
 namespace interlock {
 
@@ -74,17 +75,16 @@ std::pair<double, double> align_clock(Group& world) {
     const double entered = TraceRecorder::now();
     world.barrier();
     // Rank 0 reads its clock after this rank entered the barrier and before this rank has the reading.
-    const double mine = TraceRecorder::now();
-    const std::vector<double> clocks = world.all_gather(std::span<const double>(&mine, 1));
+    double clock = TraceRecorder::now();
+    world.broadcast(std::as_writable_bytes(std::span(&clock, 1)), 0);
     const double half = (TraceRecorder::now() - entered) / 2;
     if (half < best) {
       best = half;
-      offset = clocks[0] - (entered + half);
+      offset = clock - (entered + half);
     }
   }
   // Ranks of one host read the same clock (CLOCK_MONOTONIC).
-  const std::vector<std::string> hosts = world.all_gather(host_name());
-  return hosts[world.position()] == hosts[0] ? std::pair(0.0, 0.0) : std::pair(offset, best);
+  return world.broadcast(host_name(), 0) == host_name() ? std::pair(0.0, 0.0) : std::pair(offset, best);
 }
 
 }  // namespace interlock

@@ -28,7 +28,9 @@ Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loa
       best_(settings_.best),
       checkpointer_(context, copies_, settings_.checkpoint),
       stop_(context.transport, context.run, settings_.resume ? settings_.resume->manifest().step + 1 : 1,
-            callbacks_.stop_wanted) {
+            callbacks_.stop_wanted),
+      techniques_(settings_.techniques, settings_.layers) {
+  summary_.divergences = settings_.divergences;
   if (!settings_.resume) return;
   summary_.first_step = settings_.resume->manifest().step + 1;
   const std::vector<std::string> fresh = restore_state(context, copies_, *settings_.resume);
@@ -37,6 +39,7 @@ Trainer::Trainer(RankContext& context, Engine& engine, std::shared_ptr<const Loa
                         fresh.size() > 1 ? message(" nor ", fresh.size() - 1, " others") : std::string(),
                         ": what was not trained before begins anew"));
   take_up_best(settings_.resume->manifest().state);
+  summary_.divergences.restore(settings_.resume->manifest().state);
   settings_.resume.reset();
 }
 
@@ -68,12 +71,16 @@ bool Trainer::evaluates_after(int64_t step) const {
 
 RunSummary Trainer::run() {
   std::tie(clock_offset_, clock_error_) = align_clock(context_.world);
+  if (!settings_.traced.empty())
+    trace_.emplace(settings_.traced,
+                   RankTrace{context_.transport.rank(), host_name(), clock_offset_, clock_error_, {}});
   const double start = TraceRecorder::now();
   engine_.restart_clock();
   summary_.steps = summary_.first_step - 1;
   engine_.pulse().begin_step(summary_.steps);
   for (int64_t step = summary_.first_step; step <= settings_.steps && goes_on(); ++step) {
-    const StepOptions options{step, settings_.seed, settings_.learning_rate.at(step), settings_.clip};
+    const StepOptions options{step, settings_.seed, settings_.learning_rate.at(step), settings_.clip,
+                              summary_.divergences.looks()};
     after_step(step, engine_.train(plan_at(step), options));
     if (step == summary_.first_step) summary_.first_step_seconds = TraceRecorder::now() - start;
   }
@@ -95,17 +102,28 @@ void Trainer::after_step(int64_t step, const std::vector<StepReport>& reports) {
   const bool leader = context_.transport.rank() == 0;
   summary_.steps = step;
   take(reports);
+  const bool goes_back = !survives(step);
   if (copies_.due_after(step)) engine_.await_values();
   copies_.after_step(step);
   summary_.ending = ending_after(step);
+  if (goes_back) {
+    summary_.ending = Ending::rewinds;
+    summary_.next_sample = loader_->first_sample(step + 1);
+    stop_.close(step);
+    return;
+  }
   if (evaluates_after(step)) {
     take(engine_.finish_steps());
     engine_.pulse().enter(PulsePhase::evaluation);
     evaluate(step);
     engine_.pulse().enter(PulsePhase::training);
     engine_.restart_clock();
+  } else if (step == settings_.steps && techniques_.measures()) {
+    take(engine_.finish_steps());
+    const TechniqueNumbers measured = measure();
+    if (leader) publish(reports_.complete_through(step), {{}, {}, measured});
   } else if (leader) {
-    publish(reports_.complete(), std::nullopt);
+    publish(reports_.complete());
   }
   const bool last = (step == settings_.steps || summary_.ended_early) && settings_.checkpoint.every > 0;
   const bool asked = summary_.ending != Ending::completed || step == settings_.until || last;
@@ -114,7 +132,7 @@ void Trainer::after_step(int64_t step, const std::vector<StepReport>& reports) {
     engine_.await_values();
     check_finite();
     engine_.pulse().enter(PulsePhase::checkpoint);
-    checkpointer_.begin(step, loader_->first_sample(step + 1), best_.state());
+    checkpointer_.begin(step, loader_->first_sample(step + 1), state());
     engine_.pulse().enter(PulsePhase::training);
     engine_.restart_clock();
   } else {
@@ -131,6 +149,30 @@ void Trainer::take(const std::vector<StepReport>& reports) {
     tokens_ += static_cast<double>(loader_->tokens(report.step));
     reports_.add(report);
   }
+  if (trace_) trace_->add(engine_.trace().slices());
+}
+
+// Whether the run goes on from here: not where it is to go back. Every rank knows the same and decides the same.
+bool Trainer::survives(int64_t step) {
+  const std::optional<Divergence>& divergence = engine_.divergence();
+  const bool allowed = summary_.divergences.take(!divergence);
+  if (!divergence) return true;
+  const bool leader = context_.transport.rank() == 0;
+  // One says it, the others are ended.
+  if (leader && !allowed)
+    throw Error(ExitCode::gave_up,
+                message(divergence->reason, ", and ", summary_.divergences.why(), "; ", what_stands,
+                        ". A lower optimizer.learning_rate or optimizer.clip may help, or the data of step ", step,
+                        " may be bad"));
+  if (leader && callbacks_.on_divergence) callbacks_.on_divergence(*divergence);
+  return summary_.divergences.policy() == OnDivergence::skip;
+}
+
+// More for the manifest of a checkpoint.
+std::map<std::string, std::string> Trainer::state() const {
+  std::map<std::string, std::string> state = best_.state();
+  state.merge(summary_.divergences.state());
+  return state;
 }
 
 Ending Trainer::ending_after(int64_t step) {
@@ -148,12 +190,14 @@ void Trainer::conclude(Ending ending) {
   const int64_t last = summary_.steps;
   take(engine_.finish_steps());
   engine_.pulse().enter(PulsePhase::end);
-  if (leader) publish(reports_.complete_through(last), std::nullopt);
+  if (leader) publish(reports_.complete_through(last));
+  if (ending == Ending::rewinds) reports_.close();
   reports_.drain();
   copies_.drain();
   engine_.drain();
   stop_.drain();
   checkpointer_.finish();  // first: one that does not fit gives its space back
+  if (ending == Ending::rewinds) return;
   // Who asks a run to stop wants it to end: what it leaves is a checkpoint.
   if (ending != Ending::stopped) save_last(last);
   const bool asked = ending != Ending::completed || last == settings_.until;
@@ -164,41 +208,67 @@ void Trainer::conclude(Ending ending) {
   engine_.pulse().enter(PulsePhase::ended);
 }
 
-void Trainer::publish(std::vector<std::vector<StepReport>> complete, const std::optional<Validation>& validation) {
+// `after_last` belongs to the last of these steps.
+void Trainer::publish(std::vector<std::vector<StepReport>> complete, const Findings& after_last) {
   for (size_t i = 0; i < complete.size(); ++i) {
+    if (complete[i].front().left_out) continue;  // rank 0's own; it has no loss that says anything
     const int64_t step = complete[i].front().step;
     StepMetrics metrics = summarize(complete[i], context_.topology, settings_.learning_rate.at(step),
                                     static_cast<double>(loader_->tokens(step)));
-    if (validation && i + 1 == complete.size()) {
-      metrics.validation_loss = validation->loss;
-      metrics.validation_scores = validation->scores;
+    const PlanShape& shape = plan_at(step).shape;
+    metrics.techniques =
+        techniques_.of_step(settings_.seed, step, int64_t{shape.microbatches} * int64_t{shape.replicas});
+    const bool last = i + 1 == complete.size();
+    note_techniques(metrics.techniques, last ? after_last.techniques : TechniqueNumbers{});
+    if (last) {
+      metrics.validation_loss = after_last.loss;
+      metrics.validation_scores = after_last.scores;
+      metrics.techniques.insert(after_last.techniques.begin(), after_last.techniques.end());
     }
     summary_.loss = metrics.loss;
     if (callbacks_.on_step) callbacks_.on_step(metrics);
   }
-  if (!validation) return;
-  summary_.validation_loss = validation->loss;
-  summary_.validation_scores = validation->scores;
+  if (!after_last.loss) return;
+  summary_.validation_loss = after_last.loss;
+  summary_.validation_scores = after_last.scores;
+}
+
+// Steps are published in order: the mean over them goes on from the one before.
+void Trainer::note_techniques(const TechniqueNumbers& of_step, const TechniqueNumbers& measured) {
+  ++published_;
+  for (const auto& [number, value] : of_step) {
+    double& mean = summary_.techniques[number];
+    mean += (value - mean) / static_cast<double>(published_);
+  }
+  for (const auto& [number, value] : measured) summary_.techniques[number] = value;
+}
+
+// On every rank together; the numbers are rank 0's.
+TechniqueNumbers Trainer::measure() {
+  if (!techniques_.measures()) return {};
+  engine_.await_values();
+  return techniques_.measure(context_);
 }
 
 // Every rank sees the same, and decides the same.
 void Trainer::evaluate(int64_t step) {
   const bool leader = context_.transport.rank() == 0;
-  exchange_averages();
+  // Where running averages are kept, they are what is evaluated and left behind; training goes on from the values.
+  engine_.exchange_averages();
   const HeldOut held_out = evaluate_held_out(context_, engine_, *loader_, plan_at(step).rule,
                                              {step, settings_.seed, 0, 0}, settings_.evaluate_sequences);
-  exchange_averages();
-  Validation validation{held_out.loss, {}};
-  if (settings_.score && !held_out.guesses.empty()) validation.scores = settings_.score(held_out.guesses);
+  engine_.exchange_averages();
+  Findings found{held_out.loss, {}, measure()};
+  if (settings_.score && !held_out.guesses.empty()) found.scores = settings_.score(held_out.guesses);
   if (leader) {
     const PulseWait waiting(engine_.pulse(), waits_for_several);
-    publish(reports_.complete_through(step), validation);
+    publish(reports_.complete_through(step), found);
   }
   // All ranks know it; one says it, the others are ended.
   if (leader && !std::isfinite(held_out.loss))
     throw Error(ExitCode::gave_up,
                 message("the validation loss is ", held_out.loss, " after step ", step, "; ", what_stands));
-  keep_best(step, held_out.loss, validation.scores);
+  keep_best(step, held_out.loss, found.scores);
 }
 
 void Trainer::keep_best(int64_t step, double loss, const std::map<std::string, double>& scores) {
@@ -211,19 +281,15 @@ void Trainer::keep_best(int64_t step, double loss, const std::map<std::string, d
 }
 
 void Trainer::save(const std::string& path, int64_t step) {
-  // The path is the same on all ranks; rank 0 writes.
-  if (path.empty() || context_.topology.replica() != 0) return;
-  check_finite();
+  // The path is the same on all ranks; rank 0 writes. Averages that replicas share out come together for it.
+  const bool writes = context_.topology.replica() == 0;
+  if (path.empty()) return;
+  if (writes) check_finite();
   auto metadata = settings_.metadata;
   metadata[step_metadata] = std::to_string(step);
-  exchange_averages();
-  write_weights(context_, path, settings_.aliases, metadata);
-  exchange_averages();
-}
-
-// Where running averages are kept, they are what is evaluated and left behind; training goes on from the values.
-void Trainer::exchange_averages() {
-  for (auto& stage : context_.stages) stage->exchange_averages();
+  engine_.exchange_averages();
+  if (writes) write_weights(context_, path, settings_.aliases, metadata);
+  engine_.exchange_averages();
 }
 
 // The weights of the run: of its last step, or its best.

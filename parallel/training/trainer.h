@@ -17,7 +17,9 @@
 #include "parallel/training/report.h"
 #include "parallel/training/run_summary.h"
 #include "parallel/training/stop_agreement.h"
+#include "parallel/training/technique_metrics.h"
 #include "runtime/observe/metrics.h"
+#include "runtime/observe/trace_part.h"
 #include "runtime/optimization/learning_rate.h"
 
 namespace interlock {
@@ -39,8 +41,12 @@ struct TrainerSettings {
   std::optional<int64_t> until;  // stop after this step, with a checkpoint
   // Of an evaluation's guesses, what is told of them; empty: nothing.
   std::function<std::map<std::string, double>(const std::vector<Guess>&)> score;
+  TechniqueList techniques;
+  std::vector<LayerPlace> layers;  // that may be left out
   BestSettings best;
+  DivergenceRecord divergences;  // what is done about steps that are not finite, and what was so far
   CheckpointSettings checkpoint;
+  std::string traced;  // the run folder in which each rank writes its part of the trace behind every step; "": nowhere
   // Go on from here; its weights are in the stages already. Let go when the rest is restored: a mapped file keeps its
   // place on the disk after it is removed.
   std::shared_ptr<const Checkpoint> resume;
@@ -52,7 +58,8 @@ struct TrainerSettings {
 struct TrainerCallbacks {
   std::string weights_path;
   std::function<void(const StepMetrics&)> on_step;
-  std::function<bool()> stop_wanted;  // asked on rank 0 after every step
+  std::function<bool()> stop_wanted;                          // asked on rank 0 after every step
+  std::function<void(const Divergence&)> on_divergence = {};  // that the run survives so far; on rank 0
 };
 
 class Trainer {
@@ -69,19 +76,24 @@ class Trainer {
   bool evaluates_after(int64_t step) const;
   void after_step(int64_t step, const std::vector<StepReport>& reports);
   void take(const std::vector<StepReport>& reports);
+  bool survives(int64_t step);
   Ending ending_after(int64_t step);
   void conclude(Ending ending);
-  struct Validation {
-    double loss = 0;
+  // What was found out after a step, beside what the step itself tells.
+  struct Findings {
+    std::optional<double> loss;  // held out
     std::map<std::string, double> scores;
+    TechniqueNumbers techniques;
   };
-  void publish(std::vector<std::vector<StepReport>> complete, const std::optional<Validation>& validation);
+  void publish(std::vector<std::vector<StepReport>> complete, const Findings& after_last = {});
+  void note_techniques(const TechniqueNumbers& of_step, const TechniqueNumbers& measured);
+  TechniqueNumbers measure();
   void evaluate(int64_t step);
   void keep_best(int64_t step, double loss, const std::map<std::string, double>& scores);
   void save(const std::string& path, int64_t step);
   void save_last(int64_t step);
-  void exchange_averages();
   void check_finite();
+  std::map<std::string, std::string> state() const;
   std::vector<RankSummary> gather_summaries();
 
   RankContext& context_;
@@ -94,7 +106,10 @@ class Trainer {
   BestWeights best_;
   Checkpointer checkpointer_;
   StopAgreement stop_;
+  TechniqueMetrics techniques_;
+  int64_t published_ = 0;  // steps of this process, on rank 0
   RunSummary summary_;
+  std::optional<TracePart> trace_;
   double tokens_ = 0;
   double seconds_ = 0, waited_ = 0, loading_ = 0, clock_offset_ = 0, clock_error_ = 0;
 };

@@ -57,6 +57,14 @@ void Group::broadcast(std::span<std::byte> bytes, int root) {
   wait_all(handles);
 }
 
+std::string Group::broadcast(const std::string& bytes, int root) {
+  uint64_t length = bytes.size();
+  broadcast(std::as_writable_bytes(std::span(&length, 1)), root);
+  std::string all = position_ == root ? bytes : std::string(length, '\0');
+  broadcast(std::as_writable_bytes(std::span(all)), root);
+  return all;
+}
+
 std::string Group::collect(const std::string& bytes, int from, int to) {
   ++operation_;
   if (from == to) return position_ == to ? bytes : "";
@@ -69,6 +77,30 @@ std::string Group::collect(const std::string& bytes, int from, int to) {
     return {reinterpret_cast<const char*>(payload.data), found.bytes};
   }
   return "";
+}
+
+std::vector<std::string> Group::gather(const std::string& bytes, int to) {
+  assert(to >= 0 && to < size());
+  ++operation_;
+  if (position_ != to) {
+    transport_.send(members_[to], header(bytes.size()), copy_of(bytes.data(), bytes.size()))->wait();
+    return {};
+  }
+  std::vector<std::unique_ptr<Handle>> receives;
+  std::vector<MessageHeader> headers(size());
+  std::vector<Buffer> buffers(size());
+  for (int member = 0; member < size(); ++member)
+    if (member != to)
+      receives.push_back(transport_.receive_any_size(members_[member], header(0), &headers[member], &buffers[member]));
+  wait_all(receives);
+  std::vector<std::string> all(size());
+  for (int member = 0; member < size(); ++member) {
+    if (member == to)
+      all[member] = bytes;
+    else
+      all[member].assign(reinterpret_cast<const char*>(buffers[member].data), headers[member].bytes);
+  }
+  return all;
 }
 
 std::vector<std::string> Group::all_gather(const std::string& bytes) {

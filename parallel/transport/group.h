@@ -42,9 +42,13 @@ class Group final : public Collectives {
   // ---- Small ones, through copies
 
   void broadcast(std::span<std::byte> bytes, int root);
+  std::string broadcast(const std::string& bytes, int root);  // the root's, of any size
   // The bytes of member `from`, on member `to`; "" on the others (and on `from`). All members call it.
   std::string collect(const std::string& bytes, int from, int to);
-  std::vector<std::string> all_gather(const std::string& bytes);  // in group order; sizes may differ
+  // The bytes of all in group order on member `to`, empty on the others; sizes may differ.
+  std::vector<std::string> gather(const std::string& bytes, int to);
+  // The same on all: messages and memory grow with the square of the group.
+  std::vector<std::string> all_gather(const std::string& bytes);
   // size() x values.size(), in group order; sizes are equal on all members.
   std::vector<double> all_gather(std::span<const double> values);
   void barrier();

@@ -18,6 +18,7 @@ enum class Purpose : uint32_t {
   synthetic_data = 6,
   layer_gates = 7,
   weight_noise = 8,
+  augmentation = 16,
   resampling = 32,  // of the bootstrap
   generation = 33,  // of tokens behind a prompt
 };

@@ -12,6 +12,7 @@
 #include "runtime/core/config.h"
 #include "runtime/core/registry.h"
 #include "runtime/data/batch.h"
+#include "runtime/data/image_shape.h"
 #include "runtime/data/objective.h"
 
 namespace interlock {
@@ -42,6 +43,8 @@ class Dataset {
   // classes, is not where the settings say, or not looked at yet.
   virtual int64_t classes() const = 0;
   virtual int64_t features() const = 0;
+  // Of images: how the features of a sample stand in its row. Known before open().
+  virtual ImageShape image() const { return {}; }
   // Tokens (or features' samples) in one sample at most: what throughput counts. Text: sequence_length; else 1.
   virtual int64_t sample_length() const = 0;
   // Of samples of unequal length: batches are padded to their longest sample. The tokens of a sample, and the width of
@@ -53,6 +56,9 @@ class Dataset {
   virtual Objective objective() const { return Objective::masked; }
   // The names of classes, by number; none: classes have no names, or they are not known before open().
   virtual std::vector<std::string> labels() const { return {}; }
+  // The keys of [data] that name the files of the held-out split where only that is asked for, in the order in which
+  // people give them; none: it cannot be given others so.
+  virtual std::vector<std::string> evaluation_keys() const { return {}; }
   // What people should know about the data, a sentence each; once open.
   virtual std::vector<std::string> notes() const { return {}; }
   virtual SampleContent content() const { return SampleContent::numbers; }

@@ -10,8 +10,9 @@
 namespace interlock {
 namespace {
 
-// What the model is asked about: masked places hold their tokens again, and labels count as content.
-bool in_test_half(const Batch& sample) {
+// What the model is asked about: masked places hold their tokens again. Labels count as content of numbers; of texts
+// the tokens alone do, so that a text lies in one half whatever it is labelled.
+bool in_test_half(const Batch& sample, SampleContent kind) {
   at::Tensor content = sample.inputs;
   const bool masked = sample.targets.sizes() == sample.inputs.sizes() && sample.inputs.scalar_type() == at::kLong;
   if (masked) content = at::where(sample.targets.ne(ignored_target), sample.targets, sample.inputs);
@@ -21,7 +22,7 @@ bool in_test_half(const Batch& sample) {
     digest.add(std::span(static_cast<const std::byte*>(whole.const_data_ptr()), whole.nbytes()));
   };
   add(content);
-  if (!masked) add(sample.targets);
+  if (!masked && kind == SampleContent::numbers) add(sample.targets);
   return std::stoi(digest.hex().substr(0, 1), nullptr, 16) < 8;
 }
 
@@ -32,7 +33,7 @@ class PartOfHeldOut final : public Dataset {
   void open() override {
     whole_->open();
     for (int64_t number = 0; number < whole_->samples(Split::held_out); ++number)
-      if (in_test_half(whole_->batch(Split::held_out, {&number, 1})) == (part_ == HeldOutPart::test))
+      if (in_test_half(whole_->batch(Split::held_out, {&number, 1}), whole_->content()) == (part_ == HeldOutPart::test))
         numbers_.push_back(number);
     if (numbers_.empty())
       throw Error(ExitCode::bad_input,
@@ -52,6 +53,7 @@ class PartOfHeldOut final : public Dataset {
   }
   int64_t classes() const override { return whole_->classes(); }
   int64_t features() const override { return whole_->features(); }
+  ImageShape image() const override { return whole_->image(); }
   int64_t sample_length() const override { return whole_->sample_length(); }
   bool varies_in_length() const override { return whole_->varies_in_length(); }
   int64_t length(Split split, int64_t number) const override {

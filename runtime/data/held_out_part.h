@@ -11,9 +11,9 @@ namespace interlock {
 // data.held_out_part: "all", or one of two halves.
 enum class HeldOutPart { all, validation, test };
 
-// `dataset` itself for `all`. Which half a sample belongs to follows from a hash of its content before masking, so
-// copies of a sample lie in one half, and the seed of a run moves none between them. open() reads all held-out samples.
-// Error(bad_input) there when a half is empty.
+// `dataset` itself for `all`. Which half a sample belongs to follows from a hash of its content before masking (of a
+// text its tokens), so copies of a sample lie in one half, and the seed of a run moves none between them. open() reads
+// all held-out samples. Error(bad_input) there when a half is empty.
 std::shared_ptr<Dataset> with_held_out_part(std::shared_ptr<Dataset> dataset, HeldOutPart part);
 
 // The key, and the same as a part. Asked for only where it stands in the config.

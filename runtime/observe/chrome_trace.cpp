@@ -7,36 +7,23 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <unordered_set>
 
 #include "runtime/core/error.h"
+#include "runtime/observe/chrome_events.h"
 #include "runtime/observe/output_file.h"
 #include "runtime/observe/trace.h"
 
 namespace interlock {
 namespace {
 
-constexpr int kTracks = 3;
-constexpr const char* kTrackNames[kTracks] = {"compute", "waiting", "communication"};
 constexpr size_t kBufferBytes = 256 * 1024;
 
 struct Placed {
   const TraceSlice* slice;
   int64_t begin, end;  // nanoseconds since the earliest slice of all ranks
-  int thread;          // track + kTracks * lane
+  int thread;          // track + trace_tracks * lane
 };
-
-std::string quoted(const std::string& text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
-std::string microseconds(int64_t nanoseconds) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%lld.%03lld", static_cast<long long>(nanoseconds / 1000),
-                static_cast<long long>(nanoseconds % 1000));
-  return text;
-}
 
 double earliest(const std::vector<RankTrace>& ranks) {
   double first = std::numeric_limits<double>::infinity();
@@ -71,14 +58,14 @@ std::vector<Placed> placed(const RankTrace& rank, double origin) {
   std::stable_sort(all.begin(), all.end(), [](const Placed& one, const Placed& other) {
     return one.begin != other.begin ? one.begin < other.begin : one.end > other.end;  // the enclosing one first
   });
-  std::vector<Lane> lanes[kTracks];
+  std::vector<Lane> lanes[trace_tracks];
   for (Placed& item : all) {
     auto& track = lanes[item.thread];
     size_t lane = 0;
     while (lane < track.size() && !track[lane].accepts(item.begin, item.end)) ++lane;
     if (lane == track.size()) track.emplace_back();
     track[lane].add(item.end);
-    item.thread += kTracks * static_cast<int>(lane);
+    item.thread += trace_tracks * static_cast<int>(lane);
   }
   return all;
 }
@@ -112,42 +99,16 @@ class EventList {
   bool first_ = true;
 };
 
-std::string place(int rank, int thread) { return message("\"pid\":", rank, ",\"tid\":", thread); }
-
-std::string meta(const std::string& what, int rank, int thread, const std::string& key, const std::string& value) {
-  return message("{\"ph\":\"M\",\"name\":\"", what, "\",", place(rank, thread), ",\"args\":{\"", key, "\":", value,
-                 "}}");
-}
-
 void add_names(EventList& events, const RankTrace& rank, const std::vector<Placed>& slices) {
-  const auto title = quoted(message("rank ", rank.rank, " (", rank.host, ")"));
-  events.add(meta("process_name", rank.rank, 0, "name", title));
-  events.add(meta("process_sort_index", rank.rank, 0, "sort_index", std::to_string(rank.rank)));
-  if (rank.clock_error > 0) {
-    const auto bound = message("clock within ", std::llround(rank.clock_error * 1e6), " us");
-    events.add(meta("process_labels", rank.rank, 0, "labels", quoted(bound)));
-  }
-  int last = kTracks - 1;
+  for (const std::string& event : process_names(rank.rank, rank.host, rank.clock_error)) events.add(event);
+  int last = trace_tracks - 1;
   for (const Placed& item : slices) last = std::max(last, item.thread);
   for (int thread = 0; thread <= last; ++thread) {
-    const int lane = thread / kTracks;
-    const bool used = lane == 0 || std::any_of(slices.begin(), slices.end(),
-                                               [&](const Placed& item) { return item.thread == thread; });
+    const bool used = thread < trace_tracks || std::any_of(slices.begin(), slices.end(),
+                                                           [&](const Placed& item) { return item.thread == thread; });
     if (!used) continue;
-    const auto name = message(kTrackNames[thread % kTracks], lane == 0 ? "" : message(" ", lane + 1));
-    events.add(meta("thread_name", rank.rank, thread, "name", quoted(name)));
-    const int order = thread % kTracks * 1000 + lane;  // lanes of a track lie side by side
-    events.add(meta("thread_sort_index", rank.rank, thread, "sort_index", std::to_string(order)));
+    for (const std::string& event : thread_names(rank.rank, thread)) events.add(event);
   }
-}
-
-// Identifiers are hexadecimal texts: a JSON number holds 53 bits exactly. An arrow leaves where a send begins and
-// enters within the last nanosecond of a receive, because a viewer ties it to the slice that is open at that moment.
-void add_arrow(EventList& events, char phase, uint64_t flow, int rank, int thread, int64_t at) {
-  char id[24];
-  std::snprintf(id, sizeof id, "0x%llx", static_cast<unsigned long long>(flow));
-  events.add(message("{\"ph\":\"", phase, "\",\"name\":\"message\",\"cat\":\"message\",\"id\":\"", id, "\",",
-                     phase == 'f' ? "\"bp\":\"e\"," : "", place(rank, thread), ",\"ts\":", microseconds(at), "}"));
 }
 
 void write_events(OutputFile& file, const std::vector<RankTrace>& ranks) {
@@ -159,12 +120,11 @@ void write_events(OutputFile& file, const std::vector<RankTrace>& ranks) {
     add_names(events, rank, slices);
     for (const Placed& item : slices) {
       const TraceSlice& slice = *item.slice;
-      events.add(message("{\"ph\":\"X\",\"name\":", quoted(slice.name), ",\"cat\":\"",
-                         kTrackNames[static_cast<int>(slice.track)], "\",", place(rank.rank, item.thread),
-                         ",\"ts\":", microseconds(item.begin), ",\"dur\":", microseconds(item.end - item.begin),
-                         ",\"args\":{\"step\":", slice.step, "}}"));
-      if (paired.contains(slice.flow_out)) add_arrow(events, 's', slice.flow_out, rank.rank, item.thread, item.begin);
-      if (paired.contains(slice.flow_in)) add_arrow(events, 'f', slice.flow_in, rank.rank, item.thread, item.end - 1);
+      events.add(slice_event(rank.rank, item.thread, slice, item.begin, item.end));
+      if (paired.contains(slice.flow_out))
+        events.add(arrow_event('s', slice.flow_out, rank.rank, item.thread, item.begin));
+      if (paired.contains(slice.flow_in))
+        events.add(arrow_event('f', slice.flow_in, rank.rank, item.thread, item.end - 1));
     }
   }
   events.end();

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -48,6 +49,7 @@ std::string json_line(const StepMetrics& metrics) {
   line["idle_share"] = metrics.idle_share;
   if (metrics.validation_loss) line["validation_loss"] = *metrics.validation_loss;
   for (const auto& [name, value] : metrics.validation_scores) line["validation_" + name] = value;
+  if (!metrics.techniques.empty()) line["techniques"] = metrics.techniques;
   return line.dump() + "\n";
 }
 
@@ -74,6 +76,11 @@ std::vector<std::pair<std::string, double>> scalars(const StepMetrics& metrics) 
   all.emplace_back("idle_share", metrics.idle_share);
   if (metrics.validation_loss) all.emplace_back("validation_loss", *metrics.validation_loss);
   for (const auto& [name, value] : metrics.validation_scores) all.emplace_back("validation_" + name, value);
+  for (const auto& [name, value] : metrics.techniques) {
+    std::string tag = name;  // TensorBoard groups by what stands before a slash
+    std::ranges::replace(tag, '.', '/');
+    all.emplace_back(std::move(tag), value);
+  }
   return all;
 }
 

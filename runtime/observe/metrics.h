@@ -20,6 +20,7 @@ struct StepMetrics {
   double idle_share = 0;
   std::optional<double> validation_loss;
   std::map<std::string, double> validation_scores;  // of classes or scores, by name (scores.h)
+  std::map<std::string, double> techniques;         // what techniques tell of themselves, as TECHNIQUE.NUMBER
 };
 
 class MetricsWriter {

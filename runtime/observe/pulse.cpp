@@ -67,18 +67,29 @@ std::optional<PulseRecord> read_pulse(const std::filesystem::path& path) {
     PulseRecord record;
     std::ifstream file(path, std::ios::binary);
     if (!file.read(reinterpret_cast<char*>(&record), sizeof record)) return std::nullopt;
-    if (record.mark != PulseRecord::expected_mark || record.rank < 0) return std::nullopt;
-    if (record.beat != record.beat_again) continue;
-    make_printable(record.host, sizeof record.host);
-    for (PulseRecord::Action& action : record.last) make_printable(action.text, sizeof action.text);
-    const auto known = static_cast<int64_t>(PulsePhase::ended);
-    record.phase = static_cast<PulsePhase>(std::clamp<int64_t>(static_cast<int64_t>(record.phase), 0, known));
+    if (record.mark == PulseRecord::expected_mark && record.beat != record.beat_again) continue;
+    if (!make_safe(record)) return std::nullopt;
     return record;
   }
   return std::nullopt;
 }
 
 }  // namespace
+
+std::string own_host() {
+  char name[sizeof(PulseRecord::host)] = "";
+  ::gethostname(name, sizeof name - 1);
+  return name;
+}
+
+bool make_safe(PulseRecord& record) {
+  if (record.mark != PulseRecord::expected_mark || record.rank < 0) return false;
+  make_printable(record.host, sizeof record.host);
+  for (PulseRecord::Action& action : record.last) make_printable(action.text, sizeof action.text);
+  const auto known = static_cast<int64_t>(PulsePhase::ended);
+  record.phase = static_cast<PulsePhase>(std::clamp<int64_t>(static_cast<int64_t>(record.phase), 0, known));
+  return true;
+}
 
 const char* text_of(PulsePhase phase) {
   constexpr const char* names[] = {"start", "training", "evaluation", "checkpoint", "end", "ended"};

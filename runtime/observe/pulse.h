@@ -114,6 +114,12 @@ class PulseWait {
   Pulse& pulse_;
 };
 
+// This host's name as a record has it.
+std::string own_host();
+
+// Of a record that came from elsewhere: false when it is none; else its texts end and can be printed.
+bool make_safe(PulseRecord& record);
+
 std::string pulse_folder(const std::string& run_folder);
 // The records of a run that can be read, by rank. None: no folder, or nobody has written yet.
 std::vector<PulseRecord> read_pulses(const std::string& run_folder);

@@ -78,7 +78,13 @@ Scores classification_scores(std::span<const Guess> guesses, int64_t classes) {
   const Counts counts = count(guesses, classes);
   const auto all = static_cast<double>(guesses.size());
   const double right = std::accumulate(counts.both.begin(), counts.both.end(), 0.0);
-  return {{"accuracy", right / all}, {"f1", f1(counts)}, {"matthews", matthews(counts, all, right)}};
+  Scores scores = {{"accuracy", right / all}, {"f1", f1(counts)}, {"matthews", matthews(counts, all, right)}};
+  constexpr double five = 5;
+  if (static_cast<double>(classes) > five)
+    scores["top5"] =
+        static_cast<double>(std::ranges::count_if(guesses, [&](const Guess& guess) { return guess.above < five; })) /
+        all;
+  return scores;
 }
 
 Scores regression_scores(std::span<const Guess> guesses) {

@@ -35,6 +35,7 @@ class Averaged final : public Optimizer {
     return all;
   }
   bool elementwise() const override { return inner_->elementwise(); }
+  bool keeps_averages() const override { return true; }
   at::Tensor average(size_t parameter) const override { return averages_[parameter]; }
   double state_ratio() const override { return inner_->state_ratio() + 1; }
 

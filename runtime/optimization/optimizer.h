@@ -45,8 +45,9 @@ class Optimizer {
   virtual std::vector<std::vector<at::Tensor>> state() const = 0;  // [parameter][name]
   // Whether every number is updated alone, so that a parameter may be cut anywhere and its parts updated apart.
   virtual bool elementwise() const = 0;
-  // A running average of parameter number i's values, of its shape, that whoever trains may put in its place and back;
-  // undefined: none is kept.
+  // Whether running averages of the values are kept, which whoever trains may put in their place and back; and that of
+  // parameter number i, of its shape.
+  virtual bool keeps_averages() const { return false; }
   virtual at::Tensor average(size_t) const { return {}; }
   // Bytes of state per byte of parameters, for the memory part of a plan.
   virtual double state_ratio() const = 0;

@@ -1,5 +1,5 @@
-// Stochastic gradient descent with optional momentum. Its decay is coupled: weight_decay x value joins the gradient
-// before the momentum does (AdamW's goes past the moments).
+// Stochastic gradient descent with optional momentum, Nesterov's too, as torch.optim.SGD with dampening 0. Its decay is
+// coupled: weight_decay x value joins the gradient before the momentum does (AdamW's goes past the moments).
 #include <ATen/core/Tensor.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/_fused_sgd.h>
@@ -15,16 +15,23 @@ class Sgd final : public Optimizer {
  public:
   struct Config {
     double momentum = 0.0, weight_decay = 0.01;
+    bool nesterov = false;
+    bool decays_all = false;  // biases and norms too
     static Config from(const Section& section) {
       Config config;
       config.momentum = section.number("momentum", config.momentum, 0.0, 1.0);
       config.weight_decay = section.number("weight_decay", config.weight_decay, 0.0);
+      config.nesterov = section.flag("nesterov", config.nesterov);
+      if (config.nesterov && config.momentum == 0.0)
+        section.refuse("nesterov", "looks ahead along the momentum, and optimizer.momentum is 0");
+      config.decays_all = section.one_of("decayed", "weights", {"weights", "all"}) == "all";
       return config;
     }
   };
   explicit Sgd(const Config& config) : config_(config) {}
 
   void attach(std::vector<Parameter> parameters) override {
+    for (Parameter& parameter : parameters) parameter.decays |= config_.decays_all;
     groups_ = groups_by_decay(parameters, config_.weight_decay);
     velocities_.resize(parameters.size());
     if (config_.momentum == 0.0) return;
@@ -41,7 +48,7 @@ class Sgd final : public Optimizer {
       // Velocities start at zero, so the first step needs no case of its own.
       at::_fused_sgd_(group.values, group.gradients, velocities, group.weight_decay, config_.momentum,
                       rate_of(group, numbers.learning_rate),
-                      /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false, /*is_first_step=*/false, divisor);
+                      /*dampening=*/0.0, config_.nesterov, /*maximize=*/false, /*is_first_step=*/false, divisor);
     }
   }
 

@@ -2,12 +2,18 @@
 import statistics
 
 
-def named(results, section, *words, in_1f1b_order=False):
-    """The result that `words` begin: of `auto` with whatever memory limit, or in the order of 1F1B."""
+def named(results, section, *words, by="parallel.memory_mib"):
+    """The result of a rule, stages and microbatches: of `auto` within a memory limit, of `auto` without one (by ""), or in the order of 1F1B."""
+    wanted = [str(word) for word in words] + [by] * bool(by)
     for name, value in results.get(section, {}).items():
-        if name.split(" ")[:len(words)] == [str(word) for word in words] and ("parallel.schedule" in name) == in_1f1b_order:
+        if [part.partition("=")[0] for part in name.split(" ")] == wanted:
             return value
     return None
+
+
+def told_above(one):
+    """By how much a step is longer than the largest of its lower bounds."""
+    return f"{100 * (one['step'] / one['bound'] - 1):.1f} %" if one else ""
 
 
 def told_break_even(microbatches, most):
@@ -22,19 +28,26 @@ def told_formula(value):
     return "none" if value < 0 else f"{value:.1f}"
 
 
+def told_within(results, section):
+    rows = [value for name, value in results[section].items() if isinstance(value, dict) and len(name.split(" ")) == 3]
+    close = sum(one["step"] <= 1.03 * one["bound"] for one in rows)
+    return f"Without a memory limit `auto` stands within 3 % of the bound in {close} of {len(rows)} rows. Whether the bound of the others can be reached is not known."
+
+
 def rule_table(results, section, rules, stages, microbatches, most, unit):
     """One row per rule and number of microbatches, then the break-even of each rule."""
     times = {"": 1, "ms": 1000}[unit]
-    lines = [f"| rule | microbatches | schedule | step{f' ({unit})' if unit else ''} | of global's | idle share | MiB of the largest rank |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = [f"| rule | microbatches | schedule | step{f' ({unit})' if unit else ''} | of global's | above the bound | without a memory limit | idle share | MiB of the largest rank |", "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
     for m in microbatches:
         of_global = named(results, section, "global", stages, m)
         for rule in rules:
             one = named(results, section, rule, stages, m)
             if one and of_global:
-                lines.append(f"| {rule} | {m} | {one['schedule']} | {times * one['step']:.4g} | x {one['step'] / of_global['step']:.2f} | {100 * one['idle_share']:.0f} % | {one['mib']:.0f} |")
+                lines.append(f"| {rule} | {m} | {one['schedule']} | {times * one['step']:.4g} | x {one['step'] / of_global['step']:.2f} | "
+                             f"{told_above(one)} | {told_above(named(results, section, rule, stages, m, by=''))} | {100 * one['idle_share']:.0f} % | {one['mib']:.0f} |")
     lines += ["", f"Global learning is at least as fast from so many microbatches on, {stages} stages:", "", "| rule | by formula, both in the order of 1F1B | by simulation, both with the best schedule |", "| --- | --- | --- |"]
     for rule in rules[:-1]:
-        formula = named(results, section, rule, stages, microbatches[0], in_1f1b_order=True)
+        formula = named(results, section, rule, stages, microbatches[0], by="parallel.schedule")
         key = f"break-even {rule} {stages}"
         if formula and key in results[section]:
             lines.append(f"| {rule} | {told_formula(formula['formula'])} | {told_break_even(results[section][key], most)} |")
@@ -100,12 +113,14 @@ def page_of(results, rules, stages, microbatches, most, command):
     lines = ["# Schedules and learning rules", "", "How long a step takes under each learning rule, against `global` with its own best schedule at the same memory. Each table says where its "
              "numbers come from:", "", "- *measured*: by the clock" + (f", on {results['machine']};" if "machine" in results else ";"), "- *replayed*: every stage's costs measured on one process, the step put together "
              "from them by `interlock plan --costs`, one rank per stage, messages at the default bandwidth;", "- *unit costs*: forward, input gradient and weight gradient of a stage 1 each, heads, updates and messages nothing.", "",
+             "`above the bound`: by how much the step is longer than the largest lower bound of `plan` (busiest rank, longest chain, a rank with what it waits for); beside it the same "
+             "of the schedule that `auto` takes without a memory limit. "
              "`schedule` is the one that `auto` took among all that fit, with as many MiB per rank as the hungriest of the rules holds in the order of 1F1B. MiB are what `interlock plan` counts of "
              "tensors, in measured tables the resident memory. Rules clip as they do by default: `global` by the norm of the model, which makes every step wait for its end.", ""]
     lines += two_ranks(results) + rules_on_two_ranks(results, rules, microbatches)
     for section, title, unit in [("unit costs", "Rules at unit costs", ""), ("replayed", "Rules at the benchmark encoder's costs (replayed)", "ms")]:
         if results.get(section):
-            lines += [f"## {title}", ""]
+            lines += [f"## {title}", "", told_within(results, section), ""]
             for k in stages:
                 lines += [f"### {k} stages on {k} ranks", ""] + rule_table(results, section, rules, k, microbatches, most, unit)
     lines += pictures(results)

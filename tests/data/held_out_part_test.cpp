@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <map>
 #include <random>
 #include <set>
 
@@ -62,6 +63,36 @@ TEST_F(HeldOut, NumbersOfAPartAreCountedAsItsBatches) {
   const auto some = numbers(0, 5);
   EXPECT_EQ(test->predicted(Split::held_out, some), test->batch(Split::held_out, some).predicted);
   EXPECT_EQ(test->batch(Split::training, some).predicted, test->predicted(Split::training, some));
+}
+
+// Of tables: as any other data, and a text that is labelled twice is never on both sides.
+TEST_F(HeldOut, TextsOfTablesLieInOneHalfWhateverTheirLabels) {
+  const std::string path = folder_.file("table.tsv");
+  std::string rows = "text\tlabel\n";
+  for (int row = 0; row < 200; ++row)
+    for (const char* label : {"yes", "no"}) rows += message("text number ", row, "\t", label, "\n");
+  put(path, rows);
+  const auto half = [&](HeldOutPart which) {
+    std::shared_ptr<Dataset> whole = make_dataset("labelled",
+                                                  message("[data]\npaths = [", quoted(path),
+                                                          "]\nheld_out = 0.5\n"
+                                                          "[objective]\nname = \"classification\"\n"),
+                                                  1);
+    auto dataset = with_held_out_part(whole, which);
+    dataset->open();
+    std::map<std::string, std::set<int64_t>> labels;  // by text
+    for (int64_t number = 0; number < dataset->samples(Split::held_out); ++number) {
+      const Batch one = dataset->batch(Split::held_out, {&number, 1});
+      const std::string text(static_cast<const char*>(one.inputs.const_data_ptr()), one.inputs.nbytes());
+      labels[text].insert(one.targets.item<int64_t>());
+    }
+    return labels;
+  };
+  const auto validation = half(HeldOutPart::validation), test = half(HeldOutPart::test);
+  EXPECT_GT(validation.size(), 20U);
+  EXPECT_GT(test.size(), 20U);
+  for (const auto& [text, labels] : test) EXPECT_FALSE(validation.contains(text));
+  for (const auto& [text, labels] : validation) EXPECT_EQ(labels.size(), 2U);
 }
 
 TEST_F(HeldOut, AnEmptyHalfIsRefused) {

@@ -119,6 +119,15 @@ TEST_F(Labelled, WhatIsCutOrLeftOutIsSaid) {
   EXPECT_EQ(dataset->padded_length(Split::training, both), 20);
 }
 
+// A text may be missing where there is a label; whoever does not know it is told.
+TEST_F(Labelled, RowsWithoutTextAreSaid) {
+  const std::string file = table("a.tsv", "text\tlabel\n\t1\nb\t0\n\t0\n");
+  const auto dataset = open("paths = [" + file + "]\nheld_out = 0.0");
+  ASSERT_EQ(dataset->notes().size(), 1U);
+  EXPECT_THAT(dataset->notes()[0], HasSubstr("2 rows have no text"));
+  EXPECT_EQ(dataset->samples(Split::training), 3);
+}
+
 TEST_F(Labelled, ScoresAreFloatsAndTheirBaselineIsTheMean) {
   const std::string file = table("a.tsv", "text\tlabel\na\t1.5\nb\t2.5\nc\t5\n"),
                     held = table("b.tsv", "text\tlabel\nd\t1\ne\t3\n");

@@ -100,8 +100,9 @@ TEST_F(Tables, LinesOfJson) {
   EXPECT_THAT(refusal("a.jsonl", "{\"text\": \"a\"}\n", named), HasSubstr("line 1: unknown key \"label\""));
   EXPECT_THAT(refusal("a.jsonl", "{\"text\": \"a\", \"label\": [1]}\n", named),
               HasSubstr("line 1: \"label\" is a list"));
-  EXPECT_THAT(refusal("a.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\"\n", named),
-              HasSubstr("line 2: is no JSON"));
+  EXPECT_THAT(refusal("a.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\"\n", named), HasSubstr("line 2: not JSON"));
+  EXPECT_THAT(refusal("a.jsonl", "{\"text\": \"a\", \"label\": 1, \"text\": \"b\"}\n", named),
+              HasSubstr("line 1: \"text\" is there twice"));
   EXPECT_THAT(refusal("a.jsonl", "[1]\n", named), HasSubstr("line 1: is no JSON object"));
 }
 
@@ -117,6 +118,19 @@ TEST_F(Tables, WhatIsRefused) {
   EXPECT_THAT(refusal("a.tsv", "", named), HasSubstr("has no rows"));
   EXPECT_THAT(refusal("a.parquet", "x", named), HasSubstr("\".parquet\" says of no table"));
   EXPECT_THROW(read_table(folder_ + "/absent.tsv", named), Error);
+  EXPECT_THAT(refusal("a.tsv", "text\tlabel\ttext\na\tb\tc\n", named),
+              HasSubstr("line 1: the column \"text\" stands twice"));
+  EXPECT_THAT(rows("a.tsv", "text\tlabel\ttext\na\tb\tc\n", {{"2", "label"}, {}}), ElementsAre(ElementsAre("c", "b")));
+  EXPECT_THAT(rows("a.tsv", "text\tlabel\tother\tother\na\tb\tc\td\n", named), ElementsAre(ElementsAre("a", "b")));
+  EXPECT_THAT(refusal("a.tsv", "text\tlabel\ra\tb\r", named), HasSubstr("carriage returns alone"));
+  const std::string folder = folder_ + "/folder.tsv";
+  std::filesystem::create_directories(folder);
+  try {
+    read_table(folder, named);
+    FAIL() << "a folder was read";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("folder.tsv: is a folder"));
+  }
 }
 
 TEST_F(Tables, WhetherThereIsAColumn) {

@@ -45,6 +45,8 @@ TEST_P(Placement, WeightGradientsPutOffChangeNoBit) {
       {"parallel.ranks=4", "parallel.schedule=zero_bubble", "parallel.in_flight=7"},
       {"parallel.ranks=4", "parallel.schedule=steady"},
       {"parallel.ranks=2", "parallel.schedule=zbv", "parallel.placement=v"},
+      {"parallel.ranks=2", "parallel.schedule=interleaved", "parallel.placement=interleaved"},
+      {"parallel.ranks=4", "parallel.schedule=gpipe"},
       {"parallel.ranks=4", "parallel.schedule=auto"}};
   const std::vector<Overrides> kinds = {{"parallel.replicas=2", "parallel.microbatches=3"},
                                         {"model.tie_embeddings=true", "parallel.microbatches=5"},

@@ -238,6 +238,15 @@ std::vector<Case> cases() {
   all.push_back({"layer_drop_batch_ramp",
                  {"learning.rule=sum", "parallel.replicas=2", "parallel.ranks=2", drop,
                   "parallel.batch_change=[{at_step=1, microbatches=1}, {at_step=2, microbatches=3}]"}});
+  const std::string progressive = "technique=[{name='progressive_layer_drop', theta=0.3, gamma=5.0}]";
+  for (const auto& [shape, shape_keys] : shapes) {
+    Case one{"progressive_layer_drop_" + shape, {"learning.rule=sum", "model.norm=pre", progressive}};
+    one.overrides.insert(one.overrides.end(), shape_keys.begin(), shape_keys.end());
+    all.push_back(one);
+  }
+  all.push_back({"progressive_layer_drop_half_blocks_recomputed",
+                 {"learning.rule=global", "model.norm=pre", progressive, "parallel.unit=half_block",
+                  "parallel.partition=[1,3,3,1]", "run.recompute=block"}});
   all.push_back({"layer_drop_mlp", {"model.name=mlp", "learning.rule=sum", drop}});
   // Microbatches are sorted by length, the truth takes samples as they come; tables of attention drop by their size.
   const std::vector<std::pair<std::string, std::vector<std::string>>> labelled = {

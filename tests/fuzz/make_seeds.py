@@ -260,3 +260,59 @@ write("tokenizer", "wordpiece", '{"model":{"type":"WordPiece"},"pre_tokenizer":{
 write("tokenizer", "deep", "[" * 40 + "]" * 40)
 write("tokenizer", "twice", '{"version":"1.0","version":"1.0"}')
 write("tokenizer", "not-json", '{"version": \xff}'.encode("latin-1"))
+
+# --- images --------------------------------------------------------------------------------------------------------------
+
+golden = Path(__file__).parent.parent / "golden" / "images"
+for path in sorted(golden.glob("*.[jp][pn]g")):
+    write("image", path.name.replace(".", "-"), path.read_bytes())
+for name in ("progressive.jpg", "palette.png"):
+    whole = (golden / name).read_bytes()
+    write("image", "cut-" + name.replace(".", "-"), whole[:len(whole) // 2])
+    write("image", "wide-" + name.replace(".", "-"), whole.replace(b"\0\x0c", b"\x7f\x0c", 1))
+
+# --- CIFAR's records: the kind, then the file -----------------------------------------------------------------------------
+
+planes = bytes(i % 256 for i in range(3072))
+write("cifar", "ten", b"\0" + b"\x03" + planes + b"\x09" + planes)
+write("cifar", "coarse", b"\1" + b"\x13\x63" + planes)
+write("cifar", "fine", b"\2" + b"\x13\x63" + planes)
+write("cifar", "no-class", b"\0" + b"\x0a" + planes)
+write("cifar", "short", b"\0" + b"\x03" + planes[1:])
+write("cifar", "empty", b"\0")
+
+# --- table -------------------------------------------------------------------------------------------------------------
+
+
+def table(format, request, text):
+    """format: 0 tabs, 1 commas, 2 objects; request: 0 text and label by name, 1 by number, 2 both with a header, 3 none."""
+    return bytes([format + 3 * request]) + (text if isinstance(text, bytes) else text.encode())
+
+
+names = "text\tlabel\n"
+write("table", "tabs", table(0, 0, names + "a b\tyes\nc\tno\n"))
+write("table", "crlf", table(0, 0, "\ufefftext\tlabel\r\na\tyes\r\n\r\nb\tno\r\n"))
+write("table", "no-last-end", table(0, 1, "a\tb\nc\td"))
+write("table", "quotes-in-tabs", table(0, 0, names + '"a\tyes\nb"c\tno\n'))
+write("table", "header-and-number", table(0, 2, names + "a\tb\n"))
+write("table", "fields", table(0, 0, names + "a\tb\tc\n"))
+write("table", "column", table(0, 0, "txt\tlabel\na\tb\n"))
+write("table", "column-twice", table(0, 0, "text\ttext\tlabel\na\tb\tc\n"))
+write("table", "header-alone", table(0, 0, names))
+write("table", "empty", table(0, 0, ""))
+write("table", "returns", table(0, 0, "text\tlabel\ra\tb\r"))
+write("table", "latin", table(0, 3, b"caf\xe9\n"))
+write("table", "zero", table(0, 3, b"a\0b\n"))
+write("table", "commas", table(1, 0, 'text,label\n"a, ""b""\nc",yes\nd,"no"\r\n\n'))
+write("table", "open-quote", table(1, 0, 'text,label\n"a,yes\n'))
+write("table", "after-quote", table(1, 0, 'text,label\n"a"b,yes\n'))
+write("table", "return-inside", table(1, 3, "a\rb,c\n"))
+write("table", "mark-and-quote", table(1, 0, '\ufeff"text","label"\n"",""\n'))
+write("table", "objects", table(2, 0, '{"text": "a\\u00e9\\ud83d\\ude42", "label": 1}\n{"label": true, "text": 0.5, "more": []}\n'))
+write("table", "key", table(2, 0, '{"text": "a"}\n'))
+write("table", "key-twice", table(2, 0, '{"text": "a", "text": "b", "label": 1}\n'))
+write("table", "null", table(2, 0, '{"text": null, "label": 1}\n'))
+write("table", "surrogate", table(2, 0, '{"text": "\\ud800", "label": 1}\n'))
+write("table", "deep-object", table(2, 0, '{"text": "a", "label": ' + "[" * 200 + "]" * 200 + "}\n"))
+write("table", "list", table(2, 0, "[1]\n"))
+write("table", "not-json", table(2, 0, '{"text"\n'))

@@ -82,8 +82,12 @@ TEST(Classifier, GuessesAreTheLikeliestClassOutsideTraining) {
   const std::vector<double> scores = listed(by_hand(*head, hidden)), guesses = listed(loss.guesses);
   for (int64_t row = 0; row < 3; ++row) {
     const auto first = scores.begin() + 3 * row;
-    EXPECT_EQ(guesses[static_cast<size_t>(2 * row)], std::max_element(first, first + 3) - first);
-    EXPECT_EQ(guesses[static_cast<size_t>(2 * row + 1)], std::vector<double>({2, 0, 1})[static_cast<size_t>(row)]);
+    const double truth = std::vector<double>({2, 0, 1})[static_cast<size_t>(row)];
+    EXPECT_EQ(guesses[static_cast<size_t>(3 * row)], std::max_element(first, first + 3) - first);
+    EXPECT_EQ(guesses[static_cast<size_t>(3 * row + 1)], truth);
+    const double of_truth = *(first + static_cast<int>(truth));
+    EXPECT_EQ(guesses[static_cast<size_t>(3 * row + 2)],
+              std::count_if(first, first + 3, [&](double score) { return score > of_truth; }));
   }
 }
 

@@ -6,6 +6,8 @@
 
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <thread>
 
 #include "tests/support/small_disk.h"
@@ -68,6 +70,11 @@ TEST_F(Faults, AKilledRankEndsTheRun) {
   expect_failure(result, 71, {"rank 2", "signal 9 (SIGKILL)"});
   EXPECT_THAT(result.all, Not(HasSubstr("-----"))) << "mpirun's banners are kept back";
   expect_no_half_files(path("run"));
+  const nlohmann::json trace = nlohmann::json::parse(read("run/trace.json"));  // as it was when the rank died
+  std::set<int> traced;
+  for (const auto& event : trace["traceEvents"])
+    if (event["ph"] == "X") traced.insert(event["pid"].get<int>());
+  EXPECT_EQ(traced, (std::set<int>{0, 1, 2, 3}));
 }
 
 TEST_F(Faults, KillingRankZeroEndsTheRun) {

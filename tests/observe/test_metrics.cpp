@@ -53,6 +53,7 @@ TEST(Metrics, OneObjectPerStepWithEveryKey) {
   writer.write(example(1));
   auto second = example(2);
   second.validation_loss = 4.75;
+  second.techniques = {{"layer_drop.layers_run", 0.75}};
   writer.write(second);
 
   const auto read =
@@ -63,6 +64,8 @@ TEST(Metrics, OneObjectPerStepWithEveryKey) {
   EXPECT_EQ(read[0], expected);
   EXPECT_EQ(read[1]["step"], 2);
   EXPECT_EQ(read[1]["validation_loss"], 4.75);
+  EXPECT_FALSE(read[0].contains("techniques"));
+  EXPECT_EQ(read[1]["techniques"], nlohmann::json::parse(R"({"layer_drop.layers_run": 0.75})"));
 }
 
 TEST(Metrics, NumbersThatJsonLacksAreNull) {
@@ -100,6 +103,7 @@ TEST(TensorBoard, FilesReadBack) {
     writer.write(example(1));
     auto later = example(300);  // a step of more than one varint byte
     later.validation_loss = 4.75;
+    later.techniques = {{"layer_drop.layers_run", 0.75}};
     writer.write(later);
   }
   const auto payloads = tensorboard_reader::records(content(event_file(folder)));
@@ -117,7 +121,8 @@ TEST(TensorBoard, FilesReadBack) {
                                                   {"gradient_norm", 2.5},
                                                   {"tokens_per_second", 1234.5},
                                                   {"idle_share", 0.125},
-                                                  {"validation_loss", 4.75}};
+                                                  {"validation_loss", 4.75},
+                                                  {"layer_drop/layers_run", 0.75}};
   EXPECT_EQ(tensorboard_reader::scalars(last), expected);
 }
 

@@ -38,6 +38,14 @@ TEST(LearningRate, Shapes) {
   expect_curve({2.0, 2, "cosine", 1.0, 0.5, 6}, {1, 2, 2, 1.5 + root / 2, 1.5, 1.5 - root / 2});
 }
 
+// As torch.optim.lr_scheduler.MultiStepLR([2, 4], 0.5) stepped once per update.
+TEST(LearningRate, FallsAtMilestones) {
+  LearningRate::Config config{2.0, 0, "steps", 1.0, 0.0, 6};
+  config.milestones = {2, 4};
+  config.factor = 0.5;
+  expect_curve(config, {2, 2, 1, 1, 0.5, 0.5, 0.5});
+}
+
 TEST(LearningRate, Ends) {
   expect_curve({1.0, 0, "linear", 1.0, 0.0, 2}, {1, 0.5});                 // no warm-up: the full rate from step 1
   expect_curve({1.0, 0, "linear", 1.0, 0.0, 1}, {1});                      // a single step
@@ -55,6 +63,15 @@ LearningRate::Config read(const std::string& lines) {
   auto read = LearningRate::Config::from(config.section("optimizer"), 100);
   config.reject_unknown();
   return read;
+}
+
+TEST(LearningRateConfig, MilestonesRiseAndStandWithSteps) {
+  const auto config = read("decay = 'steps'\nmilestones = [30, 60]\n");
+  EXPECT_EQ(config.milestones, (std::vector<int64_t>{30, 60}));
+  EXPECT_EQ(config.factor, 0.1);
+  for (const char* wrong : {"decay = 'steps'", "decay = 'steps'\nmilestones = []", "decay = 'steps'\nmilestones = [0]",
+                            "decay = 'steps'\nmilestones = [5, 5]", "milestones = [5]"})
+    EXPECT_THROW(read(wrong), Error) << wrong;
 }
 
 TEST(LearningRateConfig, DefaultsAreTheContract) {

@@ -41,12 +41,14 @@ double fairseq_adamw(double value, double decay, const std::vector<double>& grad
   return plain_adamw_of(value, decay, gradients, true);
 }
 
-Truth plain_sgd(double momentum) {
-  return [momentum](double value, double decay, const std::vector<double>& gradients) {
+// The formula of torch.optim.SGD's page, dampening 0; with `decays_all` every number decays.
+Truth plain_sgd(double momentum, bool nesterov = false, bool decays_all = false) {
+  return [=](double value, double decay, const std::vector<double>& gradients) {
     double velocity = 0;
     for (int t = 1; t <= kSteps; ++t) {
-      velocity = momentum * velocity + gradients[static_cast<size_t>(t - 1)] + decay * value;
-      value -= kRate * t * velocity;
+      const double gradient = gradients[static_cast<size_t>(t - 1)] + (decays_all ? kDecay : decay) * value;
+      velocity = momentum * velocity + gradient;
+      value -= kRate * t * (nesterov ? gradient + momentum * velocity : velocity);
     }
     return value;
   };
@@ -84,6 +86,8 @@ TEST(Optimizer, AdamWIsThePlainLoop) {
 TEST(Optimizer, SgdIsThePlainLoop) {
   expect_truth("name = \"sgd\"\nweight_decay = 0.1", plain_sgd(0.0));
   expect_truth("name = \"sgd\"\nmomentum = 0.9\nweight_decay = 0.1", plain_sgd(0.9));
+  expect_truth("name = \"sgd\"\nmomentum = 0.9\nnesterov = true\nweight_decay = 0.1", plain_sgd(0.9, true));
+  expect_truth("name = \"sgd\"\nmomentum = 0.9\ndecayed = \"all\"\nweight_decay = 0.1", plain_sgd(0.9, false, true));
 }
 
 const std::vector<std::string> kEvery = {"name = \"adamw\"", "name = \"adamw\"\nepsilon_placement = \"fairseq\"",
@@ -194,6 +198,7 @@ TEST(Optimizer, Refusals) {
       {"epsilon = 0.0", "epsilon"},
       {"weight_decay = -0.1", "weight_decay"},
       {"name = \"sgd\"\nmomentum = 2.0", "momentum"},
+      {"name = \"sgd\"\nnesterov = true", "nesterov"},
   };
   for (const auto& [lines, word] : wrong) {
     try {

@@ -83,10 +83,11 @@ TEST(PlanProperty, EvaluationPlansRunTheLastLossOnly) {
   }
 }
 
-// What plan_check lets pass must run and be right, whatever was done to the plan.
+// What plan_check lets pass must run and be right, whatever was done to the plan. Goes on until num_cases() changed
+// plans were refused.
 TEST(PlanProperty, WhatTheCheckAcceptsRunsRight) {
-  int accepted = 0, refused = 0;
-  for (uint64_t seed = 0; seed < num_cases(); ++seed) {
+  uint64_t accepted = 0, refused = 0;
+  for (uint64_t seed = 0; refused < num_cases(); ++seed) {
     Plan plan = make_plan(random_request(seed));
     std::mt19937_64 random(seed);
     std::vector<Action>& list = plan.ranks[random() % plan.ranks.size()];
@@ -117,8 +118,7 @@ TEST(PlanProperty, WhatTheCheckAcceptsRunsRight) {
     ASSERT_EQ(compare_with_direct(plan, 2, seed, false), "");
   }
   // Both kinds must occur often, or the test shows nothing.
-  EXPECT_GT(accepted, static_cast<int>(num_cases() / 20));
-  EXPECT_GT(refused, static_cast<int>(num_cases() / 4));
+  EXPECT_GT(accepted, num_cases() / 20);
 }
 
 // The interpreter itself must notice wrong plans: a weight, a stream and an order that are not the rule's.

@@ -53,7 +53,8 @@ std::vector<double> busy(const RulePartition& given, const Cut& cut) {
     SimulationCosts costs;
     for (int stage = 0; stage < stages; ++stage)
       costs.stages.push_back(costs_of(given.units, begin[stage], begin[stage + 1],
-                                      stage + 1 == stages ? given.readout : given.head, plan.flows.stages[stage]));
+                                      stage + 1 == stages ? given.readout : given.heads_above[begin[stage + 1] - 1],
+                                      plan.flows.stages[stage]));
     const Simulation simulation = simulate(plan, costs);
     for (int stage = 0; stage < stages; ++stage)
       all[stage] += std::round((1 - simulation.idle_share_of_rank[stage]) * simulation.step);
@@ -93,12 +94,13 @@ class Random {
   }
 
   RulePartition partition(int units, int stages) {
-    RulePartition given{.units = {}, .readout = costs(false), .head = costs(false), .rules = {rule(stages)}};
+    RulePartition given{.units = {}, .readout = costs(false), .heads_above = {}, .rules = {rule(stages)}};
     if (one_in(3)) given.rules.push_back(rule(stages));
     if (one_in(4)) given.heads = HeadPolicy::all;
     const int lower = one_in(2) ? 0 : below(units + 1);  // frozen units at the bottom, and anywhere
     const bool anywhere = one_in(3);
     for (int unit = 0; unit < units; ++unit) given.units.push_back(costs(unit < lower || (anywhere && one_in(2))));
+    for (int unit = 0; unit < units; ++unit) given.heads_above.push_back(costs(false));
     return given;
   }
 
@@ -123,7 +125,8 @@ constexpr Costs block{.forward_flops = 4, .input_gradient_flops = 4, .weight_gra
 constexpr Costs head{.forward_flops = 4, .input_gradient_flops = 4, .weight_gradient_flops = 4, .parameters = 1};
 
 Cut cut_of(const RuleRequest& rule, const std::vector<Costs>& units, const Costs& readout, const Costs& local) {
-  return partition_for_rule({.units = units, .readout = readout, .head = local, .rules = {rule}}, 4);
+  return partition_for_rule(
+      {.units = units, .readout = readout, .heads_above = std::vector<Costs>(units.size(), local), .rules = {rule}}, 4);
 }
 
 // Without heads and streams of its own, a stage works what "balanced" says: global learning keeps that cut.
@@ -149,7 +152,7 @@ TEST(RulePartition, GivesFrozenStagesMoreBlocks) {
 }
 
 TEST(RulePartition, RefusesMoreStagesThanUnits) {
-  const RulePartition given{.units = {block, block}, .readout = {}, .head = {}, .rules = {{.rule = "local"}}};
+  const RulePartition given{.units = {block, block}, .readout = {}, .heads_above = {{}}, .rules = {{.rule = "local"}}};
   try {
     partition_for_rule(given, 3, "half blocks");
     FAIL();

@@ -14,6 +14,7 @@
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
 #include "models/blocks/layers.h"
+#include "models/layer_loads.h"
 #include "models/model.h"
 
 namespace interlock {
@@ -129,7 +130,8 @@ at::Tensor run_body(Body& body, const Model& model, int64_t begin, int64_t units
     if (segment == body.segments_before_units()) features = x.detach();
     const int64_t unit = begin + segment - (body.segments() - units);
     const std::optional<int64_t> layer = unit < begin ? std::nullopt : model.layer_of(unit);
-    if (layer && !layer_runs(techniques, {*layer, *layer, 1}, {context.seed, context.step, context.microbatch}))
+    if (layer && !layer_runs(techniques, {*layer, *layer, 1, layers_of(model)},
+                             {context.seed, context.step, context.microbatch}))
       continue;
     x = body.forward_segment(segment, x, context);
   }
@@ -155,10 +157,10 @@ ReferenceResult train_reference(const RunSettings& settings) {
   const Section model_keys = settings.config.section("model");
   const std::shared_ptr<Model> plain = equipped(
       settings,
-      Models::instance().create(
-          "model", settings.model_name,
-          ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(), dataset->sample_length(),
-                        settings.precision, dataset->predicted_share(), settings.parallel.unit, dataset->objective()}));
+      Models::instance().create("model", settings.model_name,
+                                ModelSettings{model_keys, settings.seed, dataset->classes(), dataset->features(),
+                                              dataset->sample_length(), settings.precision, dataset->predicted_share(),
+                                              settings.parallel.unit, dataset->objective(), dataset->image()}));
   const std::vector<std::string> patterns = model_keys.texts("frozen", {});
   const Tie tie = plain->tie().value_or(Tie{});
   const auto frozen = [&](const std::string& name) {
@@ -250,6 +252,14 @@ ReferenceResult train_reference(const RunSettings& settings) {
     }
     result.losses.push_back(total);
     result.head_losses.push_back(of_heads);
+    const auto whole = [&] {
+      bool finite = true;
+      for (const auto& [stage, loss] : of_heads) finite = finite && std::isfinite(loss);
+      for (Part& part : bodies) finite = finite && std::isfinite(part.squared_norm());
+      for (Part& part : heads) finite = finite && std::isfinite(part.squared_norm());
+      return finite && std::isfinite(shared.squared_norm());
+    };
+    const bool leaves_out = settings.divergence.policy == OnDivergence::skip && !whole();
     const double rate = rate_at(optimizer, step, settings.steps);
     double model_norm = shared.squared_norm();
     for (int k = 0; k < stages; ++k) {
@@ -257,7 +267,12 @@ ReferenceResult train_reference(const RunSettings& settings) {
       if (k + 1 == stages) model_norm += heads[k].squared_norm();
     }
     result.gradient_norms.push_back(std::sqrt(model_norm));
-    for (int k = 0; k < stages; ++k) {
+    if (leaves_out) {
+      for (Part& part : bodies) part.gradients.clear();
+      for (Part& part : heads) part.gradients.clear();
+      shared.gradients.clear();
+    }
+    for (int k = 0; k < stages && !leaves_out; ++k) {
       const bool last = k + 1 == stages;
       const double own = (bodies[k].trained ? bodies[k].squared_norm() : 0.0) + (last ? heads[k].squared_norm() : 0.0);
       const double norm = std::sqrt(of_model ? model_norm : own);
@@ -265,7 +280,7 @@ ReferenceResult train_reference(const RunSettings& settings) {
       if (bodies[k].trained) update(bodies[k], optimizer, rate, norm, settings.clip.norm);
       if (heads[k].trained) update(heads[k], optimizer, rate, head_norm, settings.clip.norm);
     }
-    if (table.defined()) {
+    if (table.defined() && !leaves_out) {
       update(shared, optimizer, rate, std::sqrt(model_norm), settings.clip.norm);
       c10::NoGradGuard no_graph;
       twin.copy_(table);

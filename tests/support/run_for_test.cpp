@@ -62,7 +62,38 @@ const std::string& table() {
   return path;
 }
 
+void write_images(const std::string& folder, int count) {
+  constexpr int size = 8;
+  const std::string number(1, static_cast<char>(count));
+  std::ofstream pixels(folder + "/images", std::ios::binary), labels(folder + "/labels", std::ios::binary);
+  pixels << std::string("\0\0\x08\x03\0\0\0", 7) << number << std::string("\0\0\0\x08\0\0\0\x08", 8);
+  labels << std::string("\0\0\x08\x01\0\0\0", 7) << number;
+  for (int image = 0; image < count; ++image) {
+    labels << static_cast<char>(image * 3 % 10);
+    for (int i = 0; i < size * size; ++i) pixels << static_cast<char>((37 * i + 101 * image + i * i / 7) % 256);
+  }
+}
+
+// The lines of [data] that read them.
+const std::string& images() {
+  static const std::string lines = [] {
+    const std::string folder = scratch().string();
+    write_images(folder, 40);
+    return "name = \"idx\"\nfeatures = 64\nimages = \"" + folder + "/images\"\nlabels = \"" + folder + "/labels\"\n";
+  }();
+  return lines;
+}
+
 RunSettings settings_for_test(const std::vector<std::string>& overrides) {
+  const bool resnet = std::find(overrides.begin(), overrides.end(), "model.name=resnet") != overrides.end();
+  const std::string residual = R"(
+[model]
+blocks = [1, 1, 1, 1]
+widths = [4, 4, 8, 8]
+[data]
+)" + images() + R"(
+held_out = 0.2
+)";
   const bool mlp = std::find(overrides.begin(), overrides.end(), "model.name=mlp") != overrides.end();
   const std::string encoder = R"(
 [model]
@@ -105,7 +136,8 @@ sequence_length = 28
 held_out = 0.3
 )";
   const bool labels = std::find(overrides.begin(), overrides.end(), "data.name=labelled") != overrides.end();
-  const std::string base = (mlp      ? classifier
+  const std::string base = (resnet   ? residual
+                            : mlp    ? classifier
                             : labels ? labelled
                                      : encoder) +
                            R"(
@@ -148,8 +180,9 @@ TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request, 
         result.losses.push_back(metrics.loss);
         result.metrics.push_back(metrics);
       };
-    RunSummary summary = run_rank(settings, transport, dataset, callbacks,
-                                  transport.rank() == 0 ? request : RunRequest{"", request.until, request.checkpoints});
+    RunRequest own = request;
+    if (transport.rank() != 0) own.resume.clear();  // they hear of it from rank 0
+    RunSummary summary = run_rank(settings, transport, dataset, callbacks, own);
     result.counters[transport.rank()] = transport.counters();
     if (transport.rank() == 0) result.summary = std::move(summary);
   });

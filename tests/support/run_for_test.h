@@ -23,7 +23,8 @@ struct TestRun {
   std::vector<double> losses;               // of these, the last stage's
 };
 
-// `overrides` are applied to a small base config, of its own for "model.name=mlp" and "data.name=labelled". The corpus
+// `overrides` are applied to a small base config, of its own for "model.name=mlp",
+// "model.name=resnet" and "data.name=labelled". The corpus
 // and the weights file lie in a temporary folder of the test.
 RunSettings settings_for_test(const std::vector<std::string>& overrides);
 // What a rank runs over, made of its loopback transport.
@@ -31,6 +32,9 @@ using TransportOver = std::function<std::unique_ptr<Transport>(Transport&)>;
 // No checkpoints unless the request asks for them, into settings.folder.
 TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request = {.checkpoints = false},
                         const TransportOver& over = {});
+// `count` grey images of 8 x 8 and their labels as IDX files, by the formula of tests/golden/resnet: folder/images and
+// folder/labels.
+void write_images(const std::string& folder, int count);
 // A new empty folder of this test process, removed at its end.
 std::string new_folder();
 // The tensor of a file as a LibTorch tensor (a copy).

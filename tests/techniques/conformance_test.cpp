@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <fstream>
 #include <iterator>
 #include <regex>
@@ -26,9 +27,14 @@ Overrides operator+(Overrides one, const Overrides& more) {
 // stages, so that some of a stage may be left out and some run.
 const Overrides base{"model.layers=8", "learning.rule=sum", "learning.horizon=2"};
 
+std::unique_ptr<const Technique> with_its_defaults(const std::string& name) {
+  return Techniques::instance().create("technique", name, Config::from_text("").section("technique"));
+}
+
 class Conformance : public testing::TestWithParam<std::string> {
  protected:
-  Overrides with_defaults() const { return base + Overrides{table(GetParam())}; }
+  const Overrides needed = base + with_its_defaults(GetParam())->needs();
+  Overrides with_defaults() const { return needed + Overrides{table(GetParam())}; }
   std::string digest(const Overrides& more = {}) const {
     return run_on_loopback(settings_for_test(with_defaults() + more)).digest;
   }
@@ -43,8 +49,8 @@ TEST_P(Conformance, IsBuiltFromItsDefaultsAndSaysWhatItIs) {
   EXPECT_EQ(technique.summary().find('\n'), std::string::npos);
   EXPECT_NE(technique.paper().find_first_of("0123456789"), std::string::npos) << "no year";
   for (int64_t layer = 0; layer < 8; ++layer) {
-    EXPECT_GE(technique.share_of_runs(layer), 0);
-    EXPECT_LE(technique.share_of_runs(layer), 1);
+    EXPECT_GE(technique.share_of_runs(layer, 8), 0);
+    EXPECT_LE(technique.share_of_runs(layer, 8), 1);
   }
 }
 
@@ -61,11 +67,10 @@ TEST_P(Conformance, ItsOptionsAreExplained) {
 }
 
 TEST_P(Conformance, NeutralOptionsChangeNoBit) {
-  const std::string neutral =
-      read_techniques(Config::from_text("[[technique]]\nname = \"" + GetParam() + "\"\n")).front()->neutral();
+  const std::string neutral = with_its_defaults(GetParam())->neutral();
   if (neutral.empty()) GTEST_SKIP() << GetParam() << " has no options that change nothing";
-  const TestRun plain = run_on_loopback(settings_for_test(base));
-  const TestRun with = run_on_loopback(settings_for_test(base + Overrides{table(GetParam(), neutral)}));
+  const TestRun plain = run_on_loopback(settings_for_test(needed));
+  const TestRun with = run_on_loopback(settings_for_test(needed + Overrides{table(GetParam(), neutral)}));
   EXPECT_EQ(with.digest, plain.digest);
   EXPECT_EQ(with.losses, plain.losses);
 }
@@ -106,7 +111,6 @@ TEST_P(Conformance, ReplicasOfTheSameBatchLearnNearlyTheSame) {
   for (const TensorEntry& tensor : one.weights->tensors())
     EXPECT_LE(largest_entry(minus(tensor_of(*two.weights, tensor.name), tensor_of(*one.weights, tensor.name))), 1e-10)
         << tensor.name;
-  if (settings_for_test(with_defaults()).techniques.front()->needs_whole_state()) return;
   const Overrides shared{"parallel.replicas=2", "parallel.microbatches=2", "parallel.shard_optimizer=true"};
   EXPECT_EQ(run_on_loopback(settings_for_test(wide + shared)).digest, two.digest);
 }
@@ -121,11 +125,34 @@ TEST_P(Conformance, EvaluationIsDeterministicAndChangesNothing) {
   EXPECT_EQ(here.summary.validation_loss, there.summary.validation_loss);
 }
 
+// Where state is shared out over replicas, sums go piece by piece: float64's rounding.
+TEST_P(Conformance, TellsTheSameOfItselfWhereverItRuns) {
+  const Overrides evaluated = with_defaults() + Overrides{"run.evaluate_every=2"};
+  const TestRun here = run_on_loopback(settings_for_test(evaluated));
+  for (const auto& [number, value] : here.summary.techniques) {
+    EXPECT_TRUE(number.starts_with(GetParam() + ".")) << number;
+    EXPECT_TRUE(std::isfinite(value)) << number;
+  }
+  for (const Overrides& other : {Overrides{"parallel.ranks=1", "run.recompute=block"},
+                                 Overrides{"parallel.ranks=2", "parallel.schedule=gpipe"}}) {
+    const TestRun there = run_on_loopback(settings_for_test(evaluated + other));
+    EXPECT_EQ(there.summary.techniques, here.summary.techniques);
+    for (size_t step = 0; step < here.metrics.size(); ++step)
+      EXPECT_EQ(there.metrics[step].techniques, here.metrics[step].techniques) << step;
+  }
+  const Overrides two = evaluated + Overrides{"parallel.replicas=2", "parallel.microbatches=2"};
+  const auto whole = run_on_loopback(settings_for_test(two)).summary.techniques,
+             shared = run_on_loopback(settings_for_test(two + Overrides{"parallel.shard_optimizer=true"}))
+                          .summary.techniques;
+  ASSERT_EQ(whole.size(), here.summary.techniques.size());
+  for (const auto& [number, value] : whole) EXPECT_NEAR(shared.at(number), value, 1e-12 * value) << number;
+}
+
 TEST_P(Conformance, ResumingWithoutItIsRefused) {
   const std::string folder = new_folder();
   go_on(folder, with_defaults(), 3);
   const auto checkpoint = Checkpoint::open(find_checkpoint(folder));
-  const RunSettings settings = settings_in(folder, base);
+  const RunSettings settings = settings_in(folder, needed);
   const auto dataset = make_dataset(settings);
   dataset->open();
   try {

@@ -57,7 +57,7 @@ struct Probed {
       if (site.layer != 1 || site.kind != InsertionSite::Kind::sub_layer) continue;
       const int half = site.name.ends_with(".attention.output") ? 0 : 1;
       body->insert(site, std::make_shared<Probe>(x[half], before[half]));
-      for (const auto& insertion : insertions_at(list, site, Precision::float32)) {
+      for (const auto& insertion : insertions_at(list, site, {Precision::float32, 4})) {
         for (auto& named : insertion->named_parameters()) insertion->start(named.value(), site.name + named.key(), 1);
         body->insert(site, insertion);
       }
@@ -117,7 +117,9 @@ TEST(Adapters, HaveThePublishedNumbers) {
       read_techniques(Config::from_text("[[technique]]\nname = \"adapters\"\nvariant = \"pfeiffer\"\n"));
   const auto plain = model_of(base);
   const auto added = [&](const TechniqueList& techniques) {
-    const auto put = [&](const InsertionSite& site) { return insertions_at(techniques, site, Precision::float32); };
+    const auto put = [&](const InsertionSite& site) {
+      return insertions_at(techniques, site, {Precision::float32, 4});
+    };
     return parameter_count(*equip(plain, put, 1)) - parameter_count(*plain);
   };
   EXPECT_EQ(added(list), 2'379'264);

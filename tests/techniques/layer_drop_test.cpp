@@ -31,7 +31,7 @@ TEST(LayerDrop, KeepsTheSharesThatItIsAskedFor) {
     int64_t kept = 0;
     for (int64_t i = 0; i < draws; ++i) kept += technique->runs({layer, 0, 4}, occasion(i));
     EXPECT_NEAR(static_cast<double>(kept) / draws, keep[layer], three_sigma(keep[layer])) << layer;
-    EXPECT_DOUBLE_EQ(technique->share_of_runs(layer), keep[layer]);
+    EXPECT_DOUBLE_EQ(technique->share_of_runs(layer, 4), keep[layer]);
   }
 }
 

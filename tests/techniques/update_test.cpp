@@ -51,15 +51,21 @@ TEST(Ema, IsWhatIsEvaluated) {
   EXPECT_EQ(averaged.losses, plain.losses) << "training goes on as without";
 }
 
-TEST(Ema, RefusesASharedOutState) {
-  try {
-    settings_for_test({"technique=[{name='ema'}]", "parallel.replicas=2", "parallel.shard_optimizer=true"});
-    FAIL() << "nothing was refused";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::config);
-    EXPECT_THAT(error.what(),
-                testing::AllOf(testing::HasSubstr("parallel.shard_optimizer"), testing::HasSubstr("ema")));
-  }
+// Each replica keeps the averages of what it updates; the same is evaluated, kept in checkpoints and left behind.
+TEST(Ema, IsSharedOutLikeOtherState) {
+  const Overrides replicas{"parallel.replicas=2", "parallel.microbatches=2", "run.evaluate_every=2",
+                           "technique=[{name='ema', decay=0.6}]"};
+  Overrides shared = replicas;
+  shared.emplace_back("parallel.shard_optimizer=true");
+  const TestRun whole = run_of(replicas), parts = run_of(shared);
+  EXPECT_EQ(parts.digest, whole.digest);
+  EXPECT_EQ(parts.losses, whole.losses);
+  EXPECT_EQ(parts.summary.validation_loss, whole.summary.validation_loss);
+  // From a checkpoint of shared-out averages to a run that shares out nothing, and back.
+  const std::string folder = new_folder();
+  go_on(folder, shared, 3);
+  go_on(folder, replicas, 5);
+  EXPECT_EQ(go_on(folder, shared, 0).digest, digest_of_one_piece(replicas));
 }
 
 // One step of SGD: an update is the rate times the gradient, so the rates stand to each other as the updates.
@@ -95,7 +101,7 @@ TEST(Freeze, KeepsNamesAndLayers) {
 std::shared_ptr<Insertion> mixout(const std::string& options) {
   const auto list = read_techniques(Config::from_text("[[technique]]\nname = \"mixout\"\n" + options));
   const InsertionSite site{.name = "layer", .place = 3, .inputs = 40, .outputs = 30};
-  return list.front()->insertion(site, Precision::float64);
+  return list.front()->insertion(site, {Precision::float64, 4});
 }
 
 // Begun with the weights `start`.

@@ -79,6 +79,8 @@ TEST(Groups, OneMemberSendsNothing) {
     alone.all_reduce(values);
     EXPECT_EQ(values, (std::vector<float>{1.5f, -2.0f}));
     EXPECT_EQ(alone.all_gather(std::string("me")), std::vector<std::string>{"me"});
+    EXPECT_EQ(alone.gather("me", 0), std::vector<std::string>{"me"});
+    EXPECT_EQ(alone.broadcast(std::string("me"), 0), "me");
     EXPECT_EQ(alone.all_gather(std::vector<double>{4}), std::vector<double>{4});
     alone.broadcast(std::as_writable_bytes(std::span(values)), 0);
     alone.barrier();
@@ -94,6 +96,23 @@ TEST(Groups, BroadcastReachesAllFromAnyRoot) {
         const Buffer buffer = transport.rank() == root ? patterned(root, bytes) : Buffer::allocate(bytes);
         group.broadcast({buffer.data, bytes}, root);
         EXPECT_TRUE(has_pattern(buffer, root, bytes)) << "root " << root << ", " << bytes << " bytes";
+      }
+    }
+  });
+}
+
+TEST(Groups, TextOfAnySizeReachesAllAndComesBack) {
+  on_ranks([](Transport& transport) {
+    Group group = world(transport, 8);
+    for (int root = 0; root < ranks; ++root) {
+      const std::string told =
+          group.broadcast(std::string(10'000 * transport.rank(), static_cast<char>('a' + transport.rank())), root);
+      EXPECT_EQ(told, std::string(10'000 * root, static_cast<char>('a' + root)));
+      const std::vector<std::string> heard = group.gather(std::string(transport.rank(), '.'), root);
+      if (transport.rank() == root) {
+        EXPECT_EQ(heard, (std::vector<std::string>{"", ".", "..", "..."}));
+      } else {
+        EXPECT_TRUE(heard.empty());
       }
     }
   });

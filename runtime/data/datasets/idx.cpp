@@ -1,18 +1,12 @@
-// Dataset `idx`: images and labels in the IDX files of MNIST and its relatives, for the `mlp` model. An image is its
+// Dataset `idx`: images and labels in the IDX files of MNIST and its relatives, for `mlp` and `resnet`. An image is its
 // pixels, divided by 255, in one row. Format: two zero bytes, element type (8: unsigned byte), number of dimensions,
 // the dimensions as big-endian u32, the elements.
-
-#include <ATen/ops/empty.h>
 
 #include <algorithm>
 #include <cassert>
 #include <cmath>
-#include <limits>
-#include <optional>
 
-#include "runtime/core/random.h"
-#include "runtime/data/dataset.h"
-#include "runtime/data/sample_order.h"
+#include "runtime/data/images/image_dataset.h"
 #include "runtime/storage/mapped_file.h"
 
 namespace interlock {
@@ -48,116 +42,73 @@ struct IdxFile {
   }
 };
 
-class IdxDataset : public Dataset {
+class IdxPair final : public ImageSource {
  public:
-  explicit IdxDataset(const DatasetSettings& settings) : data_(settings.data), seed_(settings.seed) {
-    read_objective(settings.objective, {Objective::classification});
-    paths_[0] = data_.text("images", "");
-    paths_[1] = data_.text("labels", "");
-    paths_[2] = data_.text("validation_images", "");
-    paths_[3] = data_.text("validation_labels", "");
-    features_ = data_.integer("features", 784, 1, 1 << 24);
-    classes_ = data_.integer("classes", 10, 2, 256);
-    share_ = read_held_out(data_);
+  IdxPair(const std::string& image_path, const std::string& label_path) : images_(image_path), labels_(label_path) {}
+  const IdxFile& images() const { return images_; }
+  const IdxFile& labels() const { return labels_; }
+  int64_t count() const override { return images_.count; }
+  int64_t label(int64_t item) const override { return std::to_integer<int64_t>(labels_.data[item]); }
+  const uint8_t* planes(int64_t item, std::vector<uint8_t>&) const override {
+    return reinterpret_cast<const uint8_t*>(images_.data) + item * images_.width;
+  }
+
+ private:
+  IdxFile images_, labels_;
+};
+
+// Square, where the pixels make a square, unless data.height says otherwise.
+ImageShape read_shape(const Section& data) {
+  const int64_t features = data.integer("features", 784, 1, 1 << 24);
+  const auto root = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(features))));
+  const int64_t height = data.integer("height", root * root == features ? root : 1, 1, features);
+  if (features % height != 0)
+    data.refuse("height", message("is ", height, ", which does not divide data.features = ", features));
+  return {1, height, features / height};
+}
+
+class IdxDataset final : public ImageDataset {
+ public:
+  explicit IdxDataset(const DatasetSettings& settings)
+      : ImageDataset(settings, read_shape(settings.data), {}), trains_(settings.training) {
+    for (size_t i = 0; i < std::size(keys); ++i) paths_[i] = data().text(keys[i], "");
+    classes_ = data().integer("classes", 10, 2, 256);
   }
 
   void open() override {
-    for (const size_t i : {0u, 1u}) {
-      if (paths_[i].empty()) data_.refuse(keys[i], "is needed: the path of an IDX file");
-    }
-    if (paths_[2].empty() != paths_[3].empty()) {
-      data_.refuse(keys[paths_[2].empty() ? 2 : 3], "is needed beside its partner: images and labels go together");
-    }
-    images_ = open_pair(0);
-    if (!paths_[2].empty()) {
-      validation_ = open_pair(2);
-      training_ = images_->images.count;
-      held_out_ = validation_->images.count;
-      return;
-    }
-    const int64_t count = images_->images.count;
-    held_out_ = held_out_count(share_, count);
-    training_ = count - held_out_;
+    for (const size_t i : {0u, 1u})
+      if (trains_ && paths_[i].empty()) data().refuse(keys[i], "is needed: the path of an IDX file");
+    if (paths_[2].empty() != paths_[3].empty())
+      data().refuse(keys[paths_[2].empty() ? 2 : 3], "is needed beside its partner: images and labels go together");
+    set_sources(trains_ ? open_pair(0) : nullptr, paths_[2].empty() ? nullptr : open_pair(2));
   }
 
-  int64_t samples(Split split) const override {
-    assert(images_ && "open() comes first");
-    return split == Split::training ? training_ : held_out_;
-  }
   int64_t classes() const override { return classes_; }
-  int64_t features() const override { return features_; }
-  int64_t sample_length() const override { return 1; }
-  Objective objective() const override { return Objective::classification; }
-  int64_t predicted(Split, std::span<const int64_t> numbers) const override {
-    return static_cast<int64_t>(numbers.size());
-  }
-
-  Batch batch(Split split, std::span<const int64_t> numbers, BatchParts parts) const override {
-    const auto rows = static_cast<int64_t>(numbers.size());
-    Batch batch;
-    batch.sample_ids.assign(numbers.begin(), numbers.end());
-    batch.predicted = rows;
-    if (parts.inputs) {
-      batch.inputs = at::empty({rows, features_}, at::kFloat);
-      float* inputs = batch.inputs.mutable_data_ptr<float>();
-      for (int64_t row = 0; row < rows; ++row)
-        read_pixels(find(split, numbers[static_cast<size_t>(row)]), inputs + row * features_);
-    }
-    if (parts.targets) {
-      batch.targets = at::empty({rows}, at::kLong);
-      std::ranges::transform(numbers, batch.targets.mutable_data_ptr<int64_t>(),
-                             [&](int64_t number) { return static_cast<int64_t>(label(split, number)); });
-    }
-    return batch;
-  }
-
-  // Class frequencies of the training images with add-one smoothing, as for text.
-  double unigram_baseline(int64_t count) const override {
-    count = std::min(count, held_out_);
-    if (count <= 0) return std::numeric_limits<double>::quiet_NaN();
-    std::vector<int64_t> frequencies(static_cast<size_t>(classes_), 1);
-    for (int64_t number = 0; number < training_; ++number) ++frequencies[label(Split::training, number)];
-    double loss = 0;
-    for (int64_t number = 0; number < count; ++number) {
-      loss += std::log(static_cast<double>(training_ + classes_) /
-                       static_cast<double>(frequencies[label(Split::held_out, number)]));
-    }
-    return loss / static_cast<double>(count);
-  }
+  std::vector<std::string> evaluation_keys() const override { return {keys[2], keys[3]}; }
 
   std::string describe(const Batch& batch, int64_t row) const override {
     assert(row >= 0 && row < batch.inputs.size(0));
-    const float* pixels = batch.inputs.const_data_ptr<float>() + row * features_;
-    const auto lit = std::count_if(pixels, pixels + features_, [](float pixel) { return pixel > 0.5f; });
-    return message("image of ", features_, " pixels, ", lit, " of them bright, class ",
+    const float* pixels = batch.inputs.const_data_ptr<float>() + row * features();
+    const auto lit = std::count_if(pixels, pixels + features(), [](float pixel) { return pixel > 0.5f; });
+    return message("image of ", features(), " pixels, ", lit, " of them bright, class ",
                    batch.targets.const_data_ptr<int64_t>()[row]);
   }
 
  private:
   static constexpr const char* keys[] = {"images", "labels", "validation_images", "validation_labels"};
 
-  struct Pair {
-    Pair(const std::string& image_path, const std::string& label_path) : images(image_path), labels(label_path) {}
-    IdxFile images, labels;
-    int64_t label(int64_t item) const { return std::to_integer<int64_t>(labels.data[item]); }
-  };
-  struct Found {
-    const Pair& pair;
-    int64_t item;
-  };
-
-  std::shared_ptr<const Pair> open_pair(size_t first) const {
-    auto pair = std::make_shared<const Pair>(paths_[first], paths_[first + 1]);
-    if (pair->images.count != pair->labels.count || pair->labels.width != 1) {
+  std::shared_ptr<const IdxPair> open_pair(size_t first) const {
+    auto pair = std::make_shared<const IdxPair>(paths_[first], paths_[first + 1]);
+    const IdxFile &images = pair->images(), &labels = pair->labels();
+    if (images.count != labels.count || labels.width != 1) {
+      throw Error(ExitCode::bad_input, message(paths_[first], " has ", images.count, " images, ", paths_[first + 1],
+                                               " has ", labels.count, " labels of ", labels.width, " bytes"));
+    }
+    if (images.width != features()) {
       throw Error(ExitCode::bad_input,
-                  message(paths_[first], " has ", pair->images.count, " images, ", paths_[first + 1], " has ",
-                          pair->labels.count, " labels of ", pair->labels.width, " bytes"));
+                  message(paths_[first], ": an image has ", images.width, " pixels, data.features says ", features()));
     }
-    if (pair->images.width != features_) {
-      throw Error(ExitCode::bad_input, message(paths_[first], ": an image has ", pair->images.width,
-                                               " pixels, data.features says ", features_));
-    }
-    for (int64_t item = 0; item < pair->labels.count; ++item) {
+    for (int64_t item = 0; item < labels.count; ++item) {
       if (pair->label(item) >= classes_) {
         throw Error(ExitCode::bad_input, message(paths_[first + 1], ": label ", pair->label(item), " of image ", item,
                                                  " is not below data.classes = ", classes_));
@@ -166,31 +117,9 @@ class IdxDataset : public Dataset {
     return pair;
   }
 
-  // Without validation files a keyed shuffle decides which images are held out; each split then has a shuffle of its
-  // own.
-  Found find(Split split, int64_t number) const {
-    const bool training = split == Split::training;
-    const int64_t in_split = shuffled(seed_, split, number, samples(split)).sample;
-    if (validation_) return {training ? *images_ : *validation_, in_split};
-    const RandomKey which = random_key(seed_, Purpose::sample_order, 0, 0, 2);
-    const auto place = static_cast<uint64_t>(in_split + (training ? 0 : training_));
-    return {*images_, static_cast<int64_t>(permuted(which, place, static_cast<uint64_t>(training_ + held_out_)))};
-  }
-  void read_pixels(Found found, float* out) const {
-    const std::byte* pixels = found.pair.images.data + found.item * features_;
-    for (int64_t i = 0; i < features_; ++i) out[i] = static_cast<float>(std::to_integer<uint8_t>(pixels[i])) / 255;
-  }
-  size_t label(Split split, int64_t number) const {
-    const Found found = find(split, number);
-    return static_cast<size_t>(found.pair.label(found.item));
-  }
-
-  Section data_;
-  uint64_t seed_;
   std::string paths_[4];
-  int64_t features_ = 0, classes_ = 0, training_ = 0, held_out_ = 0;
-  double share_ = 0;
-  std::shared_ptr<const Pair> images_, validation_;
+  int64_t classes_ = 0;
+  bool trains_;
 };
 
 const Registration<Dataset, const DatasetSettings&> registered("idx", [](const DatasetSettings& settings) {

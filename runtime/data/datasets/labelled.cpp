@@ -10,12 +10,13 @@
 #include "runtime/data/labelled/labelled_batch.h"
 #include "runtime/data/labelled/labelled_source.h"
 #include "runtime/data/labelled/masked_labelled.h"
+#include "runtime/data/labelled/reads_tables.h"
 #include "runtime/data/sample_order.h"
 
 namespace interlock {
 namespace {
 
-class LabelledDataset final : public Dataset {
+class LabelledDataset final : public Dataset, public ReadsTables {
  public:
   explicit LabelledDataset(const DatasetSettings& settings) : seed_(settings.seed), source_(settings) {}
 

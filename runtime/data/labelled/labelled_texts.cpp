@@ -1,5 +1,6 @@
 #include "runtime/data/labelled/labelled_texts.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -49,6 +50,9 @@ std::vector<LabelledTexts::Row> LabelledTexts::read(const std::vector<std::strin
     for (TableRow& row : table.rows)
       rows.push_back(
           {std::move(row.fields[0]), std::move(row.fields[1]), trimmed_label(row.fields[2]), path, row.line});
+    const auto without_text = std::ranges::count_if(
+        rows, [&](const Row& row) { return row.path == path && row.text.empty() && row.pair.empty(); });
+    if (without_text > 0) notes_.push_back(message(path, ": ", without_text, " rows have no text"));
     if (table.empty_lines > 0) notes_.push_back(message(path, ": ", table.empty_lines, " empty lines left out"));
   }
   return rows;

@@ -4,11 +4,12 @@
 #include <optional>
 
 #include "runtime/data/labelled/labelled_source.h"
+#include "runtime/data/labelled/reads_tables.h"
 #include "runtime/data/masked_dataset.h"
 
 namespace interlock {
 
-class MaskedLabelled final : public MaskedDataset {
+class MaskedLabelled final : public MaskedDataset, public ReadsTables {
  public:
   explicit MaskedLabelled(const DatasetSettings& settings);
 

@@ -8,6 +8,7 @@
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/data/tables/fields.h"
+#include "runtime/data/tokenizer/strict_json.h"
 #include "runtime/data/tokenizer/utf8.h"
 #include "runtime/storage/mapped_file.h"
 
@@ -16,11 +17,13 @@ namespace {
 
 using nlohmann::json;
 
-enum class Format { tabs, commas, objects };
+using Format = TableFormat;
 
 [[noreturn]] void refuse(const std::string& what) { throw Error(ExitCode::bad_input, what); }
 
 Format format_of(const std::string& path) {
+  std::error_code absent;
+  if (std::filesystem::is_directory(path, absent)) refuse("is a folder; name the tables in it, each by itself");
   const std::string ending = std::filesystem::path(path).extension().string();
   if (ending == ".tsv" || ending == ".txt") return Format::tabs;
   if (ending == ".csv") return Format::commas;
@@ -92,7 +95,12 @@ class Columns {
 
   int find(const std::string& column, const FieldsOfLine& line) const {
     const auto named = std::ranges::find(line.fields, column);
-    if (header_ && named != line.fields.end()) return static_cast<int>(named - line.fields.begin());
+    if (header_ && named != line.fields.end()) {
+      if (std::ranges::count(line.fields, column) > 1)
+        refuse(message("line ", line.line, ": the column \"", column,
+                       "\" stands twice in the header line; give the number of the one that is meant, from 0"));
+      return static_cast<int>(named - line.fields.begin());
+    }
     if (is_number(column)) {
       if (static_cast<size_t>(std::stoi(column)) < line.fields.size()) return std::stoi(column);
       refuse(message("line ", line.line, ": there is no column ", column, "; there are ", line.fields.size(),
@@ -122,12 +130,7 @@ std::string text_of(const json& value, const std::string& key, int64_t line) {
 
 TableRow row_of_object(const FieldsOfLine& line, const TableRequest& request) {
   check_utf8(line.fields.front(), line.line);
-  json object;
-  try {
-    object = json::parse(line.fields.front());
-  } catch (const json::exception& problem) {
-    refuse(message("line ", line.line, ": is no JSON: ", problem.what()));
-  }
+  const json object = parse_strict_json(line.fields.front(), message("line ", line.line));
   if (!object.is_object()) refuse(message("line ", line.line, ": is no JSON object, as each line of a .jsonl is"));
   TableRow row{line.line, {}};
   for (const std::string& column : request.columns) {
@@ -151,8 +154,17 @@ std::string_view without_mark(std::string_view text) {
   return text;
 }
 
-Table read_text(std::string_view text, Format format, const TableRequest& request) {
+// Macintosh files of before 2001: one line, to everybody else.
+void refuse_returns_alone(std::string_view text) {
+  if (text.find('\n') == std::string_view::npos && text.find('\r') < text.size() - 1)
+    refuse("lines end with carriage returns alone; `tr '\\r' '\\n' < OLD > NEW` makes them line feeds");
+}
+
+}  // namespace
+
+Table parse_table(std::string_view text, TableFormat format, const TableRequest& request) {
   text = without_mark(text);
+  refuse_returns_alone(text);
   Table table;
   if (format == Format::objects) {
     table.empty_lines =
@@ -168,13 +180,11 @@ Table read_text(std::string_view text, Format format, const TableRequest& reques
   return table;
 }
 
-}  // namespace
-
 Table read_table(const std::string& path, const TableRequest& request) {
   return naming(path, [&] {
     const Format format = format_of(path);
     const MappedFile file(path);
-    return read_text(text_of(file), format, request);
+    return parse_table(text_of(file), format, request);
   });
 }
 

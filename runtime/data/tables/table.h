@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace interlock {
@@ -25,10 +26,18 @@ struct Table {
   int64_t empty_lines = 0;  // left out
 };
 
-// `path`: .tsv and .txt (fields between tabs), .csv (RFC 4180), .jsonl and .ndjson. Error(bad_input) names the file and
-// the line: a format that is not known, a column that is not there (with those that are), a row of another number of
-// fields, a quote that does not end, what is not UTF-8, a table without rows.
+enum class TableFormat {
+  tabs,     // .tsv, .txt
+  commas,   // .csv, RFC 4180
+  objects,  // .jsonl, .ndjson
+};
+
+// `path` ends as its format does. Error(bad_input) names the file and the line: a format that is not known, a column
+// that is not there (with those that are) or stands twice, a row of another number of fields, a quote that does not
+// end, what is not UTF-8, a table without rows.
 Table read_table(const std::string& path, const TableRequest& request);
+// The same of a text; errors name the line alone.
+Table parse_table(std::string_view text, TableFormat format, const TableRequest& request);
 
 // Whether the first line of a table names, or has, this column (one of the request's; the header is as it says).
 bool has_column(const std::string& path, const TableRequest& request, const std::string& column);

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 
 #include "tests/support/small_project.h"
 
@@ -81,6 +82,37 @@ TEST_F(PruneCommand, TheTraceShowsWhatWasLeftOut) {
   }
 }
 
+// Operations as they are to be expected, memory as a microbatch needs it that passes every layer.
+TEST_F(PruneCommand, ThePlanCountsTheLayersThatRun) {
+  const auto plan = [&](const Words& more) {
+    Words words{"plan", "config.toml"};
+    words.insert(words.end(), more.begin(), more.end());
+    CommandResult result = interlock(words);
+    expect_done(result);
+    return result;
+  };
+  const json all = last_object(plan({"--json"})), some = last_object(plan({"--json", "--set", layer_drop}));
+  EXPECT_FALSE(all.contains("layers"));
+  EXPECT_EQ(some["layers"], json::parse(R"({"count": 4, "expected": 2.0})"));
+  EXPECT_LT(some["simulated"]["step"], all["simulated"]["step"]);
+  ASSERT_EQ(some["memory"]["ranks"].size(), all["memory"]["ranks"].size());
+  for (size_t rank = 0; rank < all["memory"]["ranks"].size(); ++rank)
+    EXPECT_EQ(some["memory"]["ranks"][rank]["activations"], all["memory"]["ranks"][rank]["activations"]);
+  EXPECT_THAT(plan({"--set", layer_drop}).output, HasSubstr("Layers: of 4 a microbatch passes 2 in the long run"));
+}
+
+// metrics.jsonl by step, result.json over the run.
+TEST_F(PruneCommand, TheShareOfLayersIsTold) {
+  expect_done(train_threads({layer_drop, "run.steps=4"}));
+  double mean = 0;
+  std::istringstream lines(read("run/metrics.jsonl"));
+  for (std::string line; std::getline(lines, line);)
+    mean += json::parse(line)["techniques"]["layer_drop.layers_run"].get<double>() / 4;
+  EXPECT_GT(mean, 0.2);
+  EXPECT_LT(mean, 0.8);
+  EXPECT_NEAR(json::parse(read("run/result.json"))["techniques"]["layer_drop.layers_run"].get<double>(), mean, 1e-12);
+}
+
 TEST_F(PruneCommand, TechniquesAreListed) {
   const CommandResult listed = interlock({"techniques", "--json"});
   expect_done(listed);
@@ -102,6 +134,12 @@ TEST_F(PruneCommand, BadTechniquesAreRefused) {
   refuse("[{name = \"layer_drop\", rte = 0.2}]", {"technique[0].rte", "did you mean \"rate\"?"});
   refuse("[{name = \"layer_drop\", rate = 1.5}]", {"technique[0].rate", "1.5"});
   refuse("[{name = \"layer_drop\", rate = [0.1]}]", {"technique[0].rate", "1 entries", "4 layers"});
+  refuse("[{name = \"freeze\", names = [\"roberta.embedings.*\"]}]",
+         {"technique[0].names[0]", "fits no parameter", "roberta.embeddings."});
+  refuse("[{name = \"freeze\", layers = [4]}]", {"technique[0].layers", "layer 4", "0 to 3"});
+  refuse("[{name = \"mixout\", rate = 0.5}, {name = \"lora\"}]", {"mixout", "lora", "cannot work together"});
+  refuse("[{name = \"lora\", rank = 99}]", {"technique[0].rank", "99"});
+  refuse("[{name = \"adapters\", layers = [7]}]", {"technique[0].layers", "layer 7", "0 to 3"});
   expect_done(train_threads({layer_drop}, {"--until", "2"}));
   expect_failure(train_threads({}, {"--resume"}), 64, {"(layer_drop)", "(none)"});
 }

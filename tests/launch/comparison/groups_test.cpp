@@ -77,9 +77,23 @@ TEST(Groups, WhatHasNoMeaningIsLeftOutAndSaid) {
   EXPECT_THROW(make_groups(base(), parse_rules("furthest:9"), {"linear"}, {2}), Error);
 }
 
+// As if a layer cost 10, and every rule but local 25 more than its layers.
+double flops_for_test(const std::vector<std::string>& overrides) {
+  double layers = 8, more = 25;
+  for (const std::string& one : overrides) {
+    if (one.starts_with("model.layers=")) layers = std::stod(one.substr(13));
+    if (one == "learning.rule=local") more = 0;
+  }
+  return 10 * layers + more;
+}
+
 TEST(Groups, ControlsStandBesideTheRules) {
-  Groups groups = make_groups(base(), parse_rules("chunked:2,global"), {"linear"}, {4, 1});
-  add_controls(groups, base(), parse_rules("chunked:2,global"), {"linear"}, {4, 1});
+  Groups groups = make_groups(base({"model.layers=8"}), parse_rules("chunked:2,global"), {"linear"}, {4, 1});
+  const size_t rules = groups.all.size();
+  add_controls(groups, base({"model.layers=8"}), parse_rules("chunked:2,global"), {"linear"}, {4, 1}, flops_for_test);
+  EXPECT_TRUE(std::all_of(groups.all.begin(), groups.all.begin() + static_cast<int64_t>(rules),
+                          [](const RuleGroup& group) { return !group.control; }));
+  EXPECT_THAT(names_of(groups), Contains("local_deeper-11_linear_4-stages"));  // 25 more are two and a half layers
   EXPECT_THAT(names_of(groups), Contains("frozen_lower_none_4-stages"));
   EXPECT_THAT(names_of(groups), Contains("global_heads_linear_4-stages"));
   EXPECT_THAT(names_of(groups), Contains("deep_supervision-0.3_linear_4-stages"));
@@ -89,6 +103,12 @@ TEST(Groups, ControlsStandBesideTheRules) {
       EXPECT_THAT(group.overrides, Contains("learning.frozen=[0, 1]"));
     }
   EXPECT_THAT(groups.left_out, Contains(HasSubstr("controls at 1 stage")));
+}
+
+TEST(Groups, LocalIsMadeNoDeeperThanTheCostliestRuleAllows) {
+  Groups groups = make_groups(base({"model.layers=8"}), parse_rules("local"), {"linear"}, {4});
+  add_controls(groups, base({"model.layers=8"}), parse_rules("local"), {"linear"}, {4}, flops_for_test);
+  EXPECT_THAT(groups.left_out, Contains(HasSubstr("local costs as much as local linear as it is")));
 }
 
 }  // namespace

@@ -93,6 +93,27 @@ TEST_F(Watch, TimeInWhichTheWatchItselfWasStoppedDoesNotCount) {
   EXPECT_FALSE(look(watch, 1));
 }
 
+// Over TCP too: the newer of two tells, and a folder that tells nothing is made up for.
+TEST_F(Watch, RanksAreHeardInTwoWays) {
+  HangWatch watch(folder.path(), 2, {10, 20});
+  tell(0, 1);
+  const auto heard = [&](uint64_t changes, uint64_t at) {
+    PulseRecord pulse = pulse_of(1, 3, "1F0");
+    pulse.changes = changes;
+    pulse.beat = at;
+    return pulse;
+  };
+  for (uint64_t i = 0; i < 30; ++i) {
+    watch.hear({heard(i, i)});
+    EXPECT_FALSE(look(watch, 1)) << "rank 1 gets on, wherever that is heard";
+  }
+  tell(1, 3);  // an older record: its beat is below those heard
+  watch.hear({heard(29, 3)});
+  const auto verdict = look(watch, 12);
+  ASSERT_TRUE(verdict);
+  EXPECT_THAT(verdict->reason, testing::HasSubstr("rank "));
+}
+
 TEST_F(Watch, FilesOfOtherRanksAndRubbishAreNothing) {
   HangWatch watch(folder.path(), 2, {5, 20});
   tell(0, 1);

@@ -2,6 +2,8 @@
 #include "launch/monitor/run_status.h"
 
 #include <gmock/gmock.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <chrono>
 #include <nlohmann/json.hpp>
@@ -87,6 +89,21 @@ TEST_F(Status, OfARunThatDied) {
   EXPECT_EQ(status.state, "stopped");
   EXPECT_NEAR(status.ranks[0].seconds_since, 502, 5);
   EXPECT_FALSE(status.seconds_left);
+}
+
+// Killed a moment ago, on this host: nobody need wait until it is quiet.
+TEST_F(Status, OfARunThatDiedJustNow) {
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  ASSERT_EQ(waitpid(child, nullptr, 0), child);
+  PulseRecord pulse = alive(0);
+  std::snprintf(pulse.host, sizeof pulse.host, "%s", own_host().c_str());
+  pulse.pid = child;
+  put_pulse(folder.path(), pulse, 5);
+  EXPECT_EQ(read_status(folder.path()).state, "stopped");
+  pulse.pid = getpid();
+  put_pulse(folder.path(), pulse, 6);
+  EXPECT_EQ(read_status(folder.path()).state, "running");
 }
 
 TEST_F(Status, ClocksAnHourApartDoNotMatterWhileItBeats) {

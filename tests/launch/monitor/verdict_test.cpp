@@ -32,9 +32,12 @@ TEST(Verdict, TheRankThatAllWaitForIsNamedWithItsStepAndAction) {
   EXPECT_EQ(verdict->step, 7);
   EXPECT_THAT(verdict->reason, AllOf(HasSubstr("rank 2 on far-away stands still in step 7, training, 2F3"),
                                      HasSubstr("for 61 s (limit 60 s)")));
-  EXPECT_THAT(verdict->ranks, AllOf(HasSubstr("rank 1   step 7      1B1@3            waits for rank 2, 61 s\n"),
-                                    HasSubstr("rank 2   step 7      2F3              computes, 61 s  <--\n"),
-                                    HasSubstr("rank 2 did last: [step 7] 2F3\n")));
+  EXPECT_EQ(verdict->ranks,
+            "  rank 0: step 7    > 0B1@3   waits for rank 1, 61 s\n"
+            "  rank 1: step 7    > 1B1@3   waits for rank 2, 61 s\n"
+            "  rank 2: step 7    --> 2F3   computes, 61 s\n"
+            "  rank 3: step 7    > 3F3     waits for rank 2, 61 s\n"
+            "  rank 2 did last: [step 7] 2F3\n");
 }
 
 TEST(Verdict, OneRankThatGetsOnIsEnough) {
@@ -57,9 +60,25 @@ TEST(Verdict, ARankThatSaysNothingIsTheCauseWhateverItDidLast) {
   EXPECT_EQ(verdict->rank, 1);
   EXPECT_THAT(verdict->reason, AllOf(HasSubstr("rank 1 on far-away says nothing since step 7, training, 1B1@3"),
                                      HasSubstr("its process 12 is stopped")));
-  EXPECT_THAT(verdict->ranks, HasSubstr("quiet for 61 s  <--"));
+  EXPECT_THAT(verdict->ranks, HasSubstr("--> 1B1@3   waits for rank 2, 61 s; quiet for 61 s\n"));
   ranks[1].quiet = 5;  // late, as on a busy machine
   EXPECT_EQ(judge(ranks, limits)->rank, 2);
+}
+
+// What a rank did before stands before it, and of a thousand ranks those around the cause are shown.
+TEST(Verdict, TheGridShowsWhatCameBeforeAndThoseAroundTheCause) {
+  std::vector<WatchedRank> ranks;
+  for (int i = 0; i < 1000; ++i) {
+    PulseRecord pulse = pulse_of(i, 7, "0F0", i == 500 ? waits_for_nobody : 500);
+    pulse.actions = 2;
+    std::strcpy(pulse.last[1].text, i == 500 ? "0W0" : "0B0");
+    ranks.push_back(rank_of(pulse, 61));
+  }
+  const std::string grid = judge(ranks, limits)->ranks;
+  EXPECT_THAT(grid, HasSubstr("  rank 499: step 7   0F0 > 0B0     waits for rank 500, 61 s\n"));
+  EXPECT_THAT(grid, HasSubstr("  rank 500: step 7   0F0 --> 0W0   computes, 61 s\n"));
+  EXPECT_THAT(grid, HasSubstr("(976 more ranks)"));
+  EXPECT_EQ(std::count(grid.begin(), grid.end(), '\n'), 26) << "24 rows, who is left out, and what the cause did last";
 }
 
 TEST(Verdict, ACircleNamesNobody) {

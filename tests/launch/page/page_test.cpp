@@ -54,6 +54,20 @@ TEST(Chart, SaysInWordsWhatItShows) {
   EXPECT_THAT(svg, HasSubstr("class=\"band s1\""));
 }
 
+TEST(Table, IntervalsStandOnALineOfTheirOwn) {
+  EXPECT_THAT(html_of(Table{"Losses", {"rule", "loss"}, {{"sum(2)", "1.2 [1.1, 1.3]"}}}),
+              HasSubstr("<td>1.2<br/>[1.1, 1.3]</td>"));
+}
+
+// Losses that are close to each other need more digits than losses mostly do.
+TEST(Chart, LabelsOfAnAxisDiffer) {
+  const std::string svg =
+      figure_of(Chart{"Loss", "step", "nats", {{"a", 0, {{1, 0.6591, 1, 0, ""}, {2, 0.6599, 1, 0, ""}}}}});
+  EXPECT_THAT(svg, HasSubstr(">0.6592</text>"));
+  EXPECT_THAT(svg, HasSubstr(">0.6594</text>"));
+  EXPECT_THAT(svg, Not(HasSubstr(">0.659</text>")));
+}
+
 TEST(Chart, LeavesOutWhatHasNoPlace) {
   const double none = std::numeric_limits<double>::quiet_NaN(), endless = std::numeric_limits<double>::infinity();
   EXPECT_EQ(figure_of(Chart{"Loss", "step", "nats", {{"a", 0, {{1, none, 1, 0, ""}, {2, endless, 1, 0, ""}}}}}), "");

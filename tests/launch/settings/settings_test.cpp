@@ -45,7 +45,7 @@ TEST(Settings, DefaultsAreThoseOfTheTinyConfig) {
 // Whatever key a part asks for is described, as a line `key = ...` or `#key = ...`.
 TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
   std::string text;
-  for (const char* name : {"/tiny.toml", "/classify.toml"}) {
+  for (const char* name : {"/tiny.toml", "/classify.toml", "/cifar-resnet.toml"}) {
     std::ifstream file(std::string(CONFIGS) + name);
     text += std::string(std::istreambuf_iterator<char>(file), {});
   }
@@ -57,6 +57,8 @@ TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
   };
   ask("/classify.toml", {"parallel.batch_change=[{at_step=1,microbatches=2}]"});
   ask("/classify.toml", {"data.name=idx", "data.images=a", "data.labels=b"});
+  ask("/cifar-resnet.toml", {"model.norm=group", "optimizer.nesterov=true"});
+  ask("/cifar-resnet.toml", {"data.name=images", "data.labels=['a','b']"});
   ask("/tiny.toml", {"data.name=tokens", "model.vocabulary=300", "tokenizer.path=nowhere", "data.weights=[1.0]",
                      "data.held_out_part=test", "data.test_paths=['a']"});
   ask("/tiny.toml", {"data.name=labelled", "data.header=true"});
@@ -66,8 +68,9 @@ TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
     ask("/tiny.toml", {std::string("learning.rule=") + rule});
   ask("/tiny.toml", {"learning.rule=matrix", "learning.matrix=[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]",
                      "learning.change=[{at_step=3,rule='global'}]", "optimizer.decay=polynomial"});
-  for (const char* key : {"packing", "whole_word", "test_paths", "momentum", "trust_clip", "at_step", "window", "noise",
-                          "images", "pair", "header", "patience"})
+  for (const char* key :
+       {"packing", "whole_word", "test_paths", "momentum", "trust_clip", "at_step", "window", "noise", "images", "pair",
+        "header", "patience", "milestones", "widths", "crop_padding", "validation_path"})
     EXPECT_TRUE(keys.contains(key)) << key << ": not asked for any more";
   for (const std::string& key : keys)
     EXPECT_TRUE(std::regex_search(text, std::regex("(\\n#?|[{ ])" + key + " = "))) << key;

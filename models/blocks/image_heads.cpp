@@ -1,0 +1,82 @@
+#include "models/blocks/image_heads.h"
+
+#include <ATen/ops/adaptive_avg_pool2d.h>
+
+namespace interlock {
+namespace {
+
+// Its backward is the same on every kind of device, which that of an adaptive pool to one place is not.
+at::Tensor mean_over_places(const at::Tensor& images) { return images.mean({2, 3}); }
+
+int64_t shrunk(int64_t size, int64_t by) { return (size + by - 1) / by; }
+
+}  // namespace
+
+PooledReadout::PooledReadout(const std::string& path, int64_t channels, int64_t classes, at::ScalarType type) {
+  linear_ = attach_new<Linear>(*this, path, channels, classes, type);
+}
+
+at::Tensor PooledReadout::prepare(const at::Tensor& hidden, const ForwardContext&) const {
+  return mean_over_places(hidden);
+}
+
+at::Tensor PooledReadout::classify(const at::Tensor& rows, const ForwardContext& context) const {
+  return linear_->forward(rows, context);
+}
+
+SequenceHead::SequenceHead(const std::string& path, const SequenceShape& shape, const ChannelNormKind& norm,
+                           int64_t classes, at::ScalarType type)
+    : shape_(shape) {
+  int64_t number = shape.shrink > 0 ? 1 : 0;
+  const auto next = [&] { return path + "." + std::to_string(number++); };
+  const auto norm_and_relu = [&](int64_t channels) {
+    norms_.push_back(make_channel_norm(norm, channels, type));
+    attach(*this, next(), norms_.back());
+    ++number;
+  };
+  for (const ConvolutionShape& one : shape.convolutions) {
+    convolutions_.push_back(attach_new<Convolution>(*this, next(), one, type));
+    norm_and_relu(one.outputs);
+  }
+  number += 2;  // the pool, and flattening
+  int64_t inputs = shape.convolutions.back().outputs * shape.places * shape.places;
+  for (const int64_t width : shape.hidden) {
+    linears_.push_back(attach_new<Linear>(*this, next(), inputs, width, type));
+    norm_and_relu(width);
+    inputs = width;
+  }
+  linears_.push_back(attach_new<Linear>(*this, next(), inputs, classes, type));
+}
+
+at::Tensor SequenceHead::prepare(const at::Tensor& hidden, const ForwardContext& context) const {
+  at::Tensor y = hidden;
+  if (shape_.shrink > 0)
+    y = at::adaptive_avg_pool2d(y, {shrunk(y.size(2), shape_.shrink), shrunk(y.size(3), shape_.shrink)});
+  for (size_t i = 0; i < convolutions_.size(); ++i)
+    y = norms_[i]->forward(convolutions_[i]->forward(y, context), context).relu_();
+  if (shape_.places == 1) return mean_over_places(y);
+  return at::adaptive_avg_pool2d(y, {shape_.places, shape_.places}).flatten(1);
+}
+
+at::Tensor SequenceHead::classify(const at::Tensor& rows, const ForwardContext& context) const {
+  at::Tensor y = rows;
+  for (size_t i = 0; i + 1 < linears_.size(); ++i)
+    y = norms_[convolutions_.size() + i]->forward(linears_[i]->forward(y, context), context).relu_();
+  return linears_.back()->forward(y, context);
+}
+
+SequenceShape paper_head(int64_t channels) {
+  constexpr int64_t wide = 128, narrow = 64;
+  return {.convolutions = {{channels, wide, 3, 1, 1, true}, {wide, narrow, 3, 1, 1, true}}, .hidden = {}};
+}
+
+SequenceShape dgl_head(int64_t channels) {
+  constexpr int64_t places = 2;
+  const int64_t features = channels * places * places;
+  return {.shrink = 4,
+          .convolutions = std::vector<ConvolutionShape>(3, {channels, channels, 1, 1, 0}),
+          .places = places,
+          .hidden = {features, features}};
+}
+
+}  // namespace interlock

@@ -1,0 +1,156 @@
+// Saved by a convolution: what it takes. By a norm: what the convolution made, and two numbers per channel. By ReLU:
+// its result, which is what the next convolution takes. What a piece makes is saved by who reads it.
+#include "models/resnet_costs.h"
+
+#include <algorithm>
+
+namespace interlock {
+namespace {
+
+class Counter {
+ public:
+  Counter(const ResnetSettings& settings, int64_t samples)
+      : bytes_(settings.numbers.hidden_bytes()), samples_(samples) {}
+
+  // What the piece takes.
+  void input(const ImageShape& image) {
+    costs.activation_bytes += of(image);
+    costs.linear_input_bytes += of(image);
+    current_ = image;
+    largest_ = std::max(largest_, of(image));
+  }
+  // A convolution of the current image with its norm; what it makes is the current image then.
+  void convolution(const ConvolutionShape& shape) {
+    const ImageShape made{shape.outputs, shape.size_of(current_.height), shape.size_of(current_.width)};
+    product(static_cast<double>(made.height * made.width * shape.inputs * shape.kernel * shape.kernel) *
+            static_cast<double>(shape.outputs));
+    costs.parameters += shape.parameters();
+    costs.recorded_bytes += of(made);
+    current_ = made;
+    norm();
+    scratch_ = std::max(scratch_, shape.parameters() * bytes_);
+  }
+  void norm() {
+    const int64_t channels = current_.channels;
+    costs.parameters += 2 * channels;
+    costs.recorded_bytes += 2 * channels * bytes_;
+    costs.activation_bytes += of(current_) + 2 * channels * bytes_;
+    largest_ = std::max(largest_, of(current_));
+  }
+  // ReLU whose result a convolution or linear layer of this piece takes.
+  void rectified() {
+    costs.activation_bytes += of(current_);
+    costs.linear_input_bytes += of(current_);
+  }
+  void linear(int64_t inputs, int64_t outputs) {
+    product(static_cast<double>(inputs * outputs));
+    costs.parameters += inputs * outputs + outputs;
+    costs.recorded_bytes += samples_ * outputs * bytes_;
+    current_ = {outputs, 1, 1};
+    largest_ = std::max(largest_, of(current_));
+    scratch_ = std::max(scratch_, inputs * outputs * bytes_);
+  }
+  void kept(int64_t bytes) { costs.activation_bytes += bytes; }
+  // Rows, which a linear layer saves.
+  void rows(int64_t width) {
+    current_ = {width, 1, 1};
+    rectified();
+  }
+  const ImageShape& current() const { return current_; }
+  void return_to(const ImageShape& image) { current_ = image; }
+  int64_t of(const ImageShape& image) const { return samples_ * image.numbers() * bytes_; }
+
+  // Alive together in a pass back: the gradient of the sum, that of a norm's input and of a convolution's input, and
+  // what the convolution library rearranges of these. Where all is kept nothing is given back in between.
+  Costs done() {
+    costs.working_bytes = 3 * largest_ + scratch_;
+    costs.kept_working_bytes = 4 * largest_ + scratch_;
+    costs.forward_working_bytes = 3 * largest_;
+    return costs;
+  }
+
+  Costs costs;
+
+ private:
+  void product(double multiplications) {
+    const double flops = 2.0 * static_cast<double>(samples_) * multiplications;
+    costs.forward_flops += flops;
+    costs.input_gradient_flops += flops;
+    costs.weight_gradient_flops += flops;
+  }
+
+  int64_t bytes_, samples_;
+  ImageShape current_;
+  int64_t largest_ = 0, scratch_ = 0;
+};
+
+}  // namespace
+
+Costs stem_costs(const ResnetSettings& settings, int64_t samples) {
+  constexpr int64_t bytes_of_place = 8;  // where a maximum stood
+  Counter counter(settings, samples);
+  counter.input(settings.image);
+  counter.convolution(settings.stem.convolution());
+  if (settings.stem.pools) {
+    counter.kept(counter.of(counter.current()));  // what the maximum is taken of
+    counter.kept(samples * settings.stem.result(settings.image).numbers() * bytes_of_place);
+  }
+  Costs costs = counter.done();
+  costs.input_gradient_flops = 0;  // nobody asks for the gradient of an image
+  return costs;
+}
+
+Costs block_costs(const ResnetSettings& settings, const ResnetSettings::Block& block, int64_t samples) {
+  Counter counter(settings, samples);
+  counter.input(block.input);
+  const std::vector<ConvolutionShape> convolutions = block.shape.convolutions();
+  for (size_t i = 0; i < convolutions.size(); ++i) {
+    if (i > 0) counter.rectified();
+    counter.convolution(convolutions[i]);
+  }
+  if (block.shape.projects()) {
+    counter.return_to(block.input);
+    counter.convolution(block.shape.projection());
+  }
+  return counter.done();
+}
+
+Costs pooled_readout_costs(const ResnetSettings& settings, const ImageShape& image, int64_t samples) {
+  Counter counter(settings, samples);
+  counter.kept(counter.of(image));  // ReLU of the block below keeps it for as long
+  counter.rows(image.channels);
+  counter.linear(image.channels, settings.classes);
+  counter.kept(samples * settings.classes * settings.numbers.hidden_bytes());  // the gradient of the scores
+  Costs costs = counter.done();
+  costs.working_bytes = costs.kept_working_bytes = counter.of(image);
+  return costs;
+}
+
+Costs sequence_head_costs(const ResnetSettings& settings, const SequenceShape& shape, const ImageShape& image,
+                          int64_t samples) {
+  Counter counter(settings, samples);
+  if (shape.shrink > 0) {
+    counter.kept(counter.of(image));
+    const auto shrunk = [&](int64_t size) { return (size + shape.shrink - 1) / shape.shrink; };
+    counter.input({image.channels, shrunk(image.height), shrunk(image.width)});
+  } else {
+    counter.input(image);
+  }
+  for (size_t i = 0; i < shape.convolutions.size(); ++i) {
+    counter.convolution(shape.convolutions[i]);
+    counter.rectified();  // of the last one for the pool
+  }
+  int64_t inputs = shape.convolutions.back().outputs * shape.places * shape.places;
+  counter.rows(inputs);
+  for (const int64_t width : shape.hidden) {
+    counter.linear(inputs, width);
+    counter.norm();
+    counter.rectified();
+    inputs = width;
+  }
+  counter.linear(inputs, settings.classes);
+  counter.kept(samples * settings.classes * settings.numbers.hidden_bytes());
+  return counter.done();
+}
+
+}  // namespace interlock

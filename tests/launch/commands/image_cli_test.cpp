@@ -1,0 +1,140 @@
+// A ResNet from the command line: trained, evaluated on other files, exported, taken back, and what is refused.
+#include <gmock/gmock.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "tests/support/small_project.h"
+
+namespace interlock {
+namespace {
+
+using nlohmann::json;
+
+// Grey images of 8 x 8 whose class is the quarter that is bright, with noise.
+class ImageCli : public SmallProject {
+ protected:
+  void SetUp() override {
+    write_split("train", 160, 1);
+    write_split("valid", 48, 2);
+    write("resnet.toml", R"([model]
+name = "resnet"
+blocks = [1, 1, 1]
+widths = [8, 8, 16]
+
+[data]
+name = "idx"
+features = 64
+classes = 4
+images = "train-images"
+labels = "train-labels"
+validation_images = "valid-images"
+validation_labels = "valid-labels"
+
+[learning]
+rule = "furthest"
+head = "paper"
+
+[parallel]
+stages = 3
+microbatches = 2
+microbatch_size = 8
+transport = "loopback"
+
+[optimizer]
+name = "sgd"
+learning_rate = 0.05
+momentum = 0.9
+nesterov = true
+decay = "steps"
+milestones = [30]
+warmup_steps = 0
+
+[run]
+steps = 40
+folder = "run"
+evaluate_every = 20
+evaluate_sequences = 48
+)");
+  }
+
+  CommandResult train_images(const Words& overrides = {}, const Words& options = {}) const {
+    Words words{"train", "resnet.toml"};
+    for (const std::string& one : overrides) words.insert(words.end(), {"--set", one});
+    words.insert(words.end(), options.begin(), options.end());
+    return interlock(words);
+  }
+
+ private:
+  void write_split(const std::string& name, int count, unsigned seed) const {
+    std::mt19937 random(seed);
+    std::string images("\0\0\x08\x03\0\0\0", 7), labels("\0\0\x08\x01\0\0\0", 7);
+    images += static_cast<char>(count) + std::string("\0\0\0\x08\0\0\0\x08", 8);
+    labels += static_cast<char>(count);
+    for (int image = 0; image < count; ++image) {
+      const int label = image % 4;
+      labels += static_cast<char>(label);
+      for (int row = 0; row < 8; ++row)
+        for (int column = 0; column < 8; ++column)
+          images += static_cast<char>((row / 4 * 2 + column / 4 == label ? 120 : 0) + random() % 120);
+    }
+    write(name + "-images", images);
+    write(name + "-labels", labels);
+  }
+};
+
+TEST_F(ImageCli, IsTrainedEvaluatedExportedAndTakenBack) {
+  const CommandResult trained = train_images({}, {"--json"});
+  expect_done(trained);
+  const json result = last_object(trained);
+  EXPECT_GE(result["validation_scores"]["accuracy"].get<double>(), 0.9);  // a quarter of it by chance
+  const CommandResult evaluated =
+      interlock({"evaluate", "run", "--data", "valid-images", "--data", "valid-labels", "--json"});
+  expect_done(evaluated);
+  const json found = last_object(evaluated);
+  EXPECT_EQ(found["samples"], 48);
+  EXPECT_EQ(found["top1"], result["validation_scores"]["accuracy"]);
+  EXPECT_EQ(found["top5"], 1.0);                                                            // of four classes
+  EXPECT_NEAR(found["loss"].get<double>(), result["validation_loss"].get<double>(), 1e-5);  // other batches, float32
+
+  expect_done(interlock({"export", "run", "--to", "exported"}));
+  const CommandResult names = interlock({"inspect", "exported/model.safetensors", "--json"});
+  EXPECT_THAT(names.output, testing::HasSubstr("layer3.0.downsample.1.running_var"));
+  EXPECT_THAT(names.output, testing::Not(testing::HasSubstr("heads.")));
+  expect_done(train_images({"run.steps=0", "run.weights=exported/model.safetensors", "run.folder=again"}));
+  const CommandResult again =
+      interlock({"evaluate", "again", "--data", "valid-images", "--data", "valid-labels", "--json"});
+  EXPECT_EQ(last_object(again)["loss"], found["loss"]);
+}
+
+TEST_F(ImageCli, DataShowsRowsAsTheModelSeesThem) {
+  const CommandResult shown = interlock({"data", "resnet.toml", "--json"});
+  expect_done(shown);
+  const json batch = last_object(shown);
+  ASSERT_EQ(batch["inputs"].size(), 8U);
+  EXPECT_EQ(batch["inputs"][0].size(), 64U);
+  EXPECT_EQ(batch["targets"].size(), 8U);
+}
+
+TEST_F(ImageCli, RefusesWhatCannotBe) {
+  expect_failure(train_images({"parallel.unit=half_block"}), 64, {"half_block", "resnet"});
+  expect_failure(train_images({"parallel.partition=[1,1]"}), 64, {"partition"});
+  expect_failure(train_images({"run.precision=bf16"}), 64, {"resnet", "bf16"});
+  expect_failure(train_images({"learning.head=block"}), 64, {"block", "paper", "dgl"});
+  expect_failure(train_images({"data.name=spirals"}), 64, {"resnet", "images"});
+  // 8 x 8 is 1 x 1 behind three more halvings.
+  expect_failure(train_images({"model.blocks=[1,1,1,1]", "model.widths=[4,4,4,4]", "parallel.microbatch_size=1"}), 64,
+                 {"microbatch_size", "group"});
+  write("train-labels", read("train-labels").substr(0, 100));
+  expect_failure(train_images(), 65, {"train-labels"});
+}
+
+TEST_F(ImageCli, EvaluateWantsBothFiles) {
+  expect_done(train_images({"run.steps=1"}));
+  expect_failure(interlock({"evaluate", "run", "--data", "valid-images"}), 2, {"--data", "validation_labels"});
+  expect_failure(interlock({"evaluate", "run", "--data", "valid-labels", "--data", "valid-labels"}), 65,
+                 {"valid-labels"});
+}
+
+}  // namespace
+}  // namespace interlock

@@ -1,0 +1,328 @@
+// The model resnet: against torchvision's numbers, published sizes, and what an engine relies on.
+#include "models/resnet_settings.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/zeros_like.h>
+#include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
+
+#include <set>
+
+#include "models/parameter_count.h"
+#include "tests/models/counting_allocator.h"
+#include "tests/models/image_support.h"
+#include "tests/models/support.h"
+
+namespace interlock::tests {
+namespace {
+
+std::unique_ptr<Model> resnet(const std::string& toml, ImageShape image, Precision precision = Precision::float64,
+                              int64_t classes = 10) {
+  const Config config = Config::from_text("[model]\n" + toml);
+  return Models::instance().create("model", "resnet",
+                                   {.model = config.section("model"),
+                                    .classes = classes,
+                                    .features = image.numbers(),
+                                    .precision = precision,
+                                    .objective = Objective::classification,
+                                    .image = image});
+}
+
+const std::string wide = "widths = [64, 128, 256, 512]\n";
+constexpr ImageShape cifar{3, 32, 32}, imagenet{3, 224, 224};
+
+TEST(Resnet, ComputesWhatTorchvisionDoes) {
+  for (const auto& [name, golden] : golden_numbers(INTERLOCK_GOLDEN "/resnet/torchvision.json").items()) {
+    const int64_t size = golden["size"];
+    const auto model = resnet(wide + "blocks = " + golden["blocks"].dump() + "\nblock = " + golden["block"].dump() +
+                                  "\nstem = " + golden["stem"].dump() + "\n",
+                              {3, size, size});
+    EXPECT_EQ(parameter_count(*model), golden["parameters"].get<int64_t>()) << name;
+    const auto body = model->body(0, model->units());
+    const auto readout = model->readout();
+    fill_by_formula(*body);
+    fill_by_formula(*readout);
+    at::Tensor loss, scores;
+    for (const int64_t first : {0, 3}) {
+      const Batch batch = images_by_formula(first, 3, 3 * size * size);
+      const ForwardContext context{&batch, 1, 1, true};
+      const at::Tensor hidden = body->forward(batch.inputs, context);
+      // Without a second pass through the body, whose statistics it would move.
+      const at::Tensor part = readout->loss(hidden, context).sum;
+      loss = loss.defined() ? loss + part : part;
+      scores = readout->scores(hidden, context);
+    }
+    // Float64: what is left are other orders of sums.
+    EXPECT_NEAR(loss.item<double>(), golden["loss"].get<double>(), 1e-9) << name;
+    std::vector<at::Tensor> parameters = body->parameters();
+    std::vector<std::string> names = body->named_parameters().keys();
+    for (const auto& own : readout->named_parameters()) parameters.push_back(own.value()), names.push_back(own.key());
+    const auto gradients = torch::autograd::grad({loss}, parameters);
+    ASSERT_EQ(names.size(), golden["gradients"].size());
+    for (size_t i = 0; i < names.size(); ++i)
+      EXPECT_LT(distance(gradients[i], golden["gradients"].at(names[i])), 1e-9) << name << " " << names[i];
+    ASSERT_EQ(body->buffers().size(), golden["statistics"].size());
+    for (const auto& buffer : body->named_buffers())
+      EXPECT_LT(distance(buffer.value(), golden["statistics"].at(buffer.key())), 1e-11) << name << " " << buffer.key();
+    const Batch all = images_by_formula(0, 6, 3 * size * size);
+    const at::NoGradGuard no_graph;
+    const ForwardContext evaluation{&all, 1, 1, false};
+    const at::Tensor found = readout->scores(body->forward(all.inputs, evaluation), evaluation);
+    for (int64_t row = 0; row < 6; ++row)
+      for (int64_t column = 0; column < 10; ++column)
+        EXPECT_NEAR(found[row][column].item<double>(), golden["scores_in_evaluation"][row][column].get<double>(), 1e-9);
+  }
+}
+
+// techniques-vision-data 2.20: computed from the reference's builder, and equal to torchvision's for ImageNet.
+TEST(Resnet, HasThePublishedSizes) {
+  const auto size = [](const std::string& toml, ImageShape image, int64_t classes) {
+    return parameter_count(*resnet(toml, image, Precision::float32, classes));
+  };
+  EXPECT_EQ(size(wide + "blocks = [3, 4, 6, 3]\n", cifar, 10), 21282122);
+  const std::string bottleneck = wide + "block = 'bottleneck'\n";
+  EXPECT_EQ(size(bottleneck + "blocks = [3, 4, 6, 3]\n", cifar, 10), 23520842);
+  EXPECT_EQ(size(bottleneck + "blocks = [3, 4, 6, 3]\nstem = 'imagenet'\n", imagenet, 1000), 25557032);
+  EXPECT_EQ(size(bottleneck + "blocks = [3, 4, 23, 3]\nstem = 'imagenet'\n", imagenet, 1000), 44549160);
+  // He's narrow ones with projections: 272,474 / 466,906 / 855,770 / 1,730,714 by hand from 3x3 kernels, norms and fc.
+  const auto narrow = [&](int64_t n) {
+    const std::string each = std::to_string(n);
+    return size("blocks = [" + each + ", " + each + ", " + each + "]\n", cifar, 10);
+  };
+  const auto by_hand = [](int64_t n) {
+    const auto block = [](int64_t in, int64_t out) { return 9 * in * out + 9 * out * out + 4 * out; };
+    int64_t sum = 3 * 9 * 16 + 32 + 64 * 10 + 10 + 16 * 32 + 64 + 32 * 64 + 128;
+    sum += n * block(16, 16) + block(16, 32) + (n - 1) * block(32, 32) + block(32, 64) + (n - 1) * block(64, 64);
+    return sum;
+  };
+  for (const int64_t n : {3, 5, 9, 18}) EXPECT_EQ(narrow(n), by_hand(n)) << n;
+}
+
+TEST(Resnet, HeadsHaveThePublishedSizesAndNames) {
+  const auto numbers = [](const Head& head) {
+    int64_t sum = 0;
+    for (const at::Tensor& parameter : head.parameters()) sum += parameter.numel();
+    return sum;
+  };
+  const auto model = resnet(wide + "blocks = [1, 1, 1, 1]\n", cifar, Precision::float32);
+  const std::vector<int64_t> of_paper = {148682, 222410, 369866};
+  for (int64_t below = 1; below <= 3; ++below)
+    EXPECT_EQ(numbers(*model->head("paper", below)), of_paper[static_cast<size_t>(below - 1)]);
+  const std::vector<std::string> names = model->head("paper", 2)->named_parameters().keys();
+  EXPECT_EQ(names, (std::vector<std::string>{"heads.2.0.weight", "heads.2.0.bias", "heads.2.1.weight", "heads.2.1.bias",
+                                             "heads.2.3.weight", "heads.2.3.bias", "heads.2.4.weight", "heads.2.4.bias",
+                                             "heads.2.8.weight", "heads.2.8.bias"}));
+  EXPECT_EQ(model->head("linear", 1)->named_parameters().keys(),
+            (std::vector<std::string>{"heads.1.2.weight", "heads.1.2.bias"}));
+  std::set<std::string> modules;
+  for (const std::string& name : model->head("dgl", 1)->named_parameters().keys())
+    modules.insert(name.substr(0, name.rfind('.')));
+  EXPECT_EQ(modules,
+            (std::set<std::string>{"heads.1.1", "heads.1.2", "heads.1.4", "heads.1.5", "heads.1.7", "heads.1.8",
+                                   "heads.1.12", "heads.1.13", "heads.1.15", "heads.1.16", "heads.1.18"}));
+  for (const std::string& kind : model->head_kinds())
+    for (int64_t below = 1; below <= 4; ++below)
+      EXPECT_EQ(model->head_costs_above(kind, below, 2).parameters, numbers(*model->head(kind, below)))
+          << kind << below;
+  const auto units = model->unit_costs(2);
+  for (int64_t i = 0; i < model->units(); ++i) {
+    int64_t sum = 0;
+    for (const at::Tensor& parameter : model->body(i, i + 1)->parameters()) sum += parameter.numel();
+    EXPECT_EQ(units[static_cast<size_t>(i)].parameters, sum) << i;
+  }
+}
+
+TEST(Resnet, StartsAsTorchvisionDoesWhateverTheCut) {
+  const auto model = resnet("blocks = [2, 1]\nwidths = [16, 32]\nzero_init_residual = true\n", cifar);
+  const auto whole = model->body(0, 3), upper = model->body(2, 3);
+  const auto all = whole->named_parameters();
+  for (const auto& own : upper->named_parameters()) EXPECT_TRUE(bit_equal(own.value(), all[own.key()])) << own.key();
+  for (const auto& own : all) {
+    if (own.key().ends_with("bn2.weight")) EXPECT_EQ(largest(listed(own.value())), 0) << own.key();
+    if (own.value().dim() != 4) continue;
+    const double fan_out = static_cast<double>(own.value().numel() / own.value().size(1));
+    const double deviation = std::sqrt(own.value().square().mean().item<double>());
+    // Of n draws the deviation is right to about 1 / sqrt(2 n); five of these.
+    EXPECT_NEAR(deviation / std::sqrt(2 / fan_out), 1, 5 / std::sqrt(2.0 * static_cast<double>(own.value().numel())))
+        << own.key();
+  }
+  const auto fc = model->readout()->named_parameters();
+  const double bound = 1 / std::sqrt(32.0);
+  EXPECT_LT(largest(listed(fc["fc.weight"])), bound);
+  EXPECT_GT(largest(listed(fc["fc.weight"])), 0.95 * bound);
+  EXPECT_GT(largest(listed(fc["fc.bias"])), 0);
+}
+
+class ResnetSegments : public testing::TestWithParam<std::tuple<const char*, Precision>> {
+ protected:
+  std::unique_ptr<Model> model() const {
+    return resnet("blocks = [1, 2]\nwidths = [8, 16]\n" + std::string(std::get<0>(GetParam())), {3, 16, 16},
+                  std::get<1>(GetParam()));
+  }
+  Batch batch_ = images_by_formula(0, 4, 3 * 16 * 16);
+};
+
+TEST_P(ResnetSegments, GiveTheSameBitsAndCountOnce) {
+  const auto of = model();
+  const auto body = of->body(0, 3);
+  ASSERT_EQ(body->segments(), 4);
+  std::vector<at::Tensor> of_segments;
+  for (int64_t i = 0; i < 4; ++i)
+    for (const at::Tensor& own : body->segment_parameters(i)) of_segments.push_back(own);
+  const auto all = body->parameters();
+  ASSERT_EQ(of_segments.size(), all.size());
+  for (size_t i = 0; i < all.size(); ++i) EXPECT_TRUE(of_segments[i].is_same(all[i])) << i;
+
+  ForwardContext context{&batch_, 5, 17, true};
+  at::Tensor hidden = batch_.inputs;
+  std::vector<at::Tensor> once;
+  for (int64_t i = 0; i < 4; ++i) {
+    const at::Tensor before = hidden.clone();
+    context.recomputed = false;
+    at::Tensor first;
+    {
+      const at::NoGradGuard no_graph;
+      first = body->forward_segment(i, hidden, context);
+    }
+    std::vector<at::Tensor> statistics;
+    for (const at::Tensor& buffer : body->buffers()) statistics.push_back(buffer.clone());
+    context.recomputed = true;
+    EXPECT_TRUE(bit_equal(body->forward_segment(i, hidden, context), first)) << i;
+    for (size_t k = 0; k < statistics.size(); ++k) EXPECT_TRUE(bit_equal(statistics[k], body->buffers()[k])) << i;
+    EXPECT_TRUE(bit_equal(hidden, before)) << "a segment changed its input";
+    hidden = first;
+  }
+  // Any slicing gives the same.
+  at::Tensor sliced = batch_.inputs;
+  context.recomputed = false;
+  for (const auto& [begin, end] : {std::pair{0, 1}, {1, 3}}) sliced = of->body(begin, end)->forward(sliced, context);
+  EXPECT_TRUE(bit_equal(sliced, hidden));
+  const Boundary boundary = of->boundary(3);
+  EXPECT_EQ(hidden[0].sizes().vec(), boundary.shape);
+  EXPECT_EQ(hidden.scalar_type(), boundary.type);
+}
+
+// What stays alive after a forward pass, counted by an allocator; and what a pass back needs beside it.
+TEST_P(ResnetSegments, CostsAreWhatAnAllocatorCounts) {
+  const auto of = model();
+  const ForwardContext context{&batch_, 1, 0, true};
+  for (int64_t unit = 1; unit < 3; ++unit) {
+    const auto body = of->body(unit, unit + 1);
+    std::vector<int64_t> shape = of->boundary(unit).shape;
+    shape.insert(shape.begin(), 4);
+    const auto hidden = some_numbers(shape, of->boundary(unit).type).requires_grad_();
+    body->forward(hidden, context);  // the library's own first-use memory
+    const int64_t before = CountingAllocator::instance().live();
+    const auto out = body->forward(hidden, context);
+    const auto alive =
+        static_cast<double>(CountingAllocator::instance().live() - before - out.nbytes() + hidden.nbytes());
+    const auto expected = static_cast<double>(of->unit_costs(4)[static_cast<size_t>(unit)].activation_bytes);
+    // Not counted: strides and shapes. Under 2 % at this size.
+    EXPECT_NEAR(alive, expected, 0.02 * expected) << unit;
+  }
+}
+
+// Takes gradients of parameters where they stay.
+class Sums final : public ParameterAccess {
+ public:
+  explicit Sums(const torch::nn::Module& module) {
+    for (const at::Tensor& one : module.parameters())
+      sums_.emplace_back(one.unsafeGetTensorImpl(), at::zeros_like(one));
+  }
+  at::Tensor values(const at::Tensor& parameter, at::ScalarType) override { return parameter; }
+  void add_gradient(const at::Tensor& parameter, GradientTerm term) override {
+    for (auto& [key, sum] : sums_)
+      if (key == parameter.unsafeGetTensorImpl()) term(sum, 1.0, false);
+  }
+
+ private:
+  std::vector<std::pair<const void*, at::Tensor>> sums_;
+};
+
+// The most that a pass needs beside what is kept, at a size where activations outweigh weights.
+TEST_P(ResnetSegments, WorkingMemoryIsAboutWhatAnAllocatorCounts) {
+  const auto of = resnet("blocks = [1, 2]\nwidths = [16, 32]\n" + std::string(std::get<0>(GetParam())), {3, 32, 32},
+                         std::get<1>(GetParam()));
+  const Batch batch = images_by_formula(0, 16, 3 * 32 * 32);
+  const bool bottleneck = of->boundary(1).shape.front() > 16;
+  auto& allocator = CountingAllocator::instance();
+  for (int64_t unit = 0; unit < 3; ++unit) {
+    const auto body = of->body(unit, unit + 1);
+    const int64_t segment = body->segments() - 1;
+    std::vector<int64_t> shape = of->boundary(std::max<int64_t>(1, unit)).shape;
+    if (unit == 0 && bottleneck) shape[0] /= ResidualShape::expansion;  // what the stem makes
+    shape.insert(shape.begin(), 16);
+    const auto hidden = some_numbers(shape, of->boundary(1).type).requires_grad_();
+    Sums sums(*body);
+    const ForwardContext context{&batch, 1, 0, true, &sums};
+    const Costs costs = of->unit_costs(16)[static_cast<size_t>(unit)];
+    body->forward_segment(segment, hidden, context);  // the library's own first-use memory
+    {
+      const at::NoGradGuard no_graph;
+      const int64_t before = allocator.live();
+      allocator.start();
+      body->forward_segment(segment, hidden, context);
+      const auto measured = static_cast<double>(allocator.peak() - before);
+      EXPECT_LE(measured, 1.05 * static_cast<double>(costs.forward_working_bytes)) << unit;
+    }
+    at::Tensor out = body->forward_segment(segment, hidden, context);
+    const at::Tensor gradient = some_numbers(out.sizes().vec(), out.scalar_type());
+    std::vector<at::Tensor> wanted = body->segment_parameters(segment);
+    wanted.push_back(hidden);
+    const int64_t before = allocator.live();
+    allocator.start();
+    torch::autograd::grad({out}, wanted, {gradient}, std::nullopt, false, true);
+    const auto measured = static_cast<double>(allocator.peak() - before);
+    std::printf("unit %ld: pass back %.0f said %.0f\n", long(unit), measured, double(costs.working_bytes));
+    EXPECT_LE(measured, 1.05 * static_cast<double>(costs.working_bytes)) << unit;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ResnetSegments,
+                         testing::Combine(testing::Values("", "block = 'bottleneck'\n",
+                                                          "norm = 'group'\nnorm_groups = 4\n", "stem = 'imagenet'\n"),
+                                          testing::Values(Precision::float32, Precision::float64)));
+
+TEST(Resnet, EvaluationTakesRunningStatisticsAndMovesNone) {
+  const auto model = resnet("blocks = [1]\nwidths = [8]\n", {3, 8, 8});
+  const auto body = model->body(0, 1);
+  const Batch one = images_by_formula(0, 1, 192), two = images_by_formula(0, 2, 192);
+  const at::Tensor alone = body->forward(one.inputs, {&one, 1, 1, false});
+  const at::Tensor together = body->forward(two.inputs, {&two, 1, 1, false});
+  EXPECT_LT(largest_difference(listed(alone[0]), listed(together[0])), 1e-12);
+  for (const auto& buffer : body->named_buffers())
+    EXPECT_EQ(largest(listed(buffer.value())), buffer.key().ends_with("running_var") ? 1 : 0) << buffer.key();
+}
+
+// The words of an Error(config).
+std::string refusal(const std::function<void()>& act) {
+  try {
+    act();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::config) << error.what();
+    return error.what();
+  }
+  return "nothing was refused";
+}
+
+TEST(Resnet, RefusesWhatCannotBe) {
+  const auto of = [](const std::string& toml, ImageShape image = cifar, Precision precision = Precision::float32) {
+    return refusal([&] { resnet(toml, image, precision); });
+  };
+  EXPECT_NE(of("blocks = [1, 1]\nwidths = [8]\n").find("model.widths"), std::string::npos);
+  EXPECT_NE(of("blocks = [0]\nwidths = [8]\n").find("model.blocks"), std::string::npos);
+  EXPECT_NE(of("blocks = []\nwidths = []\n").find("model.blocks"), std::string::npos);
+  EXPECT_NE(of("norm = 'group'\nnorm_groups = 5\n").find("norm_groups"), std::string::npos);
+  EXPECT_NE(of("", {}).find("classes of images"), std::string::npos);
+  EXPECT_NE(of("", cifar, Precision::bf16).find("bf16"), std::string::npos);
+  EXPECT_NE(refusal([] { resnet("", cifar)->head("block", 1); }).find("paper"), std::string::npos);
+  // One image, of which one place is left: no variance.
+  const auto model = resnet("blocks = [1, 1]\nwidths = [8, 8]\n", {3, 2, 2});
+  const Batch one = images_by_formula(0, 1, 12), two = images_by_formula(0, 2, 12);
+  EXPECT_NO_THROW(model->body(0, 2)->forward(two.inputs, {&two, 1, 1, true}));
+  const std::string words = refusal([&] { model->body(0, 2)->forward(one.inputs, {&one, 1, 1, true}); });
+  EXPECT_NE(words.find("microbatch_size must be at least 2"), std::string::npos) << words;
+}
+
+}  // namespace
+}  // namespace interlock::tests
