@@ -1,4 +1,5 @@
-// `generate`, and `evaluate` of a model that continues texts: one of bytes, trained for a moment with local heads.
+// `generate`, and `evaluate` of a model that continues texts: one of bytes, trained for a moment with local heads. Samples
+// of 33 bytes begin at every place of a text that repeats itself after ten.
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -29,7 +30,7 @@ dropout = 0.0
 [data]
 name = "text"
 paths = ["text"]
-sequence_length = 32
+sequence_length = 33
 
 [objective]
 name = "causal"
@@ -48,7 +49,7 @@ learning_rate = 0.02
 warmup_steps = 4
 
 [run]
-steps = 60
+steps = 150
 folder = "run"
 evaluate_every = 0
 )");
