@@ -149,7 +149,7 @@ std::vector<int> cut_for_rule(const RunSettings& settings, const Model& model) {
                       .heads_above = {},
                       .rules = {},
                       .heads = settings.learning.heads};
-  for (int64_t below = 1; below <= model.units(); ++below)
+  for (int64_t below = 1; below < model.units(); ++below)
     given.heads_above.push_back(model.head_costs_above(settings.learning.head_kind, below, samples));
   const auto& rules = settings.learning.rules;
   for (size_t change = 0; change < rules.size(); ++change) {

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <optional>
 #include <regex>
+#include <utility>
 
 #include "launch/monitor/hang_watch.h"
 #include "launch/supervisor/child_tree.h"

@@ -222,6 +222,8 @@ Costs attention_costs(const TransformerShape& shape, int64_t samples, int64_t le
     // The residual's is the one it came with, and the norm's input stays until the end.
     costs.working_bytes = 4 * row + 3 * chunk - row - mask;
     costs.kept_working_bytes = (mask > 0 ? 5 : 4) * row + 3 * chunk;
+    // Where one layer made query, key and value, their gradients are laid side by side.
+    if (shape.design->fused != nullptr) costs.kept_working_bytes = std::max(costs.kept_working_bytes, 6 * row);
   }
   // Query, key, value and the result, pre-norm what they were made of; the tables that are kept, and of the samples
   // that are worked on at a time one more and copies of query and key.

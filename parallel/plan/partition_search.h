@@ -6,7 +6,7 @@
 // What a stage works may depend on which stages below it train. `Work` keeps that as a state, numbered per stage:
 //   int states(stage)                        how many there are when `stage` begins
 //   bool begins(stage, state, begin)         whether it may begin so with this unit; only then the others are asked
-//   double of(stage, state, begin, end)      work of units [begin, end) as that stage; does not shrink with `end`
+//   double of(stage, state, begin, end)      work of units [begin, end) as that stage
 //   int next(stage, state, begin, end)       the state in which the stage above begins
 
 #include <algorithm>
@@ -54,7 +54,7 @@ class PartitionSearch {
           double& value = now[state][begin];
           for (int end = begin + 1; end <= units_ - above; ++end) {
             const double own = work_.of(stage, state, begin, end);
-            if (own > bound || join(0.0, own) >= value) break;  // nor will a longer one be better
+            if (own > bound || join(0.0, own) >= value) continue;  // a longer one may be better: its head may cost less
             const double rest = later[above > 0 ? work_.next(stage, state, begin, end) : 0][end];
             if (rest == infinite || join(rest, own) >= value) continue;
             value = join(rest, own);

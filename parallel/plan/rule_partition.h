@@ -16,9 +16,10 @@
 namespace interlock {
 
 struct RulePartition {
-  std::vector<Costs> units;        // of the model
-  Costs readout;                   // on the last stage
-  std::vector<Costs> heads_above;  // on every other that runs a loss: [i] of one above i + 1 units, for all units
+  std::vector<Costs> units;  // of the model
+  Costs readout;             // on the last stage
+  std::vector<Costs>
+      heads_above;  // on every other that runs a loss: [i] of one above i + 1 units, for all but the last
   std::vector<RuleRequest>
       rules;  // that a run goes through; their works are added up. `untrained` follows from the cut
   HeadPolicy heads = HeadPolicy::needed;

@@ -32,7 +32,8 @@ const std::string wide = "widths = [64, 128, 256, 512]\n";
 constexpr ImageShape cifar{3, 32, 32}, imagenet{3, 224, 224};
 
 TEST(Resnet, ComputesWhatTorchvisionDoes) {
-  for (const auto& [name, golden] : golden_numbers(INTERLOCK_GOLDEN "/resnet/torchvision.json").items()) {
+  const auto numbers = golden_numbers(INTERLOCK_GOLDEN "/resnet/torchvision.json");
+  for (const auto& [name, golden] : numbers.items()) {
     const int64_t size = golden["size"];
     const auto model = resnet(wide + "blocks = " + golden["blocks"].dump() + "\nblock = " + golden["block"].dump() +
                                   "\nstem = " + golden["stem"].dump() + "\n",
@@ -138,7 +139,9 @@ TEST(Resnet, StartsAsTorchvisionDoesWhateverTheCut) {
   const auto all = whole->named_parameters();
   for (const auto& own : upper->named_parameters()) EXPECT_TRUE(bit_equal(own.value(), all[own.key()])) << own.key();
   for (const auto& own : all) {
-    if (own.key().ends_with("bn2.weight")) EXPECT_EQ(largest(listed(own.value())), 0) << own.key();
+    if (own.key().ends_with("bn2.weight")) {
+      EXPECT_EQ(largest(listed(own.value())), 0) << own.key();
+    }
     if (own.value().dim() != 4) continue;
     const double fan_out = static_cast<double>(own.value().numel() / own.value().size(1));
     const double deviation = std::sqrt(own.value().square().mean().item<double>());
@@ -239,10 +242,18 @@ class Sums final : public ParameterAccess {
   std::vector<std::pair<const void*, at::Tensor>> sums_;
 };
 
+// `said` is never less than what was measured, and not twice as much.
+void expect_said(int64_t measured, int64_t said, bool tight, const std::string& what) {
+  EXPECT_LE(static_cast<double>(measured), 1.01 * static_cast<double>(said)) << what;  // shapes and strides apart
+  if (tight) {
+    EXPECT_LE(static_cast<double>(said), 1.8 * static_cast<double>(measured)) << what;
+  }
+}
+
 // The most that a pass needs beside what is kept, at a size where activations outweigh weights.
-TEST_P(ResnetSegments, WorkingMemoryIsAboutWhatAnAllocatorCounts) {
-  const auto of = resnet("blocks = [1, 2]\nwidths = [16, 32]\n" + std::string(std::get<0>(GetParam())), {3, 32, 32},
-                         std::get<1>(GetParam()));
+TEST_P(ResnetSegments, WorkingMemoryIsWhatAnAllocatorCounts) {
+  const auto& [toml, precision] = GetParam();
+  const auto of = resnet("blocks = [1, 2]\nwidths = [16, 32]\n" + std::string(toml), {3, 32, 32}, precision);
   const Batch batch = images_by_formula(0, 16, 3 * 32 * 32);
   const bool bottleneck = of->boundary(1).shape.front() > 16;
   auto& allocator = CountingAllocator::instance();
@@ -257,24 +268,29 @@ TEST_P(ResnetSegments, WorkingMemoryIsAboutWhatAnAllocatorCounts) {
     const ForwardContext context{&batch, 1, 0, true, &sums};
     const Costs costs = of->unit_costs(16)[static_cast<size_t>(unit)];
     body->forward_segment(segment, hidden, context);  // the library's own first-use memory
-    {
-      const at::NoGradGuard no_graph;
+    // Unit 0 counts with the stem; of float64 bottlenecks twice as much is said, which only tests compute in.
+    const bool tight = unit > 0 && precision == Precision::float32;
+    const std::string what = std::string(toml) + " unit " + std::to_string(unit);
+    const auto peak = [&](const std::function<void()>& act) {
       const int64_t before = allocator.live();
       allocator.start();
-      body->forward_segment(segment, hidden, context);
-      const auto measured = static_cast<double>(allocator.peak() - before);
-      EXPECT_LE(measured, 1.05 * static_cast<double>(costs.forward_working_bytes)) << unit;
-    }
+      act();
+      return allocator.peak() - before;
+    };
+    expect_said(peak([&] {
+                  const at::NoGradGuard no_graph;
+                  body->forward_segment(segment, hidden, context);
+                }),
+                costs.forward_working_bytes, tight, what + ", forward");
     at::Tensor out = body->forward_segment(segment, hidden, context);
     const at::Tensor gradient = some_numbers(out.sizes().vec(), out.scalar_type());
     std::vector<at::Tensor> wanted = body->segment_parameters(segment);
     wanted.push_back(hidden);
-    const int64_t before = allocator.live();
-    allocator.start();
-    torch::autograd::grad({out}, wanted, {gradient}, std::nullopt, false, true);
-    const auto measured = static_cast<double>(allocator.peak() - before);
-    std::printf("unit %ld: pass back %.0f said %.0f\n", long(unit), measured, double(costs.working_bytes));
-    EXPECT_LE(measured, 1.05 * static_cast<double>(costs.working_bytes)) << unit;
+    const auto pass = [&](bool keep) {
+      return peak([&] { torch::autograd::grad({out}, wanted, {gradient}, keep, false, true); });
+    };
+    expect_said(pass(true), costs.kept_working_bytes, tight, what + ", kept pass");
+    expect_said(pass(false), costs.working_bytes, tight, what + ", last pass");
   }
 }
 

@@ -180,9 +180,9 @@ TestRun run_on_loopback(const RunSettings& settings, const RunRequest& request, 
         result.losses.push_back(metrics.loss);
         result.metrics.push_back(metrics);
       };
-    RunRequest own = request;
-    if (transport.rank() != 0) own.resume.clear();  // they hear of it from rank 0
-    RunSummary summary = run_rank(settings, transport, dataset, callbacks, own);
+    RunRequest asked = request;
+    if (transport.rank() != 0) asked.resume.clear();  // they hear of it from rank 0
+    RunSummary summary = run_rank(settings, transport, dataset, callbacks, asked);
     result.counters[transport.rank()] = transport.counters();
     if (transport.rank() == 0) result.summary = std::move(summary);
   });

@@ -63,10 +63,11 @@ class CifarDataset final : public ImageDataset {
       return std::make_shared<const CifarSource>(paths, kind());
     };
     const bool ten = classes_ == 10;
-    set_sources(trains_ || !holds_out_test_
-                    ? source(ten ? training_files(folder) : std::vector<std::string>{"train.bin"})
-                    : nullptr,
-                holds_out_test_ ? source({ten ? "test_batch.bin" : "test.bin"}) : nullptr);
+    std::shared_ptr<const ImageSource> training, test;
+    if (trains_ || !holds_out_test_)
+      training = source(ten ? training_files(folder) : std::vector<std::string>{"train.bin"});
+    if (holds_out_test_) test = source({ten ? "test_batch.bin" : "test.bin"});
+    set_sources(training, test);
   }
 
   int64_t classes() const override { return classes_; }

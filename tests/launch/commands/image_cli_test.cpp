@@ -126,7 +126,7 @@ TEST_F(ImageCli, RefusesWhatCannotBe) {
   expect_failure(train_images({"model.blocks=[1,1,1,1]", "model.widths=[4,4,4,4]", "parallel.microbatch_size=1"}), 64,
                  {"microbatch_size", "group"});
   write("train-labels", read("train-labels").substr(0, 100));
-  expect_failure(train_images(), 65, {"train-labels"});
+  expect_failure(train_images({"run.folder=other"}), 65, {"train-labels"});
 }
 
 TEST_F(ImageCli, EvaluateWantsBothFiles) {

@@ -38,8 +38,8 @@ TEST(Secret, NoTwoAreAlike) { EXPECT_NE(random_bytes(), random_bytes()); }
 TEST(Frame, AnyWayOfCuttingTheBytesGivesTheSameFrames) {
   const Secret key = random_bytes();
   FrameWriter writer(key);
-  const std::string bytes =
-      writer.seal(FrameKind::beat, "") + writer.seal(FrameKind::dump, std::string(largest_payload, 'x'));
+  std::string bytes = writer.seal(FrameKind::beat, "");
+  bytes += writer.seal(FrameKind::dump, std::string(largest_payload, 'x'));
   EXPECT_EQ(bytes.size(), frame_overhead + largest_frame);
   for (const size_t step : {size_t{1}, size_t{44}, size_t{45}, size_t{46}, bytes.size()}) {
     FrameReader reader(key);

@@ -131,10 +131,11 @@ TEST_F(Tcp, GarbageAndHugeLengthsEndThatConnectionAlone) {
                                    std::string(100'000, '\0'), std::string("\x00\x00\x00\x29garbage", 11)}) {
     const Stranger stranger(head->port());
     stranger.say(bytes);
-    if (bytes.size() != 11) EXPECT_TRUE(stranger.is_dropped()) << bytes.substr(0, 20);
+    if (bytes.size() == 11) continue;  // the beginning of a frame that may still come
+    EXPECT_TRUE(stranger.is_dropped()) << bytes.substr(0, 20);
   }
   EXPECT_TRUE(hears_step(3));
-  EXPECT_EQ(head->counts().joined, 1);
+  EXPECT_TRUE(soon([&] { return head->counts().joined == 1 && head->counts().failed == 4; }));
 }
 
 TEST_F(Tcp, HalfAHandshakeIsGivenUp) {

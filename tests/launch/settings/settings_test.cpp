@@ -45,7 +45,7 @@ TEST(Settings, DefaultsAreThoseOfTheTinyConfig) {
 // Whatever key a part asks for is described, as a line `key = ...` or `#key = ...`.
 TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
   std::string text;
-  for (const char* name : {"/tiny.toml", "/classify.toml", "/cifar-resnet.toml"}) {
+  for (const char* name : {"/tiny.toml", "/classify.toml", "/cifar-resnet.toml", "/gpt-tiny.toml"}) {
     std::ifstream file(std::string(CONFIGS) + name);
     text += std::string(std::istreambuf_iterator<char>(file), {});
   }
@@ -59,6 +59,7 @@ TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
   ask("/classify.toml", {"data.name=idx", "data.images=a", "data.labels=b"});
   ask("/cifar-resnet.toml", {"model.norm=group", "optimizer.nesterov=true"});
   ask("/cifar-resnet.toml", {"data.name=images", "data.labels=['a','b']"});
+  ask("/gpt-tiny.toml", {});
   ask("/tiny.toml", {"data.name=tokens", "model.vocabulary=300", "tokenizer.path=nowhere", "data.weights=[1.0]",
                      "data.held_out_part=test", "data.test_paths=['a']"});
   ask("/tiny.toml", {"data.name=labelled", "data.header=true"});
@@ -68,9 +69,9 @@ TEST(Settings, EveryKeyStandsInAConfigThatExplainsIt) {
     ask("/tiny.toml", {std::string("learning.rule=") + rule});
   ask("/tiny.toml", {"learning.rule=matrix", "learning.matrix=[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]",
                      "learning.change=[{at_step=3,rule='global'}]", "optimizer.decay=polynomial"});
-  for (const char* key :
-       {"packing", "whole_word", "test_paths", "momentum", "trust_clip", "at_step", "window", "noise", "images", "pair",
-        "header", "patience", "milestones", "widths", "crop_padding", "validation_path"})
+  for (const char* key : {"packing", "whole_word", "test_paths", "momentum", "trust_clip", "at_step", "window", "noise",
+                          "images", "pair", "header", "patience", "milestones", "widths", "crop_padding",
+                          "validation_path", "document_mask", "embedding_dropout"})
     EXPECT_TRUE(keys.contains(key)) << key << ": not asked for any more";
   for (const std::string& key : keys)
     EXPECT_TRUE(std::regex_search(text, std::regex("(\\n#?|[{ ])" + key + " = "))) << key;
