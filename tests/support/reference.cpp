@@ -141,7 +141,12 @@ at::Tensor run_body(Body& body, const Model& model, int64_t begin, int64_t units
 // Of a body with adapters train they and the norms of all layers, of one with low-rank updates these alone.
 bool frozen_by_technique(const RunSettings& settings, const std::string& name) {
   const auto has = [&](std::string_view part) { return name.find(part) != std::string::npos; };
-  if (!name.starts_with("roberta.")) return false;
+  // The norm behind the last block of a pre-norm network is of the readout.
+  const auto begins = [&](std::string_view with) { return name.starts_with(with); };
+  const bool of_body = begins("roberta.") || begins("roberta_prelayernorm.encoder.") ||
+                       begins("roberta_prelayernorm.embeddings.") || begins("transformer.h.") ||
+                       begins("transformer.w");
+  if (!of_body) return false;
   for (const auto& technique : settings.techniques) {
     if (technique->name() == "adapters" && !has(".adapters.") && !(has(".layer.") && has("LayerNorm"))) return true;
     if (technique->name() == "lora" && !has(".lora_")) return true;
