@@ -49,7 +49,7 @@ class Spoil final : public Technique {
   std::string name() const override { return "spoil"; }
   std::string summary() const override { return "spoils steps"; }
   std::string paper() const override { return "none"; }
-  std::shared_ptr<Insertion> insertion(const InsertionSite& site, Precision) const override {
+  std::shared_ptr<Insertion> insertion(const InsertionSite& site, const NetworkFacts&) const override {
     if (site.kind != InsertionSite::Kind::layer || site.layer != layer_) return nullptr;
     return std::make_shared<Spoiler>(spoiler_);
   }
