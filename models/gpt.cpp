@@ -8,16 +8,18 @@
 #include "models/blocks/keyed.h"
 #include "models/gpt_parts.h"
 #include "models/model.h"
+#include "models/residual_stream.h"
 
 namespace interlock {
 namespace {
 
-class Gpt : public Model {
+class Gpt : public Model, public ResidualStream {
  public:
   explicit Gpt(const ModelSettings& given) : settings_(GptSettings::from(given)) {}
 
   int64_t units() const override { return settings_.units(); }
   bool offers(Unit) const override { return true; }
+  bool has_residual_stream() const override { return true; }
   std::optional<int64_t> layer_of(int64_t unit) const override { return unit / settings_.units_of_a_block(); }
 
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override {

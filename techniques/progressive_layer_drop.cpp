@@ -69,7 +69,8 @@ class ProgressiveLayerDrop final : public Technique {
                       "model does not have");
     if (!stream->has_residual_stream())
       options_.refuse("name",
-                      "\"progressive_layer_drop\" needs pre-norm blocks (model.norm = \"pre\"): it divides what a part "
+                      "\"progressive_layer_drop\" needs pre-norm blocks (model.norm = \"pre\", or model.name = "
+                      "\"gpt\"): it divides what a part "
                       "adds by the share in which it runs, and a norm behind the sum would take that back");
   }
 

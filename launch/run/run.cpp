@@ -200,9 +200,6 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
         settings.folder, settings.checkpoint.every, settings.checkpoint.keep, settings.config.resolved(), {},
         trainer.aliases};
   trainer.checkpoint.state = data_identity(*dataset);
-  name_base(settings, agreement.resume, trainer.checkpoint);
-  if (const auto base = trainer.checkpoint.state.find(base_digest_state); base != trainer.checkpoint.state.end())
-    trainer.metadata[base_digest_state] = base->second;
   trainer.checkpoint.state_is_shared_out = settings.parallel.shard_optimizer;
 
   std::shared_ptr<const WeightsSet> weights;
@@ -216,6 +213,9 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
   } else if (!settings.weights.empty()) {
     weights = WeightsSet::open(settings.weights);
   }
+  name_base(settings, agreement.resume, trainer.checkpoint);
+  if (const auto base = trainer.checkpoint.state.find(base_digest_state); base != trainer.checkpoint.state.end())
+    trainer.metadata[base_digest_state] = base->second;
 
   StoredHeads heads = trainer.resume ? StoredHeads::required : StoredHeads::if_there;
   if (weights && !trainer.resume && stored_labels(*weights) != dataset->labels()) heads = StoredHeads::passed_over;

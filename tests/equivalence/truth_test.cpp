@@ -245,6 +245,8 @@ std::vector<Case> cases() {
     one.overrides.insert(one.overrides.end(), shape_keys.begin(), shape_keys.end());
     all.push_back(one);
   }
+  all.push_back({"progressive_layer_drop_gpt",
+                 {"model.name=gpt", "objective.name=causal", "learning.rule=sum", progressive, "parallel.ranks=2"}});
   all.push_back({"progressive_layer_drop_half_blocks_recomputed",
                  {"learning.rule=global", "model.norm=pre", progressive, "parallel.unit=half_block",
                   "parallel.partition=[1,3,3,1]", "run.recompute=block"}});

@@ -102,6 +102,19 @@ TEST_F(AdapterFolders, WhatDoesNotFitIsRefused) {
   EXPECT_FALSE(std::filesystem::exists(path("x")));
 }
 
+// A checkpoint of what was trained alone needs the model that it was trained on: that very one, where it was.
+TEST_F(AdapterFolders, ACheckpointNamesTheModelItNeeds) {
+  const Words on{adapters, "run.weights=run", "run.folder=on", frozen_readout, "checkpoint.every=2"};
+  expect_done(train_threads(on, {"--until", "2"}));
+  std::filesystem::rename(path("run"), path("kept"));
+  expect_failure(train_threads(on, {"--resume"}), 65, {"holds only what was trained", "put them there"});
+  expect_done(train_threads({"run.seed=2", "run.steps=1"}));
+  expect_failure(train_threads(on, {"--resume"}), 65, {"holds only what was trained", "another model"});
+  std::filesystem::remove_all(path("run"));
+  std::filesystem::rename(path("kept"), path("run"));
+  expect_done(train_threads(on, {"--resume"}));
+}
+
 // The plan says beforehand what trains.
 TEST_F(AdapterFolders, ThePlanCountsWhatTrains) {
   const auto plan = [&](const Words& overrides) {
