@@ -56,6 +56,8 @@ TEST(RunResultOfRanks, AddsMessagesAndTakesTheLongestTimes) {
       {"bytes_sent", 110},
       {"checkpoint_seconds", 0.5},
       {"loader_seconds", 0.75},
+      {"left_out_steps", 0},
+      {"rewinds", 0},
       {"digest", nullptr}};
   EXPECT_EQ(told, expected);
 }
