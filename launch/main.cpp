@@ -51,7 +51,10 @@ int with_output_written(int code) {
 
 // The constructors of the libraries take a tenth of a second, on a busy file system many, and a batch system may ask a
 // rank to stop meanwhile. What stands in this section runs before them.
-void before_libraries(int, char**, char**) { interlock::hold_stop_requests(); }
+void before_libraries(int, char**, char**) {
+  interlock::hold_stop_requests();
+  signal(SIGUSR2, SIG_IGN);  // whoever asks all ranks where they stand must not end those that cannot say it yet
+}
 [[gnu::section(".preinit_array"), gnu::used]] void (*const first_of_all)(int, char**, char**) = before_libraries;
 
 }  // namespace

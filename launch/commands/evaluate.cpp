@@ -131,6 +131,8 @@ class Evaluate final : public Command {
 int Evaluate::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
+  if (is_image_model(path_) && exits_)
+    throw Error(ExitCode::usage, "--exits is for a model of text; this one tells what images show");
   if (is_image_model(path_))
     return place.rank == 0 ? evaluate_images({path_, data_, sequences_, json_}) : static_cast<int>(ExitCode::done);
   std::optional<Loaded> loaded;

@@ -36,6 +36,7 @@ int evaluate_images(const ImageEvaluation& asked) {
   for (const std::string& note : source.data->notes()) log_info(note);
   const LoadedModel model = load_model(*source.model, *source.weights);
   const int64_t count = std::min(source.data->samples(Split::held_out), asked.samples.value_or(INT64_MAX));
+  if (count == 0) throw Error(ExitCode::bad_input, "--data: there is no image to evaluate in it");
   const auto start = std::chrono::steady_clock::now();
   const int64_t size = evaluation_batch(*source.data);
   AmountProgress bar("evaluate", (count + size - 1) / size, false);

@@ -1,6 +1,7 @@
 // `interlock finetune`: teaches a pretrained model the labels of a table, over several seeds.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -97,9 +98,15 @@ int Finetune::run() {
                 "that parallel.ranks says");
   watch_for_stop_request();
   if (objective_ == "regression") request_.objective = Objective::regression;
+  const auto sets_techniques = [](const std::string& one) {
+    return one.starts_with("technique=") || one.starts_with("technique[");
+  };
+  if (!techniques_.empty() && std::ranges::any_of(request_.overrides, sets_techniques))
+    throw Error(ExitCode::usage,
+                "--technique and --set technique=... would replace each other: name all of them by one");
   if (!techniques_.empty()) request_.overrides.push_back(technique_override(techniques_));
   const FinetunePlan plan = plan_finetuning(request_);
-  write_configs(plan, request_.to, overwrite_);
+  write_configs(plan, request_, overwrite_);
   introduce(plan);
   const int code = perform(plan);
   if (code == 0) tell(plan);

@@ -81,7 +81,7 @@ class Prune final : public Command {
   }
 
   KeptLayers choose(const TextModel& source, int64_t layers, const Interruption& interruption) const {
-    if (!keep_.empty()) return read_kept_layers(keep_, layers);
+    if (wanted_ == 0) return read_kept_layers(keep_, layers);
     if (strategy_ == "every_other") return every_other(layers, wanted_);
     if (strategy_ == "last") return without_the_last(wanted_);
     const LoadedModel model = load_model(source);

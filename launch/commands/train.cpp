@@ -157,7 +157,7 @@ void check_processes(const RunSettings& settings, const LaunchPlace& place) {
   const std::string advice =
       place.slurm_step && place.size == 1
           ? message(
-                "; start it with srun --mpi=pmix -n ", world,
+                "; start it with srun --kill-on-bad-exit=1 --mpi=pmix -n ", world,
                 ", without srun inside salloc, or with parallel.transport=\"loopback\" for ranks as threads of this "
                 "process")
           : message("; start it with -n ", world, ", or change parallel.ranks or parallel.replicas");
@@ -259,10 +259,14 @@ int Train::run_threads(const RunSettings& settings) const {
   watch_for_stop_request();
   const auto dataset = prepare(settings, true);
   const Plans plans = plans_of(settings, *dataset);
-  const auto metrics = serve_metrics(settings.folder, settings.monitor.metrics);
-  // Nobody stands above the threads: one more looks at them.
-  RankWatch watch(settings.folder, settings.parallel.processes(), 0, hang_limits(settings));
-  watch.begin([&](const Verdict& verdict) { end_hung_run(settings.folder, verdict); });
+  // Where nobody stands above the threads, one more looks at them, and tells of them.
+  const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
+  const auto metrics = serve_metrics(settings.folder, supervised ? std::nullopt : settings.monitor.metrics);
+  std::optional<RankWatch> watch;
+  if (!supervised) {
+    watch.emplace(settings.folder, settings.parallel.processes(), 0, hang_limits(settings));
+    watch->begin([&](const Verdict& verdict) { end_hung_run(settings.folder, verdict); });
+  }
   Ending ending = Ending::completed;
   run_loopback(settings.parallel.processes(), [&](Transport& transport) {
     const Ending mine = perform_rank(settings, transport, dataset, plans);

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "launch/run/data_identity.h"
+#include "launch/run/start_techniques.h"
 #include "launch/settings/parts.h"
 
 namespace interlock {
@@ -119,6 +120,7 @@ FinetunePlan plan_finetuning(const FinetuneRequest& request) {
   const std::shared_ptr<Dataset> dataset = make_dataset(probe);
   dataset->open();
   check_start_tokenizer(probe, *dataset, *source.weights);
+  check_start_techniques(probe, *dataset, *source.weights);
   const Length length = length_of(request, probe, *dataset);
   const std::string text = config_text(request, source, plan.metric, length);
   for (int64_t seed = 1; seed <= request.seeds; ++seed) {

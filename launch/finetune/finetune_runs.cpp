@@ -5,9 +5,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -22,22 +24,59 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// Of an earlier fine-tuning: its configs, its runs, its result.
-bool is_ours(const std::string& name) { return name.starts_with("seed-") || name == "result.json"; }
+// Of a fine-tuning: its configs, its runs, its result.
+bool is_ours(const fs::path& entry) {
+  static const std::regex of_a_seed("seed-[0-9]+");
+  const std::string name = entry.filename().string();
+  if (name == "result.json" || name.ends_with(".toml"))
+    return fs::is_regular_file(entry) &&
+           (name == "result.json" || std::regex_match(name.substr(0, name.size() - 5), of_a_seed));
+  return fs::is_directory(entry) && std::regex_match(name, of_a_seed) && fs::exists(entry.string() + ".toml");
+}
 
-void remove_ours(const std::string& folder) {
+// Everything in the folder. Error(cannot_write) names what is not of a fine-tuning.
+std::vector<fs::path> entries_of_ours(const std::string& folder) {
   std::error_code problem;
   std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder, problem))
-    if (is_ours(entry.path().filename().string())) found.push_back(entry.path());
-  for (const fs::path& path : found) fs::remove_all(path, problem);
+  for (const auto& entry : fs::directory_iterator(folder, problem)) {
+    if (!is_ours(entry.path()))
+      throw Error(ExitCode::cannot_write, message("--to: ", folder, " holds ", entry.path().filename().string(),
+                                                  ", which no fine-tuning wrote; choose a folder of its own"));
+    found.push_back(entry.path());
+  }
+  if (!found.empty() && !fs::exists(fs::path(folder) / "seed-1.toml"))
+    throw Error(ExitCode::cannot_write, message("--to: ", folder, " is not the folder of a fine-tuning (it has no ",
+                                                "seed-1.toml); choose a folder of its own"));
+  return found;
+}
+
+bool lies_in(const std::string& path, const std::string& folder) {
+  std::error_code problem;
+  const fs::path inner = fs::weakly_canonical(fs::absolute(path), problem),
+                 outer = fs::weakly_canonical(fs::absolute(folder), problem);
+  return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
+void refuse_own_input(const FinetuneRequest& request) {
+  const auto refuse = [&](const char* option, const std::string& path) {
+    if (lies_in(path, request.to))
+      throw Error(ExitCode::cannot_write, message("--to: ", request.to, " holds ", path, ", which ", option,
+                                                  " reads; choose a folder of its own"));
+  };
+  refuse("the model to start from", request.path);
+  for (const std::string& path : request.train) refuse("--train", path);
+  for (const std::string& path : request.validation) refuse("--validation", path);
 }
 
 }  // namespace
 
-void write_configs(const FinetunePlan& plan, const std::string& folder, bool overwrite) {
+void write_configs(const FinetunePlan& plan, const FinetuneRequest& request, bool overwrite) {
+  const std::string& folder = request.to;
+  refuse_own_input(request);
+  const std::vector<fs::path> before = entries_of_ours(folder);
   std::error_code problem;
-  if (overwrite) remove_ours(folder);
+  if (overwrite)
+    for (const fs::path& path : before) fs::remove_all(path, problem);
   fs::create_directories(folder, problem);
   if (!fs::is_directory(folder))
     throw Error(ExitCode::cannot_write, message("--to: cannot make the folder ", folder, ": ", problem.message()));

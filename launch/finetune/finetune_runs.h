@@ -10,9 +10,10 @@
 
 namespace interlock {
 
-// Writes the configs. Error(cannot_write) when the folder holds another fine-tuning, and `overwrite` does not allow to
-// replace it.
-void write_configs(const FinetunePlan& plan, const std::string& folder, bool overwrite);
+// Writes the configs into request.to. Error(cannot_write) when the folder holds another fine-tuning, and `overwrite`
+// does not allow to replace it; and, whether it does or not, when it holds anything that no fine-tuning wrote, or what
+// the request reads. Nothing is changed then.
+void write_configs(const FinetunePlan& plan, const FinetuneRequest& request, bool overwrite);
 
 // What a run that is done says (result.json); none: it is not.
 std::optional<nlohmann::json> finished_result(const FinetunePlan::Run& run);

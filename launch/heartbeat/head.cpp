@@ -1,6 +1,8 @@
 // The listening end over Boost.Asio: one thread, and for each peer a session, a deadline and bounded memory.
 #include "launch/heartbeat/head.h"
 
+#include <fcntl.h>
+
 #include <algorithm>
 #include <array>
 #include <boost/asio.hpp>
@@ -55,6 +57,7 @@ struct HeartbeatHead::State {
       : secret(run_secret), ranks(count), limits(given) {
     const tcp::endpoint endpoint = endpoint_of(where);
     acceptor.open(endpoint.protocol());
+    fcntl(acceptor.native_handle(), F_SETFD, FD_CLOEXEC);  // not for the mpirun that is started meanwhile
     acceptor.set_option(tcp::acceptor::reuse_address(true));
     acceptor.bind(endpoint);
     acceptor.listen();
@@ -85,6 +88,7 @@ struct HeartbeatHead::State {
       ++refused;
       return;
     }
+    fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
     const auto peer = std::make_shared<Peer>(std::move(socket), secret);
     peer->address = address;
     peer->socket.set_option(tcp::no_delay(true), gone);

@@ -1,6 +1,8 @@
 // HTTP/1.1 in as many words as Prometheus needs, over Boost.Asio.
 #include "launch/heartbeat/metrics_server.h"
 
+#include <fcntl.h>
+
 #include <array>
 #include <boost/asio.hpp>
 #include <chrono>
@@ -42,6 +44,7 @@ struct MetricsServer::State {
   State(const ListenAddress& where, std::function<std::string()> made) : make_text(std::move(made)) {
     const tcp::endpoint endpoint(asio::ip::make_address(where.address), where.port);
     acceptor.open(endpoint.protocol());
+    fcntl(acceptor.native_handle(), F_SETFD, FD_CLOEXEC);  // not for the mpirun that is started meanwhile
     acceptor.set_option(tcp::acceptor::reuse_address(true));
     acceptor.bind(endpoint);
     acceptor.listen();

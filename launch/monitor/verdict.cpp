@@ -84,7 +84,8 @@ std::string reason_of(const std::vector<WatchedRank>& ranks, const std::vector<s
   } else {
     return text + "the ranks wait for each other: a message is lost, or the network between them is down";
   }
-  if (causes.size() > 1) text += message(" (so do ", causes.size() - 1, " others)");
+  if (causes.size() > 1)
+    text += causes.size() == 2 ? " (so does one other)" : message(" (so do ", causes.size() - 1, " others)");
   return text;
 }
 

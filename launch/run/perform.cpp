@@ -10,6 +10,7 @@
 #include "launch/run/data_identity.h"
 #include "launch/run/resume.h"
 #include "launch/run/run.h"
+#include "launch/run/start_techniques.h"
 #include "launch/settings/parts.h"
 #include "models/model.h"
 #include "parallel/transport/slow_links.h"
@@ -156,7 +157,9 @@ void check_folders(const RunSettings& settings, const Dataset& dataset, const Pe
     refuse_inside(settings.folder, "tokenizer.path", tokenizer.text("path", ""));
   if (settings.weights.empty()) return;
   refuse_inside(settings.folder, "run.weights", settings.weights);
-  check_start_tokenizer(settings, dataset, *WeightsSet::open(settings.weights));
+  const auto weights = WeightsSet::open(settings.weights);
+  check_start_tokenizer(settings, dataset, *weights);
+  check_start_techniques(settings, dataset, *weights);
 }
 
 void check_until(const RunSettings& settings, const PerformRequest& request) {

@@ -41,6 +41,7 @@ bool is_of_the_run(const SupervisedEnd& end) {
 struct Place {
   int64_t checkpoint = 0, step = 0;
   bool is_beyond(const Place& other) const { return checkpoint > other.checkpoint || step > other.step; }
+  bool operator==(const Place&) const = default;
 };
 
 class Restarts {
@@ -67,7 +68,7 @@ class Restarts {
     if (end.code != static_cast<int>(lost_rank) || end.asked || started_ >= policy_.restarts) return end.code;
     const Place here{policy_.newest_checkpoint(), end.step};
     const bool beyond = here.is_beyond(last_);
-    if (started_ > 0 && !beyond) {
+    if (started_ > 0 && here == last_) {
       const std::string why = message("twice at step ", end.step, " without progress: it would only happen again");
       log_.add({"gave_up", end.rank, end.step, why});
       say(message("error: gave up: ", why));

@@ -18,10 +18,10 @@ struct RestartPolicy {
 };
 
 // As supervise_once, again and again after an end with 71, with pauses of 1, 2, 4 .. 60 s between (1 s again after
-// progress). It gives up with 70 when it would be the second time in a row at the same step: neither a newer checkpoint
-// nor a later step was reached. Nothing else is started again: a divergence, a bad config or a full disk would come
-// back. What happened is written to events.jsonl of the run folder (request.monitor), and told at the end as a table
-// when the run was started more than once.
+// progress: a newer checkpoint, or a later step). It gives up with 70 when it would be the second time in a row at the
+// same step, with no newer checkpoint. Nothing else is started again: a divergence, a bad config or a full disk would
+// come back. What happened is written to events.jsonl of the run folder (request.monitor), and told at the end as a
+// table when the run was started more than once.
 int supervise_with_restarts(SupervisorRequest request, const RestartPolicy& policy);
 
 }  // namespace interlock

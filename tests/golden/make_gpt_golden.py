@@ -2,7 +2,7 @@
 """Writes gpt.json: logits and gradients of Hugging Face's GPT2LMHeadModel on a small batch.
 
 Run it with a Python that has torch and transformers: python make_gpt_golden.py > gpt.json
-Weights are not stored: value(name, i) below makes them from integers alone, in the order of their file (Conv1D: [inputs, outputs]), and
+Weights are not stored: transformer_weights.py makes them from integers alone, in the order of their file (Conv1D: [inputs, outputs]), and
 the C++ test makes the same.
 """
 import json
@@ -11,27 +11,9 @@ import sys
 import torch
 import transformers
 
+from transformer_weights import fill
+
 CONFIG = dict(layers=2, width=16, heads=2, feed_forward=24, vocabulary=40, max_length=12)
-MASK32 = 0xFFFFFFFF
-
-
-def value(name, i):
-    """FNV-1a of the name, a Weyl step per element, murmur3's finalizer; then 24 bits to [-0.25, 0.25)."""
-    h = 2166136261
-    for byte in name.encode():
-        h = ((h ^ byte) * 16777619) & MASK32
-    x = (h + i * 0x9E3779B9) & MASK32
-    x = ((x ^ (x >> 16)) * 0x85EBCA6B) & MASK32
-    x = ((x ^ (x >> 13)) * 0xC2B2AE35) & MASK32
-    x ^= x >> 16
-    return ((x >> 8) / 2**24 - 0.5) * 0.5
-
-
-def fill(name, parameter):
-    offset = 1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0  # around 1 for the weights of norms
-    numbers = [offset + value(name, i) for i in range(parameter.numel())]
-    parameter.data.copy_(torch.tensor(numbers, dtype=torch.float64).reshape(parameter.shape))
-
 
 def main():
     config = transformers.GPT2Config(

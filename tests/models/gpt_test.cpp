@@ -13,6 +13,7 @@
 
 #include "models/key_value_cache.h"
 #include "models/parameter_count.h"
+#include "tests/models/golden_weights.h"
 #include "tests/models/support.h"
 
 namespace interlock::tests {
@@ -24,38 +25,9 @@ Given gpt(const std::string& lines, Precision precision = Precision::float32) {
   return {.name = "gpt", .toml = lines, .precision = precision, .predicted_share = 1, .objective = Objective::causal};
 }
 
-// The formula of the script: FNV-1a of the name, a Weyl step per element, murmur3's finalizer.
-double formula(const std::string& name, uint32_t i) {
-  uint32_t hash = 2166136261u;
-  for (const unsigned char byte : name) hash = (hash ^ byte) * 16777619u;
-  uint32_t x = hash + i * 0x9E3779B9u;
-  x = (x ^ (x >> 16)) * 0x85EBCA6Bu;
-  x = (x ^ (x >> 13)) * 0xC2B2AE35u;
-  x ^= x >> 16;
-  return ((x >> 8) * 0x1p-24 - 0.5) * 0.5;
-}
-
+// Hugging Face's files hold the matrices of blocks as [inputs, outputs].
 bool is_turned(const std::string& name, const at::Tensor& values) {
   return values.dim() == 2 && name.find(".h.") != std::string::npos;
-}
-
-// In the order of Hugging Face's files.
-at::Tensor as_in_files(const std::string& name, const at::Tensor& values) {
-  return is_turned(name, values) ? values.t().contiguous() : values;
-}
-
-void fill_by_formula(torch::nn::Module& module) {
-  const at::NoGradGuard no_grad;
-  for (auto& entry : module.named_parameters()) {
-    at::Tensor& parameter = entry.value();
-    const double offset = parameter.dim() == 1 && entry.key().ends_with("weight") ? 1.0 : 0.0;
-    std::vector<double> values;
-    for (int64_t i = 0; i < parameter.numel(); ++i)
-      values.push_back(offset + formula(entry.key(), static_cast<uint32_t>(i)));
-    const at::Tensor flat = at::tensor(values);
-    parameter.copy_(is_turned(entry.key(), parameter) ? flat.view({parameter.size(1), parameter.size(0)}).t()
-                                                      : flat.view(parameter.sizes()));
-  }
 }
 
 class GptParity : public testing::TestWithParam<bool> {
@@ -68,8 +40,8 @@ class GptParity : public testing::TestWithParam<bool> {
     const auto model = make_model(gpt(lines, GetParam() ? Precision::float64 : Precision::float32));
     body_ = model->body(0, model->units());
     readout_ = model->readout();
-    fill_by_formula(*body_);
-    fill_by_formula(*readout_);
+    fill_with_golden_weights(*body_, is_turned);
+    fill_with_golden_weights(*readout_, is_turned);
     batch_.inputs = integers(golden_["tokens"]);
     batch_.targets = integers(golden_["targets"]);
     batch_.sample_ids = {0, 1, 2};
@@ -95,20 +67,8 @@ TEST_P(GptParity, LossAndGradientsOfEveryParameter) {
   EXPECT_NEAR(loss.sum.item<double>(), golden_["loss"].get<double>(), GetParam() ? 1e-7 : 1e-4);
   EXPECT_EQ(loss.count, 36);
   loss.sum.backward();
-  auto expected = golden_["gradients"].get<std::map<std::string, std::vector<double>>>();
-  for (const torch::nn::Module* part :
-       {static_cast<torch::nn::Module*>(body_.get()), static_cast<torch::nn::Module*>(readout_.get())}) {
-    for (const auto& entry : part->named_parameters()) {
-      ASSERT_EQ(expected.count(entry.key()), 1u) << entry.key();
-      const auto& truth = expected[entry.key()];
-      // Of the fused bias the middle third is the key's, whose true gradient is zero; the others give the scale.
-      EXPECT_LT(largest_difference(listed(as_in_files(entry.key(), entry.value().grad())), truth),
-                largest(truth) * (GetParam() ? 1e-8 : 1e-5))
-          << entry.key();
-      expected.erase(entry.key());
-    }
-  }
-  EXPECT_TRUE(expected.empty()) << "a parameter of the golden file that we lack: " << expected.begin()->first;
+  // Of the fused bias the middle third is the key's, whose true gradient is zero; the others give the scale.
+  expect_gradients({body_.get(), readout_.get()}, golden_["gradients"], GetParam() ? 1e-8 : 1e-5, {}, is_turned);
 }
 
 INSTANTIATE_TEST_SUITE_P(Precision, GptParity, testing::Bool(),

@@ -1,43 +1,18 @@
 // RoBERTa against Hugging Face's RobertaForMaskedLM and RobertaPreLayerNormForMaskedLM: tests/golden/roberta.json and
 // roberta_pre_norm.json hold the logits and gradients that make_roberta_golden.py computed in double precision with
 // weights made by a formula, on a batch with padding.
-#include <ATen/core/grad_mode.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
 #include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
 
+#include "tests/models/golden_weights.h"
 #include "tests/models/support.h"
 
 namespace interlock::tests {
 namespace {
-
-// The formula of the script: FNV-1a of the name, a Weyl step per element, murmur3's finalizer.
-double formula(const std::string& name, uint32_t i) {
-  uint32_t hash = 2166136261u;
-  for (const unsigned char byte : name) hash = (hash ^ byte) * 16777619u;
-  uint32_t x = hash + i * 0x9E3779B9u;
-  x = (x ^ (x >> 16)) * 0x85EBCA6Bu;
-  x = (x ^ (x >> 13)) * 0xC2B2AE35u;
-  x ^= x >> 16;
-  return ((x >> 8) * 0x1p-24 - 0.5) * 0.5;
-}
-
-void fill_by_formula(torch::nn::Module& module) {
-  const at::NoGradGuard no_grad;
-  for (auto& entry : module.named_parameters()) {
-    at::Tensor& parameter = entry.value();
-    const double offset = parameter.dim() == 1 && entry.key().ends_with("weight") ? 1.0 : 0.0;
-    std::vector<double> values;
-    for (int64_t i = 0; i < parameter.numel(); ++i) {
-      values.push_back(offset + formula(entry.key(), static_cast<uint32_t>(i)));
-    }
-    parameter.copy_(at::tensor(values).view(parameter.sizes()));
-  }
-}
 
 class Parity : public testing::TestWithParam<std::tuple<bool, const char*>> {
  protected:
@@ -54,8 +29,8 @@ class Parity : public testing::TestWithParam<std::tuple<bool, const char*>> {
     const auto model = make_model(given);
     body_ = model->body(0, model->units());
     readout_ = model->readout();
-    fill_by_formula(*body_);
-    fill_by_formula(*readout_);
+    fill_with_golden_weights(*body_);
+    fill_with_golden_weights(*readout_);
     batch_.inputs = integers(golden_["tokens"]);
     batch_.targets = integers(golden_["targets"]);
     batch_.lengths = at::tensor(golden_["lengths"].get<std::vector<int64_t>>());
@@ -85,22 +60,9 @@ TEST_P(Parity, LossAndGradientsOfEveryParameter) {
   EXPECT_NEAR(loss.sum.item<double>(), golden_["loss"].get<double>(), exact() ? 1e-8 : 1e-4);
   EXPECT_EQ(loss.count, 7);
   loss.sum.backward();
-  auto expected = golden_["gradients"].get<std::map<std::string, std::vector<double>>>();
-  for (const torch::nn::Module* part :
-       {static_cast<torch::nn::Module*>(body_.get()), static_cast<torch::nn::Module*>(readout_.get())}) {
-    for (const auto& entry : part->named_parameters()) {
-      ASSERT_EQ(expected.count(entry.key()), 1u) << entry.key();
-      const auto& truth = expected[entry.key()];
-      // A shift of all scores of a row changes nothing: the key bias has a true gradient of zero, so its bound is
-      // absolute.
-      const bool is_zero = entry.key().ends_with("key.bias");
-      const double scale = is_zero ? 0.1 : largest(truth);
-      EXPECT_LT(largest_difference(listed(entry.value().grad()), truth), scale * (exact() ? 1e-8 : 1e-5))
-          << entry.key();
-      expected.erase(entry.key());
-    }
-  }
-  EXPECT_TRUE(expected.empty()) << "a parameter of the golden file that we lack: " << expected.begin()->first;
+  // A shift of all scores of a row changes nothing: the key bias has a true gradient of zero, so its bound is absolute.
+  expect_gradients({body_.get(), readout_.get()}, golden_["gradients"], exact() ? 1e-8 : 1e-5,
+                   [](const std::string& name) { return name.ends_with("key.bias") ? 0.1 : 0.0; });
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, Parity, testing::Combine(testing::Bool(), testing::Values("post", "pre")),

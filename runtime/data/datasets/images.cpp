@@ -97,9 +97,7 @@ class ImagesDataset final : public ImageDataset {
     path_ = data().text("path", "");
     validation_path_ = data().text("validation_path", "");
     labels_ = data().texts("labels", {});
-    std::error_code absent;
-    if (labels_.empty() && settings.looks_at_files && fs::is_directory(data_folder(path_), absent))
-      labels_ = class_folders(data_folder(path_));
+    if (labels_.empty() && settings.looks_at_files && !path_.empty()) labels_ = class_folders(data_folder(path_));
   }
 
   void open() override {

@@ -80,6 +80,14 @@ TEST_F(AdapterFolders, OfUpdatesGoToPeftAndMerge) {
   EXPECT_NE(loss_of("on"), loss_of("run"));
 }
 
+// Without what was added it would be another model.
+TEST_F(AdapterFolders, WhatWasAddedIsNotLeftOutWithoutAWord) {
+  train_on(lora);
+  expect_failure(train_threads({"run.weights=on", "run.folder=plain"}), 64, {"run.weights", "lora", "another model"});
+  EXPECT_FALSE(std::filesystem::exists(path("plain")));
+  expect_done(train_threads({"run.weights=on", "run.folder=more", lora}));
+}
+
 TEST_F(AdapterFolders, WhatDoesNotFitIsRefused) {
   expect_failure(interlock({"export", "run", "--adapter", "--to", "x"}), 64,
                  {"--adapter", "neither adapters nor lora"});

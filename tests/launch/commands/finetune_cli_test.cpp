@@ -117,6 +117,20 @@ TEST_F(FinetuneCli, TechniquesStandInTheConfigs) {
   for (const char* line : {"layer_drop", "rate = 0.25", "stratified"}) EXPECT_THAT(config, HasSubstr(line));
 }
 
+// What no fine-tuning wrote stays, with --overwrite too, and so does what it reads.
+TEST_F(FinetuneCli, NothingOfOthersIsReplaced) {
+  expect_failure(interlock(words({"--to", "base", "--overwrite"})), 73, {"--to", "base", "the model to start from"});
+  expect_done(interlock(words({"--seeds", "1", "--epochs", "1", "--to", "out"})));
+  write("out/seed-words.txt", "mine");
+  const auto before = files("out");
+  expect_failure(interlock(words({"--to", "out", "--overwrite"})), 73, {"seed-words.txt", "no fine-tuning wrote"});
+  EXPECT_EQ(files("out"), before);
+  std::filesystem::remove(path("out/seed-words.txt"));
+  write("tables/seed-1.tsv", read("train.tsv"));
+  expect_failure(interlock(words({"--train", "tables/seed-1.tsv", "--to", "tables", "--overwrite"})), 73, {"--train"});
+  expect_done(interlock(words({"--seeds", "1", "--epochs", "1", "--to", "out", "--overwrite"})));
+}
+
 TEST_F(FinetuneCli, WhatIsRefused) {
   const auto to = [&](const std::string& folder, Words more) {
     more.insert(more.end(), {"--seeds", "1", "--epochs", "1", "--to", folder});

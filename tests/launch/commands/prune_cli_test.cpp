@@ -48,6 +48,12 @@ TEST_F(PruneCommand, SearchesOnHeldOutText) {
   EXPECT_EQ(read("one/weights.safetensors"), read("two/weights.safetensors"));
 }
 
+TEST_F(PruneCommand, NoLayerIsNoModel) {
+  expect_done(train_threads({}));
+  expect_failure(interlock({"prune", "run", "--keep", "", "--to", "x"}), 64, {"--keep", "no layer is named"});
+  EXPECT_FALSE(std::filesystem::exists(path("x")));
+}
+
 TEST_F(PruneCommand, RefusesWhatTheModelDoesNotHave) {
   expect_done(train_threads({"run.steps=1"}));
   expect_failure(interlock({"prune", "run", "--layers", "5", "--to", "x"}), 64, {"--layers 5", "4 layers"});
