@@ -13,7 +13,8 @@ std::string bounds_text(const PlanReport& report) {
   const auto time = [&](double cost) { return report.unit.text(cost); };
   return message("No order of this step is below ", time(report.bounds.best()), " (busiest rank ",
                  time(report.bounds.busiest_rank), ", longest chain ", time(report.bounds.longest_chain),
-                 ", a rank with what it waits for ", time(report.bounds.waiting_rank), ").\n");
+                 ", a rank with what it waits for ", time(report.bounds.waiting_rank), ", busiest link ",
+                 time(report.bounds.busiest_link), ").\n");
 }
 
 }  // namespace

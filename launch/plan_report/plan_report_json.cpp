@@ -112,7 +112,8 @@ json report_json(const PlanReport& report) {
   all["candidates"] = candidates_json(report);
   all["bounds"] = {{"busiest_rank", report.bounds.busiest_rank},
                    {"longest_chain", report.bounds.longest_chain},
-                   {"waiting_rank", report.bounds.waiting_rank}};
+                   {"waiting_rank", report.bounds.waiting_rank},
+                   {"busiest_link", report.bounds.busiest_link}};
   all["norm_over_model"] = plan.norm_over_model;
   if (!report.blocks.empty()) {
     all["unit"] = name_of(report.cut_unit);

@@ -1,6 +1,7 @@
 // Times a plan: every rank works off its list, step after step. A send does not hold its rank up unless two earlier
 // messages of its lane still lack a receive; a message is there `latency + bytes x seconds_per_byte` after both its
-// send and its receive; REDUCE_NORM ends when the last rank has come to it. What a step needs from other ranks comes
+// send and its receive, and no link carries two at once: those from one rank to another go in the order of their sends.
+// REDUCE_NORM ends when the last rank has come to it. What a step needs from other ranks comes
 // from the same step or earlier ones, so one step is worked out at a time, and a rank that has to wait is taken up
 // again when what it waits for is known: every action is looked at once or twice.
 
@@ -10,6 +11,7 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "parallel/plan/deferred_weights.h"
 #include "parallel/plan/passes.h"
@@ -50,9 +52,19 @@ class Simulator {
         values_(plan.flows, plan.shape.microbatches),
         rank_of_(plan.shape.placement.rank_of_stage()),
         sent_(values_.size()),
+        carried_(values_.size()),
         posted_(values_.size()),
         lanes_(values_.parts()),
-        ranks_(plan.shape.ranks) {}
+        ranks_(plan.shape.ranks) {
+    std::map<std::pair<int, int>, size_t> links;
+    for (size_t stage = 0; stage + 1 < rank_of_.size(); ++stage)
+      for (const bool up : {true, false}) {
+        const int below = rank_of_[stage], above = rank_of_[stage + 1];
+        const auto key = up ? std::pair(below, above) : std::pair(above, below);
+        (up ? link_up_ : link_down_).push_back(links.try_emplace(key, links.size()).first->second);
+      }
+    link_free_.resize(links.size());
+  }
 
   void run_step(int step) {
     step_ = step;
@@ -143,7 +155,12 @@ class Simulator {
     lane.posted[0] = lane.posted[1];
     lane.value[1] = value;
     sent_[value] = state.clock;
-    wake(rank_of_[action.kind == Kind::send_forward ? action.stage + 1 : action.stage - 1], value);
+    const bool up = action.kind == Kind::send_forward;
+    const int boundary = up ? action.stage : action.stage - 1;
+    double& link = link_free_[(up ? link_up_ : link_down_)[boundary]];
+    link = std::max(link, state.clock) + costs_.stages[boundary].message_bytes * costs_.seconds_per_byte;
+    carried_[value] = link + costs_.latency;
+    wake(rank_of_[up ? action.stage + 1 : action.stage - 1], value);
     return true;
   }
 
@@ -159,7 +176,7 @@ class Simulator {
       }
       const int boundary = std::min(need.stage, action.stage);
       const double transfer = costs_.latency + costs_.stages[boundary].message_bytes * costs_.seconds_per_byte;
-      ready = std::max(ready, std::max(sent_[value], posted_[value]) + transfer);
+      ready = std::max({ready, carried_[value], std::max(sent_[value], posted_[value]) + transfer});
     });
     if (state.waits_for >= 0) return false;
     state.clock = ready;
@@ -203,8 +220,10 @@ class Simulator {
   const bool keep_timeline_;
   Values values_;
   const std::vector<int>& rank_of_;
-  std::vector<double> sent_, posted_;  // per value, in this step
-  std::vector<Lane> lanes_;            // per part
+  std::vector<double> sent_, carried_, posted_;  // per value, in this step; carried: as far as its link goes
+  std::vector<size_t> link_up_, link_down_;      // per boundary
+  std::vector<double> link_free_;                // when it has carried all that was sent
+  std::vector<Lane> lanes_;                      // per part
   std::vector<RankState> ranks_;
   std::vector<int> awake_;
   Meeting norm_, tied_;

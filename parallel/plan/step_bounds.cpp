@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 #include "parallel/plan/passes.h"
 
@@ -112,10 +113,30 @@ class Bounds {
       const double exchange = first == last ? 0 : costs_.latency + costs_.tied_bytes * costs_.seconds_per_byte;
       add_rank(shape.stages_of(last), after_update, exchange);
     }
+    bounds_.busiest_link = busiest_link();
     return bounds_;
   }
 
  private:
+  // Outputs go up once for each microbatch, gradients down once for each stream.
+  double busiest_link() const {
+    std::map<std::pair<int, int>, double> links;  // from, to -> seconds
+    double most = 0;
+    const auto add = [&](int from, int to, double messages, double bytes) {
+      if (from == to) return;
+      double& seconds = links[{from, to}];
+      seconds += messages * bytes * costs_.seconds_per_byte * plan_.shape.microbatches;
+      most = std::max(most, seconds);
+    };
+    for (int stage = 0; stage + 1 < plan_.shape.stages; ++stage) {
+      const int below = plan_.shape.rank_of(stage), above = plan_.shape.rank_of(stage + 1);
+      const double bytes = costs_.stages[stage].message_bytes;
+      add(below, above, 1, bytes);
+      add(above, below, streams_out(plan_, stage + 1), bytes);
+    }
+    return most;
+  }
+
   // Of a stage in a step, its update included.
   double work_of(int stage) const {
     double work = trains(plan_, stage) ? costs_.stages[stage].update : 0;
@@ -159,7 +180,7 @@ class Bounds {
 
 }  // namespace
 
-double StepBounds::best() const { return std::max({busiest_rank, longest_chain, waiting_rank}); }
+double StepBounds::best() const { return std::max({busiest_rank, longest_chain, waiting_rank, busiest_link}); }
 
 StepBounds step_bounds(const Plan& plan, const SimulationCosts& costs) { return Bounds(plan, costs).find(); }
 

@@ -9,6 +9,7 @@ struct StepBounds {
   double busiest_rank = 0;   // compute of the rank that has most of it
   double longest_chain = 0;  // of passes of one microbatch that wait for one another, and end where a step begins anew
   double waiting_rank = 0;   // a rank's compute and the time before and after it in which none of it can run
+  double busiest_link = 0;   // the bytes of all messages from one rank to another
   double best() const;       // the largest
 };
 

@@ -113,7 +113,7 @@ def page_of(results, rules, stages, microbatches, most, command):
     lines = ["# Schedules and learning rules", "", "How long a step takes under each learning rule, against `global` with its own best schedule at the same memory. Each table says where its "
              "numbers come from:", "", "- *measured*: by the clock" + (f", on {results['machine']};" if "machine" in results else ";"), "- *replayed*: every stage's costs measured on one process, the step put together "
              "from them by `interlock plan --costs`, one rank per stage, messages at the default bandwidth;", "- *unit costs*: forward, input gradient and weight gradient of a stage 1 each, heads, updates and messages nothing.", "",
-             "`above the bound`: by how much the step is longer than the largest lower bound of `plan` (busiest rank, longest chain, a rank with what it waits for); beside it the same "
+             "`above the bound`: by how much the step is longer than the largest lower bound of `plan` (busiest rank, longest chain, a rank with what it waits for, busiest link); beside it the same "
              "of the schedule that `auto` takes without a memory limit. "
              "`schedule` is the one that `auto` took among all that fit, with as many MiB per rank as the hungriest of the rules holds in the order of 1F1B. MiB are what `interlock plan` counts of "
              "tensors, in measured tables the resident memory. Rules clip as they do by default: `global` by the norm of the model, which makes every step wait for its end.", ""]

@@ -183,7 +183,7 @@ TEST_F(Faults, ASingleRankNeedsNoMpi) {
   words.insert(words.end(), train.begin(), train.end());
   expect_done(run_command(words));
   words.back() = "parallel.ranks=4";
-  expect_failure(run_command(words), 64, {"salloc", "loopback", "srun --mpi=pmix -n 4"});
+  expect_failure(run_command(words), 64, {"salloc", "loopback", "srun --kill-on-bad-exit=1 --mpi=pmix -n 4"});
 }
 
 TEST_F(Faults, ABareMpirunTrains) {

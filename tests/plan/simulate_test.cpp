@@ -8,6 +8,7 @@
 #include <map>
 
 #include "parallel/plan/plan_check.h"
+#include "parallel/plan/step_bounds.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -87,6 +88,23 @@ TEST(Simulate, MessagesTakeTheirTime) {
   PlanRequest one = request_of({.rule = "global"}, 2, 1);
   one.shape = {.stages = 2, .ranks = 1, .microbatches = one.shape.microbatches};
   EXPECT_EQ(simulate(make_plan(one), costs).step, 6);
+}
+
+// Boundaries 0 and 2 of four stages on two ranks lie between the same ranks: 16 microbatches are 32 messages, whatever
+// the order.
+TEST(Simulate, ALinkCarriesOneMessageAtATime) {
+  SimulationCosts costs = SimulationCosts::unit(4);
+  for (StageCosts& stage : costs.stages) stage.message_bytes = 10;
+  costs.seconds_per_byte = 1;
+  for (const char* schedule : {"wavefront", "gpipe", "interleaved"}) {
+    PlanRequest request;
+    request.shape = {.stages = 4, .ranks = 2, .microbatches = 16, .placement = Placement::named("interleaved", 4, 2)};
+    request.rule = make_rule({.rule = "local"}, 4);
+    request.schedule = schedule;
+    const Plan plan = make_plan(request);
+    EXPECT_EQ(step_bounds(plan, costs).busiest_link, 320) << schedule;
+    EXPECT_GE(simulate(plan, costs).step, 320 * (1 - 1e-9)) << schedule;
+  }
 }
 
 TEST(Simulate, ASenderIsAtMostTwoMessagesAhead) {
