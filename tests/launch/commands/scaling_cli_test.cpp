@@ -60,6 +60,19 @@ TEST_F(ScalingCommand, RefusesWhatIsNoSweep) {
   expect_failure(sweep("ranks=2,1"), 2, {"--sweep ranks=2,1", "1 does not rise", "ranks=1,2,4,...,1024"});
 }
 
+TEST_F(ScalingCommand, RefusesWhatAsksForOnePlan) {
+  expect_failure(sweep("ranks=1,2", {"--text", "plan.txt"}), 2, {"--text", "--sweep"});
+  expect_failure(sweep("ranks=1,2", {"--advise-depth"}), 2, {"--advise-depth", "--sweep"});
+}
+
+TEST_F(ScalingCommand, SaysWhatTheConfigAsksOfSchedules) {
+  const CommandResult result =
+      sweep("ranks=1,2", {"--set", "parallel.schedule=gpipe", "--set", "parallel.memory_mib=999"});
+  expect_done(result);
+  EXPECT_THAT(result.output,
+              HasSubstr("under parallel.schedule = \"gpipe\", one rank alone under the fastest, within 999 MiB"));
+}
+
 TEST_F(ScalingCommand, ARunOverSlowLinksLearnsTheSameAndSaysSo) {
   const CommandResult plain = train_threads({}, {"--json"});
   const CommandResult slow =
