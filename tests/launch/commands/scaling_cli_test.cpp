@@ -61,8 +61,8 @@ TEST_F(ScalingCommand, RefusesWhatIsNoSweep) {
 }
 
 TEST_F(ScalingCommand, RefusesWhatAsksForOnePlan) {
-  expect_failure(sweep("ranks=1,2", {"--text", "plan.txt"}), 2, {"--text", "--sweep"});
-  expect_failure(sweep("ranks=1,2", {"--advise-depth"}), 2, {"--advise-depth", "--sweep"});
+  expect_usage(sweep("ranks=1,2", {"--text", "plan.txt"}), "--text excludes --sweep");
+  expect_usage(sweep("ranks=1,2", {"--advise-depth"}), "--advise-depth excludes --sweep");
 }
 
 TEST_F(ScalingCommand, SaysWhatTheConfigAsksOfSchedules) {
