@@ -61,8 +61,12 @@ TEST_F(ScalingCommand, RefusesWhatIsNoSweep) {
 }
 
 TEST_F(ScalingCommand, RefusesWhatAsksForOnePlan) {
-  expect_usage(sweep("ranks=1,2", {"--text", "plan.txt"}), "--text excludes --sweep");
-  expect_usage(sweep("ranks=1,2", {"--advise-depth"}), "--advise-depth excludes --sweep");
+  for (const Words& words : {Words{"--text", "plan.txt"}, Words{"--advise-depth"}}) {
+    const CommandResult result = sweep("ranks=1,2", words);
+    EXPECT_EQ(result.code, 2) << result.all;
+    EXPECT_THAT(result.errors, HasSubstr(words.front() + " excludes --sweep"));
+    EXPECT_EQ(result.output, "");
+  }
 }
 
 TEST_F(ScalingCommand, SaysWhatTheConfigAsksOfSchedules) {
