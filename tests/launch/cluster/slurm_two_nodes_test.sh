@@ -92,7 +92,8 @@ wait_until() {  # SECONDS COMMAND...
 }
 state_is() { [[ $(field JobState) == "$1" ]]; }
 restarted() { (($(field Restarts) > 0)); }
-running() { pgrep -f "^$program train.*run.folder=$1" >/dev/null; }
+newest() { (cd "$1/checkpoints" 2>/dev/null && ls -d step-*) | tail -n 1; }
+went_on() { [[ $(newest "$1") > $2 ]]; }  # beyond the checkpoint $2
 trained() { [[ -e $1/metrics.jsonl ]] && (($(wc -l <"$1/metrics.jsonl") >= 20)); }
 # A requeued job waits for two minutes by default; its first step has the number of the one that has just ended, whose
 # traces on the nodes must be gone.
@@ -111,7 +112,7 @@ row_srun() {  # what README says; the others' digests are held against this one
 row_usr1() {
   on 1 timeout -k 3 120 "${pmix[@]}" $(train) >usr1.log 2>&1 &
   wait_until 60 trained usr1
-  job=$(on 1 squeue -h -o %A -n interlock | tail -n 1)
+  job=$(on 1 squeue -h -o %A -n "$(basename "$program")" | tail -n 1)
   on 1 scancel --signal=USR1 "$job"
   code=0
   wait $! || code=$?
@@ -221,16 +222,17 @@ row_array() {
 }
 # Ended by a signal, and stopped as by a machine that hangs: the job goes on in its place.
 row_lost_rank() {
-  submit --nodes=2 "$scripts/slurm.sbatch" config.toml --set run.folder=lost_rank --set monitor.stall_seconds=4
-  wait_until 60 trained lost_rank
+  submit --nodes=2 "$scripts/slurm.sbatch" config.toml --set run.folder=lost_rank --set monitor.stall_seconds=4 \
+    --set checkpoint.every=50
+  wait_until 60 went_on lost_rank ''
   kill -KILL "$(pgrep -f "^$program train.*run.folder=lost_rank" | tail -n 1)"
-  wait_until 30 grep -q 'again from the newest checkpoint in 1 s, 5 left' lost_rank.log
-  wait_until 60 running lost_rank
-  sleep 1
+  wait_until 60 grep -q 'again from the newest checkpoint in 1 s, 5 left' lost_rank.log
+  # Ranks that only load are given longer than those that train.
+  wait_until 90 went_on lost_rank "$(newest lost_rank)"
   kill -STOP "$(pgrep -f "^$program train.*run.folder=lost_rank" | tail -n 1)"
-  wait_until 30 grep -q 'again from the newest checkpoint in 2 s, 4 left' lost_rank.log
+  wait_until 60 grep -q 'again from the newest checkpoint in 2 s, 4 left' lost_rank.log
   says 'no rank has got on for 4 s'
-  wait_until 90 state_is COMPLETED
+  wait_until 120 state_is COMPLETED
   expect "restarts of the job" "$(field Restarts)" 0
   expect "digest" "$(digest lost_rank)" "$undisturbed"
 }
