@@ -71,7 +71,8 @@ int be_rank(const std::string& mode, const std::vector<std::string>& arguments) 
     return 65;
   }
   if (mode == "all fail") {
-    std::cerr << "interlock: error: rank " << rank << ": unknown key\n  did you mean x?\n" << std::flush;
+    // One write, as the program says its errors: in pieces, those of other ranks come in between.
+    std::cerr << "interlock: error: rank " + rank + ": unknown key\n  did you mean x?\n" << std::flush;
     return 64;
   }
   if (mode == "train") return train(rank, number(0), number(1));
