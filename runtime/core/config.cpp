@@ -3,15 +3,13 @@
 #include "runtime/core/config.h"
 
 #include <cassert>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "runtime/core/config_document.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
@@ -21,15 +19,9 @@ std::string child_path(const std::string& section, const std::string& key) {
 }
 
 std::string read_file(const std::string& path) {
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (in) text << in.rdbuf();
-  // An empty file leaves `text` failed too; a folder opens, but fails on the first read.
-  if (!in.is_open() || in.bad() || (text.fail() && errno != 0))
-    throw Error(ExitCode::config,
-                "cannot read the config file " + path + ": " + (errno != 0 ? std::strerror(errno) : "reading failed"));
-  return std::move(text).str();
+  std::string problem;
+  if (auto text = read_regular_file(path, most_config_bytes, problem)) return *std::move(text);
+  throw Error(ExitCode::config, "cannot read the config file " + printable(path) + ": " + problem);
 }
 
 std::string joined(const std::vector<std::string>& parts) { return "[" + join(parts) + "]"; }

@@ -9,6 +9,8 @@
 #include <memory>
 #include <mutex>
 
+#include "runtime/core/printable.h"
+
 namespace interlock {
 namespace {
 
@@ -30,14 +32,14 @@ void start_log(int rank) {
   logger().set_level(rank <= 0 ? spdlog::level::info : spdlog::level::warn);
 }
 
-void log_info(const std::string& text) { logger().info("{}", text); }
-void log_warning(const std::string& text) { logger().warn("warning: {}", text); }
-void log_error(const std::string& text) { logger().error("error: {}", text); }
+void log_info(const std::string& text) { logger().info("{}", printable_lines(text)); }
+void log_warning(const std::string& text) { logger().warn("warning: {}", printable_lines(text)); }
+void log_error(const std::string& text) { logger().error("error: {}", printable_lines(text)); }
 void flush_log() { logger().flush(); }
 
 void say_error(const std::string& text) {
   flush_log();
-  const std::string line = "interlock: error: " + text + "\n";
+  const std::string line = "interlock: error: " + printable_lines(text) + "\n";
   std::fwrite(line.data(), 1, line.size(), stderr);  // stderr is unbuffered: one call, one write
 }
 

@@ -203,6 +203,8 @@ TEST_F(ConfigFile, BadOverridesAreNamed) {
   EXPECT_THAT(said("a.list[0]=1"), HasSubstr("--set a.list[0]"));
   EXPECT_THAT(said("a.x=1\nb = 2"), HasSubstr("one line"));
   EXPECT_THAT(said("a b.x=1"), HasSubstr("is not a key"));
+  for (const std::string gap : {".", "..a", ".a.x", "a..x", "a.x."})
+    EXPECT_THAT(said(gap + "=1"), HasSubstr("--set " + gap + "=1: write section.key=VALUE"));
 }
 
 TEST_F(ConfigFile, MessagesAboutOverridesNameThem) {
