@@ -246,9 +246,13 @@ int Train::start_ranks(const RunSettings& settings) const {
   request.processes = settings.parallel.processes();
   request.threads_per_rank = settings.parallel.threads;
   request.stop_seconds = static_cast<int>(settings.checkpoint.stop_seconds);
-  request.last_checkpoint = [folder = settings.folder] {
-    const std::vector<std::string> newest_first = list_checkpoints(folder);
-    return newest_first.empty() ? "" : newest_first.front();
+  request.last_checkpoint = [folder = settings.folder]() -> std::string {
+    try {
+      const std::vector<std::string> newest_first = list_checkpoints(folder);
+      return newest_first.empty() ? "" : newest_first.front();
+    } catch (const Error&) {
+      return "";  // the message that asks has more to tell
+    }
   };
   const auto metrics = serve_metrics(settings.folder, settings.monitor.metrics);
   return supervise_with_restarts(request, {restarts_, rank_arguments(true),

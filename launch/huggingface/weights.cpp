@@ -8,6 +8,7 @@
 #include "launch/huggingface/huggingface.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer/strict_json.h"
+#include "runtime/storage/content_hash.h"
 #include "runtime/storage/tensors/tensor_entry.h"
 
 namespace interlock {
@@ -50,12 +51,19 @@ std::set<std::string> files_of_index(const std::string& path, const nlohmann::js
   return files;
 }
 
+// One that we have exported carries a hash.
+std::shared_ptr<const SafetensorsFile> open_whole(const fs::path& path) {
+  auto file = SafetensorsFile::open(path.string());
+  require_content(*file);
+  return file;
+}
+
 std::shared_ptr<const WeightsSet> open_parts(const fs::path& folder, const std::string& index_path) {
   const nlohmann::json index = read_strict_json(index_path);
   std::vector<std::shared_ptr<const SafetensorsFile>> parts;
   std::map<std::string, const SafetensorsFile*> by_name;
   for (const std::string& name : files_of_index(index_path, index)) {
-    parts.push_back(SafetensorsFile::open((folder / name).string()));
+    parts.push_back(open_whole(folder / name));
     by_name[name] = parts.back().get();
   }
   for (const auto& [tensor, file] : index["weight_map"].items())
@@ -101,9 +109,8 @@ std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& fo
   const fs::path whole = fs::path(folder) / "model.safetensors", index = whole.string() + ".index.json";
   std::error_code absent;
   if (fs::exists(whole, absent)) {
-    return std::make_shared<const WeightsSet>(
-        std::vector<std::shared_ptr<const SafetensorsFile>>{SafetensorsFile::open(whole.string())}, whole.string(),
-        std::map<std::string, std::string>{});
+    return std::make_shared<const WeightsSet>(std::vector<std::shared_ptr<const SafetensorsFile>>{open_whole(whole)},
+                                              whole.string(), std::map<std::string, std::string>{});
   }
   if (fs::exists(index, absent)) return open_parts(folder, index.string());
   for (const char* pickled : {"pytorch_model.bin", "pytorch_model.bin.index.json"})

@@ -65,15 +65,23 @@ std::string trash_path(const std::string& folder, const std::string& name) {
 
 std::vector<std::string> list_checkpoints(const std::string& run_folder) {
   std::vector<std::pair<int64_t, std::string>> found;
+  const std::string folder = checkpoints_folder(run_folder);
   std::error_code problem;
-  for (const auto& entry : fs::directory_iterator(checkpoints_folder(run_folder), problem)) {
+  // What cannot be looked into may hold checkpoints: only what is not there holds none. A link that leads nowhere is
+  // there.
+  if (fs::symlink_status(folder, problem).type() == fs::file_type::not_found) return {};
+  for (fs::directory_iterator entry(folder, problem); !problem && entry != fs::directory_iterator();
+       entry.increment(problem)) {
     std::error_code vanished;
-    const auto step = step_of_name(entry.path().filename().string());
-    if (step && fs::is_directory(entry.symlink_status(vanished))) found.emplace_back(*step, entry.path().string());
+    const auto step = step_of_name(entry->path().filename().string());
+    if (step && fs::is_directory(entry->symlink_status(vanished))) found.emplace_back(*step, entry->path().string());
   }
+  if (problem)
+    throw Error(ExitCode::bad_input, message("cannot look for checkpoints in ", folder, ": ", problem.message(),
+                                             "; whether there is one to go on from is not known"));
   std::sort(found.rbegin(), found.rend());
   std::vector<std::string> folders;
-  for (auto& [step, folder] : found) folders.push_back(std::move(folder));
+  for (auto& [step, path] : found) folders.push_back(std::move(path));
   return folders;
 }
 

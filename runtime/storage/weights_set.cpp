@@ -11,6 +11,7 @@
 #include "runtime/core/log.h"
 #include "runtime/storage/checkpoint.h"
 #include "runtime/storage/checkpoint_verify.h"
+#include "runtime/storage/content_hash.h"
 #include "runtime/storage/weights.h"
 
 namespace interlock {
@@ -48,6 +49,7 @@ std::shared_ptr<const WeightsSet> open_base(const std::string& folder,
 
 Opened open_file(const std::string& path) {
   auto file = SafetensorsFile::open(path);
+  require_content(*file);
   return {{file}, file->metadata()};
 }
 

@@ -85,6 +85,28 @@ TEST_F(CheckpointTest, ListsNewestFirstAndNothingElse) {
   EXPECT_THAT(list_checkpoints(run_), ElementsAre(folder(100'000'000), folder(100), folder(20), folder(9)));
 }
 
+// A run that takes this for "none" begins anew beside what it could have gone on from.
+TEST_F(CheckpointTest, NotBeingAbleToLookIsNotNone) {
+  const std::string all = checkpoints_folder(run_);
+  const auto expect_refused = [&](const std::string& why) {
+    for (const auto& look : {std::function<void()>([&] { list_checkpoints(run_); }),
+                             std::function<void()>([&] { newest_whole_checkpoint(run_, {}, -1); })}) {
+      const auto error = error_of(look);
+      ASSERT_TRUE(error) << why;
+      EXPECT_EQ(error->code(), ExitCode::bad_input);
+      EXPECT_THAT(error->what(), testing::HasSubstr("cannot look for checkpoints in " + all + ": " + why));
+    }
+  };
+  put(all, "a file");
+  expect_refused("Not a directory");
+  std::filesystem::remove(all);
+  std::filesystem::create_symlink("checkpoints", all);
+  expect_refused("Too many levels");
+  std::filesystem::remove(all);
+  std::filesystem::create_symlink("nowhere", all);
+  expect_refused("No such file");
+}
+
 TEST_F(CheckpointTest, ReplacesACheckpointOfTheSameStep) {
   make_checkpoint(run_, 5);
   const auto old = Checkpoint::open(folder(5));
