@@ -8,6 +8,7 @@
 #include "launch/comparison/arm_process.h"
 #include "launch/page/markup.h"
 #include "runtime/core/error.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/observe/progress.h"
 #include "runtime/storage/checkpoint.h"
 
@@ -21,6 +22,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 // The last step in metrics.jsonl, from the end of the file; 0: none yet.
 int64_t step_reached(const Arm& arm) {
+  if (!is_regular_file((fs::path(arm.folder) / "metrics.jsonl").string())) return 0;
   std::ifstream file(fs::path(arm.folder) / "metrics.jsonl", std::ios::binary | std::ios::ate);
   if (!file) return 0;
   const auto size = static_cast<int64_t>(file.tellg());

@@ -9,7 +9,11 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <vector>
 
+#include "runtime/core/error.h"
+#include "runtime/core/log.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/observe/output_file.h"
 #include "runtime/observe/tensorboard.h"
 #include "runtime/storage/atomic_file.h"
@@ -56,14 +60,23 @@ std::string json_line(const StepMetrics& metrics) {
 // The whole lines of steps 1 to `done`. A process that was killed may have left a piece of a line, and lines of steps
 // that are done again.
 std::string lines_through(const std::string& path, int64_t done) {
+  constexpr size_t most_line = size_t{1} << 20;  // of a thousand stages it has some 40 KiB
+  const auto refuse = [&](const std::string& what) {
+    throw Error(ExitCode::bad_input, message(path, ": ", what, "; nothing can be gone on with, move it away"));
+  };
+  std::error_code absent;
+  if (std::filesystem::exists(path, absent) && !is_regular_file(path)) refuse("is not a regular file");
   std::ifstream file(path);
   std::string kept;
-  for (std::string line; std::getline(file, line) && !file.eof();) {
+  std::vector<char> room(most_line);
+  while (file.getline(room.data(), most_line) && !file.eof()) {
+    const std::string line = room.data();
     const nlohmann::json parsed = nlohmann::json::parse(line, nullptr, false);
     if (parsed.is_object() && parsed.contains("step") && parsed["step"].is_number_integer() &&
         parsed["step"].get<int64_t>() <= done)
       kept += line + "\n";
   }
+  if (file.fail() && !file.eof() && file.gcount() > 0) refuse("has a line of more than 1 MiB");
   return kept;
 }
 
@@ -87,24 +100,34 @@ std::vector<std::pair<std::string, double>> scalars(const StepMetrics& metrics) 
 }  // namespace
 
 struct MetricsWriter::State {
-  State(const std::string& lines_path, const std::string& events_path, OutputFile::Start start)
-      : lines(lines_path, 0, start), events(events_path) {}
+  State(const std::string& in, OutputFile::Start start)
+      : folder(in), lines(in + "/metrics.jsonl", 0, start), events(fresh_events_path(in)) {
+    events.append(tensorboard_record(tensorboard_version_event(wall_time())));
+  }
+  std::string folder;
   OutputFile lines, events;
 };
 
 MetricsWriter::MetricsWriter(const std::string& folder, int64_t done) {
-  const std::string events = fresh_events_path(folder);
   const std::string lines = folder + "/metrics.jsonl";
   const std::string kept = done > 0 ? lines_through(lines, done) : "";
   if (!kept.empty()) write_atomically(lines, kept);
-  state_ = std::make_unique<State>(lines, events, kept.empty() ? OutputFile::Start::empty : OutputFile::Start::end);
-  state_->events.append(tensorboard_record(tensorboard_version_event(wall_time())));
+  state_ = std::make_unique<State>(folder, kept.empty() ? OutputFile::Start::empty : OutputFile::Start::end);
   if (done > 0) state_->events.append(tensorboard_record(tensorboard_start_event(wall_time(), done + 1)));
 }
 
 MetricsWriter::~MetricsWriter() = default;
 
 void MetricsWriter::write(const StepMetrics& metrics) {
+  if (state_->lines.is_removed() || state_->events.is_removed()) {
+    const std::string folder = state_->folder;
+    log_warning(message("metrics.jsonl or the events of TensorBoard were removed from ", folder,
+                        " while the run writes them: from step ", metrics.step,
+                        " on they are written anew, what was removed is lost"));
+    std::error_code problem;
+    std::filesystem::create_directories(folder, problem);  // opening says why it cannot
+    state_ = std::make_unique<State>(folder, OutputFile::Start::end);
+  }
   state_->lines.append(json_line(metrics));
   state_->events.append(tensorboard_record(tensorboard_scalar_event(wall_time(), metrics.step, scalars(metrics))));
 }

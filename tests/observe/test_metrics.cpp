@@ -203,5 +203,27 @@ TEST(MetricsFailure, FullDisk) {
   ::umount(run.c_str());
 }
 
+// What is written to a file that has no name any more is lost; the run is told, and the rest is kept.
+TEST(Metrics, GoOnWhenTheFolderIsRemoved) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  std::filesystem::create_directory(run);
+  MetricsWriter writer(run);
+  writer.write(example(1));
+  std::filesystem::remove_all(run);
+  testing::internal::CaptureStderr();
+  writer.write(example(2));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("from step 2 on they are written anew"), std::string::npos);
+  writer.write(example(3));
+  const auto read = lines(run + "/metrics.jsonl");
+  ASSERT_EQ(read.size(), 2u);
+  EXPECT_EQ(read[0]["step"], 2);
+  std::filesystem::remove(run + "/metrics.jsonl");
+  testing::internal::CaptureStderr();
+  writer.write(example(4));
+  EXPECT_FALSE(testing::internal::GetCapturedStderr().empty());
+  EXPECT_EQ(lines(run + "/metrics.jsonl").size(), 1u);
+}
+
 }  // namespace
 }  // namespace interlock

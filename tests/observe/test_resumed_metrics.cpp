@@ -1,9 +1,14 @@
 // The metrics of a run that goes on after a step: what came before stays, what is done again stands there once.
 
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
+#include "runtime/core/error.h"
 #include "runtime/observe/metrics.h"
 #include "tests/observe/temporary_folder.h"
 #include "tests/observe/tensorboard_reader.h"
@@ -101,6 +106,29 @@ TEST(ResumedMetrics, TensorBoardForgetsWhatIsDoneAgain) {
     }
   }
   EXPECT_EQ(shown, (std::map<uint64_t, double>{{1, 1.5}, {2, 1.5}, {3, 2.5}}));
+}
+
+// Not waited for, and not read for ever.
+TEST(ResumedMetrics, OnlyRegularFilesOfLinesAreGoneOnWith) {
+  TemporaryFolder folder;
+  const std::string path = folder / "metrics.jsonl";
+  const auto said = [&] {
+    try {
+      MetricsWriter writer(folder.path(), 3);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::bad_input);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_NE(said().find(path + ": is not a regular file"), std::string::npos);
+  std::filesystem::remove(path);
+  std::ofstream(path) << "{\"step\": 1}\n";
+  std::filesystem::resize_file(path, uint64_t{20} << 30);
+  EXPECT_NE(said().find("more than 1 MiB"), std::string::npos);
+  std::ofstream(path) << "{\"step\": 1}\n{\"step\": 2";  // cut short by a kill
+  EXPECT_EQ(said(), "");
 }
 
 }  // namespace
