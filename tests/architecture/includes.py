@@ -6,7 +6,7 @@
 
 Rules: includes run one way, launch -> techniques -> parallel -> models -> runtime, and so between the rooms of parallel and of a run in launch;
 no rooms of a layer include each other in a circle; parallel knows of models only their interface; some rooms are free of LibTorch, and what nvcc compiles is, through whatever they include; LibTorch and spdlog (each with an fmt of its own)
-never meet in a file; torch/torch.h (28 s to compile) nowhere; no file over 400 lines; no path of one machine.
+never meet in a file; torch/torch.h (28 s to compile) nowhere; no file over 400 lines; no path of one machine; the program asks no shell.
 """
 import os
 import re
@@ -37,6 +37,8 @@ NOT_OURS = {".git", "build", "runs", "__pycache__"}
 LONGEST = 400
 TORCH = re.compile(r"(ATen|c10|torch|caffe2)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")', re.MULTILINE)
+# A path with an apostrophe in it is a command to a shell. Programs are started by name and words (exec, posix_spawn).
+SHELL = re.compile(r"(?<![\w.])(?:(?:std)?::)?(?:popen|system|wordexp)\s*\(|\"(?:/bin/|/usr/bin/)?(?:ba|da)?sh\"")
 MACHINE_PATH = re.compile(r"(?<![\w.*}$-])/(work|root|home/\w+|tmp/brief)/")
 
 
@@ -143,6 +145,8 @@ def breaches(root):
         if lines > LONGEST and not path.endswith((".json", ".txt")):
             found.append(f"{path}: {lines} lines; {LONGEST} are the most")
         for number, line in enumerate(text.split("\n"), 1):
+            if path.endswith(SOURCES) and layer(path) is not None and not path.startswith("tests/") and SHELL.search(line):
+                found.append(f"{path}:{number}: asks a shell: {line.strip()}")
             if MACHINE_PATH.search(line):
                 found.append(f"{path}:{number}: a path of one machine: {line.strip()}")
     return found, len(tree.files)
@@ -180,6 +184,9 @@ BROKEN = {  # what to add to the clean tree -> the words of the breach
     "launch/forecast/b.cpp": ('#include "launch/main.cpp"\n', "launch/forecast may not know launch/main.cpp"),
     "parallel/stage/b.cpp": ('#include "parallel/engine/engine.h"\n', "parallel/stage may not know parallel/engine"),
     "launch/page/b.h": ('#include "launch/report/r.h"\n', "in a circle through launch/page, launch/report"),
+    "launch/run/b.cpp": ('int f() { return std::system (name); }\n', "asks a shell"),
+    "runtime/core/b.cpp": ('auto* f = popen(name, "r");\n', "asks a shell"),
+    "launch/run/c.cpp": ('execl("/bin/sh", "sh", "-c", name);\n', "asks a shell"),
     "launch/tool": ("cd /" + "root/somewhere\n", "a path of one machine"),
     "cmake/b.cmake": ('set(x "/' + 'work/main")\n', "a path of one machine"),
 }
