@@ -35,7 +35,8 @@ void handle(int number, void (*handler)(int)) {
 
 // The kernel's own call, and nothing on the stack: what sanitizers put in is not ready that early.
 void change_mask(int how) {
-  static constexpr uint64_t request = uint64_t{1} << (SIGUSR1 - 1);  // the kernel's set of 64 signals
+  // The kernel's set of 64 signals.
+  static constexpr uint64_t request = uint64_t{1} << (SIGUSR1 - 1) | uint64_t{1} << (SIGTERM - 1);
   syscall(SYS_rt_sigprocmask, how, &request, nullptr, sizeof request);
 }
 
@@ -47,8 +48,8 @@ void release_stop_requests() { change_mask(SIG_UNBLOCK); }
 
 void watch_for_stop_request() {
   handle(SIGUSR1, note_request);
-  release_stop_requests();
   if (!launch_place().launched) handle(SIGTERM, note_request);
+  release_stop_requests();
 }
 
 void end_on_stop_request() {

@@ -3,11 +3,12 @@
 
 namespace interlock {
 
-// Keeps SIGUSR1 waiting until one of the functions below says what it means, and so does whoever starts a program with
-// the signal blocked (`env --block-signal=USR1`). Calls nothing but the kernel: it may run before any library is ready.
+// Keeps SIGTERM and SIGUSR1 waiting until one of the functions below says what they mean, and so does whoever starts a
+// program with the signals blocked (`env --block-signal=USR1`). Calls nothing but the kernel: it may run before any
+// library is ready.
 void hold_stop_requests();
 
-// SIGUSR1 has its usual effect: it ends the process.
+// SIGTERM and SIGUSR1 have their usual effect: they end the process.
 void release_stop_requests();
 
 // Call before MPI starts. SIGUSR1 is then a request, not an end. A process that nobody launched takes SIGTERM as one

@@ -121,6 +121,20 @@ TEST_F(StoppedRun, ARequestIsKeptFromBeforeTheFirstConstructorOn) {
   const CommandResult result = run_command(with(words, train_words({"parallel.ranks=1", "run.steps=1000"})));
   EXPECT_EQ(result.code, 75) << result.all;
 }
+
+// Of a process that no launcher has started, SIGTERM is a request too; of other commands it is the end.
+TEST_F(StoppedRun, SigtermIsKeptFromBeforeTheFirstConstructorOn) {
+  const Words early = {"env",
+                       "-C",
+                       path().string(),
+                       "LD_PRELOAD=" INTERLOCK_EARLY_SIGNAL,
+                       message("INTERLOCK_EARLY_SIGNAL=", SIGTERM),
+                       program()};
+  const CommandResult result = run_command(with(early, train_words({})));
+  EXPECT_EQ(result.code, 75) << result.all;
+  EXPECT_THAT(result.all, HasSubstr("stopped on request, before anything ran"));
+  EXPECT_EQ(run_command(with(early, {"verify", "run"})).code, 128 + SIGTERM);
+}
 #endif
 
 // A folder that is a mount point cannot be renamed.
