@@ -5,18 +5,23 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <span>
+#include <sstream>
 
 #include "launch/command.h"
 #include "launch/run/failure.h"
 #include "launch/supervisor/stop_request.h"
+#include "launch/terminal/printable_output.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
 
 namespace {
 
@@ -57,11 +62,37 @@ void before_libraries(int, char**, char**) {
 }
 [[gnu::section(".preinit_array"), gnu::used]] void (*const first_of_all)(int, char**, char**) = before_libraries;
 
-}  // namespace
+// The words that name a command, for messages: "tokenize encode".
+std::string name_of(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  if (chosen.empty()) return "";
+  const std::string inner = name_of(*chosen.front());
+  return chosen.front()->get_name() + (inner.empty() ? "" : " " + inner);
+}
 
-int main(int argc, char** argv) {
+// What CLI11 says of a word quotes the word.
+int say_usage(const CLI::App& app, const CLI::ParseError& problem) {
+  std::ostringstream out, error;
+  const int code = app.exit(problem, out, error);
+  std::cout << out.str() << std::flush;
+  std::cerr << interlock::printable_lines(error.str()) << std::flush;
+  return code == 0 ? 0 : static_cast<int>(interlock::ExitCode::usage);
+}
+
+// An exception on a thread of its own, or while another is under way: nothing catches it any more.
+[[noreturn]] void say_last_word() {
+  if (!std::current_exception()) std::abort();
+  try {
+    std::rethrow_exception(std::current_exception());
+  } catch (...) {
+    const interlock::Error error = interlock::last_error("");
+    interlock::say_error(error.what());
+    std::_Exit(static_cast<int>(error.code()));
+  }
+}
+
+int perform(int argc, char** argv, interlock::PrintableOutput& output, std::string& called) {
   using namespace interlock;
-  signal(SIGXFSZ, SIG_IGN);  // a file size limit is then a write error like any other
   CLI::App app("Interlock trains a network as a pipeline of MPI ranks under local, interlocking or global learning.",
                "interlock");
   app.set_version_flag("--version", INTERLOCK_VERSION);
@@ -78,15 +109,28 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& problem) {
-    const int code = app.exit(problem);
-    return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
+    return say_usage(app, problem);
   }
+  called = name_of(app);
+  Command& command = *commands.at(app.get_subcommands().front());
+  if (!command.takes_stop_requests()) release_stop_requests();
+  const int code = command.run();
+  output.finish();
+  return with_output_written(code);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace interlock;
+  signal(SIGXFSZ, SIG_IGN);  // a file size limit is then a write error like any other
+  std::set_terminate(say_last_word);
+  PrintableOutput output;
+  std::string command;
   try {
-    Command& command = *commands.at(app.get_subcommands().front());
-    if (!command.takes_stop_requests()) release_stop_requests();
-    return with_output_written(command.run());
+    return perform(argc, argv, output, command);
   } catch (...) {
-    const Error error = as_error();
+    const Error error = last_error(command);
     return say(error.what(), error.code());
   }
 }

@@ -24,6 +24,7 @@
 #include "launch/stored_model/predictions.h"
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/interruption.h"
+#include "launch/terminal/json_line.h"
 #include "parallel/transport/group.h"
 #include "parallel/transport/launch_place.h"
 #include "runtime/core/log.h"
@@ -245,7 +246,7 @@ void Evaluate::tell(const Loaded& loaded, const std::vector<ScoredRow>& rows, do
   nlohmann::ordered_json result = {{"loss", loss}, {"rows", rows.size()}};
   for (const auto& [name, value] : scores) result[name] = value;
   if (!loaded.source.labels.empty()) result["labels"] = loaded.source.labels;
-  std::cout << result.dump() << std::endl;
+  std::cout << json_line(result) << std::flush;
 }
 
 // What does not fit into a number of JSON is null.
@@ -292,7 +293,7 @@ void Evaluate::tell(const Loaded& loaded, const std::vector<Measured>& measured,
       result["exits"].push_back(one);
     }
   }
-  std::cout << result.dump() << std::endl;
+  std::cout << json_line(result) << std::flush;
 }
 
 const Registration<Command> registered("evaluate", [] { return std::make_unique<Evaluate>(); });

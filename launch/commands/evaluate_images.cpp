@@ -10,6 +10,7 @@
 #include "launch/stored_model/evaluation.h"
 #include "launch/stored_model/image_model.h"
 #include "launch/terminal/amount_progress.h"
+#include "launch/terminal/json_line.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
 
@@ -26,7 +27,7 @@ void tell(const ImageEvaluation& asked, const BatchResult& sum, double seconds) 
   if (!asked.json) return;
   const nlohmann::ordered_json result = {{"loss", loss}, {"accuracy", top1},       {"top1", top1},
                                          {"top5", top5}, {"samples", sum.targets}, {"samples_per_second", speed}};
-  std::cout << result.dump() << std::endl;
+  std::cout << json_line(result) << std::flush;
 }
 
 }  // namespace

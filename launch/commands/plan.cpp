@@ -20,6 +20,7 @@
 #include "launch/run/assemble.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
+#include "launch/terminal/json_line.h"
 #include "models/parameter_count.h"
 #include "parallel/plan/plan_check.h"
 #include "parallel/plan/schedule.h"
@@ -43,6 +44,7 @@ int steps_shown(const PlanShape& shape) { return shape.microbatches * shape.stag
 
 // Plans are made, simulated and drawn several times: beyond this that takes minutes and gigabytes.
 constexpr int64_t most_forwards = int64_t{1} << 20;
+constexpr uint64_t most_plan_bytes = uint64_t{256} << 20;  // about as many forwards, with all that goes with them
 void refuse_too_large(const PlanShape& shape) {
   const int64_t forwards = int64_t{shape.stages} * shape.microbatches;
   if (forwards <= most_forwards) return;
@@ -160,7 +162,7 @@ class PlanCommand final : public Command {
       log_info("wrote " + text_);
     }
     if (json_) {
-      std::cout << report_json(report).dump() << "\n";
+      std::cout << json_line(report_json(report)) << std::flush;
     } else {
       std::cout << report_text(report, columns_of_stdout());
     }
@@ -194,7 +196,7 @@ class PlanCommand final : public Command {
       write_atomically(svg_, scaling_svg(report, "Samples per second and rank, of one rank's"));
       log_info("wrote " + svg_);
     }
-    std::cout << (json_ ? scaling_json(report).dump() + "\n" : scaling_text(report));
+    std::cout << (json_ ? json_line(scaling_json(report)) : scaling_text(report));
     return 0;
   }
 
@@ -328,7 +330,7 @@ class PlanCommand final : public Command {
   // A plan by hand: proved, then reported. A config beside it gives the costs, when it has as many stages.
   PlanReport of_file() const {
     PlanReport report;
-    report.plan = parse_plan(read_whole(check_), check_);
+    report.plan = parse_plan(read_whole(check_, most_plan_bytes), check_);
     try {
       plan_check(report.plan);
     } catch (const Error& error) {

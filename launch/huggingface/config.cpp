@@ -172,12 +172,12 @@ RobertaShape read_huggingface_config(const std::string& path) {
   check_details(reader);
   RobertaShape shape;
   shape.pre_norm = pre_norm;
-  shape.layers = reader.size("num_hidden_layers");
-  shape.width = reader.size("hidden_size");
-  shape.heads = reader.size("num_attention_heads");
-  shape.feed_forward = reader.size("intermediate_size");
-  shape.vocabulary = reader.size("vocab_size", 2);
-  shape.max_length = reader.size("max_position_embeddings", position_offset + 1) - position_offset;
+  shape.layers = reader.size("num_hidden_layers", most_layers);
+  shape.width = reader.size("hidden_size", most_width);
+  shape.heads = reader.size("num_attention_heads", most_heads);
+  shape.feed_forward = reader.size("intermediate_size", most_feed_forward);
+  shape.vocabulary = reader.size("vocab_size", most_vocabulary, 2);
+  shape.max_length = reader.size("max_position_embeddings", most_length, position_offset + 1) - position_offset;
   shape.dropout = reader.rate("hidden_dropout_prob");
   shape.attention_dropout = reader.rate("attention_probs_dropout_prob");
   shape.tied = reader.flag("tie_word_embeddings", true);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "models/sizes.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer/strict_json.h"
 
@@ -23,7 +24,7 @@ class ConfigReader {
     const auto found = values_.find(key);
     return found == values_.end() || found->is_null() ? nullptr : &*found;
   }
-  int64_t size(const std::string& key, int64_t least = 1) const {
+  int64_t size(const std::string& key, int64_t most, int64_t least = 1) const {
     const json* value = find(key);
     if (value == nullptr) refuse(message("has no \"", key, "\""));
     if (!value->is_number_integer() || *value < least || *value > most)
@@ -53,8 +54,6 @@ class ConfigReader {
   }
 
  private:
-  static constexpr int64_t most = int64_t{1} << 31;
-
   std::string path_;
   json values_;
 };

@@ -37,12 +37,12 @@ Gpt2Shape read_shape(const std::string& path) {
   const ConfigReader reader(path);
   check_details(reader);
   Gpt2Shape shape;
-  shape.layers = reader.size("n_layer");
-  shape.width = reader.size("n_embd");
-  shape.heads = reader.size("n_head");
-  shape.feed_forward = reader.find("n_inner") == nullptr ? 4 * shape.width : reader.size("n_inner");
-  shape.vocabulary = reader.size("vocab_size", 2);
-  shape.max_length = reader.size("n_positions");
+  shape.layers = reader.size("n_layer", most_layers);
+  shape.width = reader.size("n_embd", most_width);
+  shape.heads = reader.size("n_head", most_heads);
+  shape.feed_forward = reader.find("n_inner") == nullptr ? 4 * shape.width : reader.size("n_inner", most_feed_forward);
+  shape.vocabulary = reader.size("vocab_size", most_vocabulary, 2);
+  shape.max_length = reader.size("n_positions", most_length);
   shape.dropout = reader.rate("resid_pdrop");
   shape.embedding_dropout = reader.rate("embd_pdrop");
   shape.attention_dropout = reader.rate("attn_pdrop");

@@ -89,7 +89,7 @@ std::string to_json(const RunResult& result) {
     all["best_value"] = result.best_value;
     all["ended_early"] = result.ended_early;
   }
-  return all.dump();
+  return all.dump(-1, ' ', false, decltype(all)::error_handler_t::replace);
 }
 
 }  // namespace interlock

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "launch/stored_model/batch_workers.h"
+#include "runtime/core/printable.h"
 #include "runtime/data/byte_tokens.h"
 #include "runtime/data/corpus_files.h"
 #include "runtime/data/token_file.h"
@@ -149,7 +150,7 @@ BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch, const s
 std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const std::vector<std::string>& files,
                                                uint64_t seed, const std::function<void()>& between_files) {
   if (source.reads_tables) {
-    const std::string tokenizer = nlohmann::json(source.tokenizer_path).dump();
+    const std::string tokenizer = toml_quoted(source.tokenizer_path, "the tokenizer");
     return open_dataset(
         source, {"data.paths=[]", "data.validation_paths=" + list_text(files), "tokenizer.path=" + tokenizer}, seed);
   }
@@ -164,7 +165,7 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
     return open_dataset(source, overrides, seed);
   }
   overrides.push_back("data.weights=[]");
-  overrides.push_back("tokenizer.path=" + nlohmann::json(source.tokenizer_path).dump());
+  overrides.push_back("tokenizer.path=" + toml_quoted(source.tokenizer_path, "the tokenizer"));
   if (encoded) {
     overrides.push_back("data.validation_paths=" + list_text(prefixes));
     return open_dataset(source, overrides, seed);

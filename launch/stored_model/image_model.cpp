@@ -1,10 +1,9 @@
 #include "launch/stored_model/image_model.h"
 
-#include <nlohmann/json.hpp>
-
 #include "launch/settings/parts.h"
 #include "launch/stored_model/model_source.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
 
 namespace interlock {
 namespace {
@@ -27,8 +26,8 @@ Config with_files(const RunSettings& settings, const Dataset& dataset, const std
                                          "\", what stands in data.", join(keys), "; found ", files.size()));
   std::vector<std::string> overrides;
   for (size_t i = 0; i < keys.size(); ++i)
-    overrides.push_back("data." + keys[i] + "=" + nlohmann::json(files[i]).dump());
-  if (!dataset.labels().empty()) overrides.push_back("data.labels=" + nlohmann::json(dataset.labels()).dump());
+    overrides.push_back("data." + keys[i] + "=" + toml_quoted(files[i], "--data"));
+  if (!dataset.labels().empty()) overrides.push_back("data.labels=" + toml_quoted(dataset.labels(), "a label"));
   return Config::from_text(settings.config.resolved(), overrides);
 }
 

@@ -173,7 +173,8 @@ TokenizerContent read_content(const std::string& path) {
   const fs::path folder = path;
   if (!fs::exists(folder, ignored)) throw Error(ExitCode::bad_input, message("tokenizer ", path, " does not exist"));
   if (!fs::is_directory(folder, ignored)) return read_tokenizer_json(path);
-  const auto has = [&](const char* name) { return fs::exists(folder / name, ignored); };
+  // A link that leads nowhere is there: it is named, not passed over.
+  const auto has = [&](const char* name) { return fs::exists(fs::symlink_status(folder / name, ignored)); };
   if (has("tokenizer.json")) return read_tokenizer_json(folder / "tokenizer.json");
   for (const auto& [vocabulary, merges] : {std::pair("vocab.json", "merges.txt"), {"encoder.json", "vocab.bpe"}}) {
     if (has(vocabulary) && has(merges)) return read_vocabulary_and_merges(folder / vocabulary, folder / merges);
