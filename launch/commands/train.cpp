@@ -49,7 +49,7 @@ class Train final : public Command {
     app.add_flag("--json", json_, "end with one JSON object on stdout");
     auto* overwrite = app.add_flag("--overwrite", overwrite_, "replace the files of a run folder that exists");
     app.add_flag("--resume", resume_,
-                 "go on from the newest whole checkpoint of the run folder; start when there is none")
+                 "go on from the newest whole checkpoint of the run folder; start when there are none at all")
         ->excludes(overwrite);
     app.add_option("--until", until_, "write a checkpoint after this step and stop there")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
@@ -96,7 +96,10 @@ std::string held_out_text(const RunResult& result) {
   text << std::fixed;
   text.precision(3);
   const Scores& scores = result.validation_scores;
-  text << "Held-out loss " << *result.validation_loss
+  // A run that stops has mostly gone on since its last evaluation.
+  text << "Held-out loss ";
+  if (result.validation_step != result.steps) text << "after step " << result.validation_step << ": ";
+  text << *result.validation_loss
        << (scores.contains("squared_error") ? " (squared error); guessing the mean gives "
            : scores.empty()                 ? " nats per target; the unigram baseline on the same targets is "
                                             : " nats per target; the frequencies of the classes alone give ")
@@ -143,6 +146,16 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
     text << "Metrics  " << result.run << "/metrics.jsonl (TensorBoard events beside it)\nTrace    " << result.run
          << "/trace.json (open in ui.perfetto.dev)\n";
   return text.str();
+}
+
+// The run is done, and only its weights are kept.
+std::string not_kept_text(const RunResult& result) {
+  return message("the run is done and its weights are kept in ", weights_file(result.run),
+                 ", but the checkpoint of its last step ", result.steps,
+                 ", from which it could be trained on, could not "
+                 "be written: ",
+                 result.not_kept,
+                 ". Make room; --resume then does the steps since the newest checkpoint again, and writes it");
 }
 
 // Before any rank starts, or by every rank: what was started is not what the config asks for.
@@ -229,11 +242,21 @@ std::vector<std::string> Train::rank_arguments(bool resume) const {
   return words;
 }
 
+// For words to people while a run is watched: "" when there is none, or none can be seen.
+std::string newest_checkpoint(const std::string& run_folder) {
+  try {
+    const std::vector<std::string> newest_first = list_checkpoints(run_folder);
+    return newest_first.empty() ? "" : newest_first.front();
+  } catch (const Error&) {
+    return "";
+  }
+}
+
 // The number in its name; 0: there is none.
 int64_t newest_checkpoint_step(const std::string& run_folder) {
-  const std::vector<std::string> newest_first = list_checkpoints(run_folder);
-  if (newest_first.empty()) return 0;
-  const std::string name = std::filesystem::path(newest_first.front()).filename();
+  const std::string newest = newest_checkpoint(run_folder);
+  if (newest.empty()) return 0;
+  const std::string name = std::filesystem::path(newest).filename();
   return std::strtoll(name.c_str() + name.rfind('-') + 1, nullptr, 10);
 }
 
@@ -246,10 +269,7 @@ int Train::start_ranks(const RunSettings& settings) const {
   request.processes = settings.parallel.processes();
   request.threads_per_rank = settings.parallel.threads;
   request.stop_seconds = static_cast<int>(settings.checkpoint.stop_seconds);
-  request.last_checkpoint = [folder = settings.folder] {
-    const std::vector<std::string> newest_first = list_checkpoints(folder);
-    return newest_first.empty() ? "" : newest_first.front();
-  };
+  request.last_checkpoint = [folder = settings.folder] { return newest_checkpoint(folder); };
   const auto metrics = serve_metrics(settings.folder, settings.monitor.metrics);
   return supervise_with_restarts(request, {restarts_, rank_arguments(true),
                                            [folder = settings.folder] { return newest_checkpoint_step(folder); }});
@@ -289,6 +309,7 @@ Ending Train::perform_rank(const RunSettings& settings, Transport& transport, st
   progress.finish();
   if (!log.empty()) std::cerr << "What happened to the run (" << EventLog::file_name << "):\n" << log.table();
   tell(result, settings.steps);
+  if (!result.not_kept.empty()) throw Error(ExitCode::cannot_write, not_kept_text(result));
   return result.ending;
 }
 
