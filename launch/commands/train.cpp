@@ -10,10 +10,10 @@
 #include <sstream>
 
 #include "launch/command.h"
-#include "launch/forecast/run_plans.h"
 #include "launch/heartbeat/rank_monitors.h"
 #include "launch/monitor/event_log.h"
 #include "launch/monitor/rank_watch.h"
+#include "launch/run/checked_plans.h"
 #include "launch/run/device_transport.h"
 #include "launch/run/perform.h"
 #include "launch/run/together.h"
@@ -34,9 +34,6 @@ namespace interlock {
 namespace {
 
 using Plans = std::shared_ptr<const TrainerSettings::RulePlans>;
-Plans plans_of(const RunSettings& settings, const Dataset& dataset) {
-  return std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *make_model(settings, dataset)));
-}
 
 class Train final : public Command {
  public:
@@ -53,6 +50,7 @@ class Train final : public Command {
         ->excludes(overwrite);
     app.add_option("--until", until_, "write a checkpoint after this step and stop there")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+    app.add_flag("--force", force_, "start even where the ranks will need more memory than there is here");
     app.add_option("--restarts", restarts_,
                    "start again from the newest checkpoint when a rank was lost or hangs, at most so many times")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
@@ -84,7 +82,7 @@ class Train final : public Command {
   std::vector<std::string> overrides_;
   std::optional<int64_t> until_;
   int64_t restarts_ = 0;
-  bool json_ = false, overwrite_ = false, resume_ = false;
+  bool json_ = false, overwrite_ = false, resume_ = false, force_ = false;
 };
 
 int exit_code_of(Ending ending) {
@@ -239,6 +237,7 @@ std::vector<std::string> Train::rank_arguments(bool resume) const {
   else if (overwrite_)
     words.emplace_back("--overwrite");
   if (until_) words.insert(words.end(), {"--until", std::to_string(*until_)});
+  if (force_) words.emplace_back("--force");
   return words;
 }
 
@@ -261,7 +260,7 @@ int64_t newest_checkpoint_step(const std::string& run_folder) {
 }
 
 int Train::start_ranks(const RunSettings& settings) const {
-  plans_of(settings, *prepare(settings, true));
+  checked_plans(settings, *prepare(settings, true), ranks_to_start(settings), force_);
   SupervisorRequest request;
   request.arguments = rank_arguments(resume_);
   request.monitor = {settings.folder, hang_limits(settings), settings.monitor.listen};
@@ -278,7 +277,7 @@ int Train::start_ranks(const RunSettings& settings) const {
 int Train::run_threads(const RunSettings& settings) const {
   watch_for_stop_request();
   const auto dataset = prepare(settings, true);
-  const Plans plans = plans_of(settings, *dataset);
+  const Plans plans = checked_plans(settings, *dataset, LocalRanks{0, settings.parallel.processes(), true}, force_);
   // Where nobody stands above the threads, one more looks at them, and tells of them.
   const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
   const auto metrics = serve_metrics(settings.folder, supervised ? std::nullopt : settings.monitor.metrics);
@@ -327,7 +326,8 @@ int Train::run_process(const LaunchPlace& place) const {
       watch.emplace(settings->folder, place.size, place.rank, hang_limits(*settings));
     dataset = prepare(*settings, place.rank == 0);
     // Our own mpirun was started after this was looked at.
-    if (!supervised) plans = plans_of(*settings, *dataset);
+    if (!supervised || place.local_size < place.size)
+      plans = checked_plans(*settings, *dataset, ranks_beside(place), force_);
   };
   return run_together(place, prepare_rank, [&](Transport& transport) {
     if (supervised) dump_stack_on_request(settings->folder, place.rank);
