@@ -11,12 +11,14 @@
 #include "launch/huggingface/adapter_folder.h"
 #include "launch/huggingface/folder_model.h"
 #include "launch/huggingface/huggingface.h"
+#include "launch/huggingface/start_config.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/load_weights.h"
 #include "launch/stored_model/model_source.h"
 #include "launch/stored_model/stored_run.h"
 #include "launch/terminal/interruption.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/storage/atomic_file.h"
 #include "runtime/storage/weights.h"
 
 namespace interlock {
@@ -29,9 +31,9 @@ bool is_repeated(const WeightsSet& weights, const TensorEntry& tensor, const Fol
   for (const auto& [name, twin] : model.tied) {
     if (tensor.name != name) continue;
     const TensorEntry* other = weights.find(twin);
-    const bool same = other != nullptr && other->dtype == tensor.dtype && other->shape == tensor.shape &&
-                      std::ranges::equal(weights.bytes(*other), weights.bytes(tensor));
-    if (!same)
+    if (other == nullptr) return true;  // the one that is taken, or missing with it
+    if (other->dtype != tensor.dtype || other->shape != tensor.shape ||
+        !std::ranges::equal(weights.bytes(*other), weights.bytes(tensor)))
       throw Error(ExitCode::bad_input,
                   message(weights.path(), ": ", tensor.name, " differs from ", twin,
                           ", which it is tied to (\"tie_word_embeddings\" is true or missing in config.json)"));
@@ -46,11 +48,18 @@ struct Inventory {
   std::vector<std::string> left_out;
 };
 
-const TensorEntry* find_tensor(const WeightsSet& weights, const FolderTensor& wanted) {
-  const TensorEntry* found = weights.find(wanted.name);
-  for (const std::string& name : wanted.or_else)
-    if (found == nullptr) found = weights.find(name);
-  return found;
+// Of two tied tensors a file may hold either. One that `save_model` of the library safetensors wrote names in its
+// metadata, by the name of the one it left out, the other that it kept.
+const TensorEntry* find_tensor(const WeightsSet& weights, const FolderModel& model, const FolderTensor& wanted) {
+  std::vector<std::string> names{wanted.name};
+  names.insert(names.end(), wanted.or_else.begin(), wanted.or_else.end());
+  for (const auto& [name, twin] : model.tied)
+    if (twin == wanted.name) names.push_back(name);
+  if (const auto kept = weights.metadata().find(wanted.name); kept != weights.metadata().end())
+    names.push_back(kept->second);
+  for (const std::string& name : names)
+    if (const TensorEntry* found = weights.find(name)) return found;
+  return nullptr;
 }
 
 // Error(bad_input) names what is missing, too many or of another shape.
@@ -62,7 +71,7 @@ Inventory take_inventory(const WeightsSet& weights, const FolderModel& model) {
   std::set<std::string> wanted;
   std::vector<std::string> missing, unexpected;
   for (const FolderTensor& tensor : model.tensors) {
-    const TensorEntry* found = find_tensor(weights, tensor);
+    const TensorEntry* found = find_tensor(weights, model, tensor);
     if (found == nullptr) {
       missing.push_back(tensor.name);
       continue;
@@ -127,7 +136,7 @@ class Import final : public Command {
     const std::string made = write(*weights, inventory, model, tokenizer.get());
 
     std::cout << "Wrote " << made << ": " << inventory.taken.size() << " tensors" << (tokenizer ? ", tokenizer" : "")
-              << "\n";
+              << ", config.toml to train it on\n";
     if (!inventory.left_out.empty())
       std::cout << "Left out, as the model does not need them: " << join(inventory.left_out) << "\n";
     if (tokenizer && tokenizer->vocabulary() < model.vocabulary)
@@ -172,18 +181,19 @@ class Import final : public Command {
     std::map<std::string, std::string> metadata = {{"interlock.config", model.interlock_config}};
     if (!model.labels.empty()) metadata[labels_metadata] = labels_text(model.labels);
     if (tokenizer != nullptr) metadata[tokenizer_metadata] = tokenizer->fingerprint();
-    return write_folder(weights, inventory.taken, metadata, tokenizer, inventory.turned);
+    return write_folder(weights, inventory.taken, metadata, tokenizer, inventory.turned, start_config(model, to_));
   }
 
   std::string write_folder(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
                            const std::map<std::string, std::string>& metadata, const Tokenizer* tokenizer,
-                           const std::set<std::string>& turned = {}) const {
+                           const std::set<std::string>& turned = {}, const std::string& config = "") const {
     const Interruption interruption;
     try {
-      OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer"});
+      OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer", "config.toml"});
       copy_tensors(
           weights, tensors, folder.file("weights.safetensors"), metadata, [&] { interruption.check(); }, {}, turned);
       if (tokenizer != nullptr) tokenizer->save(folder.file("tokenizer"));
+      if (!config.empty()) write_atomically(folder.file("config.toml"), config);
       folder.commit();
       return folder.path();
     } catch (const Interrupted& interrupted) {

@@ -11,9 +11,11 @@
 #include "launch/command.h"
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_memory.h"
+#include "launch/forecast/memory_check.h"
 #include "launch/forecast/memory_footprint.h"
 #include "launch/forecast/run_plans.h"
 #include "launch/forecast/scaling.h"
+#include "launch/forecast/stage_parts.h"
 #include "launch/plan_report/plan_costs.h"
 #include "launch/plan_report/plan_report.h"
 #include "launch/plan_report/scaling_report.h"
@@ -253,6 +255,10 @@ class PlanCommand final : public Command {
     report.memory = rank_footprints(run, model, report.blocks);
     report.empty_rank = measure_empty_rank(run);
     const double data = measure_data(run);
+    report.processes = run.parallel.processes();
+    report.machine = machine_memory();
+    report.together = bytes_together(report.memory, {0, report.processes, run.parallel.transport == "loopback"},
+                                     report.empty_rank + data, run.parallel.shard_optimizer);
     for (MemoryFootprint& rank : report.memory) rank.data = data;
     report.parameters = parameter_count(model);
     report.trained_parameters = trained_parameter_count(model);
@@ -299,6 +305,8 @@ class PlanCommand final : public Command {
     if (!costs_.empty())
       warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);
     simulate_into(report, costs);
+    if (const std::string why = nothing_learns(run, stage_parts(run, *model, report.blocks)); !why.empty())
+      log_warning(why);
     tell(run, "counting memory");
     tell_memory(report, run, *model);
 

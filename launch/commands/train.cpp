@@ -10,11 +10,11 @@
 #include <sstream>
 
 #include "launch/command.h"
-#include "launch/forecast/run_plans.h"
 #include "launch/heartbeat/rank_monitors.h"
 #include "launch/monitor/event_log.h"
 #include "launch/monitor/rank_watch.h"
 #include "launch/monitor/verdict_file.h"
+#include "launch/run/checked_plans.h"
 #include "launch/run/device_transport.h"
 #include "launch/run/perform.h"
 #include "launch/run/together.h"
@@ -35,9 +35,6 @@ namespace interlock {
 namespace {
 
 using Plans = std::shared_ptr<const TrainerSettings::RulePlans>;
-Plans plans_of(const RunSettings& settings, const Dataset& dataset) {
-  return std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *make_model(settings, dataset)));
-}
 
 class Train final : public Command {
  public:
@@ -50,10 +47,11 @@ class Train final : public Command {
     app.add_flag("--json", json_, "end with one JSON object on stdout");
     auto* overwrite = app.add_flag("--overwrite", overwrite_, "replace the files of a run folder that exists");
     app.add_flag("--resume", resume_,
-                 "go on from the newest whole checkpoint of the run folder; start when there is none")
+                 "go on from the newest whole checkpoint of the run folder; start when there are none at all")
         ->excludes(overwrite);
     app.add_option("--until", until_, "write a checkpoint after this step and stop there")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+    app.add_flag("--force", force_, "start even where the ranks will need more memory than there is here");
     app.add_option("--restarts", restarts_,
                    "start again from the newest checkpoint when a rank was lost or hangs, at most so many times")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
@@ -85,7 +83,7 @@ class Train final : public Command {
   std::vector<std::string> overrides_;
   std::optional<int64_t> until_;
   int64_t restarts_ = 0;
-  bool json_ = false, overwrite_ = false, resume_ = false;
+  bool json_ = false, overwrite_ = false, resume_ = false, force_ = false;
 };
 
 int exit_code_of(Ending ending) {
@@ -97,7 +95,10 @@ std::string held_out_text(const RunResult& result) {
   text << std::fixed;
   text.precision(3);
   const Scores& scores = result.validation_scores;
-  text << "Held-out loss " << *result.validation_loss
+  // A run that stops has mostly gone on since its last evaluation.
+  text << "Held-out loss ";
+  if (result.validation_step != result.steps) text << "after step " << result.validation_step << ": ";
+  text << *result.validation_loss
        << (scores.contains("squared_error") ? " (squared error); guessing the mean gives "
            : scores.empty()                 ? " nats per target; the unigram baseline on the same targets is "
                                             : " nats per target; the frequencies of the classes alone give ")
@@ -144,6 +145,16 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
     text << "Metrics  " << result.run << "/metrics.jsonl (TensorBoard events beside it)\nTrace    " << result.run
          << "/trace.json (open in ui.perfetto.dev)\n";
   return text.str();
+}
+
+// The run is done, and only its weights are kept.
+std::string not_kept_text(const RunResult& result) {
+  return message("the run is done and its weights are kept in ", weights_file(result.run),
+                 ", but the checkpoint of its last step ", result.steps,
+                 ", from which it could be trained on, could not "
+                 "be written: ",
+                 result.not_kept,
+                 ". Make room; --resume then does the steps since the newest checkpoint again, and writes it");
 }
 
 // Before any rank starts, or by every rank: what was started is not what the config asks for.
@@ -246,19 +257,30 @@ std::vector<std::string> Train::rank_arguments(bool resume) const {
   else if (overwrite_)
     words.emplace_back("--overwrite");
   if (until_) words.insert(words.end(), {"--until", std::to_string(*until_)});
+  if (force_) words.emplace_back("--force");
   return words;
+}
+
+// For words to people while a run is watched: "" when there is none, or none can be seen.
+std::string newest_checkpoint(const std::string& run_folder) {
+  try {
+    const std::vector<std::string> newest_first = list_checkpoints(run_folder);
+    return newest_first.empty() ? "" : newest_first.front();
+  } catch (const Error&) {
+    return "";
+  }
 }
 
 // The number in its name; 0: there is none.
 int64_t newest_checkpoint_step(const std::string& run_folder) {
-  const std::vector<std::string> newest_first = list_checkpoints(run_folder);
-  if (newest_first.empty()) return 0;
-  const std::string name = std::filesystem::path(newest_first.front()).filename();
+  const std::string newest = newest_checkpoint(run_folder);
+  if (newest.empty()) return 0;
+  const std::string name = std::filesystem::path(newest).filename();
   return std::strtoll(name.c_str() + name.rfind('-') + 1, nullptr, 10);
 }
 
 int Train::start_ranks(const RunSettings& settings) const {
-  plans_of(settings, *prepare(settings, true));
+  checked_plans(settings, *prepare(settings, true), ranks_to_start(settings), force_);
   SupervisorRequest request;
   request.arguments = rank_arguments(resume_);
   request.monitor = {settings.folder, hang_limits(settings), settings.monitor.listen};
@@ -266,10 +288,7 @@ int Train::start_ranks(const RunSettings& settings) const {
   request.processes = settings.parallel.processes();
   request.threads_per_rank = settings.parallel.threads;
   request.stop_seconds = static_cast<int>(settings.checkpoint.stop_seconds);
-  request.last_checkpoint = [folder = settings.folder] {
-    const std::vector<std::string> newest_first = list_checkpoints(folder);
-    return newest_first.empty() ? "" : newest_first.front();
-  };
+  request.last_checkpoint = [folder = settings.folder] { return newest_checkpoint(folder); };
   const auto metrics = serve_metrics(settings.folder, settings.monitor.metrics);
   return supervise_with_restarts(request, {restarts_, rank_arguments(true),
                                            [folder = settings.folder] { return newest_checkpoint_step(folder); }});
@@ -278,7 +297,7 @@ int Train::start_ranks(const RunSettings& settings) const {
 int Train::run_threads(const RunSettings& settings) const {
   watch_for_stop_request();
   const auto dataset = prepare(settings, true);
-  const Plans plans = plans_of(settings, *dataset);
+  const Plans plans = checked_plans(settings, *dataset, LocalRanks{0, settings.parallel.processes(), true}, force_);
   // Where nobody stands above the threads, one more looks at them, and tells of them.
   const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
   const auto metrics = serve_metrics(settings.folder, supervised ? std::nullopt : settings.monitor.metrics);
@@ -309,6 +328,7 @@ Ending Train::perform_rank(const RunSettings& settings, Transport& transport, st
   progress.finish();
   if (!log.empty()) std::cerr << "What happened to the run (" << EventLog::file_name << "):\n" << log.table();
   tell(result, settings.steps);
+  if (!result.not_kept.empty()) throw Error(ExitCode::cannot_write, not_kept_text(result));
   return result.ending;
 }
 
@@ -325,7 +345,8 @@ int Train::run_process(const LaunchPlace& place) const {
     check_processes(*settings, place);
     dataset = prepare(*settings, place.rank == 0);
     // Our own mpirun was started after this was looked at.
-    if (!supervised) plans = plans_of(*settings, *dataset);
+    if (!supervised || place.local_size < place.size)
+      plans = checked_plans(*settings, *dataset, ranks_beside(place), force_);
   };
   return run_together(place, prepare_rank, [&](Transport& transport) {
     if (supervised) dump_stack_on_request(settings->folder, place.rank);

@@ -1,5 +1,6 @@
 #include "launch/forecast/run_plans.h"
 
+#include <algorithm>
 #include <set>
 
 #include "launch/forecast/estimate.h"
@@ -49,6 +50,13 @@ std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, c
     plans.push_back({step, choose_plan(settings, model, request, costs).plan});
   }
   return plans;
+}
+
+std::vector<const Plan*> plans_of_steps(const std::vector<TrainerSettings::RulePlan>& plans, int64_t steps) {
+  std::vector<const Plan*> found;
+  for (const auto& [at_step, plan] : plans)
+    if (at_step <= std::max<int64_t>(1, steps)) found.push_back(&plan);
+  return found;
 }
 
 }  // namespace interlock

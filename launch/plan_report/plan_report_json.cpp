@@ -81,7 +81,12 @@ json memory_json(const PlanReport& report) {
                      {"data", rank.data},
                      {"activations", rank.activations},
                      {"total", rank.all() + report.empty_rank}});
-  return {{"empty_rank", report.empty_rank}, {"ranks", ranks}};
+  json all = {{"empty_rank", report.empty_rank}, {"ranks", ranks}};
+  if (report.machine.bytes > 0) {
+    all["together"] = report.together;
+    all["machine"] = report.machine.bytes;
+  }
+  return all;
 }
 
 // What a learning rule alone decides.

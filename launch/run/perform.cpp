@@ -119,7 +119,7 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
                const PerformRequest& request, const PerformCallbacks& callbacks) {
   RunFolder folder(settings.folder, request.folder);
   const bool resume = request.folder == FolderUse::resume;
-  const std::string checkpoint = resume ? find_checkpoint(settings.folder) : "";
+  const std::string checkpoint = resume ? checkpoint_to_resume(settings.folder) : "";
   const int64_t done = checkpoint.empty() ? 0 : steps_done(settings, *dataset, checkpoint);
   if (resume && checkpoint.empty()) log_info("no checkpoint in " + settings.folder + ": starting from the beginning");
   if (request.until && *request.until <= done)

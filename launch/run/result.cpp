@@ -41,6 +41,8 @@ RunResult result_of(const RunSettings& settings, const RunSummary& summary, cons
   result.validation_loss = summary.validation_loss;
   if (result.validation_loss) result.unigram_baseline = dataset.unigram_baseline(settings.evaluation.sequences);
   result.validation_scores = summary.validation_scores;
+  result.validation_step = summary.validation_step;
+  result.not_kept = summary.not_kept;
   result.techniques = summary.techniques;
   result.best_step = summary.best_step;
   result.best_value = summary.best_value;
@@ -80,6 +82,8 @@ std::string to_json(const RunResult& result) {
               {"left_out_steps", result.left_out},
               {"rewinds", result.rewinds},
               {"digest", or_null(result.digest)}};
+  if (result.validation_loss) all["validation_step"] = result.validation_step;
+  if (!result.not_kept.empty()) all["not_kept"] = result.not_kept;
   if (result.links.slowed())
     all["slowed_links"] = {{"bandwidth", result.links.bandwidth}, {"latency", result.links.latency}};
   if (!result.validation_scores.empty()) all["validation_scores"] = result.validation_scores;

@@ -25,6 +25,7 @@ struct RunResult {
   // step, no evaluation.
   std::optional<double> loss, validation_loss, unigram_baseline;
   Scores validation_scores;     // of the last evaluation, of classes or scores of samples
+  int64_t validation_step = 0;  // after which it was made
   TechniqueNumbers techniques;  // as RunSummary has them
   // Where the run keeps its best weights (run.keep_best): their step, and the value they were chosen by.
   std::optional<int64_t> best_step;
@@ -41,6 +42,9 @@ struct RunResult {
   LinkSpeed links;                                    // that messages were slowed down to
   // Of the weights. None: the run was stopped, and has a checkpoint but no weights file of its last step.
   std::optional<std::string> digest;
+
+  std::string
+      not_kept;  // why there is no checkpoint of the last step, though one was to be written; "": nothing failed
 
   bool stopped() const { return ending == Ending::stopped; }
 };

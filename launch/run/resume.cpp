@@ -47,10 +47,27 @@ std::string value_or_none(const std::map<std::string, std::string>& values, cons
 
 }  // namespace
 
-std::string find_checkpoint(const std::string& run_folder) {
-  return newest_whole_checkpoint(
-             run_folder, [](const std::string& reason) { log_warning("a checkpoint is passed over: " + reason); })
+std::string find_checkpoint(const std::string& run_folder, std::vector<std::string>* faults) {
+  return newest_whole_checkpoint(run_folder,
+                                 [&](const std::string& reason) {
+                                   log_warning("a checkpoint is passed over: " + reason);
+                                   if (faults != nullptr) faults->push_back(reason);
+                                 })
       .value_or("");
+}
+
+std::string checkpoint_to_resume(const std::string& run_folder) {
+  std::vector<std::string> faults;
+  const std::string found = find_checkpoint(run_folder, &faults);
+  for (const std::string& path : no_checkpoint_folders(run_folder))
+    faults.push_back(path + ": has the name of a checkpoint, and is no folder");
+  if (!found.empty() || faults.empty()) return found;
+  std::string each;
+  for (const std::string& fault : faults) each += "\n  " + fault;
+  throw Error(
+      ExitCode::bad_input,
+      message(checkpoints_folder(run_folder), ": there are checkpoints, but none to go on from:", each,
+              "\nNothing was changed. Put a whole one back, or start over with --overwrite, which removes them"));
 }
 
 std::vector<std::string> check_changes(const RunSettings& settings, const Dataset& dataset,

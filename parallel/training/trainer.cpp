@@ -203,7 +203,9 @@ void Trainer::conclude(Ending ending) {
   const bool asked = ending != Ending::completed || last == settings_.until;
   if (leader && asked && !settings_.checkpoint.run_folder.empty() && checkpointer_.published() != last)
     throw Error(ExitCode::cannot_write,
-                message("the run stopped after step ", last, ", but its checkpoint could not be written"));
+                message("the run stopped after step ", last, ", but its checkpoint could not be written",
+                        checkpointer_.problem().empty() ? "" : ": ", checkpointer_.problem()));
+  summary_.not_kept = checkpointer_.problem();
   summary_.ranks = gather_summaries();
   engine_.pulse().enter(PulsePhase::ended);
 }
@@ -231,6 +233,7 @@ void Trainer::publish(std::vector<std::vector<StepReport>> complete, const Findi
   if (!after_last.loss) return;
   summary_.validation_loss = after_last.loss;
   summary_.validation_scores = after_last.scores;
+  summary_.validation_step = summary_.steps;
 }
 
 // Steps are published in order: the mean over them goes on from the one before.

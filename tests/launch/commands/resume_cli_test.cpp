@@ -35,6 +35,55 @@ class Resume : public TokenProject {
 
 TEST_F(Resume, ARefusedConfigLeavesTheFolder) { expect_refused({"model.width=32"}, {"model.width", "16", "32"}); }
 
+// It used to begin at step 1 with a warning, and to remove in time what could have been rescued.
+TEST_F(Resume, CheckpointsOfWhichNoneIsWholeAreRefusedByName) {
+  expect_done(resume());
+  const std::string of_two = "run/checkpoints/step-00000002/", of_four = "run/checkpoints/step-00000004/";
+  std::string weights = read(of_two + "weights-00001.safetensors");
+  weights.back() = static_cast<char>(weights.back() ^ 1);
+  write(of_two + "weights-00001.safetensors", weights);
+  fs::remove(path(of_four + "manifest.json"));
+  fs::create_directory_symlink("elsewhere", path("run/checkpoints/step-00000006"));
+  const auto before = files("run");
+  const CommandResult refused = resume({"run.steps=6"});
+  expect_failure(refused, 65,
+                 {"none to go on from", of_two + "weights-00001.safetensors: its content",
+                  of_four + "manifest.json: it is missing", "step-00000006: has the name", "--overwrite"});
+  EXPECT_EQ(files("run"), before);
+  // One that is whole is enough.
+  weights.back() = static_cast<char>(weights.back() ^ 1);
+  write(of_two + "weights-00001.safetensors", weights);
+  expect_done(resume({"run.steps=6"}));
+  EXPECT_TRUE(fs::exists(path("run/checkpoints/step-00000006/manifest.json")));
+}
+
+TEST_F(Resume, CheckpointsThatCannotBeLookedAtAreNotNone) {
+  fs::rename(path("run/checkpoints"), path("kept"));
+  write("run/checkpoints", "a file in the place of a folder");
+  const auto before = files("run");
+  expect_failure(resume(), 65, {"run/checkpoints", "cannot be looked at"});
+  EXPECT_EQ(files("run"), before);
+  fs::remove(path("run/checkpoints"));
+  expect_done(resume());  // none at all: from the beginning
+}
+
+TEST_F(Resume, ADamagedCheckpointStaysAndIsToldOf) {
+  write("run/checkpoints/step-00000002/notes", "a file too many");
+  write("run/checkpoints/step-00000001/manifest.json", "{}");
+  const CommandResult result = train({"run.steps=4", "checkpoint.every=1", "checkpoint.keep=1"}, {"--overwrite"});
+  expect_done(result);
+  EXPECT_THAT(result.all, testing::Not(HasSubstr("a damaged checkpoint stays"))) << "--overwrite has removed them";
+  write("run/checkpoints/step-00000004/notes", "a file too many");
+  write("run/checkpoints/step-00000001/manifest.json", "{}");
+  expect_failure(train({"run.steps=5", "checkpoint.every=1", "checkpoint.keep=1"}, {"--resume"}), 65, {"notes"});
+  fs::remove(path("run/checkpoints/step-00000004/notes"));
+  const CommandResult on = train({"run.steps=6", "checkpoint.every=1", "checkpoint.keep=1"}, {"--resume"});
+  expect_done(on);
+  EXPECT_THAT(on.all, HasSubstr("a damaged checkpoint stays"));
+  EXPECT_TRUE(fs::exists(path("run/checkpoints/step-00000001/manifest.json")));
+  EXPECT_FALSE(fs::exists(path("run/checkpoints/step-00000005")));
+}
+
 TEST_F(Resume, AnotherTokenizerOfTheSameSizeIsRefused) {
   write("other/text",
         "entirely other words stand in this text, so that other pairs are merged\n" + read("corpus/1.txt"));

@@ -123,6 +123,65 @@ TEST_F(HuggingFace, ThereAndBackNothingChanges) {
   }
 }
 
+// Of tensors that are one in memory a file holds one, by either name. `save_model` of the library safetensors keeps the
+// name that sorts first and says in the metadata for which it stands.
+TEST_F(HuggingFace, OfTiedTensorsEitherNameIsTaken) {
+  train_model({"model.tie_embeddings=true"});
+  export_model();
+  const std::string model = path("hf/model.safetensors");
+  const StoredFile whole = read_stored(model);
+  const std::string table = "roberta.embeddings.word_embeddings.weight", decoder = "lm_head.decoder.weight";
+  const auto digest_with = [&](const std::function<void(StoredFile&)>& change) {
+    write_stored(model, whole);
+    change_stored(model, change);
+    expect_done(import_model({"--overwrite"}));
+    return inspect("in")["digest"];
+  };
+  const auto rename = [](StoredFile& file, const std::string& from, const std::string& to) {
+    file.tensors[to] = file.tensors.at(from);
+    file.tensors.erase(from);
+  };
+  const json digest = digest_with([](StoredFile&) {});
+  EXPECT_EQ(digest, inspect("run")["digest"]);
+  EXPECT_EQ(digest_with([&](StoredFile& file) { rename(file, table, decoder); }), digest);
+  EXPECT_EQ(digest_with([&](StoredFile& file) { rename(file, "lm_head.bias", "lm_head.decoder.bias"); }), digest);
+  EXPECT_EQ(digest_with([&](StoredFile& file) { file.tensors[decoder] = file.tensors.at(table); }), digest);
+  // Any other tensor that was left out for another of the same values.
+  EXPECT_EQ(digest_with([&](StoredFile& file) {
+              rename(file, table, "some.other.name");
+              file.metadata[table] = "some.other.name";
+            }),
+            digest);
+  write_stored(model, whole);
+  change_stored(model, [&](StoredFile& file) {
+    file.tensors[decoder] = file.tensors.at(table);
+    file.tensors[decoder].bytes[0] ^= 1;
+  });
+  expect_failure(import_model({"--overwrite"}), 65, {decoder + " differs from " + table});
+  write_stored(model, whole);
+  change_stored(model, [&](StoredFile& file) { file.tensors.erase(table); });
+  expect_failure(import_model({"--overwrite"}), 65, {"tensors are missing: " + table});
+}
+
+// What is imported trains on as it is: only where the data lies has to be said.
+TEST_F(HuggingFace, AnImportHasAConfig) {
+  train_model();
+  export_model();
+  expect_done(import_model());
+  expect_done(interlock({"plan", "in/config.toml"}));
+  expect_failure(interlock({"train", "in/config.toml"}), 65, {"data.paths", "tokens/train"});
+  const Words with_data{"--set", "data.paths=['all']", "--set", "data.held_out=0.3", "--set", "run.evaluate_every=0"};
+  Words start{"train", "in/config.toml", "--set", "run.steps=0", "--json"},
+      more{"train", "in/config.toml", "--set", "run.steps=2", "--set", "run.folder='more'"};
+  start.insert(start.end(), with_data.begin(), with_data.end());
+  more.insert(more.end(), with_data.begin(), with_data.end());
+  const CommandResult started = interlock(start);
+  expect_done(started);
+  EXPECT_EQ(last_object(started)["digest"], inspect("in")["digest"]);
+  EXPECT_EQ(last_object(started)["run"], "runs/in");
+  expect_done(interlock(more));
+}
+
 TEST_F(HuggingFace, OnlyTheModelItselfIsExported) {
   train_model({"learning.rule=local", "learning.head=block"});
   const CommandResult result = interlock({"export", "run", "--to", "hf"});
