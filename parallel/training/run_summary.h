@@ -39,6 +39,7 @@ struct RunSummary {  // on rank 0; `steps`, `ending`, `divergences` and `next_sa
   double loss = 0;         // of the last step
   std::optional<double> validation_loss;
   std::map<std::string, double> validation_scores;  // of the last evaluation, by name
+  std::optional<double> majority_baseline;          // of classes: the accuracy of guessing the most frequent one there
   // What techniques tell of themselves, as TECHNIQUE.NUMBER: of steps the mean over those performed here, of tensors
   // what they were last.
   std::map<std::string, double> techniques;
