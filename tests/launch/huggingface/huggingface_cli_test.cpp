@@ -208,9 +208,10 @@ TEST_F(HuggingFace, ConfigsOfOthersAreRefusedByName) {
   refused([](json& c) { c["architectures"] = {"RobertaForSequenceClassification"}; },
           {"tensors are missing", "classifier.dense.weight"});
   refused([](json& c) { c["hidden_act"] = "gelu_new"; }, {"hidden_act", "gelu_new", "\"gelu\""});
-  refused([](json& c) { c["type_vocab_size"] = 2; }, {"type_vocab_size", "2", "1"});
+  refused([](json& c) { c["type_vocab_size"] = 2; }, {"token_type_embeddings.weight", "[1, 16]", "[2, 16]"});
   refused([](json& c) { c["position_embedding_type"] = "relative_key"; }, {"position_embedding_type", "absolute"});
-  refused([](json& c) { c["layer_norm_eps"] = 1e-12; }, {"layer_norm_eps", "1e-12", "1e-05"});
+  refused([](json& c) { c["layer_norm_eps"] = -1e-5; }, {"layer_norm_eps", "-1e-05", "above 0"});
+  refused([](json& c) { c["layer_norm_eps"] = "small"; }, {"layer_norm_eps", "small"});
   refused([](json& c) { c["pad_token_id"] = 0; }, {"pad_token_id"});
   refused([](json& c) { c.erase("hidden_size"); }, {"has no \"hidden_size\""});
   refused([](json& c) { c["num_hidden_layers"] = "four"; }, {"num_hidden_layers", "four"});
@@ -245,6 +246,80 @@ TEST_F(HuggingFace, WeightsThatDoNotFitAreRefusedByName) {
   expect_done(result);
   EXPECT_THAT(result.output, HasSubstr("position_ids"));
   EXPECT_EQ(inspect("in")["digest"], inspect("run")["digest"]);
+}
+
+// RobertaConfig's own defaults, which RoBERTa does not have.
+TEST_F(HuggingFace, DefaultsOfRobertaConfigComeInAndGoOut) {
+  const Words other{"model.layer_norm_epsilon=1e-12", "model.token_types=2"};
+  train_model(other);
+  export_model();
+  json config = json::parse(read("hf/config.json"));
+  EXPECT_EQ(config["layer_norm_eps"], 1e-12);
+  EXPECT_EQ(config["type_vocab_size"], 2);
+  config.erase("layer_norm_eps");
+  config.erase("type_vocab_size");
+  write("hf/config.json", config.dump());  // transformers take the defaults
+  expect_done(import_model());
+  EXPECT_EQ(inspect("in")["digest"], inspect("run")["digest"]);
+  export_model("in", "again");
+  EXPECT_EQ(json::parse(read("again/config.json"))["layer_norm_eps"], 1e-12);
+  EXPECT_EQ(json::parse(read("again/config.json"))["type_vocab_size"], 2);
+  const auto loss = [&](const std::string& path) {
+    const CommandResult result = interlock({"evaluate", path, "--data", "all", "--json"});
+    expect_done(result);
+    return last_object(result)["loss"];
+  };
+  EXPECT_EQ(loss("in"), loss("run"));
+}
+
+// Wherever weights are asked for; nobody has to import first.
+TEST_F(HuggingFace, AFolderIsTakenAsItLies) {
+  for (const std::string tied : {"false", "true"}) {
+    const std::string run = "run-" + tied, folder = "hf-" + tied;
+    train_model({"model.tie_embeddings=" + tied, "run.folder=" + run});
+    export_model(run, folder);
+    EXPECT_EQ(inspect(folder)["digest"], inspect(run)["digest"]);
+    const Words asked{"alpha <mask> gamma", "--json"};
+    EXPECT_EQ(last_object(interlock({"fill", folder, asked[0], asked[1]})),
+              last_object(interlock({"fill", run, asked[0], asked[1]})));
+    EXPECT_EQ(last_object(interlock({"evaluate", folder, "--data", "all", "--json"}))["loss"],
+              last_object(interlock({"evaluate", run, "--data", "all", "--json"}))["loss"]);
+    train_model({"model.tie_embeddings=" + tied, "run.folder=next-" + tied, "run.weights=" + folder, "run.steps=0"});
+    EXPECT_EQ(inspect("next-" + tied)["digest"], inspect(run)["digest"]);
+  }
+}
+
+// RobertaModel: names without "roberta.", a pooler, and no readout. What there is comes in bit for bit.
+TEST_F(HuggingFace, AnEncoderAloneGetsAFreshReadout) {
+  train_model();
+  export_model();
+  change_config([](json& config) { config["architectures"] = {"RobertaModel"}; });
+  change_stored(path("hf/model.safetensors"), [](StoredFile& file) {
+    StoredFile encoder{file.metadata, {}};
+    for (auto& [name, tensor] : file.tensors)
+      if (name.starts_with("roberta.")) encoder.tensors[name.substr(8)] = tensor;
+    encoder.tensors["pooler.dense.weight"] = file.tensors.at("lm_head.dense.weight");
+    file = encoder;
+  });
+  const CommandResult result = import_model();
+  expect_done(result);
+  EXPECT_THAT(result.output, HasSubstr("encoder alone"));
+  EXPECT_THAT(result.output, HasSubstr("lm_head.dense.weight"));
+  const StoredFile ours = read_stored(path("in/weights.safetensors")),
+                   theirs = read_stored(path("run/weights.safetensors"));
+  for (const auto& [name, tensor] : theirs.tensors) {
+    ASSERT_TRUE(ours.tensors.contains(name)) << name;
+    EXPECT_EQ(ours.tensors.at(name).bytes == tensor.bytes,
+              name.starts_with("roberta.") || name == "lm_head.layer_norm.bias")
+        << name;
+  }
+  const CommandResult asked = interlock({"fill", "in", "alpha <mask> gamma", "--json"});
+  expect_done(asked);
+  // As it lies, too: the same fresh values, and a warning.
+  const CommandResult direct = interlock({"fill", "hf", "alpha <mask> gamma", "--json"});
+  expect_done(direct);
+  EXPECT_EQ(last_object(direct), last_object(asked));
+  EXPECT_THAT(direct.errors, HasSubstr("encoder alone"));
 }
 
 TEST_F(HuggingFace, TrainingStartsFromWhatWasImported) {
