@@ -28,9 +28,9 @@ struct StepMetrics {
 class MetricsWriter {
  public:
   // Creates FOLDER/metrics.jsonl and FOLDER/events.out.tfevents.<time>.<host>. Each record is flushed when written.
-  // `done` > 0: the run goes on after that step; lines of metrics.jsonl up to it stay, later ones are dropped
-  // (TensorBoard is told to forget them, in an events file beside the earlier ones). What is written tells its time
-  // (UTC) and the seconds since the run began, which go on where the last line that stays ends.
+  // `done` > 0: the run goes on after that step; lines of metrics.jsonl up to it stay, later ones are dropped.
+  // TensorBoard is told to forget what events files beside this one have of later steps, at every start. What is
+  // written tells its time (UTC) and the seconds since the run began, which go on where the last line that stays ends.
   explicit MetricsWriter(const std::string& folder, int64_t done = 0);
   ~MetricsWriter();
   void write(const StepMetrics& metrics);  // Error(cannot_write) when the disk is full
