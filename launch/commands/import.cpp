@@ -11,12 +11,14 @@
 #include "launch/huggingface/folder_model.h"
 #include "launch/huggingface/huggingface.h"
 #include "launch/huggingface/inventory.h"
+#include "launch/huggingface/start_config.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/load_weights.h"
 #include "launch/stored_model/model_source.h"
 #include "launch/stored_model/stored_run.h"
 #include "launch/terminal/interruption.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/storage/atomic_file.h"
 #include "runtime/storage/weights.h"
 
 namespace interlock {
@@ -52,7 +54,7 @@ class Import final : public Command {
     const std::string made = write(*weights, inventory, model, tokenizer.get());
 
     std::cout << "Wrote " << made << ": " << inventory.taken.size() << " tensors" << (tokenizer ? ", tokenizer" : "")
-              << "\n";
+              << ", config.toml to train it on\n";
     if (const std::string fresh = fresh_text(inventory); !fresh.empty()) std::cout << "Note: " << fresh << "\n";
     if (!inventory.left_out.empty())
       std::cout << "Left out, as the model does not need them: " << join(inventory.left_out) << "\n";
@@ -97,20 +99,21 @@ class Import final : public Command {
                     const Tokenizer* tokenizer) const {
     const std::map<std::string, std::string> metadata = metadata_of(model, tokenizer);
     return write_folder(weights, inventory.taken, metadata, tokenizer, inventory.turned,
-                        fresh_tensors(inventory, model));
+                        fresh_tensors(inventory, model), start_config(model, to_));
   }
 
   std::string write_folder(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
                            const std::map<std::string, std::string>& metadata, const Tokenizer* tokenizer,
                            const std::set<std::string>& turned = {},
-                           const std::map<std::string, at::Tensor>& added = {}) const {
+                           const std::map<std::string, at::Tensor>& added = {}, const std::string& config = "") const {
     const Interruption interruption;
     try {
-      OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer"});
+      OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer", "config.toml"});
       copy_tensors(
           weights, tensors, folder.file("weights.safetensors"), metadata, [&] { interruption.check(); }, {}, turned,
           added);
       if (tokenizer != nullptr) tokenizer->save(folder.file("tokenizer"));
+      if (!config.empty()) write_atomically(folder.file("config.toml"), config);
       folder.commit();
       return folder.path();
     } catch (const Interrupted& interrupted) {

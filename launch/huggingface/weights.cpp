@@ -101,9 +101,9 @@ std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& fo
   const fs::path whole = fs::path(folder) / "model.safetensors", index = whole.string() + ".index.json";
   std::error_code absent;
   if (fs::exists(whole, absent)) {
-    return std::make_shared<const WeightsSet>(
-        std::vector<std::shared_ptr<const SafetensorsFile>>{SafetensorsFile::open(whole.string())}, whole.string(),
-        std::map<std::string, std::string>{});
+    const auto file = SafetensorsFile::open(whole.string());
+    return std::make_shared<const WeightsSet>(std::vector<std::shared_ptr<const SafetensorsFile>>{file}, whole.string(),
+                                              file->metadata());
   }
   if (fs::exists(index, absent)) return open_parts(folder, index.string());
   for (const char* pickled : {"pytorch_model.bin", "pytorch_model.bin.index.json"})

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/launch/commands/token_project.h"
+#include "tests/launch/huggingface/exported_project.h"
 
 namespace interlock {
 namespace {
@@ -14,36 +14,6 @@ using testing::HasSubstr;
 using testing::IsSupersetOf;
 using testing::Key;
 using testing::Not;
-
-class HuggingFace : public TokenProject {
- protected:
-  void train_model(const Words& overrides = {}) const {
-    if (overrides.empty()) {
-      train_once();
-    } else {
-      expect_done(train(overrides));
-    }
-  }
-  void export_model(const std::string& from = "run", const std::string& to = "hf") const {
-    expect_done(interlock({"export", from, "--to", to}));
-  }
-  json inspect(const std::string& what) const {
-    const CommandResult result = interlock({"inspect", what, "--json"});
-    expect_done(result);
-    return last_object(result);
-  }
-  // Exports, and changes config.json.
-  void change_config(const std::function<void(json&)>& change) const {
-    json config = json::parse(read("hf/config.json"));
-    change(config);
-    write("hf/config.json", config.dump());
-  }
-  CommandResult import_model(const Words& options = {}) const {
-    Words words{"import", "hf", "--to", "in"};
-    words.insert(words.end(), options.begin(), options.end());
-    return interlock(words);
-  }
-};
 
 TEST_F(HuggingFace, AnExportHoldsWhatTransformersRead) {
   train_model();
@@ -121,6 +91,65 @@ TEST_F(HuggingFace, ThereAndBackNothingChanges) {
     EXPECT_EQ(last_object(interlock({"fill", "run-" + tied, text[0], text[1]})),
               last_object(interlock({"fill", "in-" + tied, text[0], text[1]})));
   }
+}
+
+// Of tensors that are one in memory a file holds one, by either name. `save_model` of the library safetensors keeps the
+// name that sorts first and says in the metadata for which it stands.
+TEST_F(HuggingFace, OfTiedTensorsEitherNameIsTaken) {
+  train_model({"model.tie_embeddings=true"});
+  export_model();
+  const std::string model = path("hf/model.safetensors");
+  const StoredFile whole = read_stored(model);
+  const std::string table = "roberta.embeddings.word_embeddings.weight", decoder = "lm_head.decoder.weight";
+  const auto digest_with = [&](const std::function<void(StoredFile&)>& change) {
+    write_stored(model, whole);
+    change_stored(model, change);
+    expect_done(import_model({"--overwrite"}));
+    return inspect("in")["digest"];
+  };
+  const auto rename = [](StoredFile& file, const std::string& from, const std::string& to) {
+    file.tensors[to] = file.tensors.at(from);
+    file.tensors.erase(from);
+  };
+  const json digest = digest_with([](StoredFile&) {});
+  EXPECT_EQ(digest, inspect("run")["digest"]);
+  EXPECT_EQ(digest_with([&](StoredFile& file) { rename(file, table, decoder); }), digest);
+  EXPECT_EQ(digest_with([&](StoredFile& file) { rename(file, "lm_head.bias", "lm_head.decoder.bias"); }), digest);
+  EXPECT_EQ(digest_with([&](StoredFile& file) { file.tensors[decoder] = file.tensors.at(table); }), digest);
+  // Any other tensor that was left out for another of the same values.
+  EXPECT_EQ(digest_with([&](StoredFile& file) {
+              rename(file, table, "some.other.name");
+              file.metadata[table] = "some.other.name";
+            }),
+            digest);
+  write_stored(model, whole);
+  change_stored(model, [&](StoredFile& file) {
+    file.tensors[decoder] = file.tensors.at(table);
+    file.tensors[decoder].bytes[0] ^= 1;
+  });
+  expect_failure(import_model({"--overwrite"}), 65, {decoder + " differs from " + table});
+  write_stored(model, whole);
+  change_stored(model, [&](StoredFile& file) { file.tensors.erase(table); });
+  expect_failure(import_model({"--overwrite"}), 65, {"tensors are missing: " + table});
+}
+
+// What is imported trains on as it is: only where the data lies has to be said.
+TEST_F(HuggingFace, AnImportHasAConfig) {
+  train_model();
+  export_model();
+  expect_done(import_model());
+  expect_done(interlock({"plan", "in/config.toml"}));
+  expect_failure(interlock({"train", "in/config.toml"}), 65, {"data.paths", "tokens/train"});
+  const Words with_data{"--set", "data.paths=['all']", "--set", "data.held_out=0.3", "--set", "run.evaluate_every=0"};
+  Words start{"train", "in/config.toml", "--set", "run.steps=0", "--json"},
+      more{"train", "in/config.toml", "--set", "run.steps=2", "--set", "run.folder='more'"};
+  start.insert(start.end(), with_data.begin(), with_data.end());
+  more.insert(more.end(), with_data.begin(), with_data.end());
+  const CommandResult started = interlock(start);
+  expect_done(started);
+  EXPECT_EQ(last_object(started)["digest"], inspect("in")["digest"]);
+  EXPECT_EQ(last_object(started)["run"], "runs/in");
+  expect_done(interlock(more));
 }
 
 TEST_F(HuggingFace, OnlyTheModelItselfIsExported) {
@@ -246,80 +275,6 @@ TEST_F(HuggingFace, WeightsThatDoNotFitAreRefusedByName) {
   expect_done(result);
   EXPECT_THAT(result.output, HasSubstr("position_ids"));
   EXPECT_EQ(inspect("in")["digest"], inspect("run")["digest"]);
-}
-
-// RobertaConfig's own defaults, which RoBERTa does not have.
-TEST_F(HuggingFace, DefaultsOfRobertaConfigComeInAndGoOut) {
-  const Words other{"model.layer_norm_epsilon=1e-12", "model.token_types=2"};
-  train_model(other);
-  export_model();
-  json config = json::parse(read("hf/config.json"));
-  EXPECT_EQ(config["layer_norm_eps"], 1e-12);
-  EXPECT_EQ(config["type_vocab_size"], 2);
-  config.erase("layer_norm_eps");
-  config.erase("type_vocab_size");
-  write("hf/config.json", config.dump());  // transformers take the defaults
-  expect_done(import_model());
-  EXPECT_EQ(inspect("in")["digest"], inspect("run")["digest"]);
-  export_model("in", "again");
-  EXPECT_EQ(json::parse(read("again/config.json"))["layer_norm_eps"], 1e-12);
-  EXPECT_EQ(json::parse(read("again/config.json"))["type_vocab_size"], 2);
-  const auto loss = [&](const std::string& path) {
-    const CommandResult result = interlock({"evaluate", path, "--data", "all", "--json"});
-    expect_done(result);
-    return last_object(result)["loss"];
-  };
-  EXPECT_EQ(loss("in"), loss("run"));
-}
-
-// Wherever weights are asked for; nobody has to import first.
-TEST_F(HuggingFace, AFolderIsTakenAsItLies) {
-  for (const std::string tied : {"false", "true"}) {
-    const std::string run = "run-" + tied, folder = "hf-" + tied;
-    train_model({"model.tie_embeddings=" + tied, "run.folder=" + run});
-    export_model(run, folder);
-    EXPECT_EQ(inspect(folder)["digest"], inspect(run)["digest"]);
-    const Words asked{"alpha <mask> gamma", "--json"};
-    EXPECT_EQ(last_object(interlock({"fill", folder, asked[0], asked[1]})),
-              last_object(interlock({"fill", run, asked[0], asked[1]})));
-    EXPECT_EQ(last_object(interlock({"evaluate", folder, "--data", "all", "--json"}))["loss"],
-              last_object(interlock({"evaluate", run, "--data", "all", "--json"}))["loss"]);
-    train_model({"model.tie_embeddings=" + tied, "run.folder=next-" + tied, "run.weights=" + folder, "run.steps=0"});
-    EXPECT_EQ(inspect("next-" + tied)["digest"], inspect(run)["digest"]);
-  }
-}
-
-// RobertaModel: names without "roberta.", a pooler, and no readout. What there is comes in bit for bit.
-TEST_F(HuggingFace, AnEncoderAloneGetsAFreshReadout) {
-  train_model();
-  export_model();
-  change_config([](json& config) { config["architectures"] = {"RobertaModel"}; });
-  change_stored(path("hf/model.safetensors"), [](StoredFile& file) {
-    StoredFile encoder{file.metadata, {}};
-    for (auto& [name, tensor] : file.tensors)
-      if (name.starts_with("roberta.")) encoder.tensors[name.substr(8)] = tensor;
-    encoder.tensors["pooler.dense.weight"] = file.tensors.at("lm_head.dense.weight");
-    file = encoder;
-  });
-  const CommandResult result = import_model();
-  expect_done(result);
-  EXPECT_THAT(result.output, HasSubstr("encoder alone"));
-  EXPECT_THAT(result.output, HasSubstr("lm_head.dense.weight"));
-  const StoredFile ours = read_stored(path("in/weights.safetensors")),
-                   theirs = read_stored(path("run/weights.safetensors"));
-  for (const auto& [name, tensor] : theirs.tensors) {
-    ASSERT_TRUE(ours.tensors.contains(name)) << name;
-    EXPECT_EQ(ours.tensors.at(name).bytes == tensor.bytes,
-              name.starts_with("roberta.") || name == "lm_head.layer_norm.bias")
-        << name;
-  }
-  const CommandResult asked = interlock({"fill", "in", "alpha <mask> gamma", "--json"});
-  expect_done(asked);
-  // As it lies, too: the same fresh values, and a warning.
-  const CommandResult direct = interlock({"fill", "hf", "alpha <mask> gamma", "--json"});
-  expect_done(direct);
-  EXPECT_EQ(last_object(direct), last_object(asked));
-  EXPECT_THAT(direct.errors, HasSubstr("encoder alone"));
 }
 
 TEST_F(HuggingFace, TrainingStartsFromWhatWasImported) {
