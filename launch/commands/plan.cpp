@@ -22,6 +22,7 @@
 #include "launch/run/assemble.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
+#include "launch/terminal/number_option.h"
 #include "models/parameter_count.h"
 #include "parallel/plan/plan_check.h"
 #include "parallel/plan/schedule.h"
@@ -123,10 +124,10 @@ class PlanCommand final : public Command {
         ->type_name("FILE")
         ->excludes(unit);
     app.add_option("--gflops", gflops_, "speed of one thread for estimated costs, in 10^9 operations per second")
-        ->check(CLI::PositiveNumber)
+        ->check(number_between(1e-9))
         ->excludes(unit);
     app.add_option("--bandwidth", bandwidth_, "between ranks for estimated costs, in 10^9 bytes per second")
-        ->check(CLI::PositiveNumber)
+        ->check(number_between(1e-9))
         ->excludes(unit);
     auto* sweep =
         app.add_option("--sweep", sweep_, "steps on more and fewer ranks, for each rule: ranks=1,2,4,...,1024")
@@ -134,10 +135,10 @@ class PlanCommand final : public Command {
             ->excludes(check)
             ->excludes(unit);
     app.add_option("--link-bandwidth", link_bandwidth_, "of a link between ranks, in bytes per second")
-        ->check(CLI::PositiveNumber)
+        ->check(number_between(1e-9))
         ->needs(sweep);
     app.add_option("--link-latency", link_latency_, "of a message between ranks, in seconds")
-        ->check(CLI::NonNegativeNumber)
+        ->check(number_between(0))
         ->needs(sweep);
     app.callback([config, check] {
       if (config->empty() && check->empty()) throw CLI::RequiredError("config (or --check FILE)");
@@ -205,6 +206,7 @@ class PlanCommand final : public Command {
     refuse_too_large(read.parallel.shape);
     tell(read, "cutting the model");
     check_settings(read);
+    check_steps_of_changes(read);
     return read;
   }
 
@@ -325,10 +327,13 @@ class PlanCommand final : public Command {
       report.break_even_by_formula = has_break_even_formula(asked, request.schedule);
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
     }
-    for (size_t i = 1; i < run.learning.rules.size(); ++i) {
-      Plan plan = choice_of(run, *model, plan_request(run, *model, i)).plan;
+    for (const RunPhase& phase : phases_of(run)) {
+      if (phase.at_step == 1 && phase.microbatches == run.parallel.shape.microbatches) continue;  // told above
+      PlanRequest asked = plan_request(run, *model, phase.rule);
+      asked.shape.microbatches = phase.microbatches;
+      Plan plan = choice_of(run, *model, asked).plan;
       Simulation simulation = simulate(plan, costs_of(run, *model, report.blocks, plan.flows));
-      report.changes.push_back({run.learning.rules[i].at_step, std::move(plan), std::move(simulation)});
+      report.changes.push_back({phase.at_step, std::move(plan), std::move(simulation)});
     }
     return report;
   }

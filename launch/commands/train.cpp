@@ -4,21 +4,26 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "launch/command.h"
+#include "launch/folders/resume_command.h"
 #include "launch/heartbeat/rank_monitors.h"
 #include "launch/monitor/event_log.h"
 #include "launch/monitor/rank_watch.h"
 #include "launch/monitor/verdict_file.h"
 #include "launch/run/checked_plans.h"
+#include "launch/run/class_table.h"
 #include "launch/run/device_transport.h"
 #include "launch/run/perform.h"
 #include "launch/run/together.h"
 #include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
 #include "launch/supervisor/restart.h"
 #include "launch/supervisor/stop_request.h"
 #include "models/model.h"
@@ -40,7 +45,7 @@ class Train final : public Command {
  public:
   std::string summary() const override { return "train a model as a config says"; }
   void declare(CLI::App& app) override {
-    app.add_option("config", config_, "the run as a TOML file")->required();
+    app.add_option("config", config_, "the run as a TOML file; with --resume also its folder")->required();
     app.add_option("--set", overrides_, "override a key: section.key=value")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
@@ -60,9 +65,11 @@ class Train final : public Command {
   int run() override;
 
  private:
+  void take_run_folder();
   RunSettings load() const {
     RunSettings settings = read_settings(Config::from_file(config_, overrides_));
     check_settings(settings);
+    check_steps_of_changes(settings);
     check_nccl(settings);
     return settings;
   }
@@ -87,6 +94,7 @@ class Train final : public Command {
 };
 
 int exit_code_of(Ending ending) {
+  if (ending == Ending::stopped && stop_requested_by() == SIGINT) return 128 + SIGINT;
   return static_cast<int>(ending == Ending::stopped ? ExitCode::stopped : ExitCode::done);
 }
 
@@ -96,9 +104,17 @@ std::string held_out_text(const RunResult& result) {
   text.precision(3);
   const Scores& scores = result.validation_scores;
   // A run that stops has mostly gone on since its last evaluation.
-  text << "Held-out loss ";
-  if (result.validation_step != result.steps) text << "after step " << result.validation_step << ": ";
-  text << *result.validation_loss
+  const std::string when =
+      result.validation_step == result.steps ? "" : message(" after step ", result.validation_step);
+  if (result.majority_baseline) {
+    text << class_table("Held out" + when, {scores.at("accuracy"), *result.validation_loss, *result.majority_baseline,
+                                            result.unigram_baseline});
+    for (const auto& [name, value] : scores)
+      if (name != "accuracy") text << (name == "f1" ? "  " : ", ") << name << " " << value;
+    text << "\n";
+    return text.str();
+  }
+  text << "Held-out loss" << when << (when.empty() ? " " : ": ") << *result.validation_loss
        << (scores.contains("squared_error") ? " (squared error); guessing the mean gives "
            : scores.empty()                 ? " nats per target; the unigram baseline on the same targets is "
                                             : " nats per target; the frequencies of the classes alone give ")
@@ -129,7 +145,7 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
          << ", parallel.link_latency = " << result.links.latency << std::fixed << "\n";
   if (result.ending != Ending::completed)
     text << "Stopped after step " << result.steps << " of " << steps_asked << (result.stopped() ? " as asked" : "")
-         << "; --resume goes on from there\n";
+         << "; go on with: " << resume_command(result.run) << "\n";
   if (result.ended_early)
     text << "Ended after step " << result.steps << " of " << steps_asked << ": nothing got better in run.patience "
          << "evaluations\n";
@@ -191,7 +207,7 @@ void end_hung_run(const std::string& run_folder, const Verdict& verdict, const s
   EventLog(run_folder)
       .add({"hung", verdict.rank < 0 ? std::nullopt : std::make_optional(verdict.rank), verdict.step, verdict.reason});
   say_error(verdict.reason + "\n" + verdict.ranks + (file.empty() ? "" : "  All that the ranks told: " + file + "\n") +
-            "  The run is ended; --resume goes on from its newest checkpoint");
+            "  The run is ended; go on from its newest checkpoint with: " + resume_command(run_folder));
   _exit(static_cast<int>(lost_rank));
 }
 
@@ -210,9 +226,27 @@ void watch_as_rank(std::optional<RankWatch>& watch, const LaunchPlace& place,
   }
 }
 
+// The folder of a run goes for its config: what it was resolved to, in that folder wherever it lies by now.
+void Train::take_run_folder() {
+  namespace fs = std::filesystem;
+  std::error_code problem;
+  if (!fs::is_directory(config_, problem)) return;
+  const std::string folder = config_, own = (fs::path(folder) / "config.toml").string();
+  if (!fs::is_regular_file(own, problem))
+    throw Error(ExitCode::config,
+                message(folder, ": is a folder, and holds no config.toml of a run; name a TOML file"));
+  if (!resume_)
+    throw Error(ExitCode::config, message(folder, ": is the folder of a run; go on with: ", resume_command(folder)));
+  config_ = own;
+  const std::string written = Config::from_file(own).section("run").text("folder", "");
+  if (!fs::equivalent(written, folder, problem))
+    overrides_.insert(overrides_.begin(), "run.folder=" + nlohmann::json(folder).dump());
+}
+
 int Train::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
+  take_run_folder();
   place.launched ? watch_for_stop_request() : end_on_stop_request();
   if (place.launched) refuse_restarts("here a launcher has started the ranks");
   if (place.size > 1) return run_process(place);

@@ -154,6 +154,7 @@ json report_json(const PlanReport& report) {
   for (const auto& change : report.changes) {
     json entry = rule_json(change.plan);
     entry["at_step"] = change.at_step;
+    entry["microbatches"] = change.plan.shape.microbatches;
     entry["simulated"] = simulated_json(change.simulation);
     changes.push_back(std::move(entry));
   }

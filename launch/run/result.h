@@ -24,9 +24,10 @@ struct RunResult {
   // Of the last step, nats per target; of the last evaluation, and of letter frequencies on the same targets. None: no
   // step, no evaluation.
   std::optional<double> loss, validation_loss, unigram_baseline;
-  Scores validation_scores;     // of the last evaluation, of classes or scores of samples
-  int64_t validation_step = 0;  // after which it was made
-  TechniqueNumbers techniques;  // as RunSummary has them
+  Scores validation_scores;                 // of the last evaluation, of classes or scores of samples
+  int64_t validation_step = 0;              // after which it was made
+  std::optional<double> majority_baseline;  // as RunSummary has it
+  TechniqueNumbers techniques;              // as RunSummary has them
   // Where the run keeps its best weights (run.keep_best): their step, and the value they were chosen by.
   std::optional<int64_t> best_step;
   double best_value = 0;

@@ -19,7 +19,8 @@ std::string checkpoint_to_resume(const std::string& run_folder);
 
 // Compares the config and the data with those of the checkpoint. What decides which network this is or which samples it
 // sees must be equal: Error(config) names the keys. Everything else may change (placement, rule, schedule of the
-// learning rate, how long, where the data lies); returns what did. `dataset` is open.
+// learning rate, how long, where the data lies); returns what did, and last what that means for the steps to come.
+// `dataset` is open.
 std::vector<std::string> check_changes(const RunSettings& settings, const Dataset& dataset,
                                        const Checkpoint& checkpoint);
 

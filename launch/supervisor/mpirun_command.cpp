@@ -14,6 +14,7 @@
 #include "launch/heartbeat/invitation.h"
 #include "launch/supervisor/short_child.h"
 #include "runtime/core/error.h"
+#include "runtime/observe/progress.h"
 
 namespace interlock {
 namespace {
@@ -90,7 +91,7 @@ std::vector<std::string> mpirun_command(const SupervisorRequest& request) {
   pass(command, "MKL_NUM_THREADS", threads);
   pass(command, "INTERLOCK_SUPERVISED", "1");
   if (request.monitor && request.monitor->listen) pass(command, invitation_variable, "1");
-  if (isatty(STDERR_FILENO)) {
+  if (watched_by_person()) {
     pass(command, "INTERLOCK_TERMINAL", "1");
     winsize size{};
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {

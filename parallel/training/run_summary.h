@@ -40,6 +40,7 @@ struct RunSummary {  // on rank 0; `steps`, `ending`, `divergences` and `next_sa
   std::optional<double> validation_loss;
   std::map<std::string, double> validation_scores;  // of the last evaluation, by name
   int64_t validation_step = 0;                      // after which it was made
+  std::optional<double> majority_baseline;          // of classes: the accuracy of guessing the most frequent one there
   // What techniques tell of themselves, as TECHNIQUE.NUMBER: of steps the mean over those performed here, of tensors
   // what they were last.
   std::map<std::string, double> techniques;

@@ -27,7 +27,8 @@ ROOMS = {
     "parallel/engine": ["parallel/plan", "parallel/technique", "parallel/stage", "parallel/transport"],
     "parallel/keeping": ["parallel/plan", "parallel/technique", "parallel/stage", "parallel/transport", "parallel/engine"],
     "launch/settings": [],
-    "launch/folders": ["launch/settings"],
+    "launch/version": [],
+    "launch/folders": ["launch/settings", "launch/version"],
     "launch/forecast": ["launch/settings"],
     "launch/run": ["launch/settings", "launch/folders", "launch/forecast"],
 }

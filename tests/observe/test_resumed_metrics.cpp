@@ -54,6 +54,21 @@ TEST(ResumedMetrics, TheLinesThatStayAreTheSameBytes) {
   EXPECT_EQ(content(folder / "metrics.jsonl"), before);
 }
 
+TEST(ResumedMetrics, SecondsGoOnWhereTheyWere) {
+  TemporaryFolder folder;
+  append(folder / "metrics.jsonl", "{\"step\":1,\"seconds\":1000.5}\n{\"step\":2,\"seconds\":2000.0}\n");
+  write_steps(folder, 1, 2, 1.5);  // step 2 is done again
+  const auto seconds = [&](int line) {
+    std::istringstream in(content(folder / "metrics.jsonl"));
+    std::string text;
+    for (int i = 0; i <= line; ++i) std::getline(in, text);
+    return nlohmann::json::parse(text)["seconds"].get<double>();
+  };
+  EXPECT_EQ(seconds(0), 1000.5);
+  EXPECT_GE(seconds(1), 1000.5);
+  EXPECT_LT(seconds(1), 1060);  // not on top of the step that was dropped
+}
+
 TEST(ResumedMetrics, HalfALineIsDropped) {
   TemporaryFolder folder;
   write_steps(folder, 0, 2, 1.5);

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/launch/commands/token_project.h"
+#include "tests/launch/huggingface/exported_project.h"
 
 namespace interlock {
 namespace {
@@ -14,36 +14,6 @@ using testing::HasSubstr;
 using testing::IsSupersetOf;
 using testing::Key;
 using testing::Not;
-
-class HuggingFace : public TokenProject {
- protected:
-  void train_model(const Words& overrides = {}) const {
-    if (overrides.empty()) {
-      train_once();
-    } else {
-      expect_done(train(overrides));
-    }
-  }
-  void export_model(const std::string& from = "run", const std::string& to = "hf") const {
-    expect_done(interlock({"export", from, "--to", to}));
-  }
-  json inspect(const std::string& what) const {
-    const CommandResult result = interlock({"inspect", what, "--json"});
-    expect_done(result);
-    return last_object(result);
-  }
-  // Exports, and changes config.json.
-  void change_config(const std::function<void(json&)>& change) const {
-    json config = json::parse(read("hf/config.json"));
-    change(config);
-    write("hf/config.json", config.dump());
-  }
-  CommandResult import_model(const Words& options = {}) const {
-    Words words{"import", "hf", "--to", "in"};
-    words.insert(words.end(), options.begin(), options.end());
-    return interlock(words);
-  }
-};
 
 TEST_F(HuggingFace, AnExportHoldsWhatTransformersRead) {
   train_model();
@@ -267,9 +237,10 @@ TEST_F(HuggingFace, ConfigsOfOthersAreRefusedByName) {
   refused([](json& c) { c["architectures"] = {"RobertaForSequenceClassification"}; },
           {"tensors are missing", "classifier.dense.weight"});
   refused([](json& c) { c["hidden_act"] = "gelu_new"; }, {"hidden_act", "gelu_new", "\"gelu\""});
-  refused([](json& c) { c["type_vocab_size"] = 2; }, {"type_vocab_size", "2", "1"});
+  refused([](json& c) { c["type_vocab_size"] = 2; }, {"token_type_embeddings.weight", "[1, 16]", "[2, 16]"});
   refused([](json& c) { c["position_embedding_type"] = "relative_key"; }, {"position_embedding_type", "absolute"});
-  refused([](json& c) { c["layer_norm_eps"] = 1e-12; }, {"layer_norm_eps", "1e-12", "1e-05"});
+  refused([](json& c) { c["layer_norm_eps"] = -1e-5; }, {"layer_norm_eps", "-1e-05", "above 0"});
+  refused([](json& c) { c["layer_norm_eps"] = "small"; }, {"layer_norm_eps", "small"});
   refused([](json& c) { c["pad_token_id"] = 0; }, {"pad_token_id"});
   refused([](json& c) { c.erase("hidden_size"); }, {"has no \"hidden_size\""});
   refused([](json& c) { c["num_hidden_layers"] = "four"; }, {"num_hidden_layers", "four"});
