@@ -114,10 +114,10 @@ class PlanCommand final : public Command {
         ->allow_extra_args(false);
     app.add_flag("--json", json_, "end with one JSON object on stdout");
     app.add_option("--svg", svg_, "draw the timeline into this file")->type_name("FILE");
-    app.add_option("--text", text_, "write the plan's actions into this file")->type_name("FILE");
+    auto* text = app.add_option("--text", text_, "write the plan's actions into this file")->type_name("FILE");
     auto* check =
         app.add_option("--check", check_, "prove the plan in this file instead of making one")->type_name("FILE");
-    app.add_flag("--advise-depth", advise_depth_, "say whether the model is deep or wide for its size");
+    auto* advise = app.add_flag("--advise-depth", advise_depth_, "say whether the model is deep or wide for its size");
     auto* unit = app.add_flag("--unit-costs", unit_costs_,
                               "count forward, input gradient and weight gradient of every stage 1 each, all else 0");
     app.add_option("--costs", costs_, "costs that a run measured (costs.json of its folder)")
@@ -133,7 +133,9 @@ class PlanCommand final : public Command {
         app.add_option("--sweep", sweep_, "steps on more and fewer ranks, for each rule: ranks=1,2,4,...,1024")
             ->type_name("ranks=LIST")
             ->excludes(check)
-            ->excludes(unit);
+            ->excludes(unit)
+            ->excludes(text)
+            ->excludes(advise);
     app.add_option("--link-bandwidth", link_bandwidth_, "of a link between ranks, in bytes per second")
         ->check(number_between(1e-9))
         ->needs(sweep);
@@ -191,6 +193,7 @@ class PlanCommand final : public Command {
                                  return costs;
                                });
     report.costs = costs_sentence(run.parallel.threads);
+    report.schedules = schedules_of(run.parallel);
     report.links = message(bandwidth > 0 ? message(bandwidth, " bytes/s") : "no time for bytes", " and ", latency,
                            " s between ranks");
     if (!svg_.empty()) {

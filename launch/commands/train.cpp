@@ -24,6 +24,7 @@
 #include "launch/run/together.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
+#include "launch/supervisor/handshake.h"
 #include "launch/supervisor/restart.h"
 #include "launch/supervisor/stop_request.h"
 #include "models/model.h"
@@ -182,6 +183,12 @@ void check_processes(const RunSettings& settings, const LaunchPlace& place) {
                 message("transport loopback runs all ranks in one process, but ", place.size, " were started"));
   }
   if (place.size == world) return;
+  const std::string needs =
+      message("this run needs ", world, " processes (parallel.ranks ", settings.parallel.shape.ranks,
+              " x parallel.replicas ", settings.parallel.shape.replicas, "), but ");
+  // One process of a launcher whose ranks do not find each other: more of them are no advice.
+  if (!place.no_mpi.empty() && !place.slurm_step)
+    throw Error(ExitCode::config, message(needs, "one process was ", place.no_mpi));
   const std::string advice =
       place.slurm_step && place.size == 1
           ? message(
@@ -189,10 +196,7 @@ void check_processes(const RunSettings& settings, const LaunchPlace& place) {
                 ", without srun inside salloc, or with parallel.transport=\"loopback\" for ranks as threads of this "
                 "process")
           : message("; start it with -n ", world, ", or change parallel.ranks or parallel.replicas");
-  throw Error(ExitCode::config,
-              message("this run needs ", world, " processes (parallel.ranks ", settings.parallel.shape.ranks,
-                      " x parallel.replicas ", settings.parallel.shape.replicas, "), but was started with ", place.size,
-                      advice));
+  throw Error(ExitCode::config, message(needs, "was started with ", place.size, advice));
 }
 
 HangLimits hang_limits(const RunSettings& settings) {
@@ -314,6 +318,7 @@ int64_t newest_checkpoint_step(const std::string& run_folder) {
 }
 
 int Train::start_ranks(const RunSettings& settings) const {
+  refuse_second_launch();
   checked_plans(settings, *prepare(settings, true), ranks_to_start(settings), force_);
   SupervisorRequest request;
   request.arguments = rank_arguments(resume_);
@@ -333,7 +338,8 @@ int Train::run_threads(const RunSettings& settings) const {
   const auto dataset = prepare(settings, true);
   const Plans plans = checked_plans(settings, *dataset, LocalRanks{0, settings.parallel.processes(), true}, force_);
   // Where nobody stands above the threads, one more looks at them, and tells of them.
-  const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
+  const bool supervised = is_supervised();
+  if (supervised) say_that_ranks_are_up();
   const auto metrics = serve_metrics(settings.folder, supervised ? std::nullopt : settings.monitor.metrics);
   std::optional<RankWatch> watch;
   if (!supervised) {
@@ -370,7 +376,7 @@ int Train::run_process(const LaunchPlace& place) const {
   std::optional<RunSettings> settings;
   std::shared_ptr<const Dataset> dataset;
   Plans plans;
-  const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
+  const bool supervised = is_supervised();
   std::optional<RankMonitors> monitors;
   std::optional<RankWatch> watch;  // until MPI has ended; behind the monitors: it asks them
   if (!supervised) watch_as_rank(watch, place, [&] { return read_settings(Config::from_file(config_, overrides_)); });
@@ -383,6 +389,7 @@ int Train::run_process(const LaunchPlace& place) const {
       plans = checked_plans(*settings, *dataset, ranks_beside(place), force_);
   };
   return run_together(place, prepare_rank, [&](Transport& transport) {
+    if (supervised && place.rank == 0) say_that_ranks_are_up();
     if (supervised) dump_stack_on_request(settings->folder, place.rank);
     monitors.emplace(
         RankMonitors::Settings{settings->folder, settings->monitor.listen, settings->monitor.metrics, supervised},

@@ -19,9 +19,11 @@
 #include "launch/monitor/hang_watch.h"
 #include "launch/monitor/verdict_file.h"
 #include "launch/supervisor/child_tree.h"
+#include "launch/supervisor/handshake.h"
 #include "launch/supervisor/heartbeats.h"
 #include "launch/supervisor/launcher_output.h"
 #include "launch/supervisor/mpirun_command.h"
+#include "launch/supervisor/poll_timeout.h"
 #include "launch/supervisor/signal_source.h"
 #include "runtime/core/lost.h"
 #include "runtime/observe/stack_dump.h"
@@ -69,7 +71,7 @@ class Supervision {
                                                                request.monitor->limits)
                                : std::nullopt),
         heartbeats_(request.monitor ? Heartbeats(request.monitor->listen, request.processes) : Heartbeats()),
-        tree_(mpirun_command(request), heartbeats_.invitation()) {}
+        tree_(mpirun_command(request, launch_word_), heartbeats_.invitation(), message(supervised_variable, "=1")) {}
   SupervisedEnd run();
 
  private:
@@ -82,6 +84,7 @@ class Supervision {
   void end_at_once();
   void take_output();
   void drain();
+  bool started_nothing() const;
   int exit_code() const;
   bool ended_with_us() const;
   std::string ended_with_us_text() const;
@@ -103,8 +106,9 @@ class Supervision {
   Heartbeats
       heartbeats_;  // before the child, which is told where they go; behind signals_, whose mask its thread takes
   Clock::time_point next_look_ = Clock::now();
+  const std::string launch_word_ = new_launch_word();
   ChildTree tree_;
-  LauncherOutput output_{write_error};
+  LauncherOutput output_{write_error, launch_word_};
   bool output_open_ = true;
   int ended_by_ = 0;             // the signal that ended us at once
   int stop_asked_by_ = 0;        // the signal that asked for a stop
@@ -139,12 +143,7 @@ void Supervision::wait_for_news() {
   if (stop_deadline_) earlier(*stop_deadline_);
   if (watch_ && !verdict_ && !deadline_) earlier(next_look_);
   if (stop_asked_by_ != 0 && !stop_passed_on_) earlier(Clock::now() + look_again);
-  int timeout = -1;
-  if (next) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*next - Clock::now()).count();
-    timeout = static_cast<int>(std::max<int64_t>(left, 0)) + 1;
-  }
-  poll(watched, 2, timeout);
+  poll(watched, 2, next ? poll_timeout(*next - Clock::now()) : -1);
 }
 
 void Supervision::take_signals() {
@@ -258,11 +257,18 @@ int Supervision::exit_code() const {
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(without_mpirun);
   if (output_.killed_by_signal()) return static_cast<int>(lost_rank);
   if (code == static_cast<int>(ExitCode::stopped) && stop_asked_by_ == SIGINT) return 128 + SIGINT;
+  if (started_nothing()) return static_cast<int>(ExitCode::config);
   for (const ExitCode ours : {ExitCode::done, ExitCode::usage, ExitCode::config, ExitCode::bad_input, ExitCode::gave_up,
                               lost_rank, ExitCode::cannot_write, ExitCode::stopped}) {
     if (code == static_cast<int>(ours)) return code;
   }
   return static_cast<int>(ExitCode::gave_up);
+}
+
+// A run that ended well, and of which no rank was seen: neither said so nor took the run folder.
+bool Supervision::started_nothing() const {
+  const int status = tree_.status();
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0 && !output_.ranks_are_up() && !(watch_ && watch_->has_begun());
 }
 
 // A batch system that ends a job signals all of its processes: mpirun, which then ends its ranks, as well as us.
@@ -351,6 +357,11 @@ void Supervision::say_why(int code) {
                     stop_asked_by_ != 0 ? message(" (", signal_name(stop_asked_by_), ")") : "", how_to_go_on(), "\n");
   } else if (!rank_said_why && !output_.reason().empty()) {
     text += output_.reason() + "\n";
+  } else if (!rank_said_why && started_nothing()) {
+    text += message("interlock: error: mpirun (", find_program("mpirun"), ") ended with exit code 0, but none of the ",
+                    ranks_,
+                    " ranks came up, so nothing was done: it is no mpirun of Open MPI, or one that starts nothing; ",
+                    open_mpi_first, "\n");
   } else if (!rank_said_why && code != 0) {
     text += output_.remarks();
     text += message("interlock: error: mpirun ended with ",

@@ -202,6 +202,27 @@ TEST_F(Faults, ASingleRankNeedsNoMpi) {
   expect_failure(run_command(words), 64, {"salloc", "loopback", "srun --kill-on-bad-exit=1 --mpi=pmix -n 4"});
 }
 
+// Of another MPI's launcher: more processes, which "start it with -n 4" would ask for, would not meet either.
+TEST_F(Faults, OneProcessOfAForeignLauncherStartsNothing) {
+  for (const auto& [variables, name] :
+       {std::pair{Words{"PMI_RANK=0", "PMI_SIZE=1"}, "launcher of MPICH"},
+        {Words{"PMI_RANK=0", "PMI_SIZE=1", "I_MPI_HYDRA_UUID=1"}, "launcher of Intel MPI"}}) {
+    Words words{"env", "-C", path().string()};
+    words.insert(words.end(), variables.begin(), variables.end());
+    words.push_back(program());
+    const Words train = train_words({"run.steps=1", "parallel.ranks=4"});
+    words.insert(words.end(), train.begin(), train.end());
+    const CommandResult refused = run_command(words);
+    expect_failure(refused, 64, {"needs 4 processes", "one process was started by the ", name, "srun --mpi=pmix"});
+    EXPECT_THAT(refused.all, Not(HasSubstr("-n 4")));
+    EXPECT_FALSE(std::filesystem::exists(path("run")));
+  }
+  Words alone{"env", "-C", path().string(), "PMI_RANK=0", "PMI_SIZE=1", program()};
+  const Words train = train_words({"run.steps=1", "parallel.ranks=1"});
+  alone.insert(alone.end(), train.begin(), train.end());
+  expect_done(run_command(alone));  // which needs no MPI
+}
+
 TEST_F(Faults, ABareMpirunTrains) {
   expect_done(bare_mpirun(4, {"run.steps=2"}));
   expect_done(interlock({"inspect", "run"}));

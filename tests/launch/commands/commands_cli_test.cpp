@@ -111,6 +111,23 @@ TEST_F(Commands, EvaluateWithoutDataTakesWhatTheRunHeldOut) {
 
 // ---- plan
 
+// Within two seconds, in which a person still waits without a word.
+TEST_F(Commands, APlanTooLargeForAMomentSaysWhatItDoesOrWhyNot) {
+  CommandOptions two_seconds;
+  two_seconds.folder = path().string();
+  two_seconds.seconds = 2;
+  const auto plan = [&](const Words& overrides) {
+    Words words{program(), "plan", "config.toml"};
+    for (const std::string& one : overrides) words.insert(words.end(), {"--set", one});
+    return run_command(words, two_seconds);
+  };
+  const CommandResult stages = plan({"model.layers=4096", "parallel.stages=4096", "parallel.ranks=4096"});
+  EXPECT_THAT(stages.errors, HasSubstr("4096 stages x 4 microbatches: cutting the model"));
+  const CommandResult microbatches = plan({"parallel.microbatches=1000000"});
+  EXPECT_FALSE(microbatches.timed_out);
+  expect_failure(microbatches, 64, {"parallel.microbatches = 1000000", "ask with at most"});
+}
+
 TEST_F(Commands, PlanSaysWhenCostsAreOfAnotherModel) {
   expect_done(train_threads({"run.steps=1"}));
   const CommandResult same = interlock({"plan", "config.toml", "--costs", "run/costs.json"});
