@@ -14,6 +14,7 @@
 #include "launch/heartbeat/rank_monitors.h"
 #include "launch/monitor/event_log.h"
 #include "launch/monitor/rank_watch.h"
+#include "launch/monitor/verdict_file.h"
 #include "launch/run/device_transport.h"
 #include "launch/run/perform.h"
 #include "launch/run/together.h"
@@ -168,15 +169,34 @@ void check_processes(const RunSettings& settings, const LaunchPlace& place) {
 }
 
 HangLimits hang_limits(const RunSettings& settings) {
-  return {static_cast<double>(settings.monitor.stall_seconds), static_cast<double>(settings.monitor.startup_seconds)};
+  const MonitorSettings& monitor = settings.monitor;
+  return {static_cast<double>(monitor.stall_seconds), static_cast<double>(monitor.startup_seconds),
+          static_cast<double>(monitor.evaluation_seconds), static_cast<double>(monitor.checkpoint_seconds)};
 }
 
 // By a rank, for all: the launcher ends the others, stopped ones too, when one leaves like this.
-void end_hung_run(const std::string& run_folder, const Verdict& verdict) {
+void end_hung_run(const std::string& run_folder, const Verdict& verdict, const std::vector<WatchedRank>& ranks) {
+  const std::string file = write_verdict(run_folder, verdict, ranks);
   EventLog(run_folder)
       .add({"hung", verdict.rank < 0 ? std::nullopt : std::make_optional(verdict.rank), verdict.step, verdict.reason});
-  say_error(verdict.reason + "\n" + verdict.ranks + "  The run is ended; --resume goes on from its newest checkpoint");
+  say_error(verdict.reason + "\n" + verdict.ranks + (file.empty() ? "" : "  All that the ranks told: " + file + "\n") +
+            "  The run is ended; --resume goes on from its newest checkpoint");
   _exit(static_cast<int>(lost_rank));
+}
+
+// Where the launcher is not ours: from before the ranks meet, as one may be stopped before it does, until the process
+// ends. What is wrong with the config is said by all ranks together, later.
+void watch_as_rank(std::optional<RankWatch>& watch, const LaunchPlace& place,
+                   const std::function<RunSettings()>& settings) {
+  if (!RankWatch::is_for(place.rank, place.size)) return;
+  try {
+    const RunSettings read = settings();
+    watch.emplace(read.folder, place.size, place.rank, hang_limits(read));
+    watch->begin(
+        [folder = read.folder](const auto& verdict, const auto& ranks) { end_hung_run(folder, verdict, ranks); });
+  } catch (const std::exception&) {
+    watch.reset();
+  }
 }
 
 int Train::run() {
@@ -265,7 +285,7 @@ int Train::run_threads(const RunSettings& settings) const {
   std::optional<RankWatch> watch;
   if (!supervised) {
     watch.emplace(settings.folder, settings.parallel.processes(), 0, hang_limits(settings));
-    watch->begin([&](const Verdict& verdict) { end_hung_run(settings.folder, verdict); });
+    watch->begin([&](const auto& verdict, const auto& ranks) { end_hung_run(settings.folder, verdict, ranks); });
   }
   Ending ending = Ending::completed;
   run_loopback(settings.parallel.processes(), [&](Transport& transport) {
@@ -296,14 +316,13 @@ int Train::run_process(const LaunchPlace& place) const {
   std::optional<RunSettings> settings;
   std::shared_ptr<const Dataset> dataset;
   Plans plans;
-  std::optional<RankMonitors> monitors;
-  std::optional<RankWatch> watch;  // behind them: it asks them
   const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
+  std::optional<RankMonitors> monitors;
+  std::optional<RankWatch> watch;  // until MPI has ended; behind the monitors: it asks them
+  if (!supervised) watch_as_rank(watch, place, [&] { return read_settings(Config::from_file(config_, overrides_)); });
   const auto prepare_rank = [&](Transport&) {
     settings.emplace(load());
     check_processes(*settings, place);
-    if (!supervised && RankWatch::is_for(place.rank, place.size))
-      watch.emplace(settings->folder, place.size, place.rank, hang_limits(*settings));
     dataset = prepare(*settings, place.rank == 0);
     // Our own mpirun was started after this was looked at.
     if (!supervised) plans = plans_of(*settings, *dataset);
@@ -314,10 +333,7 @@ int Train::run_process(const LaunchPlace& place) const {
         RankMonitors::Settings{settings->folder, settings->monitor.listen, settings->monitor.metrics, supervised},
         place, transport);
     if (watch) watch->also_hear([&] { return monitors->heard(); });
-    if (watch) watch->begin([&](const Verdict& verdict) { end_hung_run(settings->folder, verdict); });
-    const Ending ending = perform_rank(*settings, transport, dataset, plans);
-    watch.reset();
-    return exit_code_of(ending);
+    return exit_code_of(perform_rank(*settings, transport, dataset, plans));
   });
 }
 

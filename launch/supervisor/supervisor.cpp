@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "launch/monitor/hang_watch.h"
+#include "launch/monitor/verdict_file.h"
 #include "launch/supervisor/child_tree.h"
 #include "launch/supervisor/heartbeats.h"
 #include "launch/supervisor/launcher_output.h"
@@ -95,6 +96,7 @@ class Supervision {
   SignalSource signals_{SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGCHLD};  // before the child: its end must not be missed
   std::optional<HangWatch> watch_;  // before the child too: what stands in the run folder now is not of this run
   std::optional<Verdict> verdict_;
+  std::string verdict_file_;
   bool dumps_asked_ = false;
   Heartbeats
       heartbeats_;  // before the child, which is told where they go; behind signals_, whose mask its thread takes
@@ -120,6 +122,7 @@ SupervisedEnd Supervision::run() {
     keep_deadlines();
   }
   tree_.kill_all();  // ranks that mpirun left behind
+  if (watch_) watch_->catch_up();
   drain();
   output_.finish();
   const int code = exit_code();
@@ -197,6 +200,7 @@ void Supervision::look_for_hangs() {
     tree_.signal(SIGUSR2);  // mpirun hands it on
     return verdict_.reset();
   }
+  verdict_file_ = write_verdict(run_folder_, *verdict_, watch_->ranks());
   heartbeats_.say_stop();
   tree_.signal(SIGTERM);  // mpirun ends its ranks, stopped ones too
   deadline_ = Clock::now() + patience;
@@ -282,7 +286,8 @@ std::string Supervision::verdict_text() const {
   const std::string stack = verdict_->rank < 0 ? "" : read_stack(run_folder_, verdict_->rank);
   return message(
       "interlock: error: ", verdict_->reason, "\n", verdict_->ranks,
-      stack.empty() ? "" : message("  rank ", verdict_->rank, " stands in:\n", stack), "  The run was ended; ",
+      stack.empty() ? "" : message("  rank ", verdict_->rank, " stands in:\n", stack),
+      verdict_file_.empty() ? "" : message("  All that the ranks told: ", verdict_file_, "\n"), "  The run was ended; ",
       checkpoint.empty() ? "there is no checkpoint yet to go on from" : "--resume goes on from " + checkpoint, "\n");
 }
 

@@ -11,6 +11,7 @@
 
 #include "parallel/engine/step.h"
 #include "parallel/stage/stage.h"
+#include "runtime/core/fault_site.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/device/staging.h"
 
@@ -98,6 +99,7 @@ void Engine::perform(Step& step, const Action& action) {
   const bool on_cpu = context_.device.is_cpu();
   const bool put_off = action.kind == Kind::update && step.options.agreed && !step.may_update;
   pulse().act(current_, begin);
+  fault_site(text_of(action.kind), step.options.step);
   if (!on_cpu) step.since = stopwatch_.now();
   switch (action.kind) {
     case Kind::forward:

@@ -99,7 +99,8 @@ MetricsWriter::MetricsWriter(const std::string& folder, int64_t done) {
   if (!kept.empty()) write_atomically(lines, kept);
   state_ = std::make_unique<State>(lines, events, kept.empty() ? OutputFile::Start::empty : OutputFile::Start::end);
   state_->events.append(tensorboard_record(tensorboard_version_event(wall_time())));
-  if (done > 0) state_->events.append(tensorboard_record(tensorboard_start_event(wall_time(), done + 1)));
+  // At step 1 too: a run that was killed before its first checkpoint left steps that are done again.
+  state_->events.append(tensorboard_record(tensorboard_start_event(wall_time(), done + 1)));
 }
 
 MetricsWriter::~MetricsWriter() = default;

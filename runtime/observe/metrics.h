@@ -26,8 +26,8 @@ struct StepMetrics {
 class MetricsWriter {
  public:
   // Creates FOLDER/metrics.jsonl and FOLDER/events.out.tfevents.<time>.<host>. Each record is flushed when written.
-  // `done` > 0: the run goes on after that step; lines of metrics.jsonl up to it stay, later ones are dropped
-  // (TensorBoard is told to forget them, in an events file beside the earlier ones).
+  // `done` > 0: the run goes on after that step; lines of metrics.jsonl up to it stay, later ones are dropped.
+  // TensorBoard is told to forget what events files beside this one have of later steps, at every start.
   explicit MetricsWriter(const std::string& folder, int64_t done = 0);
   ~MetricsWriter();
   void write(const StepMetrics& metrics);  // Error(cannot_write) when the disk is full

@@ -84,7 +84,7 @@ TEST(Metrics, NumbersThatJsonLacksAreNull) {
   EXPECT_EQ(read[0]["gradient_norm"], 2.5);
 
   const auto events = tensorboard_reader::records(content(event_file(folder)));
-  const auto values = tensorboard_reader::scalars(tensorboard_reader::parse(events.at(1)));
+  const auto values = tensorboard_reader::scalars(tensorboard_reader::parse(events.at(2)));  // behind version and start
   EXPECT_TRUE(std::isnan(values.at("loss")));
   EXPECT_TRUE(std::isinf(values.at("loss/0")));
 }
@@ -107,12 +107,15 @@ TEST(TensorBoard, FilesReadBack) {
     writer.write(later);
   }
   const auto payloads = tensorboard_reader::records(content(event_file(folder)));
-  ASSERT_EQ(payloads.size(), 3u);
+  ASSERT_EQ(payloads.size(), 4u);
   const auto first = tensorboard_reader::parse(payloads[0]);
   EXPECT_EQ(first.find(3)->second.bytes, "brain.Event:2");
-  EXPECT_GT(first.find(1)->second.real, 1.6e9);  // seconds since 1970
-  EXPECT_EQ(tensorboard_reader::parse(payloads[1]).find(2)->second.number, 1u);
-  const auto last = tensorboard_reader::parse(payloads[2]);
+  EXPECT_GT(first.find(1)->second.real, 1.6e9);               // seconds since 1970
+  const auto start = tensorboard_reader::parse(payloads[1]);  // a session that begins at step 1
+  EXPECT_TRUE(start.contains(7));
+  EXPECT_EQ(start.find(2)->second.number, 1u);
+  EXPECT_EQ(tensorboard_reader::parse(payloads[2]).find(2)->second.number, 1u);
+  const auto last = tensorboard_reader::parse(payloads[3]);
   EXPECT_EQ(last.find(2)->second.number, 300u);
   const std::map<std::string, double> expected = {{"loss", static_cast<float>(5.25 / 300)},
                                                   {"loss/0", 6.5},
