@@ -141,6 +141,15 @@ TEST_F(Commands, PlanSaysWhenCostsAreOfAnotherModel) {
 
 // ---- data
 
+// What a rank of a plan holds beside its tensors: LibTorch and Open MPI alone take more than 100 MiB.
+TEST_F(Commands, AnEmptyRankOfEveryModelIsMeasured) {
+  for (const char* model : {"gpt", "mlp", "resnet", "roberta"}) {
+    const CommandResult result = interlock({"doctor", "--rank-memory", model, "float32", "small"});
+    expect_done(result);
+    EXPECT_GT(std::atof(result.output.c_str()), 100e6) << model;
+  }
+}
+
 TEST_F(Commands, DataShowsOnlyWhatTheConfigHas) {
   expect_failure(interlock({"data", "config.toml", "--step", "0"}), 2, {"--step 0", "1 to "});
   expect_failure(interlock({"data", "config.toml", "--step", "9223372036854775807"}), 2, {"--step"});
