@@ -12,6 +12,7 @@ function(interlock_library name)
   if(ARG_TORCH)
     target_link_libraries(${name} PUBLIC LibTorch::cpu)
   endif()
+  set_property(GLOBAL APPEND PROPERTY INTERLOCK_LIBRARIES ${name})
 endfunction()
 
 # interlock_test(NAME [LONG] [MPI_RANKS n] [TIMEOUT s] SOURCES ... LINK ...)

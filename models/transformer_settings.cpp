@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "models/blocks/layers.h"
 #include "models/sizes.h"
 #include "runtime/core/error.h"
 
@@ -51,6 +52,7 @@ void TransformerSettings::read(const ModelSettings& given, const std::function<i
   max_length = model.integer("max_length", 64, 1, most_length);
   block.dropout = read_dropout(model, "dropout", 0.1);
   block.attention_dropout = read_dropout(model, "attention_dropout", block.dropout);
+  block.norm_epsilon = model.number("layer_norm_epsilon", norm_epsilon, 1e-30, 1.0);
   block.numbers = numbers_of(given.precision);
   tied = model.flag("tie_embeddings", false);
   length = given.sample_length > 0 ? given.sample_length : max_length;

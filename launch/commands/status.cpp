@@ -33,7 +33,7 @@ class Status final : public Command {
     }
     const bool terminal = isatty(STDOUT_FILENO) == 1;
     show(status, terminal, false);
-    while (watch_ && status.state == "running" && std::cout) {
+    while (watch_ && status.goes_on() && std::cout) {
       std::this_thread::sleep_for(std::chrono::seconds(1));
       status = read_status(run_);
       show(status, terminal, true);

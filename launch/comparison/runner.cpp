@@ -55,12 +55,8 @@ ArmRunner::~ArmRunner() {
 }
 
 void ArmRunner::line(const std::string& text) {
-  if (drawn_) {
-    const std::string blank(static_cast<size_t>(std::max(terminal_width() - 1, 1)), ' ');
-    std::fputs(("\r" + blank + "\r").c_str(), stderr);
-  }
+  std::fputs(((drawn_ ? redrawn("") : "") + text + "\n").c_str(), stderr);
   drawn_ = false;
-  std::fputs((text + "\n").c_str(), stderr);
   std::fflush(stderr);
 }
 
@@ -77,8 +73,8 @@ void ArmRunner::show(const Arm& arm) {
   if (known > 0)
     text +=
         "  " + duration(spent / static_cast<double>(known) * static_cast<double>(std::max<int64_t>(0, left))) + " left";
-  text.resize(static_cast<size_t>(std::max(terminal_width() - 1, 1)), ' ');
-  std::fputs(("\r" + text).c_str(), stderr);
+  text = text.substr(0, static_cast<size_t>(std::max(terminal_width() - 1, 1)));
+  std::fputs(redrawn(text).c_str(), stderr);
   std::fflush(stderr);
   drawn_ = true;
 }

@@ -38,6 +38,14 @@ class ConfigReader {
       refuse(message("\"", key, "\" is ", value->dump(), "; a number from 0 to below 1 is expected"));
     return value->get<double>();
   }
+  // What norms add to the variance; `fallback` is transformers' default.
+  double epsilon(const std::string& key, double fallback) const {
+    const json* value = find(key);
+    if (value == nullptr) return fallback;
+    if (!value->is_number() || *value < 1e-30 || *value > 1.0)
+      refuse(message("\"", key, "\" is ", value->dump(), "; a number above 0 and up to 1 is expected"));
+    return value->get<double>();
+  }
   bool flag(const std::string& key, bool fallback) const {
     const json* value = find(key);
     if (value == nullptr) return fallback;

@@ -23,7 +23,31 @@ std::string json_line(const RunEvent& event) {
   return line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
+std::optional<RunEvent> event_of(const std::string& line) {
+  const auto parsed = nlohmann::json::parse(line, nullptr, false);
+  if (!parsed.is_object()) return std::nullopt;
+  const auto text = [&](const char* key) {
+    return parsed.contains(key) && parsed[key].is_string() ? parsed[key].get<std::string>() : "";
+  };
+  const auto number = [&](const char* key) {
+    return parsed.contains(key) && parsed[key].is_number_integer() ? std::make_optional(parsed[key].get<int64_t>())
+                                                                   : std::nullopt;
+  };
+  return RunEvent{text("event"), number("rank"), number("step").value_or(0), text("reason"), text("time")};
+}
+
 }  // namespace
+
+std::optional<RunEvent> last_event(const std::string& run_folder) {
+  constexpr std::streamoff enough = 64 << 10;  // lines are short
+  std::ifstream file(std::filesystem::path(run_folder) / EventLog::file_name, std::ios::binary | std::ios::ate);
+  if (!file) return std::nullopt;
+  file.seekg(std::max<std::streamoff>(0, file.tellg() - enough));
+  std::optional<RunEvent> last;
+  for (std::string line; std::getline(file, line) && !file.eof();)
+    if (auto event = event_of(line)) last = std::move(event);
+  return last;
+}
 
 void EventLog::add(RunEvent event) {
   event.time = now_utc();

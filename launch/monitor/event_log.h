@@ -16,6 +16,9 @@ struct RunEvent {
   std::string time = {};  // filled by add(): UTC, ISO 8601
 };
 
+// The last one that was written for a run; none: nothing happened, or nobody can read it.
+std::optional<RunEvent> last_event(const std::string& run_folder);
+
 class EventLog {
  public:
   explicit EventLog(std::string run_folder) : run_folder_(std::move(run_folder)) {}

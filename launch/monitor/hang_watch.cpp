@@ -86,8 +86,7 @@ std::optional<Verdict> HangWatch::look(Clock::time_point now) {
     rank.still += passed;
     rank.quiet += passed;
   }
-  for (const PulseRecord& pulse : read_pulses(run_folder_)) take(pulse);
-  for (const PulseRecord& pulse : heard_) take(pulse);
+  catch_up();
   // Rank 0 locks the folder before it tells anything. If it could do that alone, nothing is known of the others either.
   if (!has_begun() && owner_of(run_folder_) != owner_before_) return std::nullopt;
   std::optional<Verdict> verdict = judge(ranks_, limits_);
@@ -95,6 +94,11 @@ std::optional<Verdict> HangWatch::look(Clock::time_point now) {
   for (WatchedRank& rank : ranks_)
     if (rank.seen) rank.process = process_state(rank.pulse);
   return judge(ranks_, limits_);  // now with what is known of their processes
+}
+
+void HangWatch::catch_up() {
+  for (const PulseRecord& pulse : read_pulses(run_folder_)) take(pulse);
+  for (const PulseRecord& pulse : heard_) take(pulse);
 }
 
 bool HangWatch::has_begun() const { return !ranks_.empty() && ranks_.front().seen; }

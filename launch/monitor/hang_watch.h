@@ -25,8 +25,12 @@ class HangWatch {
   // What was heard of ranks in another way; of each the newer counts.
   void hear(const std::vector<PulseRecord>& records) { heard_ = records; }
 
-  bool has_begun() const;     // rank 0 has made the run folder its own
-  int64_t last_step() const;  // the furthest that any rank has begun; 0: none
+  // What the ranks have told since the last look, without a verdict: once they have ended.
+  void catch_up();
+
+  const std::vector<WatchedRank>& ranks() const { return ranks_; }  // as of the last look
+  bool has_begun() const;                                           // rank 0 has made the run folder its own
+  int64_t last_step() const;                                        // the furthest that any rank has begun; 0: none
   static constexpr auto between_looks = std::chrono::seconds(1);
 
  private:

@@ -10,7 +10,10 @@ namespace {
 constexpr double later = 5;  // seconds: rank 0 has then spoken, if it can
 
 HangLimits limits_of(int rank, HangLimits limits) {
-  return {limits.stall_seconds + later * rank, limits.startup_seconds + later * rank};
+  for (double* seconds :
+       {&limits.stall_seconds, &limits.startup_seconds, &limits.evaluation_seconds, &limits.checkpoint_seconds})
+    *seconds += later * rank;
+  return limits;
 }
 
 }  // namespace
@@ -28,7 +31,12 @@ RankWatch::~RankWatch() {
   thread_.join();
 }
 
-void RankWatch::begin(std::function<void(const Verdict&)> hangs) {
+void RankWatch::also_hear(std::function<std::vector<PulseRecord>()> records) {
+  const std::lock_guard lock(mutex_);
+  heard_ = std::move(records);
+}
+
+void RankWatch::begin(std::function<void(const Verdict&, const std::vector<WatchedRank>&)> hangs) {
   hangs_ = std::move(hangs);
   thread_ = std::thread([this] { keep_looking(); });
 }
@@ -37,10 +45,11 @@ void RankWatch::keep_looking() {
   const BlockedSignals blocked;
   std::unique_lock lock(mutex_);
   while (!ending_.wait_for(lock, HangWatch::between_looks, [&] { return ends_; })) {
+    const auto heard = heard_;
     lock.unlock();
-    if (heard_) watch_.hear(heard_());
+    if (heard) watch_.hear(heard());
     const std::optional<Verdict> verdict = watch_.look();
-    if (verdict) return hangs_(*verdict);
+    if (verdict) return hangs_(*verdict, watch_.ranks());
     lock.lock();
   }
 }

@@ -15,21 +15,21 @@ namespace interlock {
 class RankWatch {
  public:
   static bool is_for(int rank, int ranks) { return ranks > 1 && rank < 2; }
-  // Before any rank of the run tells anything.
+  // Before any rank of the run tells anything; the folder need not be there yet.
   RankWatch(std::string run_folder, int ranks, int rank, HangLimits limits);
   ~RankWatch();
   RankWatch(const RankWatch&) = delete;
-  // Before begin(): what else tells of ranks, asked by the thread.
-  void also_hear(std::function<std::vector<PulseRecord>()> records) { heard_ = std::move(records); }
+  // What else tells of ranks, asked by the thread from now on.
+  void also_hear(std::function<std::vector<PulseRecord>()> records);
   // From now on; `hangs` is called once at most, from a thread of the watch, and is to end the process.
-  void begin(std::function<void(const Verdict&)> hangs);
+  void begin(std::function<void(const Verdict&, const std::vector<WatchedRank>&)> hangs);
 
  private:
   void keep_looking();
 
   HangWatch watch_;
   std::function<std::vector<PulseRecord>()> heard_;
-  std::function<void(const Verdict&)> hangs_;
+  std::function<void(const Verdict&, const std::vector<WatchedRank>&)> hangs_;
   std::mutex mutex_;
   std::condition_variable ending_;
   bool ends_ = false;

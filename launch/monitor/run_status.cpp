@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -23,6 +25,9 @@ using nlohmann::json;
 
 constexpr double fresh_seconds = 3;  // of a beat that comes twice a second
 constexpr auto second_look = std::chrono::milliseconds(1500);
+// Between the word that a run is started again and the first that its ranks tell: a pause of at most a minute, and what
+// a large model takes to load.
+constexpr double longest_restart = 900;
 constexpr size_t few = 3;  // of fewer ranks a median says nothing
 
 double calendar() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
@@ -110,6 +115,17 @@ void mark_slow(std::vector<RankStatus>& ranks) {
     if (const auto seconds = rank.pulse.median_busy(); seconds && *middle > 0) rank.slowness = *seconds / *middle;
 }
 
+double age_of(const RunEvent& event) {
+  std::tm time{};
+  if (!strptime(event.time.c_str(), "%Y-%m-%dT%H:%M:%SZ", &time)) return longest_restart;
+  return std::abs(calendar() - static_cast<double>(timegm(&time)));
+}
+
+bool is_about_to_start(const RunStatus& status) {
+  return status.state == "stopped" && status.event && status.event->event == "restart" &&
+         age_of(*status.event) < longest_restart;
+}
+
 template <class T>
 json or_null(const std::optional<T>& value) {
   return value ? json(*value) : json();
@@ -126,6 +142,8 @@ RunStatus read_status(const std::string& run_folder) {
   RunStatus status;
   status.run = run_folder;
   look_at_ranks(status);
+  status.event = last_event(run_folder);
+  if (is_about_to_start(status)) status.state = "restarting";
   mark_slow(status.ranks);
   status.steps = steps_asked(folder / "config.toml");
   const json last = last_with(folder / "metrics.jsonl", "loss");
@@ -153,6 +171,13 @@ std::string status_json(const RunStatus& status) {
                      {"step_seconds", or_null(rank.pulse.median_step())},
                      {"busy_seconds", or_null(rank.pulse.median_busy())},
                      {"rss_mib", rank.pulse.rss_mib}});
+  json event;
+  if (status.event)
+    event = {{"time", status.event->time},
+             {"event", status.event->event},
+             {"rank", or_null(status.event->rank)},
+             {"step", status.event->step},
+             {"reason", status.event->reason}};
   const json all = {{"run", status.run},
                     {"state", status.state},
                     {"step", status.step},
@@ -162,6 +187,7 @@ std::string status_json(const RunStatus& status) {
                     {"tokens_per_second", or_null(status.tokens_per_second)},
                     {"idle_share", or_null(status.idle_share)},
                     {"seconds_left", or_null(status.seconds_left)},
+                    {"event", event},
                     {"ranks", ranks}};
   return all.dump(-1, ' ', false, json::error_handler_t::replace);
 }

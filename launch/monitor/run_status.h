@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "launch/monitor/event_log.h"
 #include "runtime/observe/pulse.h"
 
 namespace interlock {
@@ -18,20 +19,24 @@ struct RankStatus {
 
 struct RunStatus {
   std::string run;
-  std::string state;             // "running"; "ended": whole; "stopped": its ranks are gone, or nobody hears of them
-  int64_t step = 0;              // begun by the rank that is furthest
-  std::optional<int64_t> steps;  // that the config asks for
+  // "running"; "ended": whole; "stopped": its ranks are gone, or nobody hears of them; "restarting": they are, and a
+  // supervisor has just said that it starts them again.
+  std::string state;
+  int64_t step = 0;                                                            // begun by the rank that is furthest
+  std::optional<int64_t> steps;                                                // that the config asks for
   std::optional<double> loss, validation_loss, tokens_per_second, idle_share;  // as last told; none: nothing was
   std::optional<double> seconds_left;                                          // while it runs
+  std::optional<RunEvent> event;                                               // the last thing that happened to it
   std::vector<RankStatus> ranks;
+  bool goes_on() const { return state == "running" || state == "restarting"; }
 };
 
 // Takes up to a second and a half for a run that seems not to move: clocks of other hosts say nothing, a second look
 // does. Error(bad_input) when the folder is none of a run.
 RunStatus read_status(const std::string& run_folder);
 
-// {"run", "state", "step", "steps", "loss", ..., "ranks": [{"rank", "host", "step", "action", "seconds_since",
-// "rss_mib", ...}]}
+// {"run", "state", "step", "steps", "loss", ..., "event": {"time", "event", "rank", "step", "reason"} or null,
+// "ranks": [{"rank", "host", "step", "action", "seconds_since", "rss_mib", ...}]}
 std::string status_json(const RunStatus& status);
 // Lines of at most `width` columns.
 std::string status_text(const RunStatus& status, int width);

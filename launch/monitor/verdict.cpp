@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <limits>
 
+#include "launch/monitor/open_messages.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -14,7 +15,7 @@ constexpr double median_steps = 5;
 // Ranks tell twice a second. On a busy machine, or over a network file system, some tellings come late.
 constexpr double longest_quiet = 10;
 constexpr size_t told_actions = 12;
-constexpr size_t grid_actions = 4, most_rows = 24;
+constexpr size_t grid_actions = 4, most_rows = 24, most_messages = 8;
 
 template <class... Values>
 std::string print(const char* format, Values... values) {
@@ -40,16 +41,36 @@ double median_step(const std::vector<WatchedRank>& ranks) {
 
 // `begun`: of a rank that says nothing, what others know better: steps are done.
 double limit_of(const WatchedRank& rank, bool begun, double step, const HangLimits& limits) {
-  const bool past_start = rank.seen && rank.pulse.steps_done > 0 &&
-                          (rank.pulse.phase == PulsePhase::training || rank.pulse.phase == PulsePhase::evaluation);
-  const bool in_step = past_start || (rank.seen && rank.pulse.phase == PulsePhase::start && begun);
   const double stall = std::max(limits.stall_seconds, median_steps * step);
-  return in_step ? stall : std::max(stall, limits.startup_seconds);
+  const bool past_start = rank.seen && rank.pulse.steps_done > 0;
+  switch (rank.seen ? rank.pulse.phase : PulsePhase::start) {
+    case PulsePhase::start:
+      return rank.seen && begun ? stall : std::max(stall, limits.startup_seconds);
+    case PulsePhase::training:
+      return past_start ? stall : std::max(stall, limits.startup_seconds);
+    case PulsePhase::evaluation:
+      return std::max({stall, limits.evaluation_seconds, past_start ? 0 : limits.startup_seconds});
+    default:
+      return std::max(stall, limits.checkpoint_seconds);
+  }
+}
+
+bool is_stopped(const WatchedRank& rank) { return rank.process.find("is stopped") != std::string::npos; }
+
+// Of ranks that have all ended: whose process is stopped, else all.
+std::vector<size_t> who_does_not_leave(const std::vector<WatchedRank>& ranks) {
+  std::vector<size_t> stopped, all;
+  for (size_t i = 0; i < ranks.size(); ++i) {
+    all.push_back(i);
+    if (is_stopped(ranks[i])) stopped.push_back(i);
+  }
+  return stopped.empty() ? all : stopped;
 }
 
 // Those that the others wait for: who says nothing; else who does not wait for another; else all, as they wait in a
 // circle, or a link between them carries nothing.
 std::vector<size_t> who_holds_up(const std::vector<WatchedRank>& ranks, double still) {
+  if (std::ranges::all_of(ranks, has_ended)) return who_does_not_leave(ranks);
   std::vector<size_t> quiet, busy, all;
   for (size_t i = 0; i < ranks.size(); ++i) {
     if (has_ended(ranks[i])) continue;
@@ -70,9 +91,15 @@ std::string doing(const WatchedRank& rank) {
 
 std::string reason_of(const std::vector<WatchedRank>& ranks, const std::vector<size_t>& causes, double still,
                       double limit) {
-  std::string text = print("no rank has got on for %.0f s (limit %.0f s): ", still, limit);
   const size_t first = causes.front();
   const WatchedRank& rank = ranks[first];
+  if (has_ended(rank)) {
+    const std::string since = print("all ranks have done their work %.0f s ago (limit %.0f s), but ", still, limit);
+    return since + (is_stopped(rank) ? message("rank ", first, " on ", rank.pulse.host, " does not leave: its process ",
+                                               rank.process)
+                                     : "the launcher or a process of a rank does not end: it is stopped, or hangs");
+  }
+  std::string text = print("no rank has got on for %.0f s (limit %.0f s): ", still, limit);
   if (!rank.seen) return text + message("nothing was ever heard of rank ", first);
   text += message("rank ", first, " on ", rank.pulse.host);
   if (is_quiet(rank, still)) {
@@ -104,13 +131,12 @@ std::string note_of(const WatchedRank& rank) {
 
 // A row for each rank, as `plan --check` draws them: what it did last, where it stands (">", of the cause "-->"), and
 // what it waits for. Of many ranks those around the cause.
-std::string grid_of(const std::vector<WatchedRank>& ranks, const std::vector<size_t>& causes) {
-  const size_t first = ranks.size() <= most_rows ? 0
-                                                 : std::min(causes.front() - std::min(causes.front(), most_rows / 2),
-                                                            ranks.size() - most_rows);
+std::string grid_of(const std::vector<WatchedRank>& ranks, const std::vector<size_t>& causes, size_t most) {
+  const size_t first =
+      ranks.size() <= most ? 0 : std::min(causes.front() - std::min(causes.front(), most / 2), ranks.size() - most);
   std::vector<std::vector<std::string>> rows;
   std::vector<size_t> widths;
-  for (size_t i = first; i < std::min(ranks.size(), first + most_rows); ++i) {
+  for (size_t i = first; i < std::min(ranks.size(), first + most); ++i) {
     const WatchedRank& rank = ranks[i];
     const bool is_cause = std::ranges::find(causes, i) != causes.end();
     std::vector<std::string> row{message("rank ", i, ":")};
@@ -134,7 +160,7 @@ std::string grid_of(const std::vector<WatchedRank>& ranks, const std::vector<siz
     line.erase(line.find_last_not_of(' ') + 1);
     text += line + "\n";
   }
-  if (ranks.size() > most_rows) text += message("  (", ranks.size() - most_rows, " more ranks)\n");
+  if (ranks.size() > most) text += message("  (", ranks.size() - most, " more ranks)\n");
   return text;
 }
 
@@ -149,12 +175,20 @@ std::string last_of(size_t number, const WatchedRank& rank) {
   return text + "\n";
 }
 
+std::vector<OpenMessage> open_between(const std::vector<WatchedRank>& ranks) {
+  std::vector<PulseRecord> seen;
+  for (const WatchedRank& rank : ranks)
+    if (rank.seen) seen.push_back(rank.pulse);
+  return open_messages(seen);
+}
+
 }  // namespace
 
 std::optional<Verdict> judge(const std::vector<WatchedRank>& ranks, const HangLimits& limits) {
+  const bool over = std::ranges::all_of(ranks, has_ended);
   double still = std::numeric_limits<double>::infinity();
   for (const WatchedRank& rank : ranks)
-    if (!has_ended(rank)) still = std::min(still, rank.still);
+    if (over || !has_ended(rank)) still = std::min(still, rank.still);
   if (!std::isfinite(still)) return std::nullopt;
   const std::vector<size_t> causes = who_holds_up(ranks, still);
   const double step = median_step(ranks);
@@ -170,9 +204,17 @@ std::optional<Verdict> judge(const std::vector<WatchedRank>& ranks, const HangLi
   verdict.rank = causes.size() == ranks.size() && ranks.size() > 1 ? -1 : static_cast<int64_t>(causes.front());
   for (const WatchedRank& rank : ranks) verdict.step = std::max(verdict.step, rank.pulse.step);
   verdict.reason = reason_of(ranks, causes, still, limit);
-  verdict.ranks = grid_of(ranks, causes);
+  verdict.ranks = grid_of(ranks, causes, most_rows);
+  verdict.all_ranks = grid_of(ranks, causes, ranks.size());
   for (const size_t cause : causes)
     if (causes.size() <= 4) verdict.ranks += last_of(cause, ranks[cause]);
+  const std::vector<OpenMessage> open = open_between(ranks);
+  for (size_t i = 0; i < open.size(); ++i) {
+    verdict.messages += "  " + text_of(open[i]) + "\n";
+    if (i < most_messages) verdict.ranks += "  " + text_of(open[i]) + "\n";
+  }
+  if (open.size() > most_messages)
+    verdict.ranks += message("  (", open.size() - most_messages, " more messages that one side alone knows of)\n");
   return verdict;
 }
 

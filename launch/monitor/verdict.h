@@ -11,8 +11,10 @@
 namespace interlock {
 
 struct HangLimits {
-  double stall_seconds = 60;     // without progress of any rank; 5 median steps when these are longer
-  double startup_seconds = 600;  // the same until the first step is done, in a checkpoint, and at the end
+  double stall_seconds = 60;        // without progress of any rank; 5 median steps when these are longer
+  double startup_seconds = 600;     // the same until the first step is done
+  double evaluation_seconds = 60;   // in an evaluation
+  double checkpoint_seconds = 600;  // in a checkpoint, at the end, and from there until the processes are gone
 };
 
 // A rank as it looks from here. Seconds are the watcher's own: no clock of a rank is compared with another.
@@ -28,11 +30,14 @@ struct Verdict {
   int64_t rank = -1;   // the one that stands still; -1: several wait for each other
   int64_t step = 0;    // the furthest that any rank had begun
   std::string reason;  // one sentence
-  std::string ranks;   // a line for each rank, then what the one that stands still did last
+  std::string ranks;  // a line for each rank, of many for those around it, then what the one that stands still did last
+  std::string all_ranks;  // a line for each rank
+  std::string messages;   // a line for each message that only one side knows of (open_messages.h)
 };
 
 // A verdict once no rank has got on for as long as the limit of the one that holds up the others. A rank that computes
-// or says nothing holds up those that wait for it.
+// or says nothing holds up those that wait for it. Asked while the run's processes are there: ranks that have all ended
+// hold up the launcher.
 std::optional<Verdict> judge(const std::vector<WatchedRank>& ranks, const HangLimits& limits);
 
 }  // namespace interlock

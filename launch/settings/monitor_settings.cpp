@@ -14,9 +14,14 @@ std::optional<ListenAddress> address(const Section& monitor, const std::string& 
 }  // namespace
 
 MonitorSettings MonitorSettings::from(const Section& monitor) {
-  MonitorSettings settings{monitor.integer("stall_seconds", 60, 1, 1 << 30),
-                           monitor.integer("startup_seconds", 600, 1, 1 << 30), address(monitor, "listen"),
-                           address(monitor, "metrics")};
+  const auto seconds = [&](const char* key, int64_t standard) { return monitor.integer(key, standard, 1, 1 << 30); };
+  MonitorSettings settings;
+  settings.stall_seconds = seconds("stall_seconds", settings.stall_seconds);
+  settings.startup_seconds = seconds("startup_seconds", settings.startup_seconds);
+  settings.evaluation_seconds = seconds("evaluation_seconds", settings.stall_seconds);
+  settings.checkpoint_seconds = seconds("checkpoint_seconds", settings.startup_seconds);
+  settings.listen = address(monitor, "listen");
+  settings.metrics = address(monitor, "metrics");
   if (settings.listen && settings.listen->address == "0.0.0.0")
     monitor.refuse("listen",
                    "would listen on every network of the machine; name the address of the one that ranks "

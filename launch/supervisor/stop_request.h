@@ -12,8 +12,8 @@ void hold_stop_requests();
 void release_stop_requests();
 
 // Call before MPI starts. SIGUSR1 is then a request, not an end. A process that nobody launched takes SIGTERM as one
-// too; under mpirun or srun that would be in vain, as they follow SIGTERM by SIGKILL after a second or so. SIGINT keeps
-// ending at once.
+// too; under mpirun or srun that would be in vain, as they follow SIGTERM by SIGKILL after a second or so. SIGINT
+// (Ctrl-C) is one to it as well, and says so; the second ends the process at once.
 void watch_for_stop_request();
 
 // For a launcher that has started nothing yet: SIGTERM and SIGUSR1 end it at once with the exit code of a stop, as
@@ -22,5 +22,7 @@ void end_on_stop_request();
 
 // Whether one has come, to this process. Ranks may see it at different times and must agree on what to do.
 bool stop_requested();
+// The signal that asked first; 0: none has.
+int stop_requested_by();
 
 }  // namespace interlock

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <sstream>
 
 #include "runtime/core/error.h"
@@ -124,6 +125,14 @@ void ConfigDocument::apply_override(const std::string& text) {
     node = next;
   }
   overridden.push_back(name);
+  std::erase_if(as_said, [&](const auto& earlier) { return earlier.first.starts_with(name + "."); });
+  as_said[name] = trimmed(text.substr(equals + 1));
+}
+
+const std::string* ConfigDocument::said_text(const std::string& path) const {
+  const auto found = as_said.find(path);
+  const toml::node* node = find(path);
+  return found == as_said.end() || node == nullptr || node->is_array() || node->is_table() ? nullptr : &found->second;
 }
 
 const toml::node* ConfigDocument::find(const std::string& path) const {
@@ -174,6 +183,15 @@ std::string describe(const toml::node& node) {
   if (node.is_array()) return "a list";
   if (node.is_table()) return "a table";
   return "a date or time";
+}
+
+std::optional<int64_t> whole_number(const toml::node& node) {
+  if (const auto* integer = node.as_integer()) return integer->get();
+  const auto* number = node.as_floating_point();
+  constexpr double exact = 1LL << 53;  // from here on neighbours are more than 1 apart
+  if (number == nullptr || std::trunc(number->get()) != number->get() || std::abs(number->get()) > exact)
+    return std::nullopt;
+  return static_cast<int64_t>(number->get());
 }
 
 std::string toml_text(const std::string& value) {

@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "runtime/core/error.h"
-#include "runtime/data/sentences.h"
 #include "runtime/data/token_vocabulary.h"
 
 namespace interlock {
@@ -239,7 +238,7 @@ PackedFile pack(const std::shared_ptr<const TokenFile>& file, const Tokenizer& t
                 double held_out) {
   assert(rules.capacity >= 1 && rules.capacity <= SampleStart::most_predictable);
   check_size(*file);
-  const SentenceTable table(tokenizer);
+  const SentenceTable table(tokenizer, rules.sentences);
   SentenceEnds sentences(table);
   Packer packers[2] = {Packer(rules), Packer(rules)};  // training, held out
   StreamPacker streams[2] = {StreamPacker(rules.capacity), StreamPacker(rules.capacity)};

@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "runtime/data/sentences.h"
 #include "runtime/data/token_file.h"
 #include "runtime/data/tokenizer.h"
 
@@ -17,6 +18,7 @@ struct PackingRules {
   int64_t capacity = 126;       // tokens of a sample, without the <s> and </s> around it
   bool cross_documents = true;  // full_sentences; else doc_sentences
   bool stream = false;          // neither: an end behind each document, cut wherever a sample is full
+  SentenceRule sentences = SentenceRule::line;
 };
 
 // Where a sample begins, in 12 bytes: 10^9 tokens in samples of 128 take 95 MB.

@@ -30,8 +30,8 @@ Character classify(std::string_view bytes) {
 
 }  // namespace
 
-SentenceTable::SentenceTable(const Tokenizer& tokenizer)
-    : tokenizer_(tokenizer), kinds_(static_cast<size_t>(tokenizer.vocabulary()), plain) {
+SentenceTable::SentenceTable(const Tokenizer& tokenizer, SentenceRule rule)
+    : tokenizer_(tokenizer), rule_(rule), kinds_(static_cast<size_t>(tokenizer.vocabulary()), plain) {
   for (size_t id = 0; id < kinds_.size(); ++id) {
     const auto number = static_cast<int64_t>(id);
     if (tokenizer.is_special(number)) {
@@ -40,10 +40,16 @@ SentenceTable::SentenceTable(const Tokenizer& tokenizer)
       kinds_[id] = line_feed;
     }
   }
+  if (rule != SentenceRule::punctuation) return;
+  for (size_t id = 0; id < kinds_.size(); ++id)
+    punctuation_.push_back(punctuation_of(tokenizer.bytes_of(static_cast<int64_t>(id))));
 }
 
 void SentenceEnds::add(std::span<const int32_t> ids, Found& found) {
+  if (table_.rule() == SentenceRule::token) return end_everywhere(ids, found);
+  const bool reads_punctuation = table_.rule() == SentenceRule::punctuation;
   for (size_t i = 0; i < ids.size(); ++i) {
+    if (reads_punctuation) look_for_stop(ids[i], position_ + static_cast<int64_t>(i), found);
     if (open_ || !table_.is_plain(ids[i])) add_token(ids[i], position_ + static_cast<int64_t>(i), found);
   }
   position_ += std::ssize(ids);
@@ -53,6 +59,27 @@ void SentenceEnds::finish(Found& found) {
   say(position_, found);
   close();
   position_ = said_ = 0;
+  stopped_ = full_ = spaced_ = false;
+}
+
+void SentenceEnds::end_everywhere(std::span<const int32_t> ids, Found& found) {
+  for (const int32_t id : ids) {
+    if (table_.is_special(id)) found.specials.push_back(position_);
+    say(++position_, found);
+  }
+}
+
+// An end lies before the token that shows it. At a line feed the line's own end follows.
+void SentenceEnds::look_for_stop(int32_t id, int64_t position, Found& found) {
+  const bool plain = table_.is_plain(id);
+  const Punctuation token = plain ? table_.punctuation(id) : Punctuation{};
+  if (token.blank) spaced_ = true;
+  if (token.blank || (token.closes && !spaced_)) return;
+  const bool begins = (spaced_ || token.spaced) && !token.small;
+  if (plain && (full_ || (stopped_ && begins))) say(position, found);
+  stopped_ = token.stops;
+  full_ = token.full;
+  spaced_ = false;
 }
 
 void SentenceEnds::add_token(int32_t id, int64_t position, Found& found) {

@@ -21,6 +21,7 @@ class TokensSource {
   // Null while the tokenizer is not where the settings say.
   const std::shared_ptr<const Tokenizer>& tokenizer() const { return tokenizer_; }
   const std::string& tokenizer_path() const { return tokenizer_path_; }
+  const PackingRules& packing() const { return request_.packing; }
   const TokenCorpus& corpus() const;
 
  private:

@@ -96,7 +96,11 @@ Device use_gpu(int local_rank, const std::string& reason) {
 std::string cuda_module_path() {
   if (const char* path = std::getenv("INTERLOCK_CUDA_MODULE"); path && *path) return path;
   std::error_code problem;
-  return (std::filesystem::read_symlink("/proc/self/exe", problem).parent_path() / "interlock_cuda.so").string();
+  const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe", problem).parent_path();
+  // A build has it beside the program, an installed prefix in its libraries' folder.
+  const std::filesystem::path built = folder / "interlock_cuda.so";
+  const std::filesystem::path installed = folder.parent_path() / "lib/interlock/interlock_cuda.so";
+  return (!exists(built, problem) && exists(installed, problem) ? installed : built).string();
 }
 
 const CudaModule* opened_cuda_module() {

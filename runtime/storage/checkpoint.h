@@ -61,8 +61,10 @@ std::vector<CheckpointFile> write_checkpoint_files(const std::string& staging, c
 void publish_checkpoint(const std::string& run_folder, const std::string& staging, const CheckpointManifest& manifest);
 // Keeps the one of step `published`, and the newest below it until there are `keep` (at least 1), and removes the
 // others below: they lose their name first. Those of later steps stay and do not count: the run has passed them over.
+// One that does not verify is never removed, since something of it may be rescued: why each of those stays is returned.
 // Leftovers of writers that are no more (staging folders of other nonces, half-removed checkpoints) go too.
-void retain_checkpoints(const std::string& run_folder, int64_t keep, const std::string& nonce, int64_t published);
+std::vector<std::string> retain_checkpoints(const std::string& run_folder, int64_t keep, const std::string& nonce,
+                                            int64_t published);
 // Removes what writers that were killed have left: every staging folder, every half-removed checkpoint. For who holds
 // the folder's lock, before anybody writes.
 void remove_leftovers(const std::string& run_folder) noexcept;
@@ -87,8 +89,13 @@ class Checkpoint {
 // Proves a checkpoint whole: every hash, every size, no file too many or missing. Error(bad_input) names the first file
 // that is wrong and how; `progress` is told each file before it is read.
 void verify_checkpoint(const std::string& folder, const std::function<void(const CheckpointFile&)>& progress = {});
-bool is_checkpoint(const std::string& folder);                             // has a manifest of ours
-std::vector<std::string> list_checkpoints(const std::string& run_folder);  // folders, newest step first
+bool is_checkpoint(const std::string& folder);  // has a manifest of ours
+// Folders, newest step first; none when the run has no folder of checkpoints. Error(bad_input) when that is there and
+// cannot be looked at, or is no folder.
+std::vector<std::string> list_checkpoints(const std::string& run_folder);
+// What has the name of a checkpoint and is no folder (a file, a symbolic link): no checkpoint, and perhaps the trace of
+// one.
+std::vector<std::string> no_checkpoint_folders(const std::string& run_folder);
 // The newest that verifies, of those beyond step `above`; `broken` is told of each newer one that does not. nullopt
 // when there is none.
 std::optional<std::string> newest_whole_checkpoint(const std::string& run_folder,

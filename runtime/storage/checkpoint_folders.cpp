@@ -18,6 +18,20 @@ namespace fs = std::filesystem;
 
 constexpr std::string_view step_prefix = "step-";
 
+// What lies in a folder; nothing when it is not there. Error(bad_input) when it cannot be looked at: what is in it is
+// then unknown, and nobody may take it for empty.
+std::vector<std::string> entries_of(const std::string& folder) {
+  std::error_code problem;
+  if (fs::symlink_status(folder, problem).type() == fs::file_type::not_found) return {};
+  std::vector<std::string> found;
+  fs::directory_iterator entry(folder, problem);
+  for (; !problem && entry != fs::directory_iterator(); entry.increment(problem))
+    found.push_back(entry->path().string());
+  if (problem)
+    throw Error(ExitCode::bad_input, message(folder, ": cannot be looked at for checkpoints: ", problem.message()));
+  return found;
+}
+
 }  // namespace
 
 std::string checkpoint_name(int64_t step) {
@@ -65,24 +79,26 @@ std::string trash_path(const std::string& folder, const std::string& name) {
 
 std::vector<std::string> list_checkpoints(const std::string& run_folder) {
   std::vector<std::pair<int64_t, std::string>> found;
-  const std::string folder = checkpoints_folder(run_folder);
-  std::error_code problem;
-  // What cannot be looked into may hold checkpoints: only what is not there holds none. A link that leads nowhere is
-  // there.
-  if (fs::symlink_status(folder, problem).type() == fs::file_type::not_found) return {};
-  for (fs::directory_iterator entry(folder, problem); !problem && entry != fs::directory_iterator();
-       entry.increment(problem)) {
+  for (const std::string& path : entries_of(checkpoints_folder(run_folder))) {
     std::error_code vanished;
-    const auto step = step_of_name(entry->path().filename().string());
-    if (step && fs::is_directory(entry->symlink_status(vanished))) found.emplace_back(*step, entry->path().string());
+    const auto step = step_of_name(fs::path(path).filename().string());
+    if (step && fs::is_directory(fs::symlink_status(path, vanished))) found.emplace_back(*step, path);
   }
-  if (problem)
-    throw Error(ExitCode::bad_input, message("cannot look for checkpoints in ", folder, ": ", problem.message(),
-                                             "; whether there is one to go on from is not known"));
   std::sort(found.rbegin(), found.rend());
   std::vector<std::string> folders;
   for (auto& [step, path] : found) folders.push_back(std::move(path));
   return folders;
+}
+
+std::vector<std::string> no_checkpoint_folders(const std::string& run_folder) {
+  std::vector<std::string> found;
+  for (const std::string& path : entries_of(checkpoints_folder(run_folder))) {
+    std::error_code problem;
+    if (step_of_name(fs::path(path).filename().string()) && !fs::is_directory(fs::symlink_status(path, problem)))
+      found.push_back(path);
+  }
+  std::sort(found.rbegin(), found.rend());
+  return found;
 }
 
 }  // namespace interlock

@@ -120,6 +120,16 @@ std::vector<std::string> leftovers(const std::string& folder, const std::optiona
   return found;
 }
 
+// Why it does not verify; empty when it does.
+std::string problem_of_checkpoint(const std::string& folder) {
+  try {
+    verify_checkpoint(folder);
+    return "";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
 }  // namespace
 
 std::vector<CheckpointFile> write_checkpoint_files(const std::string& staging, const std::vector<CheckpointPart>& parts,
@@ -147,8 +157,10 @@ void publish_checkpoint(const std::string& run_folder, const std::string& stagin
   if (!old.empty()) remove_quietly(old);
 }
 
-void retain_checkpoints(const std::string& run_folder, int64_t keep, const std::string& nonce, int64_t published) {
+std::vector<std::string> retain_checkpoints(const std::string& run_folder, int64_t keep, const std::string& nonce,
+                                            int64_t published) {
   assert(keep >= 1);
+  std::vector<std::string> spared;
   const std::string folder = checkpoints_folder(run_folder);
   std::vector<std::string> out = leftovers(folder, nonce);
   int64_t kept = 1;  // the one just published: its bytes were right a moment ago
@@ -160,12 +172,17 @@ void retain_checkpoints(const std::string& run_folder, int64_t keep, const std::
       kept += layout_problem(checkpoint).empty();
       continue;
     }
+    if (std::string problem = problem_of_checkpoint(checkpoint); !problem.empty()) {
+      spared.push_back(std::move(problem));
+      continue;
+    }
     out.push_back(trash_path(folder, own_name(checkpoint)));
     rename_or_fail(checkpoint, out.back());
     renamed = true;
   }
   if (renamed) sync_folder(folder);
   for (const std::string& path : out) remove_quietly(path);
+  return spared;
 }
 
 void remove_leftovers(const std::string& run_folder) noexcept {

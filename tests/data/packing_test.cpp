@@ -2,6 +2,8 @@
 
 #include "runtime/data/packing.h"
 
+#include <gmock/gmock.h>
+
 #include <map>
 
 #include "tests/data/token_support.h"
@@ -127,6 +129,56 @@ TEST_F(Packing, LosesNothingAndSplitsNoSentenceThatFits) {
       EXPECT_EQ(all, expected) << capacity << ' ' << cross;
     }
   }
+}
+
+// One paragraph per line, as dumps of encyclopaedias are: by lines samples stay half empty, by sentences they fill.
+TEST_F(Packing, ParagraphsAsLinesFillSamplesBySentencesOrWithoutThem) {
+  std::vector<std::string> texts(30);
+  for (std::string& text : texts) {
+    for (size_t paragraphs = 1 + random_() % 6; paragraphs > 0; --paragraphs) {
+      for (size_t sentences = 4 + random_() % 4; sentences > 0; --sentences)
+        text += "A " + std::string(4 + random_() % 12, 'b') + ". ";
+      text += "\n";
+    }
+  }
+  const auto documents = write_texts(folder_.file("corpus"), texts, *tokenizer_);
+  const auto file = TokenFile::open(folder_.file("corpus"));
+  constexpr int64_t capacity = 100;
+  const auto packed = [&](SentenceRule rule) {
+    return read_all(pack(file, *tokenizer_, {.capacity = capacity, .sentences = rule}, 0).training, capacity);
+  };
+  Ids joined;  // documents with a separator between them
+  for (const Ids& document : documents) {
+    if (!joined.empty()) joined.push_back(static_cast<int32_t>(tokenizer_->specials().end));
+    joined.insert(joined.end(), document.begin(), document.end());
+  }
+  const auto fill = [&](const Plain& found) {
+    size_t tokens = 0;
+    for (const Ids& sample : found.samples) tokens += sample.size();
+    return static_cast<double>(tokens) / static_cast<double>(found.samples.size() * capacity);
+  };
+  const Plain lines = packed(SentenceRule::line), sentences = packed(SentenceRule::punctuation);
+  const Plain contiguous = packed(SentenceRule::token);
+  // A sentence has 8 to 20 tokens with its white space (mean 13), a paragraph 32 to 140: half a sentence of 100 stays
+  // empty, against half a paragraph.
+  EXPECT_LT(fill(lines), 0.85);
+  EXPECT_GT(fill(sentences), 0.90);
+  for (const Ids& sample : sentences.samples) {
+    if (&sample == &sentences.samples.back()) continue;
+    const std::string text = tokenizer_->decode(sample);
+    EXPECT_THAT(text.substr(text.size() - 2), testing::AnyOf(". ", " \n")) << "whole sentences: " << text;
+  }
+  Ids all;
+  for (size_t i = 0; i < contiguous.samples.size(); ++i) {
+    const Ids& sample = contiguous.samples[i];
+    if (all.size() < joined.size() && joined[all.size()] == tokenizer_->specials().end)
+      all.push_back(joined[all.size()]);
+    all.insert(all.end(), sample.begin(), sample.end());
+    if (i + 1 < contiguous.samples.size()) {
+      EXPECT_GE(std::ssize(sample), capacity - 1) << "one place stays empty where only a separator would fit";
+    }
+  }
+  EXPECT_EQ(all, joined);
 }
 
 TEST_F(Packing, HoldsOutDocumentsByContent) {

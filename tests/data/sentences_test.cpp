@@ -100,6 +100,44 @@ TEST_F(Sentences, AsThePretokensOfTheWholeText) {
   EXPECT_GT(sentences, 5000u);
 }
 
+TEST_F(Sentences, EndAtPunctuationWhereAskedFor) {
+  const SentenceTable table(*tokenizer_, SentenceRule::punctuation);
+  const auto texts = [&](const std::string& text) {
+    const Ids ids = ids_of(*tokenizer_, text);
+    std::vector<std::string> sentences;
+    int64_t begin = 0;
+    const std::vector<int64_t> ends = found_ends(table, ids, 1);
+    EXPECT_EQ(found_ends(table, ids, 5), ends);
+    for (const int64_t end : ends) {
+      sentences.push_back(
+          tokenizer_->decode(std::span(ids).subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin))));
+      begin = end;
+    }
+    return sentences;
+  };
+  using Texts = std::vector<std::string>;
+  // This tokenizer has no token of a space and a capital: the space stays with the sentence before.
+  EXPECT_EQ(texts("It is. He was! Who? 12"), (Texts{"It is. ", "He was! ", "Who? ", "12"}));
+  EXPECT_EQ(texts("He said \"no.\" (Then.) \"Go!\""), (Texts{"He said \"no.\" ", "(Then.) ", "\"Go!\""}));
+  EXPECT_EQ(texts("e.g. the 3.5 of a.b"), Texts{"e.g. the 3.5 of a.b"}) << "neither before a small letter nor inside";
+  EXPECT_EQ(texts("A.\nB.  C"), (Texts{"A.\n", "B.  ", "C"})) << "line feeds as ever";
+  EXPECT_EQ(texts("A. \nB"), (Texts{"A. \n", "B"})) << "no sentence of white space alone";
+  EXPECT_EQ(texts("A.</s> B"), Texts{"A.</s> B"}) << "the mark does not reach over a special token";
+  EXPECT_EQ(texts("A."), Texts{"A."});
+}
+
+TEST(PunctuationOfTokens, SaysWhatEndsBeginsAndCloses) {
+  EXPECT_TRUE(punctuation_of(".").stops && punctuation_of("?!\"").stops && punctuation_of(" end.)").stops);
+  EXPECT_TRUE(punctuation_of("\xe2\x80\xa6\xe2\x80\x9d").stops) << "an ellipsis and a quote that closes";
+  EXPECT_FALSE(punctuation_of(".x").stops || punctuation_of(",").stops || punctuation_of(".\n").stops);
+  EXPECT_TRUE(punctuation_of("\xe3\x80\x82").full && punctuation_of("\xef\xbc\x9f\xe3\x80\x8d").full);
+  EXPECT_TRUE(punctuation_of("\")").closes);
+  EXPECT_FALSE(punctuation_of(" \"").closes || punctuation_of("").closes) << "with a space before it, it opens";
+  EXPECT_TRUE(punctuation_of(" The").spaced && !punctuation_of(" The").small);
+  EXPECT_TRUE(punctuation_of(" the").small && punctuation_of("the").small);
+  EXPECT_TRUE(punctuation_of(" \t").blank && !punctuation_of(" \n").blank);
+}
+
 // Ids that come from elsewhere may have anything in a token: cut characters, and line feeds among letters.
 TEST_F(Sentences, IdsOfAnotherSchemeKeepTheirTokensWhole) {
   class Foreign final : public Tokenizer {

@@ -1,5 +1,7 @@
 // The dataset `tokens` as a model sees it: frames, masks, epochs, held-out part, weights between files, errors.
 
+#include <gmock/gmock.h>
+
 #include <cmath>
 #include <fstream>
 #include <set>
@@ -74,6 +76,24 @@ class Tokens : public testing::Test {
   std::shared_ptr<const Tokenizer> tokenizer_ = small_tokenizer(folder_.file("tokenizer"));
   std::mt19937 random_{23};
 };
+
+TEST_F(Tokens, SaysHowMuchIsPaddingAndWhatWouldFill) {
+  std::vector<std::string> texts(20);
+  for (std::string& text : texts) text = std::string(17, 'b') + ". A.\n";
+  write_texts(folder_.file("a"), texts, *tokenizer_);
+  const auto note = [&](const std::string& more) {
+    return open(paths({"a"}) + "sequence_length = 32\nheld_out = 0.0\n" + more)->notes().at(0);
+  };
+  // A line has 22 tokens and is alone in its sample of 30 places between <s> and </s>: 8 of 32 stay empty.
+  EXPECT_THAT(note(""), testing::AllOf(testing::HasSubstr("25.0 % of the places"), testing::HasSubstr("punctuation"),
+                                       testing::HasSubstr("contiguous")));
+  EXPECT_THAT(note("packing = 'doc_sentences'"), testing::Not(testing::HasSubstr("contiguous")));
+  // 20 documents of 22 tokens and 19 separators in 16 samples of 30 places, less the separators that end one.
+  EXPECT_THAT(note("packing = 'contiguous'"), testing::Not(testing::HasSubstr("data.")));
+  const auto error = error_of([&] { note("packing = 'contiguous'\nsentence_end = 'word'"); });
+  EXPECT_FALSE(error) << "not asked for: the run's check of unknown keys refuses it";
+  EXPECT_THAT(error_of([&] { note("sentence_end = 'word'"); })->what(), testing::HasSubstr("data.sentence_end"));
+}
 
 TEST_F(Tokens, AnEpochIsEverySampleOfAllFilesOnce) {
   lines("a", 20);

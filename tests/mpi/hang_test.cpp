@@ -6,10 +6,13 @@
 
 #include <chrono>
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <random>
+#include <sstream>
 #include <thread>
 
 #include "tests/support/small_project.h"
@@ -55,6 +58,25 @@ class Hang : public SmallProject {
     const pid_t rank = run.rank(number);
     ASSERT_GT(rank, 0);
     kill(rank, SIGSTOP);
+  }
+  // Of the ranks of this machine, as /proc tells: "pid (name) state PARENT ...".
+  static pid_t mpirun_of(const RunningCommand& run) {
+    std::ifstream file("/proc/" + std::to_string(run.rank(0)) + "/stat");
+    std::string text;
+    std::getline(file, text);
+    pid_t parent = -1;
+    std::istringstream(text.substr(std::min(text.size(), text.rfind(')') + 3))) >> parent;
+    return parent;
+  }
+  std::unique_ptr<RunningCommand> start_under_mpirun(const Words& options = {}) const {
+    Words words{"mpirun", "--oversubscribe", "-n", "4"};
+    if (geteuid() == 0) words.push_back("--allow-run-as-root");
+    words.push_back(program());
+    const Words train = train_words(base, options);
+    words.insert(words.end(), train.begin(), train.end());
+    CommandOptions process;
+    process.folder = path().string();
+    return std::make_unique<RunningCommand>(words, process);
   }
   // The same for all tests.
   std::string digest_of_undisturbed() const {
@@ -134,6 +156,9 @@ TEST_F(Hang, StoppedForEverIsAVerdictAndAnotherStart) {
   EXPECT_EQ(events()[0]["rank"], 2);
   EXPECT_GE(events()[0]["step"], 100);
   EXPECT_THAT(events()[0]["reason"].get<std::string>(), HasSubstr("is stopped"));
+  std::ifstream file(path("run/verdict.txt"));
+  const std::string all{std::istreambuf_iterator<char>(file), {}};
+  for (int rank = 0; rank < 4; ++rank) EXPECT_THAT(all, HasSubstr("\nrank " + std::to_string(rank) + " on "));
 }
 
 TEST_F(Hang, WithoutRestartsAVerdictIsExitCode71) {
@@ -154,22 +179,44 @@ TEST_F(Hang, UnderABareMpirunTheRanksWatchThemselves) {
   base.push_back("checkpoint.every=0");
   for (const int victim : {2, 0}) {
     std::filesystem::remove_all(path("run"));
-    Words words{"mpirun", "--oversubscribe", "-n", "4"};
-    if (geteuid() == 0) words.push_back("--allow-run-as-root");
-    words.push_back(program());
-    const Words train = train_words(base);
-    words.insert(words.end(), train.begin(), train.end());
-    CommandOptions process;
-    process.folder = path().string();
-    RunningCommand run(words, process);
-    ASSERT_TRUE(reaches(run, 20)) << run.wait(0).all;
-    stop(run, victim);
-    const CommandResult result = run.wait(stall + 5 + 10);
+    const auto run = start_under_mpirun();
+    ASSERT_TRUE(reaches(*run, 20)) << run->wait(0).all;
+    stop(*run, victim);
+    const CommandResult result = run->wait(stall + 5 + 10);
     EXPECT_EQ(result.code, 71) << result.all;
     EXPECT_THAT(result.left_running, IsEmpty());
     EXPECT_THAT(result.all, HasSubstr("rank " + std::to_string(victim) + " on "));
     EXPECT_EQ(kinds(), (std::vector<std::string>{"hung"}));
   }
+}
+
+// Before MPI knows all ranks the others wait for it, and no pulse tells of anybody.
+TEST_F(Hang, UnderABareMpirunARankThatIsStoppedBeforeAllHaveMetIsNoticed) {
+  constexpr double startup = 6;
+  base.push_back("monitor.startup_seconds=6");
+  const auto run = start_under_mpirun();
+  ASSERT_TRUE(run->wait_until([&] { return run->rank(2) > 0; }));
+  stop(*run, 2);
+  const CommandResult result = run->wait(startup + 5 + 10);
+  EXPECT_EQ(result.code, 71) << result.all;
+  EXPECT_THAT(result.left_running, IsEmpty());
+  EXPECT_THAT(result.all, HasSubstr("no rank has got on for"));
+}
+
+// The ranks train to their end, and cannot leave.
+TEST_F(Hang, AnMpirunThatIsStoppedIsAVerdictOnceTheRanksHaveEnded) {
+  base.push_back("monitor.checkpoint_seconds=6");
+  const auto run = start({"--json", "--restarts", "1"});
+  ASSERT_TRUE(reaches(*run, 50));
+  ASSERT_GT(mpirun_of(*run), 1);
+  kill(mpirun_of(*run), SIGSTOP);
+  const CommandResult result = run->wait();
+  EXPECT_EQ(result.code, 0) << result.all;
+  EXPECT_THAT(result.left_running, IsEmpty());
+  EXPECT_THAT(result.errors, HasSubstr("all ranks have done their work"));
+  EXPECT_EQ(last_object(result)["digest"], digest_of_undisturbed());
+  EXPECT_EQ(kinds(), (std::vector<std::string>{"hung", "restart", "ended"}));
+  EXPECT_EQ(events()[0]["step"], long_enough);
 }
 
 TEST_F(Hang, ADivergenceIsNotStartedAgain) {
@@ -206,6 +253,64 @@ TEST_F(Hang, AfterKillsTheRunEndsAsOneThatNothingHappenedTo) {
   EXPECT_EQ(last_object(result)["digest"], expected);
   EXPECT_EQ(events().size(), static_cast<size_t>(2 * kills + 1)) << "lost and restart each time, and the end";
   EXPECT_EQ(events().back()["event"], "ended");
+}
+
+// A batch system's mpirun gives its ranks a second: too short for a checkpoint, and none is harmed.
+TEST_F(Hang, ABareMpirunThatIsEndedLeavesTheCheckpointBefore) {
+  const auto run = start_under_mpirun();
+  ASSERT_TRUE(reaches(*run, 130));
+  kill(mpirun_of(*run), SIGTERM);
+  const CommandResult result = run->wait();
+  EXPECT_NE(result.code, 0) << result.all;
+  EXPECT_THAT(result.left_running, IsEmpty());
+  const CommandResult again = train(base, {"--resume", "--json"});
+  expect_done(again);
+  EXPECT_GE(last_object(again)["steps"], long_enough);
+  EXPECT_EQ(last_object(again)["digest"], digest_of_undisturbed());
+}
+
+// Runs that are killed, stopped for ever and asked to stop at random moments, one after another, for as many seconds as
+// INTERLOCK_SOAK_SECONDS says: each ends as one that nothing happened to, and nothing is left that grows.
+TEST_F(Hang, Soak) {
+  const char* asked = std::getenv("INTERLOCK_SOAK_SECONDS");
+  if (!asked) GTEST_SKIP() << "INTERLOCK_SOAK_SECONDS says how long";
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(std::atoi(asked));
+  const auto shared_memory = [] {
+    return std::distance(std::filesystem::directory_iterator("/dev/shm"), std::filesystem::directory_iterator());
+  };
+  const std::string expected = digest_of_undisturbed();
+  const auto segments = shared_memory();
+  std::mt19937 random(2);
+  const auto below = [&](unsigned limit) { return static_cast<int>(random() % limit); };
+  int runs = 0, kills = 0, stops = 0, requests = 0;
+  for (; std::chrono::steady_clock::now() < end; ++runs) {
+    std::filesystem::remove_all(path("run"));
+    CommandResult result;
+    for (bool over = false, first = true; !over; first = false) {
+      Words options{"--json", "--restarts", "50"};
+      if (!first) options.push_back("--resume");
+      const auto run = start(options, 300);
+      for (;;) {
+        const auto next = std::chrono::steady_clock::now() + std::chrono::milliseconds(500 + below(3000));
+        if (!run->wait_until([&] { return std::chrono::steady_clock::now() >= next; })) break;
+        const pid_t victim = run->rank(below(4));
+        const int what = below(8);
+        if (victim <= 0) continue;
+        if (what < 5 && ++kills) kill(victim, SIGKILL);
+        if (what == 5 && ++stops) kill(victim, SIGSTOP);
+        if (what > 5 && ++requests) run->signal(SIGUSR1);
+      }
+      result = run->wait();
+      over = result.code != 75;
+      ASSERT_THAT(result.left_running, IsEmpty());
+    }
+    ASSERT_EQ(result.code, 0) << result.all;
+    ASSERT_EQ(last_object(result)["digest"], expected) << "run " << runs;
+    expect_no_half_files(path("run"));
+  }
+  EXPECT_LE(shared_memory(), segments + 2) << "what a killed mpirun leaves";
+  std::cout << runs << " runs, " << kills << " kills, " << stops << " ranks stopped for ever, " << requests
+            << " requests to stop\n";
 }
 
 }  // namespace

@@ -109,6 +109,23 @@ TEST_F(Network, ALinkThatIsDownForTwoSecondsChangesNothing) {
   EXPECT_EQ(last_object(result)["digest"], last_object(undisturbed)["digest"]);
 }
 
+// What is lost meanwhile TCP sends again.
+TEST_F(Network, ALinkThatComesAndGoesChangesNothing) {
+  const auto undisturbed = start({"run.folder='undisturbed'"})->wait();
+  expect_done(undisturbed);
+  const auto run = start({});
+  ASSERT_TRUE(reaches(*run, 50)) << run->wait(0).all;
+  for (int i = 0; i < 8; ++i) {
+    set_link("down");
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+    set_link("up");
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
+  const CommandResult result = run->wait();
+  expect_done(result);
+  EXPECT_EQ(last_object(result)["digest"], last_object(undisturbed)["digest"]);
+}
+
 TEST_F(Network, ALinkThatStaysDownIsAVerdictAndNothingIsLeft) {
   const auto run = start({"run.steps=1000000", "checkpoint.every=0"});
   ASSERT_TRUE(reaches(*run, 50)) << run->wait(0).all;

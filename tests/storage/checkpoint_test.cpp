@@ -82,29 +82,33 @@ TEST_F(CheckpointTest, ListsNewestFirstAndNothingElse) {
   }
   put(all + "/step-00000600", "a file");
   std::filesystem::create_directory_symlink(folder(9), all + "/step-00000700");
+  EXPECT_THAT(no_checkpoint_folders(run_), ElementsAre(folder(700), folder(600)));
   EXPECT_THAT(list_checkpoints(run_), ElementsAre(folder(100'000'000), folder(100), folder(20), folder(9)));
 }
 
-// A run that takes this for "none" begins anew beside what it could have gone on from.
-TEST_F(CheckpointTest, NotBeingAbleToLookIsNotNone) {
-  const std::string all = checkpoints_folder(run_);
-  const auto expect_refused = [&](const std::string& why) {
-    for (const auto& look : {std::function<void()>([&] { list_checkpoints(run_); }),
-                             std::function<void()>([&] { newest_whole_checkpoint(run_, {}, -1); })}) {
+// Whoever takes a folder that cannot be looked at for one without checkpoints begins anew over them.
+TEST_F(CheckpointTest, WhatCannotBeLookedAtIsNotEmpty) {
+  const auto refused = [&](const std::string& words) {
+    for (const auto& look :
+         std::vector<std::function<void()>>{[&] { list_checkpoints(run_); }, [&] { no_checkpoint_folders(run_); },
+                                            [&] { newest_whole_checkpoint(run_, {}); }}) {
       const auto error = error_of(look);
-      ASSERT_TRUE(error) << why;
+      ASSERT_TRUE(error) << words;
       EXPECT_EQ(error->code(), ExitCode::bad_input);
-      EXPECT_THAT(error->what(), testing::HasSubstr("cannot look for checkpoints in " + all + ": " + why));
+      EXPECT_THAT(error->what(), HasSubstr(checkpoints_folder(run_)));
+      EXPECT_THAT(error->what(), HasSubstr(words));
     }
   };
-  put(all, "a file");
-  expect_refused("Not a directory");
-  std::filesystem::remove(all);
-  std::filesystem::create_symlink("checkpoints", all);
-  expect_refused("Too many levels");
-  std::filesystem::remove(all);
-  std::filesystem::create_symlink("nowhere", all);
-  expect_refused("No such file");
+  put(checkpoints_folder(run_), "a file");
+  refused("Not a directory");
+  std::filesystem::remove(checkpoints_folder(run_));
+  std::filesystem::create_symlink("/nowhere", checkpoints_folder(run_));
+  refused("No such file");
+  std::filesystem::remove(checkpoints_folder(run_));
+  std::filesystem::create_symlink("checkpoints", checkpoints_folder(run_));
+  refused("symbolic links");
+  std::filesystem::remove(checkpoints_folder(run_));
+  EXPECT_THAT(list_checkpoints(run_), IsEmpty());
 }
 
 TEST_F(CheckpointTest, ReplacesACheckpointOfTheSameStep) {
@@ -177,6 +181,24 @@ TEST_F(CheckpointTest, ADamagedOneIsNotCountedAmongTheKept) {
   put(folder(3) + "/manifest.json", "{}");
   retain_checkpoints(run_, 2, "n", 5);
   EXPECT_THAT(entries(), ElementsAre("step-00000002", "step-00000003", "step-00000004", "step-00000005"));
+}
+
+// Something of them may be rescued: a tensor that is whole, a file that only lost its name.
+TEST_F(CheckpointTest, WhatDoesNotVerifyIsNeverRemoved) {
+  for (int64_t step = 1; step <= 6; ++step) make_checkpoint(run_, step);
+  std::filesystem::remove(folder(1) + "/manifest.json");
+  put(folder(2) + "/notes", "a file too many");
+  std::string content = get(folder(3) + "/weights-00001.safetensors");
+  content.back() = static_cast<char>(content.back() ^ 1);  // of the right size
+  put(folder(3) + "/weights-00001.safetensors", content);
+  const auto before = names_in(folder(3));
+  for (int times = 0; times < 2; ++times) {
+    EXPECT_THAT(retain_checkpoints(run_, 1, "n", 6),
+                ElementsAre(HasSubstr(folder(3) + "/weights-00001.safetensors"), HasSubstr(folder(2) + "/notes"),
+                            HasSubstr(folder(1) + "/manifest.json")));
+    EXPECT_THAT(entries(), ElementsAre("step-00000001", "step-00000002", "step-00000003", "step-00000006"));
+  }
+  EXPECT_EQ(names_in(folder(3)), before);
 }
 
 // A newer one whose bytes have changed and whose size has not: the run went on from before it, and what it writes now

@@ -16,7 +16,7 @@ TokenizerContent parse_tokenizer_json(std::string_view text, const std::string& 
 // vocab.json (token -> id) and merges.txt ("left right" by rank after a version line).
 TokenizerContent read_vocabulary_and_merges(const std::string& vocabulary, const std::string& merges);
 
-// Whichever of the two `path` holds: a tokenizer.json, or a folder.
+// Whichever of the two `path` holds: a tokenizer.json, or a folder, whose other files count then (side_files.h).
 TokenizerContent read_content(const std::string& path);
 
 }  // namespace interlock

@@ -92,6 +92,7 @@ wait_until() {  # SECONDS COMMAND...
 }
 state_is() { [[ $(field JobState) == "$1" ]]; }
 restarted() { (($(field Restarts) > 0)); }
+running() { pgrep -f "^$program train.*run.folder=$1" >/dev/null; }
 trained() { [[ -e $1/metrics.jsonl ]] && (($(wc -l <"$1/metrics.jsonl") >= 20)); }
 # A requeued job waits for two minutes by default; its first step has the number of the one that has just ended, whose
 # traces on the nodes must be gone.
@@ -218,6 +219,30 @@ row_array() {
   wait_until 90 state_is COMPLETED
   for task in 1 2; do expect "digest of task $task" "$(digest array-$task)" "$undisturbed"; done
 }
+# Ended by a signal, and stopped as by a machine that hangs: the job goes on in its place.
+row_lost_rank() {
+  submit --nodes=2 "$scripts/slurm.sbatch" config.toml --set run.folder=lost_rank --set monitor.stall_seconds=4
+  wait_until 60 trained lost_rank
+  kill -KILL "$(pgrep -f "^$program train.*run.folder=lost_rank" | tail -n 1)"
+  wait_until 30 grep -q 'again from the newest checkpoint in 1 s, 5 left' lost_rank.log
+  wait_until 60 running lost_rank
+  sleep 1
+  kill -STOP "$(pgrep -f "^$program train.*run.folder=lost_rank" | tail -n 1)"
+  wait_until 30 grep -q 'again from the newest checkpoint in 2 s, 4 left' lost_rank.log
+  says 'no rank has got on for 4 s'
+  wait_until 90 state_is COMPLETED
+  expect "restarts of the job" "$(field Restarts)" 0
+  expect "digest" "$(digest lost_rank)" "$undisturbed"
+}
+row_gpus() {  # four per node, which nobody touches: run.device is "auto"
+  submit --nodes=1 --cpus-per-task=2 --gpus-per-node=4 "$scripts/slurm.sbatch" config.toml --set run.folder=gpus
+  wait_until 90 state_is COMPLETED
+  says '4 ranks, 1 threads each'
+  expect "digest" "$(digest gpus)" "$undisturbed"
+  submit --nodes=2 --gpus-per-node=2 "$scripts/slurm.sbatch" config.toml --set run.folder=two_gpus
+  wait_until 90 state_is COMPLETED
+  expect "digest" "$(digest two_gpus)" "$undisturbed"
+}
 row_sbatch_missing_file() {
   cp config.toml data.toml
   sed -i 's|paths = .*|paths = ["/proc/self/cwd/absent"]|' data.toml
@@ -273,7 +298,7 @@ row_time_limits() {
 
 rows=("$@")
 ((${#rows[@]} > 0)) || rows=(srun usr1 killed_rank missing_file missing_file_plain bad_config no_pmix one_task slots mpich doctor_cluster
-  requeue array sbatch_missing_file mpirun mpirun_two_nodes time_limits)
+  requeue array lost_rank gpus sbatch_missing_file mpirun mpirun_two_nodes time_limits)
 [[ " ${rows[*]} " == *" srun "* ]] || rows=(srun "${rows[@]}")
 for name in "${rows[@]}"; do
   begin=$SECONDS before=$failures row=$name

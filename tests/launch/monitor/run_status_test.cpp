@@ -10,6 +10,7 @@
 #include <sstream>
 #include <thread>
 
+#include "launch/monitor/event_log.h"
 #include "runtime/core/error.h"
 #include "tests/launch/monitor/pulses.h"
 #include "tests/observe/temporary_folder.h"
@@ -67,6 +68,8 @@ TEST_F(Status, OfARunThatGoesOn) {
   EXPECT_EQ(rank["rss_mib"], 123.0);
   const std::string text = status_text(status, 80);
   EXPECT_THAT(text, HasSubstr("running  step 43/100  loss 5.0000  held-out 5.2500  1000 tokens/s  idle 50 %"));
+  EXPECT_THAT(text, HasSubstr("\n57.0 s left\n")) << "what does not fit goes on in the next line";
+  EXPECT_THAT(text, HasSubstr("slow: 4.0 x")) << "before what a rank waits for";
   EXPECT_THAT(status_text(status, 120), HasSubstr("waits for rank 1"));
   EXPECT_THAT(status_text(status, 120), HasSubstr("slow: 4.0 x"))
       << "2 s of computing beside a median of half a second";
@@ -89,6 +92,33 @@ TEST_F(Status, OfARunThatDied) {
   EXPECT_EQ(status.state, "stopped");
   EXPECT_NEAR(status.ranks[0].seconds_since, 502, 5);
   EXPECT_FALSE(status.seconds_left);
+}
+
+TEST_F(Status, OfARunThatDiedSaysWhyAndOfOneThatIsStartedAgainThatItGoesOn) {
+  PulseRecord pulse = alive(0);
+  pulse.wall -= 500;
+  put_pulse(folder.path(), pulse, 5);
+  EventLog log(folder.path());
+  log.add({"lost", 2, 41,
+           "rank 2 on a-host-with-a-long-name was killed by signal 9 (SIGKILL); SIGKILL comes from a person"});
+  RunStatus status = read_status(folder.path());
+  EXPECT_EQ(status.state, "stopped");
+  const std::string text = status_text(status, 80);
+  EXPECT_THAT(text, HasSubstr("\nlost at step 41, "));
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
+  const auto json = nlohmann::json::parse(status_json(status));
+  EXPECT_EQ(json["event"]["event"], "lost");
+  EXPECT_EQ(json["event"]["rank"], 2);
+
+  log.add({"restart", std::nullopt, 40, "start 1 of 5"});
+  status = read_status(folder.path());
+  EXPECT_EQ(status.state, "restarting");
+  EXPECT_TRUE(status.goes_on());
+  std::ofstream(folder / EventLog::file_name)
+      << R"({"time":"2026-01-31T12:00:00Z","event":"restart","rank":null,"step":40,"reason":"start 1 of 5"})"
+      << "\n";
+  EXPECT_EQ(read_status(folder.path()).state, "stopped") << "its supervisor has died since";
 }
 
 // Killed a moment ago, on this host: nobody need wait until it is quiet.

@@ -12,7 +12,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr HangLimits limits{60, 600};
+constexpr HangLimits limits{60, 600, 60, 600};
 
 WatchedRank rank_of(PulseRecord pulse, double still, double quiet = 0) { return {true, pulse, still, quiet, ""}; }
 
@@ -105,9 +105,33 @@ TEST(Verdict, StartCheckpointAndEndAreGivenTheLongerLimit) {
   EXPECT_FALSE(judge(first_step, limits)) << "it computes, however long that takes";
   first_step[2].quiet = 599;  // stopped before it could tell that it was past its start, as the others are
   EXPECT_EQ(judge(first_step, limits)->rank, 2);
-  auto evaluation = behind_rank_two(61);
-  evaluation[2].pulse.phase = PulsePhase::evaluation;
-  EXPECT_TRUE(judge(evaluation, limits));
+}
+
+TEST(Verdict, EvaluationsAndCheckpointsHaveLimitsOfTheirOwn) {
+  HangLimits own = limits;
+  own.evaluation_seconds = 100;
+  own.checkpoint_seconds = 200;
+  for (const auto& [phase, limit] : {std::pair{PulsePhase::evaluation, 100.0}, {PulsePhase::checkpoint, 200.0}}) {
+    auto ranks = behind_rank_two(limit - 1);
+    ranks[2].pulse.phase = phase;
+    EXPECT_FALSE(judge(ranks, own)) << text_of(phase);
+    for (WatchedRank& rank : ranks) rank.still = limit + 1;
+    EXPECT_TRUE(judge(ranks, own)) << text_of(phase);
+  }
+  auto first = behind_rank_two(599);  // before the first step it is a part of the start
+  first[2].pulse.phase = PulsePhase::evaluation;
+  first[2].pulse.steps_done = 0;
+  EXPECT_FALSE(judge(first, own));
+}
+
+TEST(Verdict, AMessageThatOneSideAloneKnowsOfIsNamed) {
+  auto ranks = behind_rank_two(61);
+  std::strcpy(ranks[1].pulse.last[1].text, "1SEND_F5");
+  ranks[1].pulse.last[1].step = 7;
+  ranks[1].pulse.actions = 2;
+  const auto verdict = judge(ranks, limits);
+  EXPECT_EQ(verdict->messages, "  rank 1 has sent 1SEND_F5 (step 7), and nobody asks for it\n");
+  EXPECT_THAT(verdict->ranks, HasSubstr(verdict->messages));
 }
 
 // The others stand in a checkpoint and wait for one that never came to it.
@@ -126,10 +150,24 @@ TEST(Verdict, ARankThatWasNeverHeardOfHoldsUpTheStart) {
   EXPECT_FALSE(judge(ranks, limits));
 }
 
-TEST(Verdict, RanksThatHaveEndedAreLeftInPeace) {
-  auto ranks = behind_rank_two(1e6);
+// While they are asked for, the launcher is there: something of the run does not leave.
+TEST(Verdict, RanksThatHaveEndedButDoNotLeaveAreAVerdictAfterTheLimitOfTheEnd) {
+  auto ranks = behind_rank_two(599);
   for (WatchedRank& rank : ranks) rank.pulse.phase = PulsePhase::ended;
   EXPECT_FALSE(judge(ranks, limits));
+  for (WatchedRank& rank : ranks) rank.still = rank.quiet = 601;
+  auto verdict = judge(ranks, limits);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, -1);
+  EXPECT_THAT(verdict->reason, AllOf(HasSubstr("all ranks have done their work 601 s ago (limit 600 s)"),
+                                     HasSubstr("the launcher or a process of a rank does not end")));
+  ranks[2].process = "12 is stopped (by SIGSTOP, a terminal or a debugger)";
+  verdict = judge(ranks, limits);
+  EXPECT_EQ(verdict->rank, 2);
+  EXPECT_THAT(verdict->reason, HasSubstr("rank 2 on far-away does not leave: its process 12 is stopped"));
+  ranks[1].pulse.phase = PulsePhase::training;
+  ranks[1].still = ranks[1].quiet = 3;
+  EXPECT_FALSE(judge(ranks, limits)) << "one still works";
   EXPECT_FALSE(judge({}, limits));
 }
 

@@ -20,6 +20,7 @@ mkdir stand-ins
 cat >stand-ins/srun <<'END'
 #!/usr/bin/env bash
 printf '%s\n' "$@" >srun.called
+echo >>starts
 echo $$ >srun.pid
 while [[ ${1:-} == --* ]]; do shift; done
 tasks=()
@@ -53,6 +54,10 @@ signal.signal(signal.SIGUSR1, stop)
 open("ready." + task, "w")
 behaviour = os.environ["BEHAVIOUR"]
 if behaviour == "fail" and task == "1": sys.exit(65)
+if behaviour == "hung": sys.exit(71 if task == "0" else 0)
+if behaviour == "lost" and task == "1" and not os.path.exists("lost"):
+    open("lost", "w")
+    os.kill(os.getpid(), signal.SIGKILL)
 if behaviour == "load":
     while not os.path.exists("loaded"): time.sleep(0.05)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR1])
@@ -79,7 +84,7 @@ wait_for() {
 # Puts the exit code of the job into `code`. `train` and `load` jobs are asked to stop when both tasks are ready or, at
 # `load`, still on their way.
 job() {
-  rm -f ready.* loaded ./*.called
+  rm -f ready.* loaded ./*.called starts lost
   BEHAVIOUR=$1 bash "$script" "${@:2}" >log 2>&1 &
   local shell=$!
   if [[ $1 == train || $1 == load ]]; then
@@ -115,6 +120,34 @@ expect "exit code" "$code" 0
 job fail config.toml
 expect "exit code" "$code" 65
 [[ ! -e scontrol.called ]] || fail "requeued a run that failed"
+expect "starts of a run that failed" "$(wc -l <starts)" 1
+# A rank that is lost or hangs: again in the same job, so often and no more.
+job lost config.toml
+expect "exit code of a run that was lost once" "$code" 0
+expect "its starts" "$(wc -l <starts)" 2
+grep -q 'a rank was lost or hung (exit code 137); again from the newest checkpoint' log || fail "does not say why"
+INTERLOCK_RESTARTS=1 job hung config.toml
+expect "exit code of a run that hangs again" "$code" 71
+expect "its starts" "$(wc -l <starts)" 2
+INTERLOCK_RESTARTS=0 job hung config.toml
+expect "starts without restarts" "$(wc -l <starts)" 1
+[[ ! -e scontrol.called ]] || fail "requeued a run that was lost"
+# One rank per GPU where the job has some, unless it says how many tasks.
+export SLURM_JOB_NUM_NODES=2 SLURM_CPUS_ON_NODE=9
+SLURM_NTASKS_PER_NODE=2 SLURM_GPUS_ON_NODE=4 job end config.toml
+for option in --nodes=2 --ntasks=8 --ntasks-per-node=4 --cpus-per-task=2; do
+  grep -qx -- "$option" srun.called || fail "srun without $option: $(tr '\n' ' ' <srun.called)"
+done
+grep -q 'parallel.threads=2' arguments || fail "not a share of the processors for each GPU: $(cat arguments)"
+for given in "2 2" "6 4" "2 0"; do  # as many as GPUs, another number, no GPU
+  SLURM_NTASKS_PER_NODE=${given% *} SLURM_GPUS_ON_NODE=${given#* } job end config.toml
+  ! grep -q -- --ntasks srun.called || fail "other tasks than asked for: $given"
+  grep -qx -- --cpus-per-task=3 srun.called || fail "other processors than asked for: $given"
+done
+SLURM_CPUS_ON_NODE=3 SLURM_NTASKS_PER_NODE=2 SLURM_GPUS_ON_NODE=4 job end config.toml
+expect "exit code with fewer processors than GPUs" "$code" 64
+[[ ! -e srun.called ]] || fail "started ranks without processors"
+unset SLURM_JOB_NUM_NODES SLURM_CPUS_ON_NODE
 job end
 expect "exit code without a config" "$code" 2
 INTERLOCK=$folder/absent job end config.toml

@@ -1,0 +1,57 @@
+#include "launch/settings/known_keys.h"
+
+#include <map>
+#include <set>
+
+#include "launch/settings/parts.h"
+#include "models/model.h"
+#include "runtime/core/error.h"
+#include "runtime/data/dataset.h"
+#include "runtime/optimization/optimizer.h"
+
+namespace interlock {
+namespace {
+
+// What a config with these lines is asked for, up to where it is refused: a part that refuses has asked by then.
+void ask(const std::string& toml, std::set<std::string>& keys) {
+  const Config config = Config::from_text(toml);
+  try {
+    check_settings(read_settings(config));
+  } catch (const Error&) {
+  }
+  for (const auto& [key, value] : config.resolved_values())
+    if (key.find('[') == std::string::npos) keys.insert(key);
+}
+
+std::string named(const std::string& section, const std::string& name) {
+  return "[" + section + "]\nname = \"" + name + "\"\n";
+}
+
+}  // namespace
+
+std::vector<std::string> known_keys() {
+  std::set<std::string> keys;
+  const std::string text_model =
+      "layers = 4\nwidth = 8\nheads = 1\nfeed_forward = 8\nvocabulary = 300\nmax_length = 64\ntie_embeddings = false\n";
+  // Keys that are asked for only where they stand.
+  const std::map<std::string, std::string> rare = {{"text", "held_out_part = \"all\"\ntest_paths = []\n"},
+                                                   {"labelled", "header = true\n"}};
+  for (const std::string& model : Models::instance().names()) {
+    for (const std::string& dataset : Datasets::instance().names()) {
+      for (const char* objective : {"masked", "causal", "classification"}) {
+        const bool of_text = dataset == "tokens" || dataset == "text" || dataset == "labelled";
+        ask(named("model", model) + (of_text ? text_model : "") + named("data", dataset) +
+                (rare.contains(dataset) ? rare.at(dataset) : "") + named("objective", objective),
+            keys);
+      }
+    }
+  }
+  for (const std::string& optimizer : Optimizers::instance().names())
+    for (const char* decay : {"linear", "polynomial", "cosine", "steps"})
+      ask(named("model", "mlp") + named("data", "spirals") + named("optimizer", optimizer) + "decay = \"" + decay +
+              "\"\n",
+          keys);
+  return {keys.begin(), keys.end()};
+}
+
+}  // namespace interlock
