@@ -51,7 +51,7 @@ struct SupervisedEnd {
 // are not done in time and were ended. Asked again, it stays at that, but SIGINT then ends them at once, with 130.
 // Error(config) when there is no mpirun.
 // Ranks find INTERLOCK_SUPERVISED=1 in their environment; INTERLOCK_TERMINAL=1 and COLUMNS when our stderr is a
-// terminal.
+// terminal. 64 when mpirun ends with 0 and no rank has come up.
 SupervisedEnd supervise_once(const SupervisorRequest& request);
 inline int supervise(const SupervisorRequest& request) { return supervise_once(request).code; }
 
