@@ -17,6 +17,7 @@
 #include "launch/cluster_check/cluster_check.h"
 #include "launch/command.h"
 #include "launch/run/empty_rank.h"
+#include "launch/terminal/json_line.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -47,9 +48,10 @@ class Doctor final : public Command {
   void declare(CLI::App& app) override {
     app.add_flag("--json", json_, "one JSON object on stdout");
     app.add_option("--rank-memory", rank_memory_,
-                   "only print the peak memory in bytes of a rank that holds next to nothing of such a model")
-        ->type_name("MODEL PRECISION")
-        ->expected(2);
+                   "only print the peak memory in bytes of a rank that holds next to nothing of such a model; "
+                   "PRODUCTS: large or small")
+        ->type_name("MODEL PRECISION [PRODUCTS]")
+        ->expected(2, 3);
     auto* cluster = app.add_flag("--cluster", cluster_,
                                  "under mpirun or srun: check what the ranks' hosts must have in common, and how fast "
                                  "messages are between neighbours");
@@ -101,18 +103,19 @@ int code_of(const std::vector<Check>& checks) {
 
 int Doctor::run() {
   if (!rank_memory_.empty()) {
-    std::cout << static_cast<int64_t>(empty_rank_bytes(rank_memory_[0], rank_memory_[1])) << std::endl;
+    const bool large = rank_memory_.size() < 3 || rank_memory_[2] != "small";
+    std::cout << static_cast<int64_t>(empty_rank_bytes(rank_memory_[0], rank_memory_[1], large)) << std::endl;
     return 0;
   }
   if (cluster_) return check_cluster(cluster_request_, [&](const ClusterFacts& facts) { return tell_cluster(facts); });
   const std::vector<Check> checks = examine();
-  std::cout << (json_ ? checks_json(checks).dump() + "\n" : table_text(checks)) << std::flush;
+  std::cout << (json_ ? json_line(checks_json(checks)) : table_text(checks)) << std::flush;
   return code_of(checks);
 }
 
 int Doctor::tell_cluster(const ClusterFacts& facts) const {
   const std::vector<Check> checks = judge(facts);
-  std::cout << (json_ ? cluster_json(facts, checks).dump() + "\n" : cluster_text(facts, checks)) << std::flush;
+  std::cout << (json_ ? json_line(cluster_json(facts, checks)) : cluster_text(facts, checks)) << std::flush;
   return code_of(checks);
 }
 

@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <string>
@@ -16,6 +18,7 @@
 #include <vector>
 
 #include "launch/settings/parts.h"
+#include "models/model.h"
 #include "runtime/core/error.h"
 #include "runtime/data/dataset.h"
 
@@ -59,6 +62,37 @@ std::optional<std::string> output_of(std::vector<std::string> command, std::vect
   return output;
 }
 
+// Reads the training samples with the first `count` numbers: files are mapped, and their pages count as memory from
+// when they are read, so a run's data grows until it has met all of it. As many as half a second allows: 100,000 of
+// tokens.
+void read_samples(const Dataset& dataset, int64_t count) {
+  using Clock = std::chrono::steady_clock;
+  const auto end = Clock::now() + std::chrono::milliseconds(500);
+  const int64_t all = std::min(count, dataset.samples(Split::training));
+  constexpr int64_t at_once = 256;
+  std::vector<int64_t> numbers;
+  for (int64_t first = 0; first < all && (first == 0 || Clock::now() < end); first += at_once) {
+    numbers.resize(static_cast<size_t>(std::min(at_once, all - first)));
+    std::iota(numbers.begin(), numbers.end(), first);
+    dataset.batch(Split::training, numbers);
+  }
+}
+
+// Whether a product of an encoder's microbatch reaches 2^24 multiplications: large ones run other code, with buffers of
+// its own (models/blocks/functions.cpp). Models without such keys have no such products.
+bool has_large_products(const RunSettings& settings) {
+  const auto dataset = make_dataset(settings);
+  make_model(settings, *dataset);  // asks for its keys
+  const std::map<std::string, std::string> values = settings.config.resolved_values();
+  const auto number = [&](const std::string& key) {
+    const auto found = values.find("model." + key);
+    return found == values.end() ? 0.0 : std::strtod(found->second.c_str(), nullptr);
+  };
+  const double rows = static_cast<double>(settings.parallel.batch.microbatch_size * dataset->sample_length());
+  const double readout = dataset->predicted_share() * number("vocabulary");
+  return rows * number("width") * std::max(number("feed_forward"), readout) >= (1 << 24);
+}
+
 }  // namespace
 
 double measure_data(const RunSettings& settings) {
@@ -66,10 +100,7 @@ double measure_data(const RunSettings& settings) {
   try {
     const auto dataset = make_dataset(settings);
     dataset->open();
-    // A few steps' worth of samples, so that what reading keeps is there too.
-    std::vector<int64_t> numbers(static_cast<size_t>(std::min<int64_t>(256, dataset->samples(Split::training))));
-    std::iota(numbers.begin(), numbers.end(), 0);
-    dataset->batch(Split::training, numbers);
+    read_samples(*dataset, settings.steps * settings.parallel.batch_shape().samples_per_step());
     return std::max(0.0, resident_bytes() - before);
   } catch (const Error&) {
     return 0;  // a plan can be made where the data is not
@@ -82,9 +113,10 @@ double measure_empty_rank(const RunSettings& settings) {
                                        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"};
   for (const char* name : {"PATH", "HOME"})
     if (const char* value = std::getenv(name)) environment.push_back(message(name, "=", value));
-  const std::optional<std::string> answer = output_of(
-      {"/proc/self/exe", "doctor", "--rank-memory", settings.model_name, std::string(name_of(settings.precision))},
-      std::move(environment));
+  const std::optional<std::string> answer =
+      output_of({"/proc/self/exe", "doctor", "--rank-memory", settings.model_name,
+                 std::string(name_of(settings.precision)), has_large_products(settings) ? "large" : "small"},
+                std::move(environment));
   return answer ? std::strtod(answer->c_str(), nullptr) : 0;
 }
 

@@ -5,12 +5,13 @@
 
 namespace interlock {
 
-// What opening the data adds to this process's memory, in bytes; 0 when the data is not here.
+// What opening the data, and reading the samples that the run will read, adds to this process's memory, in bytes; takes
+// half a second at most beyond the opening. 0 when the data is not here.
 double measure_data(const RunSettings& settings);
 
 // Peak memory in bytes of a rank that holds nothing: this program, started, with its transport, its libraries' own
 // memory and the code that such a model runs in such a precision. Measured in a process of its own (`interlock doctor
-// --rank-memory MODEL PRECISION`); 0 when that fails.
+// --rank-memory MODEL PRECISION PRODUCTS`); 0 when that fails.
 double measure_empty_rank(const RunSettings& settings);
 
 }  // namespace interlock

@@ -15,6 +15,7 @@
 #include "launch/supervisor/handshake.h"
 #include "launch/supervisor/short_child.h"
 #include "runtime/core/error.h"
+#include "runtime/observe/progress.h"
 
 namespace interlock {
 namespace {
@@ -116,7 +117,7 @@ std::vector<std::string> mpirun_command(const SupervisorRequest& request, const 
   pass(command, supervised_variable, "1");
   if (!launch_word.empty()) pass(command, launch_variable, launch_word);
   if (request.monitor && request.monitor->listen) pass(command, invitation_variable, "1");
-  if (isatty(STDERR_FILENO)) {
+  if (watched_by_person()) {
     pass(command, "INTERLOCK_TERMINAL", "1");
     winsize size{};
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {

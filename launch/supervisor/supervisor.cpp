@@ -15,6 +15,7 @@
 #include <regex>
 #include <utility>
 
+#include "launch/folders/resume_command.h"
 #include "launch/monitor/hang_watch.h"
 #include "launch/monitor/verdict_file.h"
 #include "launch/supervisor/child_tree.h"
@@ -88,6 +89,7 @@ class Supervision {
   bool ended_with_us() const;
   std::string ended_with_us_text() const;
   std::string verdict_text() const;
+  std::string how_to_go_on() const;
   void say_why(int code);
   SupervisedEnd told(int code) const;
 
@@ -149,7 +151,7 @@ void Supervision::take_signals() {
     if (number == SIGCHLD) continue;
     if (ended_by_ != 0) {
       end_at_once();  // asked twice
-    } else if (number == SIGTERM || number == SIGUSR1) {
+    } else if (number == SIGTERM || number == SIGUSR1 || (number == SIGINT && stop_asked_by_ == 0)) {
       take_stop_request(number);
     } else {
       ended_by_ = number;
@@ -166,7 +168,7 @@ void Supervision::take_stop_request(int number) {
     stop_deadline_ = stop_asked_at_ + stop_time_;
     output_.insert(message("interlock: stopping: asked by ", signal_name(number),
                            "; the ranks finish a step, write a checkpoint and end (at most ", stop_time_.count(),
-                           " s)\n"));
+                           number == SIGINT ? " s); Ctrl-C again ends them at once\n" : " s)\n"));
   } else if (!asked_again_) {
     asked_again_ = true;
     output_.insert(message("interlock: ", signal_name(number),
@@ -254,6 +256,7 @@ int Supervision::exit_code() const {
   const ExitCode without_mpirun = output_.rank_said_why() ? ExitCode::gave_up : lost_rank;
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(without_mpirun);
   if (output_.killed_by_signal()) return static_cast<int>(lost_rank);
+  if (code == static_cast<int>(ExitCode::stopped) && stop_asked_by_ == SIGINT) return 128 + SIGINT;
   if (started_nothing()) return static_cast<int>(ExitCode::config);
   for (const ExitCode ours : {ExitCode::done, ExitCode::usage, ExitCode::config, ExitCode::bad_input, ExitCode::gave_up,
                               lost_rank, ExitCode::cannot_write, ExitCode::stopped}) {
@@ -283,7 +286,8 @@ std::string Supervision::ended_with_us_text() const {
       "interlock: error: mpirun and its ranks got the SIGTERM too, as all processes of a batch job do when it ends, "
       "and "
       "could write no checkpoint; ",
-      checkpoint.empty() ? "there is none to go on from" : "--resume goes on from " + checkpoint,
+      checkpoint.empty() ? "there is none to go on from"
+                         : "--resume goes on from " + checkpoint + (run_folder_.empty() ? "" : how_to_go_on()),
       ". To be asked in time: sbatch --signal=B:USR1@120 (launch/cluster/mpirun.sbatch)\n");
 }
 
@@ -294,7 +298,15 @@ std::string Supervision::verdict_text() const {
       "interlock: error: ", verdict_->reason, "\n", verdict_->ranks,
       stack.empty() ? "" : message("  rank ", verdict_->rank, " stands in:\n", stack),
       verdict_file_.empty() ? "" : message("  All that the ranks told: ", verdict_file_, "\n"), "  The run was ended; ",
-      checkpoint.empty() ? "there is no checkpoint yet to go on from" : "--resume goes on from " + checkpoint, "\n");
+      checkpoint.empty() ? "there is no checkpoint yet to go on from"
+                         : "--resume goes on from " + checkpoint + (run_folder_.empty() ? "" : how_to_go_on()),
+      "\n");
+}
+
+// The whole command, where the folder of the run is known.
+std::string Supervision::how_to_go_on() const {
+  return run_folder_.empty() ? "; --resume goes on from the last checkpoint"
+                             : "; go on with: " + resume_command(run_folder_);
 }
 
 // Whose end it was, for those who write it down.
@@ -329,19 +341,20 @@ void Supervision::say_why(int code) {
   // A banner would only tell of our own signal, or of the exit code of a stop.
   std::string text = rank_said_why ? output_.reason() + "\n" : "";
   if (ended_by_ != 0) {
-    text += message("interlock: stopped by ", signal_name(ended_by_), "; no rank is left running\n");
+    text += message("interlock: stopped by ", signal_name(ended_by_), "; no rank is left running",
+                    last_checkpoint_ && !last_checkpoint_().empty() ? how_to_go_on() : "", "\n");
   } else if (verdict_ && !overdue_) {
     text = verdict_text();
   } else if (ended_with_us()) {
     text += ended_with_us_text();
   } else if (overdue_) {
-    text += message(
-        "interlock: error: the ranks were not done ", stop_time_.count(), " s after ", signal_name(stop_asked_by_),
-        " asked them to stop, so they were ended; the last whole checkpoint is what --resume goes on from\n");
-  } else if (code == static_cast<int>(ExitCode::stopped) && !rank_said_why) {
+    text += message("interlock: error: the ranks were not done ", stop_time_.count(), " s after ",
+                    signal_name(stop_asked_by_),
+                    " asked them to stop, so they were ended; the last whole checkpoint is what --resume goes on from",
+                    run_folder_.empty() ? "" : how_to_go_on(), "\n");
+  } else if ((code == static_cast<int>(ExitCode::stopped) || code == 128 + SIGINT) && !rank_said_why) {
     text += message("interlock: stopped on request",
-                    stop_asked_by_ != 0 ? message(" (", signal_name(stop_asked_by_), ")") : "",
-                    "; --resume goes on from the last checkpoint\n");
+                    stop_asked_by_ != 0 ? message(" (", signal_name(stop_asked_by_), ")") : "", how_to_go_on(), "\n");
   } else if (!rank_said_why && !output_.reason().empty()) {
     text += output_.reason() + "\n";
   } else if (!rank_said_why && started_nothing()) {

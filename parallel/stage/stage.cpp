@@ -272,21 +272,30 @@ LossSum Stage::loss(int microbatch, double targets) {
 // ---- Evaluation
 
 at::Tensor Stage::evaluate(const at::Tensor& input, ForwardContext context) {
-  c10::NoGradGuard no_graph;
   context.parameters = &sink_;
+  return evaluate(input, context, nullptr);
+}
+
+at::Tensor Stage::evaluate(const at::Tensor& input, const ForwardContext& context, at::Tensor* features) {
+  c10::NoGradGuard no_graph;
   at::Tensor hidden = input;
   for (int64_t segment = 0; segment < segments(); ++segment) {
+    if (features != nullptr && segment == parts_.body->segments_before_units()) *features = hidden;
     need(segment);
     hidden = parts_.body->forward_segment(segment, hidden, context);
   }
   return hidden;
 }
 
-LossSum Stage::evaluate_loss(const at::Tensor& output, ForwardContext context) {
+std::pair<at::Tensor, LossSum> Stage::evaluate_with_loss(const at::Tensor& input, ForwardContext context) {
   c10::NoGradGuard no_graph;
-  need(-1);
   context.parameters = &sink_;
-  return parts_.head->loss(output, context);
+  at::Tensor features;
+  at::Tensor output = evaluate(input, context, parts_.head->reads_features() ? &features : nullptr);
+  context.features = features;
+  need(-1);
+  LossSum loss = parts_.head->loss(output, context);
+  return {std::move(output), std::move(loss)};
 }
 
 // ---- Microbatches in flight

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -85,13 +86,28 @@ TEST_F(Faults, KillingRankZeroEndsTheRun) {
   expect_failure(run->wait(seconds_to_end), 71, {"rank 0", "signal 9 (SIGKILL)"});
 }
 
-TEST_F(Faults, CtrlCEndsTheRunAtOnce) {
+// The first is a request, so that nothing is lost; the second means it.
+TEST_F(Faults, CtrlCStopsTheRunWithACheckpoint) {
   const auto run = start_long_run();
   run->signal(SIGINT);
   const CommandResult result = run->wait(seconds_to_end);
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.code, 128 + SIGINT) << result.all;
-  EXPECT_THAT(result.all, EndsWith("interlock: stopped by SIGINT; no rank is left running\n"));
+  EXPECT_THAT(result.all, HasSubstr("Ctrl-C again ends them at once"));
+  EXPECT_THAT(result.all,
+              EndsWith("interlock: stopped on request (SIGINT); go on with: interlock train run --resume\n"));
+  EXPECT_THAT(result.left_running, IsEmpty());
+  expect_done(interlock({"verify", "run"}));
+}
+
+TEST_F(Faults, CtrlCTwiceEndsTheRunAtOnce) {
+  const auto run = start_long_run();
+  run->signal(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // far less than a checkpoint takes, mostly
+  run->signal(SIGINT);
+  const CommandResult result = run->wait(seconds_to_end);
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_EQ(result.code, 128 + SIGINT) << result.all;
   EXPECT_THAT(result.all, Not(HasSubstr("interlock: error"))) << "being stopped is no error";
   EXPECT_THAT(result.left_running, IsEmpty());
   expect_no_half_files(path("run"));

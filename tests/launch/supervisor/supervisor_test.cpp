@@ -13,6 +13,13 @@ using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 
+// The first Ctrl-C, and the answer to it.
+void ask_by_ctrl_c(Launch& run) {
+  kill(run.pid, SIGINT);
+  ASSERT_TRUE(run.read_until([&] { return run.errors.find("Ctrl-C again ends them at once\n") != std::string::npos; }))
+      << run.errors;
+}
+
 TEST(Supervisor, ARunThatEndsWellPassesThroughUntouched) {
   Launch run(2, {"environment"});
   EXPECT_EQ(run.end(), 0) << run.errors;
@@ -20,8 +27,12 @@ TEST(Supervisor, ARunThatEndsWellPassesThroughUntouched) {
   EXPECT_EQ(run.errors, "a line on stderr\nand half a line");
 }
 
+// One that cannot redraw a line is as good as a file.
 TEST(Supervisor, RanksLearnOfATerminal) {
-  Launch run(1, {"environment"}, {}, true);
+  Launch dumb(1, {"environment"}, {{"TERM", "dumb"}}, true);
+  EXPECT_EQ(dumb.end(), 0) << dumb.errors;
+  EXPECT_THAT(dumb.output, HasSubstr("INTERLOCK_TERMINAL=\n"));
+  Launch run(1, {"environment"}, {{"TERM", "xterm"}}, true);
   EXPECT_EQ(run.end(), 0) << run.errors;
   EXPECT_THAT(run.output, HasSubstr("INTERLOCK_TERMINAL=1\n"));
 }
@@ -86,10 +97,12 @@ TEST(Supervisor, ARankThatSaysWhyButDoesNotEndIsEnded) {
   EXPECT_TRUE(all_gone(run.tag));
 }
 
+// Ctrl-C only when it is pressed twice: the first asks for a checkpoint (stop_request_test).
 TEST(Supervisor, SignalsEndEverythingAtOnce) {
   for (const auto& [number, name] : {std::pair{SIGINT, "SIGINT"}, {SIGHUP, "SIGHUP"}}) {
     Launch run(4, {"hang", "9"});
     ASSERT_TRUE(wait_for_ranks(run, 4));
+    if (number == SIGINT) ask_by_ctrl_c(run);
     kill(run.pid, number);
     EXPECT_EQ(run.end(), 128 + number) << run.errors;
     EXPECT_THAT(run.errors, EndsWith(std::string("interlock: stopped by ") + name + "; no rank is left running\n"));
@@ -100,6 +113,7 @@ TEST(Supervisor, SignalsEndEverythingAtOnce) {
 TEST(Supervisor, StubbornRanksEndToo) {
   Launch run(4, {"stubborn", "9"});
   ASSERT_TRUE(wait_for_ranks(run, 4));
+  ask_by_ctrl_c(run);
   kill(run.pid, SIGINT);
   EXPECT_EQ(run.end(), 130) << run.errors;
   EXPECT_TRUE(processes_with(run.tag).empty());
@@ -109,6 +123,7 @@ TEST(Supervisor, AStoppedMpirunDoesNotKeepUsFromEnding) {
   Launch run(2, {"hang", "9"});
   ASSERT_TRUE(wait_for_ranks(run, 2));
   kill(run.mpirun(), SIGSTOP);
+  ask_by_ctrl_c(run);
   kill(run.pid, SIGINT);
   EXPECT_EQ(run.end(), 130) << run.errors;
   EXPECT_TRUE(processes_with(run.tag).empty());
