@@ -1,22 +1,31 @@
 // The command line: finds the subcommand, and turns what went wrong into one message and a documented exit code.
 
 #include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <span>
+#include <sstream>
 
 #include "launch/command.h"
 #include "launch/run/failure.h"
 #include "launch/supervisor/stop_request.h"
+#include "launch/terminal/printable_output.h"
+#include "launch/version/version.h"
 #include "runtime/core/error.h"
+#include "runtime/core/likely_keys.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
 
 namespace {
 
@@ -41,6 +50,44 @@ std::string unknown_command(const CLI::App& app, std::span<char* const> words) {
   return interlock::unknown_name("command" + of, words[0], names);
 }
 
+// The help of the command that the words lead to; of all where there are none.
+std::string help_of(const CLI::App& app, std::span<char* const> words) {
+  const CLI::App* asked = &app;
+  for (const char* word : words) {
+    const auto found = asked->get_subcommands([&](const CLI::App* one) { return one->get_name() == word; });
+    if (found.empty()) break;
+    asked = found.front();
+  }
+  return asked->help();
+}
+
+// Of the options that the command in `words` does not have, the first, and what takes its place: a key of the config is
+// set with --set. "": all are known.
+std::string unknown_option(CLI::App& app, std::span<char* const> words) {
+  CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  for (size_t i = 0; i < words.size(); ++i) {
+    const std::string word = words[i], name = word.substr(0, word.find('='));
+    if (!name.starts_with("--") || name.size() == 2 || command->get_option_no_throw(name) != nullptr) continue;
+    const bool apart = i + 1 < words.size() && words[i + 1][0] != '-';
+    const std::string value = name.size() < word.size() ? word.substr(name.size() + 1) : apart ? words[i + 1] : "VALUE";
+    const std::string of = command->get_display_name(), said = interlock::message("no such option of ", of, ": ", name);
+    const std::string key = interlock::likely_key(name.substr(2));
+    if (!key.empty() && command->get_option_no_throw("--set") != nullptr) {
+      const size_t note = key.find(' ');
+      return said + "; write --set " + key.substr(0, note) + "=" + value +
+             (note == std::string::npos ? "" : key.substr(note));
+    }
+    std::vector<std::string> known;
+    for (const CLI::Option* option : command->get_options())
+      for (const std::string& one : option->get_lnames()) known.push_back("--" + one);
+    const std::string nearest = interlock::nearest_name(name, known);
+    return said + (nearest.empty() ? "" : "; did you mean " + nearest + "?") + "; `interlock help " + of +
+           "` says more";
+  }
+  return "";
+}
+
 // What a command printed is part of what it was asked for; a full disk behind `> file` shows here.
 int with_output_written(int code) {
   errno = 0;
@@ -49,22 +96,61 @@ int with_output_written(int code) {
   return say("cannot write to standard output" + reason, interlock::ExitCode::cannot_write);
 }
 
+// In a folder that was deleted the libraries fail before main, in words about themselves. Nothing but the kernel's
+// calls.
+void refuse_deleted_folder() {
+  static char where[4096];
+  if (syscall(SYS_getcwd, where, sizeof where) >= 0 || errno != ENOENT) return;
+  constexpr char text[] =
+      "interlock: error: the working folder does not exist any more: it was deleted or moved; change into one that is "
+      "there (cd)\n";
+  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
+  _exit(static_cast<int>(interlock::ExitCode::bad_input));
+}
+
 // The constructors of the libraries take a tenth of a second, on a busy file system many, and a batch system may ask a
 // rank to stop meanwhile. What stands in this section runs before them.
 void before_libraries(int, char**, char**) {
   interlock::hold_stop_requests();
+  refuse_deleted_folder();
   signal(SIGUSR2, SIG_IGN);  // whoever asks all ranks where they stand must not end those that cannot say it yet
 }
 [[gnu::section(".preinit_array"), gnu::used]] void (*const first_of_all)(int, char**, char**) = before_libraries;
 
-}  // namespace
+// The words that name a command, for messages: "tokenize encode".
+std::string name_of(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  if (chosen.empty()) return "";
+  const std::string inner = name_of(*chosen.front());
+  return chosen.front()->get_name() + (inner.empty() ? "" : " " + inner);
+}
 
-int main(int argc, char** argv) {
+// What CLI11 says of a word quotes the word.
+int say_usage(const CLI::App& app, const CLI::ParseError& problem) {
+  std::ostringstream out, error;
+  const int code = app.exit(problem, out, error);
+  std::cout << out.str() << std::flush;
+  std::cerr << interlock::printable_lines(error.str()) << std::flush;
+  return code == 0 ? 0 : static_cast<int>(interlock::ExitCode::usage);
+}
+
+// An exception on a thread of its own, or while another is under way: nothing catches it any more.
+[[noreturn]] void say_last_word() {
+  if (!std::current_exception()) std::abort();
+  try {
+    std::rethrow_exception(std::current_exception());
+  } catch (...) {
+    const interlock::Error error = interlock::last_error("");
+    interlock::say_error(error.what());
+    std::_Exit(static_cast<int>(error.code()));
+  }
+}
+
+int perform(int argc, char** argv, interlock::PrintableOutput& output, std::string& called) {
   using namespace interlock;
-  signal(SIGXFSZ, SIG_IGN);  // a file size limit is then a write error like any other
   CLI::App app("Interlock trains a network as a pipeline of MPI ranks under local, interlocking or global learning.",
                "interlock");
-  app.set_version_flag("--version", INTERLOCK_VERSION);
+  app.set_version_flag("--version", version_line);
   app.require_subcommand(1);
   std::map<CLI::App*, std::unique_ptr<Command>> commands;
   for (const std::string& name : Commands::instance().names()) {
@@ -73,20 +159,44 @@ int main(int argc, char** argv) {
     command->declare(*sub);
     commands.emplace(sub, std::move(command));
   }
-  const std::string unknown = unknown_command(app, std::span(argv, argc).subspan(std::min(argc, 1)));
+  std::span<char* const> words = std::span(argv, argc).subspan(std::min(argc, 1));
+  const bool asks_help = !words.empty() && std::string_view(words[0]) == "help";
+  if (asks_help) words = words.subspan(1);
+  const std::string unknown = unknown_command(app, words);
   if (!unknown.empty()) return say(unknown + ". `interlock --help` says more", ExitCode::usage);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& problem) {
-    const int code = app.exit(problem);
-    return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  if (asks_help || words.empty()) {
+    std::cout << help_of(app, words);
+    return with_output_written(asks_help ? 0 : static_cast<int>(ExitCode::usage));
   }
   try {
-    Command& command = *commands.at(app.get_subcommands().front());
-    if (!command.takes_stop_requests()) release_stop_requests();
-    return with_output_written(command.run());
+    app.parse(argc, argv);
+  } catch (const CLI::ExtrasError& problem) {
+    const std::string advice = unknown_option(app, words);
+    if (!advice.empty()) return say(advice, ExitCode::usage);
+    return say_usage(app, problem);
+  } catch (const CLI::ParseError& problem) {
+    return say_usage(app, problem);
+  }
+  called = name_of(app);
+  Command& command = *commands.at(app.get_subcommands().front());
+  if (!command.takes_stop_requests()) release_stop_requests();
+  const int code = command.run();
+  output.finish();
+  return with_output_written(code);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  using namespace interlock;
+  signal(SIGXFSZ, SIG_IGN);  // a file size limit is then a write error like any other
+  std::set_terminate(say_last_word);
+  PrintableOutput output;
+  std::string command;
+  try {
+    return perform(argc, argv, output, command);
   } catch (...) {
-    const Error error = as_error();
+    const Error error = last_error(command);
     return say(error.what(), error.code());
   }
 }

@@ -34,7 +34,7 @@ at::Tensor GptEmbeddings::forward(const at::Tensor& tokens, const ForwardContext
 GptReadout::GptReadout(const GptSettings& settings) {
   const int64_t width = settings.block.width;
   const at::ScalarType type = settings.block.numbers.parameters;
-  norm_ = attach_new<LayerNorm>(*this, gpt_final_norm, width, type);
+  norm_ = attach_new<LayerNorm>(*this, gpt_final_norm, width, type, settings.block.norm_epsilon);
   decoder_ = attach_new<Linear>(*this, gpt_decoder, width, settings.vocabulary, type, false);
   for (auto& entry : named_parameters()) {
     const bool shared = settings.tied && entry.key() == gpt_decoder_weight;

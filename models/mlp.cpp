@@ -9,6 +9,7 @@
 #include "models/blocks/keyed.h"
 #include "models/blocks/layers.h"
 #include "models/model.h"
+#include "models/sizes.h"
 
 namespace interlock {
 namespace {
@@ -25,8 +26,8 @@ struct MlpSettings {
 
 MlpSettings read_mlp(const ModelSettings& given) {
   MlpSettings settings;
-  settings.layers = given.model.integer("layers", 4, 1);
-  settings.width = given.model.integer("width", 32, 1);
+  settings.layers = given.model.integer("layers", 4, 1, most_layers);
+  settings.width = given.model.integer("width", 32, 1, most_width);
   settings.dropout = given.model.number("dropout", 0, 0, 1);
   if (settings.dropout == 1.0) given.model.refuse("dropout", "must be below 1: with 1 everything would be dropped");
   if (given.features < 1 || given.classes < 2) {

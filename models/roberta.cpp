@@ -37,8 +37,9 @@ class Roberta : public Model, public ResidualStream {
     const TransformerShape& shape = settings_.block;
     std::shared_ptr<RobertaEmbeddings> embeddings;
     if (begin == 0)
-      embeddings = std::make_shared<RobertaEmbeddings>(settings_.vocabulary, settings_.max_length, shape.width,
-                                                       shape.dropout, shape.numbers);
+      embeddings = std::make_shared<RobertaEmbeddings>(
+          RobertaEmbeddings::Shape{settings_.vocabulary, settings_.max_length, shape.width, settings_.token_types,
+                                   shape.dropout, shape.norm_epsilon, shape.numbers});
     const auto made = std::make_shared<TransformerBody>(settings_, layer_path_of(settings_), begin, end, embeddings,
                                                         settings_.root() + ".embeddings");
     if (embeddings) embeddings->clear_padding_rows();

@@ -78,7 +78,7 @@ Costs roberta_embedding_costs(const RobertaSettings& settings, int64_t samples) 
   const int64_t width = settings.block.width, number = settings.block.numbers.parameter_bytes();
   const int64_t mask = settings.block.dropout > 0 ? width : 0;
   Costs costs;
-  costs.parameters = (settings.vocabulary + settings.max_length + 2 + 1 + 2) * width;
+  costs.parameters = (settings.vocabulary + settings.max_length + 2 + settings.token_types + 2) * width;
   costs.activation_bytes = samples * settings.length * ((width + 2) * number + mask);
   // The gradients on both sides of the norm; and, of the table of positions alone, one as large as the table, which is
   // not looked up where nothing is padded. That of the words is added row by row.

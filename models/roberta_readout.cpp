@@ -16,7 +16,7 @@ namespace interlock {
 RobertaRows::RobertaRows(const RobertaSettings& settings) {
   if (settings.pre_norm())
     final_norm_ = attach_new<LayerNorm>(*this, settings.root() + ".LayerNorm", settings.block.width,
-                                        settings.block.numbers.parameters);
+                                        settings.block.numbers.parameters, settings.block.norm_epsilon);
 }
 
 at::Tensor RobertaRows::classify(const at::Tensor& rows, const ForwardContext& context) const {
@@ -27,7 +27,7 @@ RobertaReadout::RobertaReadout(const RobertaSettings& settings) : RobertaRows(se
   const int64_t width = settings.block.width;
   const at::ScalarType type = settings.block.numbers.parameters;
   dense_ = attach_new<Linear>(*this, "lm_head.dense", width, width, type);
-  norm_ = attach_new<LayerNorm>(*this, "lm_head.layer_norm", width, type);
+  norm_ = attach_new<LayerNorm>(*this, "lm_head.layer_norm", width, type, settings.block.norm_epsilon);
   decoder_ = attach_new<Linear>(*this, "lm_head.decoder", width, settings.vocabulary, type, false);
   bias_ = named_children()["lm_head"]->register_parameter("bias", at::zeros({settings.vocabulary}, type));
   for (auto& entry : named_parameters()) {

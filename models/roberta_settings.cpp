@@ -20,6 +20,7 @@ RobertaSettings RobertaSettings::from(const ModelSettings& given) {
   settings.read(given, [](int64_t) { return 256; });
   settings.block.design =
       given.model.one_of("norm", "post", {"post", "pre"}) == "pre" ? &pre_norm_block : &post_norm_block;
+  settings.token_types = given.model.integer("token_types", 1, 1, 1 << 16);
   settings.block.joining_deviation = joining_deviation_of(*settings.block.design, settings.layers);
   return settings;
 }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "models/blocks/layers.h"
+#include "models/sizes.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -42,14 +44,15 @@ Part TransformerSettings::part_of(int64_t number) const {
 
 void TransformerSettings::read(const ModelSettings& given, const std::function<int64_t(int64_t width)>& feed_forward) {
   const Section& model = given.model;
-  layers = model.integer("layers", 8, 1);
-  block.width = model.integer("width", 64, 1);
-  block.heads = model.integer("heads", 4, 1);
-  block.feed_forward = model.integer("feed_forward", feed_forward(block.width), 1);
-  vocabulary = model.integer("vocabulary", 261, 2);  // token 1 is padding
-  max_length = model.integer("max_length", 64, 1);
+  layers = model.integer("layers", 8, 1, most_layers);
+  block.width = model.integer("width", 64, 1, most_width);
+  block.heads = model.integer("heads", 4, 1, most_heads);
+  block.feed_forward = model.integer("feed_forward", feed_forward(block.width), 1, most_feed_forward);
+  vocabulary = model.integer("vocabulary", 261, 2, most_vocabulary);  // token 1 is padding
+  max_length = model.integer("max_length", 64, 1, most_length);
   block.dropout = read_dropout(model, "dropout", 0.1);
   block.attention_dropout = read_dropout(model, "attention_dropout", block.dropout);
+  block.norm_epsilon = model.number("layer_norm_epsilon", norm_epsilon, 1e-30, 1.0);
   block.numbers = numbers_of(given.precision);
   tied = model.flag("tie_embeddings", false);
   length = given.sample_length > 0 ? given.sample_length : max_length;

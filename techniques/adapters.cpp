@@ -10,6 +10,7 @@
 
 #include "models/blocks/layers.h"
 #include "models/blocks/numbers.h"
+#include "models/sizes.h"
 #include "parallel/technique/measured.h"
 #include "parallel/technique/technique.h"
 #include "runtime/core/random.h"
@@ -89,7 +90,7 @@ class Adapters final : public Technique {
   explicit Adapters(const Section& options)
       : options_(options),
         pfeiffer_(options.one_of("variant", "houlsby", {"houlsby", "pfeiffer"}) == "pfeiffer"),
-        size_(options.integer("size", 64, 1)),
+        size_(options.integer("size", 64, 1, most_width)),
         layers_(options.integers("layers", {})),
         activation_(options.one_of("activation", pfeiffer_ ? "relu" : "gelu", {"gelu", "relu", "swish"})),
         deviation_(options.number("deviation", 1e-3, 0)),

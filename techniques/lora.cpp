@@ -7,6 +7,7 @@
 #include "models/blocks/functions.h"
 #include "models/blocks/layers.h"
 #include "models/blocks/numbers.h"
+#include "models/sizes.h"
 #include "parallel/technique/measured.h"
 #include "parallel/technique/technique.h"
 #include "runtime/core/random.h"
@@ -79,7 +80,7 @@ class Lora final : public Technique {
  public:
   explicit Lora(const Section& options)
       : options_(options),
-        rank_(options.integer("rank", 8, 1)),
+        rank_(options.integer("rank", 8, 1, most_width)),
         alpha_(options.number("alpha", 16, 0)),
         targets_(options.texts("targets", {"query", "value"})),
         dropout_(options.number("dropout", 0.0, 0.0, 1.0)) {

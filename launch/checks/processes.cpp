@@ -62,8 +62,12 @@ Check check_mpi() {
 
 Check check_mpirun() {
   Check check{"mpirun", Check::Status::ok, find_program("mpirun"), ""};
+  // Under a launcher no other one is needed; and what a trial inside of one says is about that and not about the
+  // machine.
+  const bool launched = launch_place().launched;
+  const Check::Status wrong = launched ? Check::Status::warn : Check::Status::fail;
   if (check.found.empty()) {
-    check.status = Check::Status::fail;
+    check.status = wrong;
     check.found = "not on PATH";
     check.advice = "install Open MPI (Debian: apt install openmpi-bin), or start runs with srun --mpi=pmix";
     return check;
@@ -72,13 +76,22 @@ Check check_mpirun() {
   const ChildEnd version = run_program({program, "--version"}, mpi_deadline);
   check.found = message(first_line(version.output), " at ", program);
   if (version.output.find("Open MPI") == std::string::npos) {
-    check.status = Check::Status::fail;
+    check.status = wrong;
     const std::string foreign = foreign_mpi(version.output);
     check.advice =
         message(foreign.empty() ? "" : message("that is the mpirun of ", foreign, "; "),
                 "this program is linked with Open MPI, and ranks that another mpirun starts do not find each "
                 "other: ",
                 open_mpi_first);
+    return check;
+  }
+  if (launched) {
+    check.found += "; not tried under a launcher, whose ranks `doctor --cluster` looks at";
+    return check;
+  }
+  if (const std::string why = refusal_of_host(version.output, own_host_name()); !why.empty()) {
+    check.status = Check::Status::fail;
+    check.advice = why;
     return check;
   }
   SupervisorRequest two;

@@ -111,6 +111,7 @@ ClusterFacts ask(Transport& transport, const std::optional<RunSettings>& setting
   ClusterFacts facts;
   for (const std::string& said : world.gather(packed(own), 0)) facts.ranks.push_back(unpacked(said));
   facts.folder = settings ? settings->folder : ".";
+  if (settings) facts.slowed = settings->parallel.links;
   const Plans plans = agreed(world, leads ? plans_of(settings, transport.size(), facts) : Plans{});
   facts.message_bytes = plans.message_bytes;
   facts.clock_offsets = clock_offsets(transport);
@@ -128,13 +129,15 @@ int check_cluster(const ClusterCheckRequest& request, const std::function<int(co
   const auto prepare = [&] { settings = read_config(request); };
   const auto work = [&](Transport& transport) {
     const ClusterFacts facts = ask(transport, settings);
-    int code = transport.rank() == 0 ? tell(facts) : 0;
-    return code;
+    return transport.rank() == 0 ? tell(facts) : 0;
   };
   if (place.size > 1)
     return run_together(
         place, [&](Transport&) { prepare(); }, work);
   prepare();
+  // More ranks from such a launcher would not find each other: to ask for them would be the wrong advice.
+  if (!place.no_mpi.empty() && !(settings && settings->parallel.processes() == 1))
+    throw Error(ExitCode::config, place.no_mpi);
   return work(*make_loopback(1).front());
 }
 

@@ -107,6 +107,8 @@ nlohmann::json cluster_json(const ClusterFacts& facts, const std::vector<Check>&
   report["hosts"] = hosts;
   report["pairs"] = pairs;
   report["message_bytes"] = facts.message_bytes;
+  if (facts.slowed.slowed())
+    report["slowed_links"] = {{"bandwidth", facts.slowed.bandwidth}, {"latency", facts.slowed.latency}};
   return report;
 }
 

@@ -8,6 +8,7 @@
 #include "launch/checks/checks.h"
 #include "launch/cluster_check/links.h"
 #include "launch/cluster_check/rank_facts.h"
+#include "parallel/transport/link_speed.h"
 
 namespace interlock {
 
@@ -22,6 +23,7 @@ struct ClusterFacts {
   uint64_t message_bytes = 0;  // of the links' large messages
   std::string folder;          // of the run
   int processes = 0;           // that the config asks for; 0: no config
+  LinkSpeed slowed;            // what the run slows its links down to; they are measured as they are
 };
 
 struct ClusterHost {
@@ -39,7 +41,8 @@ std::vector<Check> judge(const ClusterFacts& facts);
 // "0-3,8" of numbers in ascending order.
 std::string ranges_text(const std::vector<int>& numbers);
 std::string cluster_text(const ClusterFacts& facts, const std::vector<Check>& checks);
-// {"hosts": [...], "pairs": [{"from", "to", "latency_us", "mib_per_second"}], "message_bytes", "checks": [...], "ok"}
+// {"hosts": [...], "pairs": [{"from", "to", "latency_us", "mib_per_second"}], "message_bytes", "checks": [...], "ok"},
+// and "slowed_links": {"bandwidth", "latency"} where the run has some
 nlohmann::json cluster_json(const ClusterFacts& facts, const std::vector<Check>& checks);
 
 }  // namespace interlock

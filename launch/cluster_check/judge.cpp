@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -24,20 +25,34 @@ std::string list_text(const std::set<std::string>& names, size_t most = 6) {
   return text;
 }
 
-// The hosts of the ranks that say something else than rank 0 does.
+// Some ranks with their hosts: the ranks of one host may differ too, by a config or a path of their own.
+std::set<std::string> with_hosts(const ClusterFacts& facts, const std::vector<int>& ranks) {
+  std::map<std::string, std::vector<int>> of_host;
+  for (const int rank : ranks) of_host[facts.ranks[rank].host].push_back(rank);
+  std::set<std::string> texts;
+  for (const auto& [host, members] : of_host)
+    texts.insert(message(host, members.size() == 1 ? " (rank " : " (ranks ", ranges_text(members), ")"));
+  return texts;
+}
+
+std::string not_as_first(const ClusterFacts& facts) {
+  return message("not as rank 0 on ", facts.ranks.front().host, ": ");
+}
+
+// Those that say something else than rank 0 does.
 std::set<std::string> differing(const ClusterFacts& facts, std::string RankFacts::*value) {
-  std::set<std::string> hosts;
-  for (const RankFacts& rank : facts.ranks)
-    if (rank.*value != facts.ranks.front().*value) hosts.insert(rank.host);
-  return hosts;
+  std::vector<int> ranks;
+  for (size_t rank = 0; rank < facts.ranks.size(); ++rank)
+    if (facts.ranks[rank].*value != facts.ranks.front().*value) ranks.push_back(static_cast<int>(rank));
+  return with_hosts(facts, ranks);
 }
 
 Check alike(const ClusterFacts& facts, const std::string& name, std::string RankFacts::*value, Status otherwise,
             const std::string& advice) {
   const RankFacts& first = facts.ranks.front();
-  const auto hosts = differing(facts, value);
-  if (hosts.empty()) return {name, Status::ok, message((first.*value).substr(0, 80), ", the same everywhere"), ""};
-  return {name, otherwise, message("not as on ", first.host, ": ", list_text(hosts)), advice};
+  const auto others = differing(facts, value);
+  if (others.empty()) return {name, Status::ok, message((first.*value).substr(0, 80), ", the same everywhere"), ""};
+  return {name, otherwise, not_as_first(facts) + list_text(others), advice};
 }
 
 Check ranks(const ClusterFacts& facts) {
@@ -73,9 +88,11 @@ bool decides(const std::string& library) {
 
 Check libraries(const ClusterFacts& facts) {
   const auto& first = facts.ranks.front().libraries;
-  std::set<std::string> names, hosts;
+  std::set<std::string> names;
+  std::vector<int> ranks;
   bool grave = false;
-  for (const RankFacts& rank : facts.ranks) {
+  for (size_t number = 0; number < facts.ranks.size(); ++number) {
+    const RankFacts& rank = facts.ranks[number];
     std::set<std::string> other;
     for (const auto& [name, identity] : first) {
       const auto found = rank.libraries.find(name);
@@ -84,28 +101,54 @@ Check libraries(const ClusterFacts& facts) {
     for (const auto& [name, identity] : rank.libraries)
       if (!first.contains(name)) other.insert(name);
     if (other.empty()) continue;
-    hosts.insert(rank.host);
+    ranks.push_back(static_cast<int>(number));
     names.insert(other.begin(), other.end());
     grave |= std::ranges::any_of(other, decides);
   }
-  if (hosts.empty()) return {"libraries", Status::ok, message(first.size(), " loaded, the same everywhere"), ""};
+  if (ranks.empty()) return {"libraries", Status::ok, message(first.size(), " loaded, the same everywhere"), ""};
   return {"libraries", grave ? Status::fail : Status::warn,
-          message("not as on ", facts.ranks.front().host, ": ", list_text(names), " on ", list_text(hosts)),
+          message(not_as_first(facts), list_text(names), " on ", list_text(with_hosts(facts, ranks))),
           grave ? "install the same LibTorch and Open MPI on every host" : "the hosts' systems differ in versions"};
 }
 
+struct Crowd {
+  std::string text;
+  bool bound = false;  // the host has more processors than these ranks may use
+};
+
+// Ranks of a host that may run on the same processors and no others need a processor for each of their threads there,
+// whatever is free beside it. Of the sets that are too small those that hold no smaller one of them.
+std::vector<Crowd> crowds_of(const ClusterFacts& facts, const ClusterHost& host) {
+  std::set<std::vector<int>> sets{host.processors};
+  for (const int rank : host.ranks) sets.insert(facts.ranks[rank].processors);
+  std::vector<std::vector<int>> smallest_first(sets.begin(), sets.end()), told;
+  std::ranges::stable_sort(smallest_first, {}, &std::vector<int>::size);
+  std::vector<Crowd> crowds;
+  for (const std::vector<int>& set : smallest_first) {
+    std::vector<int> members;
+    int threads = 0;
+    for (const int rank : host.ranks) {
+      if (!std::ranges::includes(set, facts.ranks[rank].processors)) continue;
+      members.push_back(rank);
+      threads += facts.ranks[rank].threads;
+    }
+    const bool known = std::ranges::any_of(told, [&](const auto& one) { return std::ranges::includes(set, one); });
+    if (threads <= static_cast<int>(set.size()) || known) continue;
+    told.push_back(set);
+    const std::string who = members.size() == host.ranks.size() && members.size() > 1
+                                ? "all ranks"
+                                : message(members.size() == 1 ? "rank " : "ranks ", ranges_text(members));
+    crowds.push_back({message(who, " on ", host.name, " (", threads, " threads on ", ranges_text(set), ")"),
+                      static_cast<int>(set.size()) < facts.ranks[members.front()].processors_of_host});
+  }
+  return crowds;
+}
+
 Check threads(const ClusterFacts& facts) {
-  Check check{"threads", Status::ok, "", ""};
-  std::set<std::string> crowded;
+  Check check{"threads", Status::ok, message(facts.ranks.front().threads, " per rank, a processor for each"), ""};
+  std::set<std::string> crowded, bound;
   for (const ClusterHost& host : hosts_of(facts))
-    if (host.threads > static_cast<int>(host.processors.size()))
-      crowded.insert(
-          message(host.name, " (", host.threads, " threads on processors ", ranges_text(host.processors), ")"));
-  std::set<std::string> bound;
-  for (size_t rank = 0; rank < facts.ranks.size(); ++rank)
-    if (facts.ranks[rank].threads > static_cast<int>(facts.ranks[rank].processors.size()))
-      bound.insert(message("rank ", rank, " (", facts.ranks[rank].threads, " threads on ",
-                           ranges_text(facts.ranks[rank].processors), ")"));
+    for (const Crowd& crowd : crowds_of(facts, host)) (crowd.bound ? bound : crowded).insert(crowd.text);
   if (!bound.empty()) {
     check.status = Status::warn;
     check.found = "bound to fewer processors than threads: " + list_text(bound);
@@ -114,8 +157,6 @@ Check threads(const ClusterFacts& facts) {
     check.status = Status::warn;
     check.found = "more threads than processors: " + list_text(crowded);
     check.advice = "fewer ranks on the host, or a smaller parallel.threads";
-  } else {
-    check.found = message(facts.ranks.front().threads, " per rank, a processor for each");
   }
   return check;
 }
@@ -164,6 +205,13 @@ Check memory(const ClusterFacts& facts) {
   return check;
 }
 
+std::string slowed_text(const LinkSpeed& links) {
+  std::string text = "slowed down to ";
+  if (links.bandwidth > 0) text += message(links.bandwidth, " bytes/s");
+  if (links.latency > 0) text += message(links.bandwidth > 0 ? " and " : "", links.latency, " s");
+  return text;
+}
+
 // A pair that is far behind the others has something between it that the others have not.
 Check links(const ClusterFacts& facts) {
   if (facts.links.empty()) return {"links", Status::ok, "no pair of ranks exchanges messages", ""};
@@ -185,6 +233,9 @@ Check links(const ClusterFacts& facts) {
       slow.insert(
           message(link.from, "-", link.to, " (", facts.ranks[link.from].host, ", ", facts.ranks[link.to].host, ")"));
   const bool all_slow = middle_speed < 100 && facts.message_bytes >= (1 << 16);
+  if (facts.slowed.slowed() && slow.empty() && !all_slow)
+    return {"links", Status::warn, found.str() + "; the run will have them " + slowed_text(facts.slowed),
+            "parallel.link_bandwidth and parallel.link_latency are for tests: 0 leaves links as they are"};
   if (slow.empty() && !all_slow) return {"links", Status::ok, found.str(), ""};
   return {"links", Status::warn, found.str() + (slow.empty() ? "" : "; far behind the others: " + list_text(slow)),
           "name the fast network: --mca btl_tcp_if_include IFACE (under srun OMPI_MCA_btl_tcp_if_include=IFACE)"};

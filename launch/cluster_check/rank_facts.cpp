@@ -80,6 +80,7 @@ RankFacts facts_of_this_rank(const std::string& config, int threads, const std::
   facts.mpi = mpi;
   dl_iterate_phdr(note_library, &facts.libraries);
   facts.processors = usable_processors();
+  facts.processors_of_host = static_cast<int>(sysconf(_SC_NPROCESSORS_ONLN));
   facts.threads = threads;
   facts.available_memory = available_memory();
   return facts;
@@ -93,6 +94,7 @@ std::string packed(const RankFacts& facts) {
                         {"mpi", facts.mpi},
                         {"libraries", facts.libraries},
                         {"processors", facts.processors},
+                        {"processors_of_host", facts.processors_of_host},
                         {"threads", facts.threads},
                         {"available_memory", facts.available_memory}}
       .dump();
@@ -107,6 +109,7 @@ RankFacts unpacked(const std::string& bytes) {
           .mpi = read["mpi"],
           .libraries = read["libraries"],
           .processors = read["processors"],
+          .processors_of_host = read["processors_of_host"],
           .threads = read["threads"],
           .available_memory = read["available_memory"]};
 }

@@ -15,6 +15,7 @@ struct RankFacts {
   std::string mpi;
   std::map<std::string, std::string> libraries;  // loaded ones by file name: the linker's build id, or the size
   std::vector<int> processors;                   // numbers of those that it may run on, ascending
+  int processors_of_host = 0;                    // in all; 0: not known
   int threads = 0;                               // that it computes with
   double available_memory = 0;                   // bytes, of the host or its container
 };

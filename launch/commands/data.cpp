@@ -8,6 +8,7 @@
 
 #include "launch/command.h"
 #include "launch/settings/parts.h"
+#include "launch/terminal/json_line.h"
 #include "runtime/data/loader.h"
 
 namespace interlock {
@@ -91,7 +92,7 @@ class Data final : public Command {
     check_range("--microbatch", microbatch_, 0, loader.microbatches(step_) - 1);
     const Batch batch = loader.training(step_, replica_, microbatch_);
     if (json_) {
-      std::cout << as_json(*dataset, batch).dump() << std::endl;
+      std::cout << json_line(as_json(*dataset, batch)) << std::flush;
     } else {
       print(*dataset, batch);
     }

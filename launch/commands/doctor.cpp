@@ -17,6 +17,7 @@
 #include "launch/cluster_check/cluster_check.h"
 #include "launch/command.h"
 #include "launch/run/empty_rank.h"
+#include "launch/terminal/json_line.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -108,13 +109,13 @@ int Doctor::run() {
   }
   if (cluster_) return check_cluster(cluster_request_, [&](const ClusterFacts& facts) { return tell_cluster(facts); });
   const std::vector<Check> checks = examine();
-  std::cout << (json_ ? checks_json(checks).dump() + "\n" : table_text(checks)) << std::flush;
+  std::cout << (json_ ? json_line(checks_json(checks)) : table_text(checks)) << std::flush;
   return code_of(checks);
 }
 
 int Doctor::tell_cluster(const ClusterFacts& facts) const {
   const std::vector<Check> checks = judge(facts);
-  std::cout << (json_ ? cluster_json(facts, checks).dump() + "\n" : cluster_text(facts, checks)) << std::flush;
+  std::cout << (json_ ? json_line(cluster_json(facts, checks)) : cluster_text(facts, checks)) << std::flush;
   return code_of(checks);
 }
 

@@ -17,6 +17,7 @@
 
 #include "launch/command.h"
 #include "launch/commands/evaluate_images.h"
+#include "launch/run/class_table.h"
 #include "launch/run/together.h"
 #include "launch/stored_model/evaluation.h"
 #include "launch/stored_model/exits.h"
@@ -24,6 +25,7 @@
 #include "launch/stored_model/predictions.h"
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/interruption.h"
+#include "launch/terminal/json_line.h"
 #include "parallel/transport/group.h"
 #include "parallel/transport/launch_place.h"
 #include "runtime/core/log.h"
@@ -84,13 +86,13 @@ class Evaluate final : public Command {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     app.add_option("--data", data_,
                    "texts (files, folders, globs), or token files (PREFIX, PREFIX.bin or PREFIX.idx); of a model of "
-                   "labels, tables (.tsv, .csv, .jsonl)")
-        ->required();
+                   "labels, tables (.tsv, .csv, .jsonl); nothing: what the run held out, where its config says");
     app.add_option("--text", columns_.text, "of tables: the column of the texts, where it is not that of training");
     app.add_option("--pair", columns_.pair, "of tables: the column of the second texts");
     app.add_option("--label", columns_.label, "of tables: the column of the labels");
     app.add_option("--sequences", sequences_, "evaluate so many sequences; all by default")->check(CLI::PositiveNumber);
-    app.add_option("--seed", seed_, "of masks, and of which sequences come first")->check(CLI::NonNegativeNumber);
+    app.add_option("--seed", seed_, "of masks, and of which sequences come first (1; without --data that of the run)")
+        ->check(CLI::NonNegativeNumber);
     app.add_flag("--exits", exits_, "of a model of text: the loss above every local head that the weights hold, too");
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }
@@ -114,6 +116,10 @@ class Evaluate final : public Command {
   };
   Loaded load();
   std::shared_ptr<const Dataset> prepare(const TextModel& source) const;
+  // What the run held out it has evaluated under its own seed.
+  int64_t seed_of(const TextModel& source) const {
+    return seed_.value_or(data_.empty() ? static_cast<int64_t>(source.settings.seed) : 1);
+  }
   // Of rank `place.rank`: the batches that are its own.
   std::vector<BatchResult> share(const LaunchPlace& place, const Loaded& loaded, const Exit& exit) const;
   void tell(const Loaded& loaded, const std::vector<Measured>& measured, double seconds) const;
@@ -124,7 +130,8 @@ class Evaluate final : public Command {
   std::vector<std::string> data_;
   TextColumns columns_;
   std::optional<int64_t> sequences_;
-  int64_t seed_ = 1, count_ = 0;
+  std::optional<int64_t> seed_;
+  int64_t count_ = 0;
   bool json_ = false, exits_ = false;
 };
 
@@ -132,7 +139,7 @@ int Evaluate::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
   if (is_image_model(path_) && exits_)
-    throw Error(ExitCode::usage, "--exits is for a model of text; this one tells what images show");
+    throw Error(ExitCode::usage, "--exits is for a model of text; this one tells classes");
   if (is_image_model(path_))
     return place.rank == 0 ? evaluate_images({path_, data_, sequences_, json_}) : static_cast<int>(ExitCode::done);
   std::optional<Loaded> loaded;
@@ -168,6 +175,10 @@ Evaluate::Loaded Evaluate::load() {
   TextModel source = open_text_model(path_, "evaluate");
   if (!predicts_tokens(source.objective)) {
     if (exits_) throw Error(ExitCode::usage, "--exits is for a model of text; this one tells labels");
+    if (sequences_)
+      throw Error(ExitCode::usage,
+                  "--sequences counts sequences of a text; of a table all rows are evaluated: give it fewer of them");
+    if (seed_) throw Error(ExitCode::usage, "--seed is of masks; this model tells labels, and masks nothing");
     auto texts = open_texts(source, data_, columns_, true);
     LoadedModel model = load_model(source);
     return {std::move(source), nullptr, std::move(texts), std::move(model), {}, {}};
@@ -176,6 +187,7 @@ Evaluate::Loaded Evaluate::load() {
        {std::pair("--text", columns_.text), std::pair("--pair", columns_.pair), std::pair("--label", columns_.label)})
     if (column) throw Error(ExitCode::usage, message(option, " names a column of a table; this model predicts text"));
   auto dataset = prepare(source);
+  if (!seed_) seed_ = seed_of(source);
   count_ = std::min(dataset->samples(Split::held_out), sequences_.value_or(std::numeric_limits<int64_t>::max()));
   LoadedModel model = load_model(source);
   std::vector<Exit> exits =
@@ -188,7 +200,7 @@ Evaluate::Loaded Evaluate::load() {
 std::shared_ptr<const Dataset> Evaluate::prepare(const TextModel& source) const {
   const Interruption interruption;
   try {
-    return evaluation_data(source, data_, static_cast<uint64_t>(seed_), [&] { interruption.check(); });
+    return evaluation_data(source, data_, static_cast<uint64_t>(seed_of(source)), [&] { interruption.check(); });
   } catch (const Interrupted& interrupted) {
     end_by(interrupted);
   }
@@ -236,6 +248,8 @@ void Evaluate::tell(const Loaded& loaded, const std::vector<ScoredRow>& rows, do
   const Scores scores = scores_of(loaded.source, guesses);
   std::ostream& out = json_ ? std::cerr : std::cout;
   for (const std::string& note : loaded.texts->notes()) out << note << "\n";
+  const double majority = majority_share(guesses);
+  if (scores.contains("accuracy")) out << class_table("Evaluated", {scores.at("accuracy"), loss, majority});
   out << "Loss " << std::fixed << std::setprecision(4) << loss;
   for (const auto& [name, value] : scores) out << ", " << name << " " << value;
   out << "\n"
@@ -244,8 +258,9 @@ void Evaluate::tell(const Loaded& loaded, const std::vector<ScoredRow>& rows, do
   if (!json_) return;
   nlohmann::ordered_json result = {{"loss", loss}, {"rows", rows.size()}};
   for (const auto& [name, value] : scores) result[name] = value;
+  if (scores.contains("accuracy")) result["majority_baseline"] = majority;
   if (!loaded.source.labels.empty()) result["labels"] = loaded.source.labels;
-  std::cout << result.dump() << std::endl;
+  std::cout << json_line(result) << std::flush;
 }
 
 // What does not fit into a number of JSON is null.
@@ -283,7 +298,7 @@ void Evaluate::tell(const Loaded& loaded, const std::vector<Measured>& measured,
                  {"tokens_per_second", speed},
                  {"targets", sum.targets},
                  {"sequences", count_},
-                 {"seed", seed_}});
+                 {"seed", *seed_}});
   if (exits_) {
     result["exits"] = nlohmann::ordered_json::array();
     for (const Measured& exit : measured) {
@@ -292,7 +307,7 @@ void Evaluate::tell(const Loaded& loaded, const std::vector<Measured>& measured,
       result["exits"].push_back(one);
     }
   }
-  std::cout << result.dump() << std::endl;
+  std::cout << json_line(result) << std::flush;
 }
 
 const Registration<Command> registered("evaluate", [] { return std::make_unique<Evaluate>(); });

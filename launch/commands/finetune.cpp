@@ -11,6 +11,7 @@
 #include "launch/finetune/finetune_runs.h"
 #include "launch/finetune/technique_words.h"
 #include "launch/supervisor/stop_request.h"
+#include "launch/terminal/json_line.h"
 #include "parallel/transport/launch_place.h"
 #include "runtime/core/log.h"
 #include "runtime/storage/atomic_file.h"
@@ -88,7 +89,7 @@ void Finetune::tell(const FinetunePlan& plan) const {
   const auto result = report_json(plan, seeds);
   write_atomically((std::filesystem::path(request_.to) / "result.json").string(), result.dump(2) + "\n");
   (json_ ? std::cerr : std::cout) << report_text(plan, seeds) << std::flush;
-  if (json_) std::cout << result.dump() << std::endl;
+  if (json_) std::cout << json_line(result) << std::flush;
 }
 
 int Finetune::run() {

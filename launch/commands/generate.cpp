@@ -9,6 +9,7 @@
 #include "launch/command.h"
 #include "launch/stored_model/exits.h"
 #include "launch/stored_model/generation.h"
+#include "launch/terminal/number_option.h"
 #include "runtime/core/nearest_name.h"
 
 namespace interlock {
@@ -35,11 +36,11 @@ class Generate final : public Command {
     app.add_option("--prompts", prompts_, "a file with a prompt on each line, in place of one")->excludes(prompt);
     app.add_option("--tokens", sampling_.tokens, "new tokens at most")->check(CLI::PositiveNumber);
     app.add_option("--temperature", sampling_.temperature, "below 1 likelier, 0 always the likeliest token")
-        ->check(CLI::Range(0.0, 100.0));
+        ->check(number_between(0, 100));
     app.add_option("--top-k", sampling_.top_k, "draw from so many of the likeliest tokens; 0 from all")
         ->check(CLI::NonNegativeNumber);
     app.add_option("--top-p", sampling_.top_p, "draw from the likeliest that together have this probability")
-        ->check(CLI::Range(1e-9, 1.0));
+        ->check(number_between(1e-9, 1));
     app.add_option("--seed", sampling_.seed, "of the draws");
     app.add_option("--exit", exit_, "read the model above so many layers, through the local head there")
         ->check(CLI::PositiveNumber);

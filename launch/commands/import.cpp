@@ -1,7 +1,6 @@
 // `interlock import`: a model from a Hugging Face folder, as a folder that all commands take.
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <set>
@@ -11,93 +10,21 @@
 #include "launch/huggingface/adapter_folder.h"
 #include "launch/huggingface/folder_model.h"
 #include "launch/huggingface/huggingface.h"
+#include "launch/huggingface/inventory.h"
+#include "launch/huggingface/start_config.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/load_weights.h"
 #include "launch/stored_model/model_source.h"
 #include "launch/stored_model/stored_run.h"
 #include "launch/terminal/interruption.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/storage/atomic_file.h"
 #include "runtime/storage/weights.h"
 
 namespace interlock {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A tied tensor that is stored all the same must be what it is tied to.
-bool is_repeated(const WeightsSet& weights, const TensorEntry& tensor, const FolderModel& model) {
-  for (const auto& [name, twin] : model.tied) {
-    if (tensor.name != name) continue;
-    const TensorEntry* other = weights.find(twin);
-    const bool same = other != nullptr && other->dtype == tensor.dtype && other->shape == tensor.shape &&
-                      std::ranges::equal(weights.bytes(*other), weights.bytes(tensor));
-    if (!same)
-      throw Error(ExitCode::bad_input,
-                  message(weights.path(), ": ", tensor.name, " differs from ", twin,
-                          ", which it is tied to (\"tie_word_embeddings\" is true or missing in config.json)"));
-    return true;
-  }
-  return false;
-}
-
-struct Inventory {
-  std::vector<std::pair<std::string, std::string>> taken;
-  std::set<std::string> turned;  // of these, by the first name
-  std::vector<std::string> left_out;
-};
-
-const TensorEntry* find_tensor(const WeightsSet& weights, const FolderTensor& wanted) {
-  const TensorEntry* found = weights.find(wanted.name);
-  for (const std::string& name : wanted.or_else)
-    if (found == nullptr) found = weights.find(name);
-  return found;
-}
-
-// Error(bad_input) names what is missing, too many or of another shape.
-Inventory take_inventory(const WeightsSet& weights, const FolderModel& model) {
-  const auto refuse = [&](const std::string& what) {
-    throw Error(ExitCode::bad_input, message(weights.path(), ": ", what));
-  };
-  Inventory inventory;
-  std::set<std::string> wanted;
-  std::vector<std::string> missing, unexpected;
-  for (const FolderTensor& tensor : model.tensors) {
-    const TensorEntry* found = find_tensor(weights, tensor);
-    if (found == nullptr) {
-      missing.push_back(tensor.name);
-      continue;
-    }
-    wanted.insert(found->name);
-    if (tensor.turned && found->shape == tensor.shape_here() && found->shape != tensor.shape)
-      refuse(message("tensor ", found->name, " has shape ", shape_text(found->shape), ", the wrong way round: ",
-                     model.architecture, " keeps this matrix as [inputs, outputs] (Conv1D), by config.json ",
-                     shape_text(tensor.shape), "; turn all such matrices of the file"));
-    if (found->shape != tensor.shape)
-      refuse(message("tensor ", found->name, " has shape ", shape_text(found->shape), ", by config.json it is ",
-                     shape_text(tensor.shape)));
-    if (found->dtype != "F32" && found->dtype != "F64" && found->dtype != "F16" && found->dtype != "BF16")
-      refuse(message("tensor ", found->name, " has type ", found->dtype, "; weights are F32, F64, F16 or BF16"));
-    inventory.taken.emplace_back(tensor.name, found->name);
-    if (tensor.turned) inventory.turned.insert(tensor.name);
-  }
-  for (const TensorEntry& tensor : weights.tensors()) {
-    if (wanted.contains(tensor.name)) continue;
-    const bool known = model.is_harmless(tensor.name) || is_repeated(weights, tensor, model);
-    (known ? inventory.left_out : unexpected).push_back(tensor.name);
-  }
-  if (!missing.empty()) refuse("tensors are missing: " + some_of(missing));
-  if (!unexpected.empty())
-    refuse(message("tensors that a ", model.architecture, " does not have: ", some_of(unexpected)));
-  return inventory;
-}
-
-void check_tokenizer(const Tokenizer& tokenizer, const FolderModel& model, const std::string& folder) {
-  if (tokenizer.vocabulary() > model.vocabulary)
-    throw Error(ExitCode::bad_input,
-                message(folder, ": a tokenizer of another vocabulary than the model: it has ", tokenizer.vocabulary(),
-                        " tokens, the model by config.json ", model.vocabulary));
-  model.check_tokenizer(tokenizer, folder);
-}
 
 class Import final : public Command {
  public:
@@ -127,7 +54,8 @@ class Import final : public Command {
     const std::string made = write(*weights, inventory, model, tokenizer.get());
 
     std::cout << "Wrote " << made << ": " << inventory.taken.size() << " tensors" << (tokenizer ? ", tokenizer" : "")
-              << "\n";
+              << ", config.toml to train it on\n";
+    if (const std::string fresh = fresh_text(inventory); !fresh.empty()) std::cout << "Note: " << fresh << "\n";
     if (!inventory.left_out.empty())
       std::cout << "Left out, as the model does not need them: " << join(inventory.left_out) << "\n";
     if (tokenizer && tokenizer->vocabulary() < model.vocabulary)
@@ -169,21 +97,23 @@ class Import final : public Command {
   // Returns the folder's path.
   std::string write(const WeightsSet& weights, const Inventory& inventory, const FolderModel& model,
                     const Tokenizer* tokenizer) const {
-    std::map<std::string, std::string> metadata = {{"interlock.config", model.interlock_config}};
-    if (!model.labels.empty()) metadata[labels_metadata] = labels_text(model.labels);
-    if (tokenizer != nullptr) metadata[tokenizer_metadata] = tokenizer->fingerprint();
-    return write_folder(weights, inventory.taken, metadata, tokenizer, inventory.turned);
+    const std::map<std::string, std::string> metadata = metadata_of(model, tokenizer);
+    return write_folder(weights, inventory.taken, metadata, tokenizer, inventory.turned,
+                        fresh_tensors(inventory, model), start_config(model, to_));
   }
 
   std::string write_folder(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
                            const std::map<std::string, std::string>& metadata, const Tokenizer* tokenizer,
-                           const std::set<std::string>& turned = {}) const {
+                           const std::set<std::string>& turned = {},
+                           const std::map<std::string, at::Tensor>& added = {}, const std::string& config = "") const {
     const Interruption interruption;
     try {
-      OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer"});
+      OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer", "config.toml"});
       copy_tensors(
-          weights, tensors, folder.file("weights.safetensors"), metadata, [&] { interruption.check(); }, {}, turned);
+          weights, tensors, folder.file("weights.safetensors"), metadata, [&] { interruption.check(); }, {}, turned,
+          added);
       if (tokenizer != nullptr) tokenizer->save(folder.file("tokenizer"));
+      if (!config.empty()) write_atomically(folder.file("config.toml"), config);
       folder.commit();
       return folder.path();
     } catch (const Interrupted& interrupted) {

@@ -82,8 +82,9 @@ void print(const WeightsSet& weights) {
             << weights_digest(weights) << '\n';
 }
 
-void print(const WeightsDifference& difference, const std::string& other) {
+void print(const WeightsDifference& difference, const std::string& other, bool identical) {
   std::cout << "against " << other << '\n';
+  if (identical) std::cout << "  identical: the same tensors, bit for bit\n";
   for (const std::string& name : difference.missing) std::cout << "  only there: " << printable(name) << '\n';
   for (const std::string& name : difference.unexpected) std::cout << "  only here: " << printable(name) << '\n';
   for (const auto& [here, there] : difference.unlike) {
@@ -149,14 +150,17 @@ class Inspect final : public Command {
     const StoredRun run = read_stored_run(*weights);
     WeightsDifference difference;
     std::vector<ConfigDifference> configs;
+    bool identical = false;  // the digest knows a sign of zero too, which no difference shows
     if (!against_.empty()) {
       const auto other = WeightsSet::open(against_);
+      identical = weights_digest(*weights) == weights_digest(*other);
       difference = compare_weights(*weights, *other);
       configs = compare_configs(run, read_stored_run(*other));
     }
     if (json_) {
       ordered_json json = as_json(*weights, against_.empty() ? nullptr : &difference);
       json.update(as_json(run));
+      if (!against_.empty()) json["identical"] = identical;
       if (!against_.empty()) json["config_differences"] = as_json(configs);
       std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace)
                 << std::endl;  // paths may be any bytes
@@ -164,7 +168,7 @@ class Inspect final : public Command {
       print(*weights);
       print(run);
       if (!against_.empty()) {
-        print(difference, against_);
+        print(difference, against_, identical);
         print(configs);
       }
     }

@@ -11,15 +11,19 @@
 #include "launch/command.h"
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_memory.h"
+#include "launch/forecast/memory_check.h"
 #include "launch/forecast/memory_footprint.h"
 #include "launch/forecast/run_plans.h"
 #include "launch/forecast/scaling.h"
+#include "launch/forecast/stage_parts.h"
 #include "launch/plan_report/plan_costs.h"
 #include "launch/plan_report/plan_report.h"
 #include "launch/plan_report/scaling_report.h"
 #include "launch/run/assemble.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
+#include "launch/terminal/json_line.h"
+#include "launch/terminal/number_option.h"
 #include "models/parameter_count.h"
 #include "parallel/plan/plan_check.h"
 #include "parallel/plan/schedule.h"
@@ -43,6 +47,7 @@ int steps_shown(const PlanShape& shape) { return shape.microbatches * shape.stag
 
 // Plans are made, simulated and drawn several times: beyond this that takes minutes and gigabytes.
 constexpr int64_t most_forwards = int64_t{1} << 20;
+constexpr uint64_t most_plan_bytes = uint64_t{256} << 20;  // about as many forwards, with all that goes with them
 void refuse_too_large(const PlanShape& shape) {
   const int64_t forwards = int64_t{shape.stages} * shape.microbatches;
   if (forwards <= most_forwards) return;
@@ -111,31 +116,33 @@ class PlanCommand final : public Command {
         ->allow_extra_args(false);
     app.add_flag("--json", json_, "end with one JSON object on stdout");
     app.add_option("--svg", svg_, "draw the timeline into this file")->type_name("FILE");
-    app.add_option("--text", text_, "write the plan's actions into this file")->type_name("FILE");
+    auto* text = app.add_option("--text", text_, "write the plan's actions into this file")->type_name("FILE");
     auto* check =
         app.add_option("--check", check_, "prove the plan in this file instead of making one")->type_name("FILE");
-    app.add_flag("--advise-depth", advise_depth_, "say whether the model is deep or wide for its size");
+    auto* advise = app.add_flag("--advise-depth", advise_depth_, "say whether the model is deep or wide for its size");
     auto* unit = app.add_flag("--unit-costs", unit_costs_,
                               "count forward, input gradient and weight gradient of every stage 1 each, all else 0");
     app.add_option("--costs", costs_, "costs that a run measured (costs.json of its folder)")
         ->type_name("FILE")
         ->excludes(unit);
     app.add_option("--gflops", gflops_, "speed of one thread for estimated costs, in 10^9 operations per second")
-        ->check(CLI::PositiveNumber)
+        ->check(number_between(1e-9))
         ->excludes(unit);
     app.add_option("--bandwidth", bandwidth_, "between ranks for estimated costs, in 10^9 bytes per second")
-        ->check(CLI::PositiveNumber)
+        ->check(number_between(1e-9))
         ->excludes(unit);
     auto* sweep =
         app.add_option("--sweep", sweep_, "steps on more and fewer ranks, for each rule: ranks=1,2,4,...,1024")
             ->type_name("ranks=LIST")
             ->excludes(check)
-            ->excludes(unit);
+            ->excludes(unit)
+            ->excludes(text)
+            ->excludes(advise);
     app.add_option("--link-bandwidth", link_bandwidth_, "of a link between ranks, in bytes per second")
-        ->check(CLI::PositiveNumber)
+        ->check(number_between(1e-9))
         ->needs(sweep);
     app.add_option("--link-latency", link_latency_, "of a message between ranks, in seconds")
-        ->check(CLI::NonNegativeNumber)
+        ->check(number_between(0))
         ->needs(sweep);
     app.callback([config, check] {
       if (config->empty() && check->empty()) throw CLI::RequiredError("config (or --check FILE)");
@@ -160,7 +167,7 @@ class PlanCommand final : public Command {
       log_info("wrote " + text_);
     }
     if (json_) {
-      std::cout << report_json(report).dump() << "\n";
+      std::cout << json_line(report_json(report)) << std::flush;
     } else {
       std::cout << report_text(report, columns_of_stdout());
     }
@@ -188,13 +195,14 @@ class PlanCommand final : public Command {
                                  return costs;
                                });
     report.costs = costs_sentence(run.parallel.threads);
+    report.schedules = schedules_of(run.parallel);
     report.links = message(bandwidth > 0 ? message(bandwidth, " bytes/s") : "no time for bytes", " and ", latency,
                            " s between ranks");
     if (!svg_.empty()) {
       write_atomically(svg_, scaling_svg(report, "Samples per second and rank, of one rank's"));
       log_info("wrote " + svg_);
     }
-    std::cout << (json_ ? scaling_json(report).dump() + "\n" : scaling_text(report));
+    std::cout << (json_ ? json_line(scaling_json(report)) : scaling_text(report));
     return 0;
   }
 
@@ -203,6 +211,7 @@ class PlanCommand final : public Command {
     refuse_too_large(read.parallel.shape);
     tell(read, "cutting the model");
     check_settings(read);
+    check_steps_of_changes(read);
     return read;
   }
 
@@ -253,6 +262,10 @@ class PlanCommand final : public Command {
     report.memory = rank_footprints(run, model, report.blocks);
     report.empty_rank = measure_empty_rank(run);
     const double data = measure_data(run);
+    report.processes = run.parallel.processes();
+    report.machine = machine_memory();
+    report.together = bytes_together(report.memory, {0, report.processes, run.parallel.transport == "loopback"},
+                                     report.empty_rank + data, run.parallel.shard_optimizer);
     for (MemoryFootprint& rank : report.memory) rank.data = data;
     report.parameters = parameter_count(model);
     report.trained_parameters = trained_parameter_count(model);
@@ -299,6 +312,8 @@ class PlanCommand final : public Command {
     if (!costs_.empty())
       warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);
     simulate_into(report, costs);
+    if (const std::string why = nothing_learns(run, stage_parts(run, *model, report.blocks)); !why.empty())
+      log_warning(why);
     tell(run, "counting memory");
     tell_memory(report, run, *model);
 
@@ -317,10 +332,13 @@ class PlanCommand final : public Command {
       report.break_even_by_formula = has_break_even_formula(asked, request.schedule);
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
     }
-    for (size_t i = 1; i < run.learning.rules.size(); ++i) {
-      Plan plan = choice_of(run, *model, plan_request(run, *model, i)).plan;
+    for (const RunPhase& phase : phases_of(run)) {
+      if (phase.at_step == 1 && phase.microbatches == run.parallel.shape.microbatches) continue;  // told above
+      PlanRequest asked = plan_request(run, *model, phase.rule);
+      asked.shape.microbatches = phase.microbatches;
+      Plan plan = choice_of(run, *model, asked).plan;
       Simulation simulation = simulate(plan, costs_of(run, *model, report.blocks, plan.flows));
-      report.changes.push_back({run.learning.rules[i].at_step, std::move(plan), std::move(simulation)});
+      report.changes.push_back({phase.at_step, std::move(plan), std::move(simulation)});
     }
     return report;
   }
@@ -328,7 +346,7 @@ class PlanCommand final : public Command {
   // A plan by hand: proved, then reported. A config beside it gives the costs, when it has as many stages.
   PlanReport of_file() const {
     PlanReport report;
-    report.plan = parse_plan(read_whole(check_), check_);
+    report.plan = parse_plan(read_whole(check_, most_plan_bytes), check_);
     try {
       plan_check(report.plan);
     } catch (const Error& error) {

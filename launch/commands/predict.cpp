@@ -9,6 +9,8 @@
 #include <thread>
 
 #include "launch/command.h"
+#include "launch/commands/predict_images.h"
+#include "launch/stored_model/image_model.h"
 #include "launch/stored_model/predictions.h"
 #include "launch/stored_model/referral.h"
 #include "launch/terminal/amount_progress.h"
@@ -22,10 +24,12 @@ using nlohmann::ordered_json;
 
 class Predict final : public Command {
  public:
-  std::string summary() const override { return "label the texts of a table with a fine-tuned model"; }
+  std::string summary() const override { return "label texts or images with a trained model"; }
   void declare(CLI::App& app) override {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
-    app.add_option("--input", input_, "tables of texts (.tsv, .csv, .jsonl)")->required();
+    app.add_option("--input", input_,
+                   "tables of texts (.tsv, .csv, .jsonl); of a model of images, what `evaluate` takes as --data, or "
+                   "nothing: what its run held out");
     app.add_option("--output", output_, "write the lines into this file instead of stdout")->type_name("FILE");
     app.add_option("--text", columns_.text, "the column of the texts, where it is not that of training");
     app.add_option("--pair", columns_.pair, "the column of the second texts");
@@ -42,6 +46,7 @@ class Predict final : public Command {
   int run() override;
 
  private:
+  void refuse_of_images() const;
   bool scores() const { return source_->objective == Objective::regression; }
   std::string label_of(const Prediction& prediction) const;
   std::string lines(const std::vector<Prediction>& predictions) const;
@@ -58,6 +63,15 @@ class Predict final : public Command {
   std::optional<TextModel> source_;
   std::shared_ptr<const LabelledTexts> texts_;
 };
+
+// What is said of tables alone.
+void Predict::refuse_of_images() const {
+  for (const auto& [option, given] :
+       {std::pair("--text", columns_.text.has_value()), std::pair("--pair", columns_.pair.has_value()),
+        std::pair("--label", columns_.label.has_value()), std::pair("--uncertainty", passes_ > 0)})
+    if (given)
+      throw Error(ExitCode::usage, message(option, " is for a model of texts; this one tells what images show"));
+}
 
 std::string exact(double value) {
   std::ostringstream text;
@@ -107,6 +121,11 @@ ordered_json Predict::objects(const std::vector<Prediction>& predictions) const 
 ordered_json Predict::judge(const std::vector<Prediction>& predictions) const {
   const std::vector<Guess> guesses = guesses_of(*source_, *texts_, predictions);
   ordered_json found = ordered_json::object();
+  if (columns_.label && guesses.size() < predictions.size())
+    log_warning(message(
+        "--label ", *columns_.label, ": ", predictions.size() - guesses.size(), " of ", predictions.size(),
+        scores() ? " rows have no number there" : " rows have a label there that the model does not know, or none",
+        "; accuracy is told of the others alone"));
   if (guesses.empty()) return found;
   people() << "Of " << guesses.size() << " rows with a label:";
   for (const auto& [name, value] : scores_of(*source_, guesses)) {
@@ -153,6 +172,11 @@ ordered_json Predict::refer(const std::vector<Prediction>& predictions) const {
 }
 
 int Predict::run() {
+  if (is_image_model(path_)) {
+    refuse_of_images();
+    return predict_images({path_, input_, output_, json_});
+  }
+  if (input_.empty()) throw Error(ExitCode::usage, "--input is required: tables of texts (.tsv, .csv, .jsonl)");
   source_.emplace(open_text_model(path_, "predict"));
   require_objective(*source_, {Objective::classification, Objective::regression}, "predict");
   const Section model = source_->settings.config.section("model");

@@ -10,6 +10,7 @@
 
 #include "launch/command.h"
 #include "launch/monitor/run_status.h"
+#include "launch/terminal/printable_output.h"
 #include "runtime/observe/progress.h"
 
 namespace interlock {
@@ -44,7 +45,7 @@ class Status final : public Command {
   // On a terminal over what stood there before, and nothing below it.
   void show(const RunStatus& status, bool terminal, bool again) {
     const std::string text = status_text(status, terminal ? terminal_width() : 80);
-    if (terminal && again) std::cout << "\x1b[" << lines_ << "A\x1b[J";
+    if (terminal && again) raw_output() << "\x1b[" << lines_ << "A\x1b[J";
     lines_ = std::count(text.begin(), text.end(), '\n');
     std::cout << text << std::flush;
   }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/command.h"
+#include "launch/terminal/json_line.h"
 #include "parallel/technique/technique.h"
 
 namespace interlock {
@@ -46,7 +47,7 @@ class TechniquesCommand final : public Command {
       if (const auto needs = technique->needs(); !needs.empty()) all.back()["needs"] = needs;
       if (!json_) print(all.back());
     }
-    if (json_) std::cout << all.dump() << "\n";
+    if (json_) std::cout << json_line(all) << std::flush;
     return static_cast<int>(ExitCode::done);
   }
 

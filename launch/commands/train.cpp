@@ -4,21 +4,27 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "launch/command.h"
-#include "launch/forecast/run_plans.h"
+#include "launch/folders/resume_command.h"
 #include "launch/heartbeat/rank_monitors.h"
 #include "launch/monitor/event_log.h"
 #include "launch/monitor/rank_watch.h"
 #include "launch/monitor/verdict_file.h"
+#include "launch/run/checked_plans.h"
 #include "launch/run/device_transport.h"
 #include "launch/run/perform.h"
+#include "launch/run/result_text.h"
 #include "launch/run/together.h"
 #include "launch/settings/parts.h"
+#include "launch/settings/plans.h"
+#include "launch/supervisor/handshake.h"
 #include "launch/supervisor/restart.h"
 #include "launch/supervisor/stop_request.h"
 #include "models/model.h"
@@ -35,25 +41,23 @@ namespace interlock {
 namespace {
 
 using Plans = std::shared_ptr<const TrainerSettings::RulePlans>;
-Plans plans_of(const RunSettings& settings, const Dataset& dataset) {
-  return std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *make_model(settings, dataset)));
-}
 
 class Train final : public Command {
  public:
   std::string summary() const override { return "train a model as a config says"; }
   void declare(CLI::App& app) override {
-    app.add_option("config", config_, "the run as a TOML file")->required();
+    app.add_option("config", config_, "the run as a TOML file; with --resume also its folder")->required();
     app.add_option("--set", overrides_, "override a key: section.key=value")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
     app.add_flag("--json", json_, "end with one JSON object on stdout");
     auto* overwrite = app.add_flag("--overwrite", overwrite_, "replace the files of a run folder that exists");
     app.add_flag("--resume", resume_,
-                 "go on from the newest whole checkpoint of the run folder; start when there is none")
+                 "go on from the newest whole checkpoint of the run folder; start when there are none at all")
         ->excludes(overwrite);
     app.add_option("--until", until_, "write a checkpoint after this step and stop there")
         ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+    app.add_flag("--force", force_, "start even where the ranks will need more memory than there is here");
     app.add_option("--restarts", restarts_,
                    "start again from the newest checkpoint when a rank was lost or hangs, at most so many times")
         ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
@@ -62,9 +66,11 @@ class Train final : public Command {
   int run() override;
 
  private:
+  void take_run_folder();
   RunSettings load() const {
     RunSettings settings = read_settings(Config::from_file(config_, overrides_));
     check_settings(settings);
+    check_steps_of_changes(settings);
     check_nccl(settings);
     return settings;
   }
@@ -85,65 +91,12 @@ class Train final : public Command {
   std::vector<std::string> overrides_;
   std::optional<int64_t> until_;
   int64_t restarts_ = 0;
-  bool json_ = false, overwrite_ = false, resume_ = false;
+  bool json_ = false, overwrite_ = false, resume_ = false, force_ = false;
 };
 
 int exit_code_of(Ending ending) {
+  if (ending == Ending::stopped && stop_requested_by() == SIGINT) return 128 + SIGINT;
   return static_cast<int>(ending == Ending::stopped ? ExitCode::stopped : ExitCode::done);
-}
-
-std::string held_out_text(const RunResult& result) {
-  std::ostringstream text;
-  text << std::fixed;
-  text.precision(3);
-  const Scores& scores = result.validation_scores;
-  text << "Held-out loss " << *result.validation_loss
-       << (scores.contains("squared_error") ? " (squared error); guessing the mean gives "
-           : scores.empty()                 ? " nats per target; the unigram baseline on the same targets is "
-                                            : " nats per target; the frequencies of the classes alone give ")
-       << *result.unigram_baseline << "\n";
-  for (const auto& [name, value] : scores)
-    text << (name == scores.begin()->first ? "Held out: " : ", ") << name << " " << value;
-  if (!scores.empty()) text << "\n";
-  return text.str();
-}
-
-// For people. `steps_asked`: the last step of the config.
-std::string text_of(const RunResult& result, int64_t steps_asked) {
-  std::ostringstream text;
-  text << std::fixed;
-  text.precision(3);
-  if (result.steps == 0) text << "Wrote the start values\n";
-  if (result.steps > 0 && result.performed <= 0)
-    text << "Nothing was left to do: step " << result.steps << " is done\n";
-  if (result.loss)
-    text << "Trained " << result.performed << " steps in " << result.seconds << " s: loss " << *result.loss << ", "
-         << static_cast<int64_t>(result.tokens_per_second) << " tokens/s, ranks idle " << 100 * result.idle_share
-         << " % of the time\n";
-  if (result.left_out > 0)
-    text << "Steps left out, as a loss or a gradient was not finite: " << result.left_out << "\n";
-  if (result.rewinds > 0) text << "Went back to a checkpoint " << result.rewinds << " times\n";
-  if (result.links.slowed())
-    text << "Links were slowed down: parallel.link_bandwidth = " << std::defaultfloat << result.links.bandwidth
-         << ", parallel.link_latency = " << result.links.latency << std::fixed << "\n";
-  if (result.ending != Ending::completed)
-    text << "Stopped after step " << result.steps << " of " << steps_asked << (result.stopped() ? " as asked" : "")
-         << "; --resume goes on from there\n";
-  if (result.ended_early)
-    text << "Ended after step " << result.steps << " of " << steps_asked << ": nothing got better in run.patience "
-         << "evaluations\n";
-  if (result.validation_loss) text << held_out_text(result);
-  for (const auto& [name, value] : result.techniques)
-    text << (name == result.techniques.begin()->first ? "Techniques: " : ", ") << name << " " << value;
-  if (!result.techniques.empty()) text << "\n";
-  if (result.best_step)
-    text << "The weights are those of step " << *result.best_step
-         << ", the best by run.keep_best: " << result.best_value << "\n";
-  if (!result.stopped()) text << "Weights  " << weights_file(result.run) << "\n";
-  if (result.performed > 0)
-    text << "Metrics  " << result.run << "/metrics.jsonl (TensorBoard events beside it)\nTrace    " << result.run
-         << "/trace.json (open in ui.perfetto.dev)\n";
-  return text.str();
 }
 
 // Before any rank starts, or by every rank: what was started is not what the config asks for.
@@ -155,6 +108,12 @@ void check_processes(const RunSettings& settings, const LaunchPlace& place) {
                 message("transport loopback runs all ranks in one process, but ", place.size, " were started"));
   }
   if (place.size == world) return;
+  const std::string needs =
+      message("this run needs ", world, " processes (parallel.ranks ", settings.parallel.shape.ranks,
+              " x parallel.replicas ", settings.parallel.shape.replicas, "), but ");
+  // One process of a launcher whose ranks do not find each other: more of them are no advice.
+  if (!place.no_mpi.empty() && !place.slurm_step)
+    throw Error(ExitCode::config, message(needs, "one process was ", place.no_mpi));
   const std::string advice =
       place.slurm_step && place.size == 1
           ? message(
@@ -162,10 +121,7 @@ void check_processes(const RunSettings& settings, const LaunchPlace& place) {
                 ", without srun inside salloc, or with parallel.transport=\"loopback\" for ranks as threads of this "
                 "process")
           : message("; start it with -n ", world, ", or change parallel.ranks or parallel.replicas");
-  throw Error(ExitCode::config,
-              message("this run needs ", world, " processes (parallel.ranks ", settings.parallel.shape.ranks,
-                      " x parallel.replicas ", settings.parallel.shape.replicas, "), but was started with ", place.size,
-                      advice));
+  throw Error(ExitCode::config, message(needs, "was started with ", place.size, advice));
 }
 
 HangLimits hang_limits(const RunSettings& settings) {
@@ -180,7 +136,7 @@ void end_hung_run(const std::string& run_folder, const Verdict& verdict, const s
   EventLog(run_folder)
       .add({"hung", verdict.rank < 0 ? std::nullopt : std::make_optional(verdict.rank), verdict.step, verdict.reason});
   say_error(verdict.reason + "\n" + verdict.ranks + (file.empty() ? "" : "  All that the ranks told: " + file + "\n") +
-            "  The run is ended; --resume goes on from its newest checkpoint");
+            "  The run is ended; go on from its newest checkpoint with: " + resume_command(run_folder));
   _exit(static_cast<int>(lost_rank));
 }
 
@@ -199,9 +155,27 @@ void watch_as_rank(std::optional<RankWatch>& watch, const LaunchPlace& place,
   }
 }
 
+// The folder of a run goes for its config: what it was resolved to, in that folder wherever it lies by now.
+void Train::take_run_folder() {
+  namespace fs = std::filesystem;
+  std::error_code problem;
+  if (!fs::is_directory(config_, problem)) return;
+  const std::string folder = config_, own = (fs::path(folder) / "config.toml").string();
+  if (!fs::is_regular_file(own, problem))
+    throw Error(ExitCode::config,
+                message(folder, ": is a folder, and holds no config.toml of a run; name a TOML file"));
+  if (!resume_)
+    throw Error(ExitCode::config, message(folder, ": is the folder of a run; go on with: ", resume_command(folder)));
+  config_ = own;
+  const std::string written = Config::from_file(own).section("run").text("folder", "");
+  if (!fs::equivalent(written, folder, problem))
+    overrides_.insert(overrides_.begin(), "run.folder=" + nlohmann::json(folder).dump());
+}
+
 int Train::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
+  take_run_folder();
   place.launched ? watch_for_stop_request() : end_on_stop_request();
   if (place.launched) refuse_restarts("here a launcher has started the ranks");
   if (place.size > 1) return run_process(place);
@@ -246,19 +220,31 @@ std::vector<std::string> Train::rank_arguments(bool resume) const {
   else if (overwrite_)
     words.emplace_back("--overwrite");
   if (until_) words.insert(words.end(), {"--until", std::to_string(*until_)});
+  if (force_) words.emplace_back("--force");
   return words;
+}
+
+// For words to people while a run is watched: "" when there is none, or none can be seen.
+std::string newest_checkpoint(const std::string& run_folder) {
+  try {
+    const std::vector<std::string> newest_first = list_checkpoints(run_folder);
+    return newest_first.empty() ? "" : newest_first.front();
+  } catch (const Error&) {
+    return "";
+  }
 }
 
 // The number in its name; 0: there is none.
 int64_t newest_checkpoint_step(const std::string& run_folder) {
-  const std::vector<std::string> newest_first = list_checkpoints(run_folder);
-  if (newest_first.empty()) return 0;
-  const std::string name = std::filesystem::path(newest_first.front()).filename();
+  const std::string newest = newest_checkpoint(run_folder);
+  if (newest.empty()) return 0;
+  const std::string name = std::filesystem::path(newest).filename();
   return std::strtoll(name.c_str() + name.rfind('-') + 1, nullptr, 10);
 }
 
 int Train::start_ranks(const RunSettings& settings) const {
-  plans_of(settings, *prepare(settings, true));
+  refuse_second_launch();
+  checked_plans(settings, *prepare(settings, true), ranks_to_start(settings), force_);
   SupervisorRequest request;
   request.arguments = rank_arguments(resume_);
   request.monitor = {settings.folder, hang_limits(settings), settings.monitor.listen};
@@ -266,10 +252,7 @@ int Train::start_ranks(const RunSettings& settings) const {
   request.processes = settings.parallel.processes();
   request.threads_per_rank = settings.parallel.threads;
   request.stop_seconds = static_cast<int>(settings.checkpoint.stop_seconds);
-  request.last_checkpoint = [folder = settings.folder] {
-    const std::vector<std::string> newest_first = list_checkpoints(folder);
-    return newest_first.empty() ? "" : newest_first.front();
-  };
+  request.last_checkpoint = [folder = settings.folder] { return newest_checkpoint(folder); };
   const auto metrics = serve_metrics(settings.folder, settings.monitor.metrics);
   return supervise_with_restarts(request, {restarts_, rank_arguments(true),
                                            [folder = settings.folder] { return newest_checkpoint_step(folder); }});
@@ -278,9 +261,10 @@ int Train::start_ranks(const RunSettings& settings) const {
 int Train::run_threads(const RunSettings& settings) const {
   watch_for_stop_request();
   const auto dataset = prepare(settings, true);
-  const Plans plans = plans_of(settings, *dataset);
+  const Plans plans = checked_plans(settings, *dataset, LocalRanks{0, settings.parallel.processes(), true}, force_);
   // Where nobody stands above the threads, one more looks at them, and tells of them.
-  const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
+  const bool supervised = is_supervised();
+  if (supervised) say_that_ranks_are_up();
   const auto metrics = serve_metrics(settings.folder, supervised ? std::nullopt : settings.monitor.metrics);
   std::optional<RankWatch> watch;
   if (!supervised) {
@@ -309,6 +293,7 @@ Ending Train::perform_rank(const RunSettings& settings, Transport& transport, st
   progress.finish();
   if (!log.empty()) std::cerr << "What happened to the run (" << EventLog::file_name << "):\n" << log.table();
   tell(result, settings.steps);
+  if (!result.not_kept.empty()) throw Error(ExitCode::cannot_write, not_kept_text(result));
   return result.ending;
 }
 
@@ -316,7 +301,7 @@ int Train::run_process(const LaunchPlace& place) const {
   std::optional<RunSettings> settings;
   std::shared_ptr<const Dataset> dataset;
   Plans plans;
-  const bool supervised = std::getenv("INTERLOCK_SUPERVISED") != nullptr;
+  const bool supervised = is_supervised();
   std::optional<RankMonitors> monitors;
   std::optional<RankWatch> watch;  // until MPI has ended; behind the monitors: it asks them
   if (!supervised) watch_as_rank(watch, place, [&] { return read_settings(Config::from_file(config_, overrides_)); });
@@ -325,9 +310,11 @@ int Train::run_process(const LaunchPlace& place) const {
     check_processes(*settings, place);
     dataset = prepare(*settings, place.rank == 0);
     // Our own mpirun was started after this was looked at.
-    if (!supervised) plans = plans_of(*settings, *dataset);
+    if (!supervised || place.local_size < place.size)
+      plans = checked_plans(*settings, *dataset, ranks_beside(place), force_);
   };
   return run_together(place, prepare_rank, [&](Transport& transport) {
+    if (supervised && place.rank == 0) say_that_ranks_are_up();
     if (supervised) dump_stack_on_request(settings->folder, place.rank);
     monitors.emplace(
         RankMonitors::Settings{settings->folder, settings->monitor.listen, settings->monitor.metrics, supervised},

@@ -7,8 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/command.h"
+#include "runtime/core/printable.h"
 #include "runtime/storage/checkpoint.h"
 #include "runtime/storage/checkpoint_verify.h"
+#include "runtime/storage/content_hash.h"
 #include "runtime/storage/safetensors.h"
 #include "runtime/storage/weights.h"
 
@@ -23,27 +25,25 @@ struct Examined {
   bool is_weights;
   std::vector<CheckpointFinding> files;  // of a weights file: itself
   std::string digest;                    // of a weights file that can be read
+  bool carries_hash = true;              // a weights file may be foreign, or older than the hash
 
   bool whole() const {
     return std::all_of(files.begin(), files.end(), [](const auto& file) { return file.problem.empty(); });
   }
 };
 
-// A file name may hold control characters, which a terminal would obey.
-std::string printable(std::string text) {
-  std::replace_if(
-      text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  return text;
-}
-
-// A weights file carries no hash: what can be told is that it is well formed, and which weights it holds.
+// Of a weights file that carries no hash it can be told that it is well formed, and which weights it holds.
 Examined examine_weights(const std::string& path) {
   Examined result{path, true, {{fs::path(path).filename().string(), 0, ""}}, ""};
   std::error_code problem;
   const uint64_t size = fs::file_size(path, problem);
   if (!problem) result.files[0].bytes = size;
   try {
-    result.digest = weights_digest(*SafetensorsFile::open(path));
+    const auto file = SafetensorsFile::open(path);
+    const Content content = examine_content(*file);
+    if (content == Content::changed) throw Error(ExitCode::bad_input, changed_content_problem());
+    result.carries_hash = content == Content::whole;
+    result.digest = weights_digest(*file);
   } catch (const Error& error) {
     const std::string said = error.what(), named = path + ": ";  // which the table says already
     result.files[0].problem = said.substr(said.starts_with(named) ? named.size() : 0);
@@ -51,15 +51,19 @@ Examined examine_weights(const std::string& path) {
   return result;
 }
 
+constexpr const char* no_hash = "well formed; it carries no hash, so a changed value would not show";
+
 void print(const Examined& examined) {
-  std::cout << examined.path << '\n';
+  std::cout << printable(examined.path) << '\n';
   size_t width = 0;
   for (const CheckpointFinding& file : examined.files) width = std::max(width, printable(file.name).size());
   for (const CheckpointFinding& file : examined.files) {
     const std::string name = printable(file.name), bytes = std::to_string(file.bytes);
     std::cout << "  " << name << std::string(width - name.size() + 15 - std::min<size_t>(bytes.size(), 13), ' ')
               << bytes << " bytes  "
-              << (file.problem.empty() ? examined.digest.empty() ? "whole" : "well formed" : "BROKEN: ")
+              << (!file.problem.empty()   ? "BROKEN: "
+                  : examined.carries_hash ? "whole"
+                                          : no_hash)
               << printable(file.problem) << '\n';
   }
   if (!examined.digest.empty()) std::cout << "  digest " << examined.digest << '\n';
@@ -74,6 +78,7 @@ ordered_json as_json(const Examined& examined) {
     result["files"].push_back({{"name", file.name},
                                {"bytes", file.bytes},
                                {"whole", file.problem.empty()},
+                               {"hash", examined.carries_hash && file.problem.empty()},
                                {"problem", file.problem.empty() ? ordered_json() : ordered_json(file.problem)}});
   }
   return result;
@@ -117,8 +122,10 @@ class Verify final : public Command {
     if (!fs::is_directory(status)) return {{path_, true}};
     if (is_checkpoint(path_)) return {{path_, false}};
     std::vector<Target> found;
-    const std::string weights = (fs::path(path_) / "weights.safetensors").string();
-    if (fs::exists(fs::symlink_status(weights, problem))) found.push_back({weights, true});
+    for (const char* name : {"weights.safetensors", "best.safetensors"}) {
+      const std::string weights = (fs::path(path_) / name).string();
+      if (fs::exists(fs::symlink_status(weights, problem))) found.push_back({weights, true});
+    }
     for (const std::string& folder : list_checkpoints(path_)) found.push_back({folder, false});
     // What was a checkpoint is told what it lacks.
     if (found.empty() &&

@@ -7,8 +7,10 @@
 #include "launch/page/markup.h"
 #include "launch/settings/parts.h"
 #include "runtime/core/error.h"
+#include "runtime/core/printable.h"
 #include "runtime/optimization/learning_rate.h"
 #include "runtime/storage/atomic_file.h"
+#include "runtime/storage/json_file.h"
 #include "runtime/storage/sha256.h"
 
 namespace interlock {
@@ -30,7 +32,7 @@ std::string status_file(const Arm& arm) { return arm.folder + ".json"; }
 json object_in(const std::string& path) {
   std::error_code absent;
   if (!fs::exists(path, absent)) return {};
-  json object = json::parse(read_whole(path), nullptr, false);
+  json object = read_json(path);
   return object.is_object() ? object : json();
 }
 
@@ -97,7 +99,7 @@ Arm make_arm(const BaseConfig& base, const RuleGroup& group, const std::string& 
   arm.overrides.push_back(message("run.seed=", seed));
   arm.overrides.push_back("optimizer.learning_rate=" + exact(learning_rate));
   arm.overrides.insert(arm.overrides.end(), more.begin(), more.end());
-  arm.overrides.push_back("run.folder=" + json(arm.folder).dump());
+  arm.overrides.push_back("run.folder=" + toml_quoted(arm.folder, "the folder"));
   const RunSettings settings = settings_of({base.file, {}}, arm.overrides);
   arm.config_digest = digest_of(values_of(settings));
   arm.steps = settings.steps;

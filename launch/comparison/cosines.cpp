@@ -15,6 +15,7 @@
 #include "launch/settings/plans.h"
 #include "runtime/core/error.h"
 #include "runtime/storage/atomic_file.h"
+#include "runtime/storage/json_file.h"
 
 namespace interlock {
 namespace {
@@ -110,7 +111,7 @@ std::map<int, double> gradient_cosines_once(const std::string& folder, const std
   std::map<int, double> cosines;
   std::error_code absent;
   if (fs::exists(file, absent)) {
-    const json kept = json::parse(read_whole(file), nullptr, false);
+    const json kept = read_json(file);
     if (kept.is_object() && kept.value("key", "") == key) {
       for (const auto& [stage, value] : kept.at("cosines").items()) cosines[std::stoi(stage)] = value;
       return cosines;

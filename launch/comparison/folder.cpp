@@ -7,6 +7,7 @@
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/storage/atomic_file.h"
+#include "runtime/storage/json_file.h"
 
 namespace interlock {
 namespace {
@@ -47,7 +48,7 @@ void ComparisonFolder::check(const std::string& path, const Values& base) {
     throw Error(ExitCode::cannot_write,
                 message("--output: ", path, " holds something else than a comparison, and is kept; choose another"));
   }
-  const json kept = json::parse(read_whole(file.string()), nullptr, false);
+  const json kept = read_json(file.string());
   if (!kept.is_object() || !kept.contains("base") || !kept["base"].is_object())
     throw Error(ExitCode::bad_input, message(file.string(), ": is damaged; choose another --output"));
   const std::vector<std::string> changes = changes_between(kept["base"].get<Values>(), base);

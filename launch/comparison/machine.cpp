@@ -2,12 +2,12 @@
 
 #include <sched.h>
 #include <stdlib.h>
-#include <torch/version.h>
 #include <unistd.h>
 
 #include <fstream>
 
 #include "launch/comparison/outcome.h"
+#include "launch/version/version.h"
 
 namespace interlock {
 namespace {
@@ -34,8 +34,8 @@ void describe_machine(Outcome& outcome) {
   outcome.processor = processor_name();
   outcome.cores = machine_cores();
   getloadavg(&outcome.load_before, 1);
-  outcome.version = INTERLOCK_VERSION;
-  outcome.libtorch = TORCH_VERSION;
+  outcome.version = version().interlock;
+  outcome.libtorch = version().libtorch;
 }
 
 }  // namespace interlock

@@ -8,6 +8,7 @@
 #include "launch/comparison/arm_process.h"
 #include "launch/page/markup.h"
 #include "runtime/core/error.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/observe/progress.h"
 #include "runtime/storage/checkpoint.h"
 
@@ -21,6 +22,7 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 
 // The last step in metrics.jsonl, from the end of the file; 0: none yet.
 int64_t step_reached(const Arm& arm) {
+  if (!is_regular_file((fs::path(arm.folder) / "metrics.jsonl").string())) return 0;
   std::ifstream file(fs::path(arm.folder) / "metrics.jsonl", std::ios::binary | std::ios::ate);
   if (!file) return 0;
   const auto size = static_cast<int64_t>(file.tellg());
@@ -53,12 +55,8 @@ ArmRunner::~ArmRunner() {
 }
 
 void ArmRunner::line(const std::string& text) {
-  if (drawn_) {
-    const std::string blank(static_cast<size_t>(std::max(terminal_width() - 1, 1)), ' ');
-    std::fputs(("\r" + blank + "\r").c_str(), stderr);
-  }
+  std::fputs(((drawn_ ? redrawn("") : "") + text + "\n").c_str(), stderr);
   drawn_ = false;
-  std::fputs((text + "\n").c_str(), stderr);
   std::fflush(stderr);
 }
 
@@ -75,8 +73,8 @@ void ArmRunner::show(const Arm& arm) {
   if (known > 0)
     text +=
         "  " + duration(spent / static_cast<double>(known) * static_cast<double>(std::max<int64_t>(0, left))) + " left";
-  text.resize(static_cast<size_t>(std::max(terminal_width() - 1, 1)), ' ');
-  std::fputs(("\r" + text).c_str(), stderr);
+  text = text.substr(0, static_cast<size_t>(std::max(terminal_width() - 1, 1)));
+  std::fputs(redrawn(text).c_str(), stderr);
   std::fflush(stderr);
   drawn_ = true;
 }

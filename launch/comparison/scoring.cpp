@@ -9,7 +9,9 @@
 #include "launch/settings/parts.h"
 #include "launch/stored_model/batch_workers.h"
 #include "runtime/core/error.h"
+#include "runtime/core/printable.h"
 #include "runtime/storage/atomic_file.h"
+#include "runtime/storage/json_file.h"
 
 namespace interlock {
 namespace {
@@ -64,11 +66,11 @@ Config test_config(const std::string& folder, const TestRequest& request) {
   if (request.paths.empty()) {
     overrides.emplace_back("data.held_out_part=test");
   } else {
-    overrides.push_back("data.validation_paths=" + json(request.paths).dump());
+    overrides.push_back("data.validation_paths=" + toml_quoted(request.paths, "the test file"));
   }
   std::error_code absent;
   if (const fs::path tokenizer = fs::path(folder) / "tokenizer"; fs::exists(tokenizer, absent))
-    overrides.push_back("tokenizer.path=" + json(tokenizer.string()).dump());
+    overrides.push_back("tokenizer.path=" + toml_quoted(tokenizer.string(), "the tokenizer"));
   return Config::from_file((fs::path(folder) / "config.toml").string(), overrides);
 }
 
@@ -99,7 +101,7 @@ TestScore score_once(const std::string& folder, const std::string& digest, const
   const std::string key = message(digest, " ", request.sequences, " ", json(request.paths).dump());
   std::error_code absent;
   if (fs::exists(file, absent)) {
-    const json kept = json::parse(read_whole(file), nullptr, false);
+    const json kept = read_json(file);
     if (kept.is_object() && kept.value("key", "") == key) {
       TestScore score{kept.at("loss"), {}, kept.at("targets"), kept.at("sequences")};
       for (const auto& [stage, loss] : kept.at("exits").items()) score.exits[std::stoi(stage)] = loss;

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "launch/run/data_identity.h"
 #include "launch/run/start_techniques.h"
 #include "launch/settings/parts.h"
+#include "runtime/core/printable.h"
 
 namespace interlock {
 namespace {
@@ -18,12 +18,11 @@ namespace fs = std::filesystem;
 // Configs name files so that they can be run from anywhere.
 std::string absolute(const std::string& path) { return fs::absolute(path).lexically_normal().string(); }
 
-// Texts escape in JSON as in TOML.
-std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
+std::string quoted(const std::string& text) { return toml_quoted(text, "the name"); }
 std::string quoted(const std::vector<std::string>& paths) {
   std::vector<std::string> all;
   for (const std::string& path : paths) all.push_back(absolute(path));
-  return nlohmann::json(all).dump();
+  return toml_quoted(all, "the file");
 }
 
 // The keys of the stored model, but for what belongs to its pretraining.

@@ -17,6 +17,7 @@
 #include "launch/supervisor/stop_request.h"
 #include "runtime/core/error.h"
 #include "runtime/storage/atomic_file.h"
+#include "runtime/storage/json_file.h"
 
 namespace interlock {
 namespace {
@@ -94,7 +95,7 @@ void write_configs(const FinetunePlan& plan, const FinetuneRequest& request, boo
 std::optional<json> finished_result(const FinetunePlan::Run& run) {
   const std::string path = (fs::path(run.folder) / "result.json").string();
   if (!fs::exists(path)) return std::nullopt;
-  json result = json::parse(read_whole(path), nullptr, false);
+  json result = read_json(path);
   const bool done = result.is_object() && result.value("stopped", true) == false && result.contains("best_value");
   return done ? std::optional(std::move(result)) : std::nullopt;
 }

@@ -1,9 +1,8 @@
 #include "launch/finetune/technique_words.h"
 
-#include <nlohmann/json.hpp>
-
 #include "runtime/core/config.h"
 #include "runtime/core/error.h"
+#include "runtime/core/printable.h"
 
 namespace interlock {
 namespace {
@@ -37,7 +36,7 @@ std::string toml_value(const std::string& text) {
     Config::from_text("value = " + text);
     return text;
   } catch (const Error&) {
-    return nlohmann::json(text).dump();  // escapes as TOML's
+    return toml_quoted(text, "--technique");
   }
 }
 
@@ -45,7 +44,7 @@ std::string table_of(const std::string& word) {
   const size_t colon = word.find(':');
   const std::string name = word.substr(0, colon);
   if (name.empty()) throw Error(ExitCode::usage, message("--technique ", word, ": begins with no name"));
-  std::string table = "{name = " + nlohmann::json(name).dump();
+  std::string table = "{name = " + toml_quoted(name, "--technique");
   if (colon == std::string::npos) return table + "}";
   for (const std::string& option : at_commas(word.substr(colon + 1))) {
     const size_t equals = option.find('=');

@@ -1,6 +1,5 @@
 #include "launch/folders/run_folder.h"
 
-#include <torch/version.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -9,6 +8,8 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/folders/output_folder.h"
+#include "launch/folders/resume_command.h"
+#include "launch/version/version.h"
 #include "runtime/core/calendar.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer.h"
@@ -65,6 +66,11 @@ void check_can_be_made(const fs::path& path) {
                                                 " is not writable; choose another with --set run.folder=..."));
 }
 
+json made_by() {
+  const Version by = version();
+  return {{"interlock", by.interlock}, {"commit", by.commit}, {"libtorch", by.libtorch}, {"mpi", by.mpi}};
+}
+
 }  // namespace
 
 void RunFolder::check(const std::string& path, FolderUse use) {
@@ -75,7 +81,8 @@ void RunFolder::check(const std::string& path, FolderUse use) {
     throw Error(ExitCode::cannot_write,
                 message("run.folder: ", path,
                         " exists already and is kept; choose another with --set run.folder=..., go on from its newest "
-                        "checkpoint with --resume, or replace its files with --overwrite"));
+                        "checkpoint with: ",
+                        resume_command(path), " - or replace its files with --overwrite"));
   check_can_be_made(path);
 }
 
@@ -107,7 +114,8 @@ void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset,
   fs::create_directory(trace_part_folder(path_), ignored);
   fs::create_directory(pulse_folder(path_), ignored);  // without one the ranks say so themselves
   if (done == 0) {  // else it tells of the process before until this one has something to tell
-    const json manifest = {{"interlock", INTERLOCK_VERSION}, {"started", started_}, {"transport", transport}};
+    json manifest = made_by();
+    manifest.update({{"started", started_}, {"transport", transport}});
     write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
     fs::remove(file("result.json"), ignored);
   }
@@ -153,16 +161,15 @@ void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary
     fs::remove_all(trace_part_folder(path_), ignored);
     write_atomically(file("costs.json"), costs_json(costs));
   }
-  const json manifest = {{"interlock", INTERLOCK_VERSION},
-                         {"libtorch", TORCH_VERSION},
-                         {"transport", transport_},
-                         {"compiler", __VERSION__},
-                         {"started", started_},
-                         {"ended", now_utc()},
-                         {"seed", settings.seed},
-                         {"steps", summary.steps},
-                         {"threads_per_rank", settings.parallel.threads},
-                         {"ranks", ranks}};
+  json manifest = made_by();
+  manifest.update({{"transport", transport_},
+                   {"compiler", __VERSION__},
+                   {"started", started_},
+                   {"ended", now_utc()},
+                   {"seed", settings.seed},
+                   {"steps", summary.steps},
+                   {"threads_per_rank", settings.parallel.threads},
+                   {"ranks", ranks}});
   write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
 }
 

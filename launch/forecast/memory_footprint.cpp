@@ -105,6 +105,12 @@ std::vector<double> bytes_beside_plans(const RunSettings& settings, const Model&
 
 std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,
                                              const std::vector<int>& partition) {
+  const auto all = make_plans(settings, model);
+  return rank_footprints(settings, model, partition, plans_of_steps(all, settings.steps));
+}
+
+std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,
+                                             const std::vector<int>& partition, std::span<const Plan* const> plans) {
   const PlanShape& shape = settings.parallel.shape;
   std::vector<MemoryFootprint> ranks(shape.ranks);
   const std::vector<StageParts> parts = stage_parts(settings, model, partition);
@@ -116,15 +122,14 @@ std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const 
     if (rank == rank_that_writes(settings, copies))
       (is_within_the_run(settings) ? ranks[rank].checkpoint : ranks[rank].last_checkpoint) += 2 * copies[rank];
   }
-  for (const auto& [at_step, plan] : make_plans(settings, model)) {
-    if (at_step > std::max<int64_t>(1, settings.steps)) continue;
-    const SimulationCosts costs = estimate_costs(settings, model, partition, plan.flows);
+  for (const Plan* plan : plans) {
+    const SimulationCosts costs = estimate_costs(settings, model, partition, plan->flows);
     SimulationCosts without_sums = costs;
     for (StageCosts& stage : without_sums.stages) stage.sum_bytes = stage.head_sum_bytes = 0;
     for (int rank = 0; rank < shape.ranks; ++rank) {
-      const double alive = peak_bytes(plan, without_sums, rank);
+      const double alive = peak_bytes(*plan, without_sums, rank);
       ranks[rank].activations = std::max(ranks[rank].activations, alive - fixed_of(stages, shape.stages_of(rank)));
-      ranks[rank].sums = std::max(ranks[rank].sums, peak_bytes(plan, costs, rank) - alive);
+      ranks[rank].sums = std::max(ranks[rank].sums, peak_bytes(*plan, costs, rank) - alive);
     }
   }
   for (int rank = 0; rank < shape.ranks; ++rank) {

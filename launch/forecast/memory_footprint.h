@@ -1,9 +1,11 @@
 #pragma once
 // How much memory each rank of a run will hold, before anything runs.
 
+#include <span>
 #include <vector>
 
 #include "launch/forecast/stage_parts.h"
+#include "parallel/plan/plan.h"
 
 namespace interlock {
 
@@ -32,5 +34,8 @@ std::vector<double> bytes_beside_plans(const RunSettings& settings, const Model&
 // batch). Ranks of other replicas hold less of checkpoints: at most the optimizer's state.
 std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,
                                              const std::vector<int>& partition);
+// The same where the plans of its steps have been made already.
+std::vector<MemoryFootprint> rank_footprints(const RunSettings& settings, const Model& model,
+                                             const std::vector<int>& partition, std::span<const Plan* const> plans);
 
 }  // namespace interlock

@@ -1,5 +1,6 @@
 #include "launch/forecast/run_plans.h"
 
+#include <algorithm>
 #include <set>
 
 #include "launch/forecast/estimate.h"
@@ -34,21 +35,21 @@ ScheduleChoice choose_plan(const RunSettings& settings, const Model& model, cons
 }
 
 std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, const Model& model) {
-  const auto& rules = settings.learning.rules;
-  std::set<int64_t> changes{1};
-  for (const auto& rule : rules) changes.insert(rule.at_step);
-  for (const BatchPhase& phase : settings.parallel.batch.phases) changes.insert(phase.at_step);
   std::vector<TrainerSettings::RulePlan> plans;
-  for (const int64_t step : changes) {
-    size_t rule = 0;
-    while (rule + 1 < rules.size() && rules[rule + 1].at_step <= step) ++rule;
-    PlanRequest request = plan_request(settings, model, rule);
-    for (const BatchPhase& phase : settings.parallel.batch.phases)
-      if (phase.at_step <= step) request.shape.microbatches = static_cast<int>(phase.microbatches);
+  for (const RunPhase& phase : phases_of(settings)) {
+    PlanRequest request = plan_request(settings, model, phase.rule);
+    request.shape.microbatches = phase.microbatches;
     const SimulationCosts costs = costs_to_choose_by(settings, model, request.rule);
-    plans.push_back({step, choose_plan(settings, model, request, costs).plan});
+    plans.push_back({phase.at_step, choose_plan(settings, model, request, costs).plan});
   }
   return plans;
+}
+
+std::vector<const Plan*> plans_of_steps(const std::vector<TrainerSettings::RulePlan>& plans, int64_t steps) {
+  std::vector<const Plan*> found;
+  for (const auto& [at_step, plan] : plans)
+    if (at_step <= std::max<int64_t>(1, steps)) found.push_back(&plan);
+  return found;
 }
 
 }  // namespace interlock

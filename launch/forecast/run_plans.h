@@ -23,4 +23,7 @@ ScheduleChoice choose_plan(const RunSettings& settings, const Model& model, cons
 // Proved plans of a run: one for every step at which its rule or its number of microbatches changes.
 std::vector<TrainerSettings::RulePlan> make_plans(const RunSettings& settings, const Model& model);
 
+// Of these, the plans that a run of so many steps comes to.
+std::vector<const Plan*> plans_of_steps(const std::vector<TrainerSettings::RulePlan>& plans, int64_t steps);
+
 }  // namespace interlock

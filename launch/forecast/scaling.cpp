@@ -50,7 +50,12 @@ Placement neighbours_together(int stages, int ranks) {
 struct Step {
   std::string schedule;
   double seconds = 0;
+  std::string refused;  // why there is none, in place of the others
 };
+
+// What the config says of schedules holds at any number of ranks, and of the named placements as well where one was
+// made for the other. Whatever a rank alone is compared by: nobody waits there.
+enum class Asked { by_config, fastest };
 
 // Steps of pipelines, each simulated once.
 class Pipelines {
@@ -58,48 +63,60 @@ class Pipelines {
   Pipelines(const RunSettings& settings, const Model& model, const CostsOf& costs_of)
       : settings_(settings), model_(model), costs_of_(costs_of), partition_(make_partition(settings, model)) {}
 
-  Step step(const RuleRequest& rule, int ranks, int microbatches) {
+  Step step(const RuleRequest& rule, int ranks, int microbatches, Asked asked) {
     const std::string name = make_rule(rule, settings_.parallel.shape.stages).name;
-    Step& known = steps_[{name, ranks, microbatches}];
-    if (known.schedule.empty()) known = simulated(rule, ranks, microbatches);
+    Step& known = steps_[{name, ranks, microbatches, asked}];
+    if (known.schedule.empty() && known.refused.empty()) known = simulated(rule, ranks, microbatches, asked);
     return known;
   }
   // Bytes of gradients that the rank with the most of them sums over replicas.
   double gradient_bytes(const RuleRequest& rule, int ranks) const {
     double most = 0;
-    for (const MemoryFootprint& rank : rank_footprints(of(rule, ranks, 1), model_, partition_))
+    for (const MemoryFootprint& rank : rank_footprints(of(rule, ranks, 1, Asked::by_config), model_, partition_))
       most = std::max(most, rank.gradients);
     return most;
   }
 
  private:
-  RunSettings of(const RuleRequest& rule, int ranks, int microbatches) const {
+  RunSettings of(const RuleRequest& rule, int ranks, int microbatches, Asked asked) const {
     RunSettings run = settings_;
     run.learning.rules = {{1, rule}};
+    if (asked == Asked::fastest) {
+      run.parallel.schedule = auto_schedule;
+      run.parallel.in_flight = 0;
+      run.parallel.memory_mib = 0;
+    }
     PlanShape& shape = run.parallel.shape;
-    if (ranks != shape.ranks) shape.placement = neighbours_together(shape.stages, ranks);
+    if (ranks != shape.ranks) shape.placement = placement_on(ranks, run.parallel);
     shape.ranks = ranks;
     shape.replicas = 1;
     shape.microbatches = microbatches;
-    run.parallel.schedule = auto_schedule;
-    run.parallel.in_flight = 0;
-    // Fewer ranks hold more each: how long they would take is told all the same.
-    if (ranks < settings_.parallel.shape.ranks) run.parallel.memory_mib = 0;
     return run;
   }
-  Step simulated(const RuleRequest& rule, int ranks, int microbatches) const {
-    const RunSettings run = of(rule, ranks, microbatches);
+  static Placement placement_on(int ranks, const ParallelSettings& parallel) {
+    const PlanShape& shape = parallel.shape;
+    if (parallel.schedule == auto_schedule || shape.placement.is_by_hand() || shape.stages % ranks != 0)
+      return neighbours_together(shape.stages, ranks);
+    return Placement::named(shape.placement.name(), shape.stages, ranks);
+  }
+  Step simulated(const RuleRequest& rule, int ranks, int microbatches, Asked asked) const {
+    const RunSettings run = of(rule, ranks, microbatches, asked);
     const PlanRequest request = plan_request(run, model_);
     const SimulationCosts costs = costs_of_(run, partition_, derive_flows(request.rule, run.learning.heads));
-    const ScheduleChoice choice = choose_plan(run, model_, request, costs);
-    return {choice.plan.schedule, simulate(choice.plan, costs).step};
+    try {
+      const ScheduleChoice choice = choose_plan(run, model_, request, costs);
+      return {choice.plan.schedule, simulate(choice.plan, costs).step, ""};
+    } catch (const Error& error) {
+      if (error.code() != ExitCode::config) throw;
+      return {"", 0, error.what()};
+    }
   }
 
   const RunSettings& settings_;
   const Model& model_;
   const CostsOf& costs_of_;
   const std::vector<int> partition_;
-  std::map<std::tuple<std::string, int, int>, Step> steps_;
+  std::map<std::tuple<std::string, int, int, Asked>, Step> steps_;
 };
 
 // How many ranks are shared out to what, and with how many microbatches; `why_not` where that cannot be.
@@ -136,11 +153,14 @@ std::vector<ScalingPoint> scaling_of(const RunSettings& settings, const Model& m
   const std::vector<int> partition = make_partition(settings, model);
   const int all = settings.parallel.shape.microbatches * settings.parallel.shape.replicas;
   std::vector<ScalingPoint> points;
+  std::string refused;
   for (const Scaling scaling : {Scaling::weak, Scaling::strong}) {
     for (const RuleRequest& rule : rules_of(settings)) {
       const LearningRule made = make_rule(rule, settings.parallel.shape.stages);
       const SimulationCosts links = costs_of(settings, partition, derive_flows(made, settings.learning.heads));
-      const double alone = pipelines.step(rule, 1, all).seconds / all;  // of a microbatch
+      const Step one = pipelines.step(rule, 1, all, Asked::fastest);
+      if (!one.refused.empty()) throw Error(ExitCode::config, one.refused);
+      const double alone = one.seconds / all;  // of a microbatch
       for (const int count : ranks) {
         ScalingPoint point;
         point.scaling = scaling;
@@ -148,7 +168,12 @@ std::vector<ScalingPoint> scaling_of(const RunSettings& settings, const Model& m
         point.rule = made.name;
         share_out(point, settings.parallel);
         if (point.why_not.empty()) {
-          const Step step = pipelines.step(rule, point.pipeline, point.microbatches);
+          const Step step = pipelines.step(rule, point.pipeline, point.microbatches, Asked::by_config);
+          if (!step.refused.empty()) {
+            point.why_not = refused = step.refused;
+            points.push_back(std::move(point));
+            continue;
+          }
           const double others = point.replicas - 1;
           point.schedule = step.schedule;
           if (others > 0)
@@ -162,6 +187,8 @@ std::vector<ScalingPoint> scaling_of(const RunSettings& settings, const Model& m
       }
     }
   }
+  if (!refused.empty() && std::ranges::none_of(points, [](const auto& point) { return point.why_not.empty(); }))
+    throw Error(ExitCode::config, refused);
   return points;
 }
 

@@ -36,7 +36,9 @@ using CostsOf = std::function<SimulationCosts(const RunSettings&, const std::vec
 
 // For each number of ranks, weak and strong, under the config's rule and local, furthest(2), sum(2) and global. The
 // stages stay the config's, so that a rule stays the same way of learning: up to as many ranks as the config's pipeline
-// has, they share its stages; more are replicas of it.
+// has, they share its stages; more are replicas of it. parallel.schedule, in_flight and memory_mib hold at any number
+// of ranks: what does not fit them has a `why_not`, and Error(config) where nothing fits. A rank alone, of which an
+// efficiency is a share, is free of them.
 std::vector<ScalingPoint> scaling_of(const RunSettings& settings, const Model& model, const std::vector<int>& ranks,
                                      const CostsOf& costs_of);
 

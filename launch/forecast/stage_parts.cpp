@@ -4,6 +4,7 @@
 
 #include "launch/settings/plans.h"
 #include "models/model.h"
+#include "runtime/core/error.h"
 
 namespace interlock {
 
@@ -42,6 +43,14 @@ std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& mo
              : model.head_costs_above(settings.learning.head_kind, below, settings.parallel.batch.microbatch_size);
   }
   return all;
+}
+
+std::string nothing_learns(const RunSettings& settings, const std::vector<StageParts>& parts) {
+  const auto learns = [](const StageParts& stage) { return stage.body.trained() + stage.head.trained() > 0; };
+  if (settings.steps == 0 || std::ranges::any_of(parts, learns)) return "";
+  return message("nothing would learn in the ", settings.steps,
+                 " steps of this run: every parameter of every stage is frozen (learning.frozen, model.frozen, "
+                 "[[technique]]). Leave something to train, or set run.steps = 0 to write the weights as they are");
 }
 
 }  // namespace interlock

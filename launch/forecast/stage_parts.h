@@ -1,6 +1,7 @@
 #pragma once
 // What the stages of a run are made of, in the model's numbers; the ground of every estimate.
 
+#include <string>
 #include <vector>
 
 #include "launch/settings/run_settings.h"
@@ -18,6 +19,10 @@ struct StageParts {
 };
 // Of every stage, for one microbatch.
 std::vector<StageParts> stage_parts(const RunSettings& settings, const Model& model, const std::vector<int>& partition);
+
+// Why a run of these stages would change nothing: no body and no head that its rules teach has a parameter that trains.
+// "" when something does, or when the run has no step.
+std::string nothing_learns(const RunSettings& settings, const std::vector<StageParts>& parts);
 
 double parameter_bytes(const RunSettings& settings);  // of one number
 

@@ -20,7 +20,6 @@ std::string family(bool pre_norm) { return pre_norm ? "RobertaPreLayerNorm" : "R
 std::string masked_architecture(bool pre_norm) { return family(pre_norm) + "ForMaskedLM"; }
 std::string label_architecture(bool pre_norm) { return family(pre_norm) + "ForSequenceClassification"; }
 
-constexpr double norm_epsilon = 1e-5;   // of our blocks
 constexpr int64_t position_offset = 2;  // positions count from the padding token's id + 1
 struct Architecture {
   bool pre_norm = false;
@@ -33,16 +32,17 @@ Architecture read_architecture(const ConfigReader& reader) {
   if (!pre_norm && (type == nullptr || *type != model_type(false)))
     reader.refuse(message("unknown architecture: \"model_type\" is ", type == nullptr ? "missing" : type->dump(),
                           "; \"roberta\", \"roberta-prelayernorm\" and \"gpt2\" can be imported"));
-  const std::string masked = masked_architecture(pre_norm), label = label_architecture(pre_norm);
+  const std::string masked = masked_architecture(pre_norm), label = label_architecture(pre_norm),
+                    encoder = family(pre_norm) + "Model";
   const json* names = reader.find("architectures");
   if (names == nullptr) return {pre_norm, false};
   const auto has = [&](const std::string& name) {
     return names->is_array() && std::find(names->begin(), names->end(), json(name)) != names->end();
   };
   if (has(label)) return {pre_norm, true};
-  if (!has(masked))
-    reader.refuse(message("unknown architecture: \"architectures\" is ", names->dump(), "; [\"", masked, "\"] and [\"",
-                          label, "\"] can be imported"));
+  if (!has(masked) && !has(encoder))
+    reader.refuse(message("unknown architecture: \"architectures\" is ", names->dump(), "; [\"", masked, "\"], [\"",
+                          label, "\"] and [\"", encoder, "\"] can be imported"));
   return {pre_norm, false};
 }
 
@@ -82,16 +82,10 @@ void read_classifier(const ConfigReader& reader, RobertaShape& shape) {
 
 void check_details(const ConfigReader& reader) {
   reader.require("hidden_act", "gelu", "gelu", "blocks use the exact GELU");
-  reader.require("type_vocab_size", 1, 2, "there is one type of token");
   reader.require("position_embedding_type", "absolute", "absolute", "positions are a table");
   reader.require("pad_token_id", 1, 1, "positions count from the padding token's id");
   reader.require("is_decoder", false, false, "the encoder sees both sides");
   reader.require("add_cross_attention", false, false, "the encoder stands alone");
-  const json* epsilon = reader.find("layer_norm_eps");
-  const double value = epsilon == nullptr ? 1e-12 : epsilon->is_number() ? epsilon->get<double>() : std::nan("");
-  if (value != norm_epsilon)
-    reader.refuse(message("\"layer_norm_eps\" is ", epsilon == nullptr ? "missing (1e-12 by default)" : epsilon->dump(),
-                          "; only 1e-05, RoBERTa's own, is supported"));
 }
 
 }  // namespace
@@ -109,6 +103,8 @@ RobertaShape shape_of(const RunSettings& settings) {
   shape.attention_dropout = model.number("attention_dropout", shape.dropout, 0.0, 1.0);
   shape.tied = model.flag("tie_embeddings", false);
   shape.pre_norm = model.one_of("norm", "post", {"post", "pre"}) == "pre";
+  shape.norm_epsilon = model.number("layer_norm_epsilon", 1e-5, 1e-30, 1.0);
+  shape.token_types = model.integer("token_types", 1, 1);
   return shape;
 }
 
@@ -124,8 +120,9 @@ std::string interlock_config(const RobertaShape& shape) {
       "\nfeed_forward = ", shape.feed_forward, "\nvocabulary = ", shape.vocabulary, "\nmax_length = ", shape.max_length,
       "\ndropout = ", number(shape.dropout), "\nattention_dropout = ", number(shape.attention_dropout),
       "\ntie_embeddings = ", shape.tied ? "true" : "false", shape.pre_norm ? "\nnorm = \"pre\"" : "",
-      "\n\n[data]\nname = \"", shape.objective == Objective::masked ? "tokens" : "labelled",
-      "\"\nsequence_length = ", shape.max_length, "\n",
+      shape.norm_epsilon != 1e-5 ? "\nlayer_norm_epsilon = " + number(shape.norm_epsilon) : "",
+      shape.token_types != 1 ? message("\ntoken_types = ", shape.token_types) : "", "\n\n[data]\nname = \"",
+      shape.objective == Objective::masked ? "tokens" : "labelled", "\"\nsequence_length = ", shape.max_length, "\n",
       shape.objective == Objective::masked
           ? ""
           : "\n[objective]\nname = \"" + name_of(shape.objective) + "\"\n\n[tokenizer]\npath = \"tokenizer\"\n");
@@ -143,7 +140,7 @@ std::string huggingface_config(const RobertaShape& shape, const std::string& dty
                                    {"hidden_size", shape.width},
                                    {"initializer_range", 0.02},
                                    {"intermediate_size", shape.feed_forward},
-                                   {"layer_norm_eps", norm_epsilon},
+                                   {"layer_norm_eps", shape.norm_epsilon},
                                    {"max_position_embeddings", shape.max_length + position_offset},
                                    {"model_type", model_type(shape.pre_norm)},
                                    {"num_attention_heads", shape.heads},
@@ -152,7 +149,7 @@ std::string huggingface_config(const RobertaShape& shape, const std::string& dty
                                    {"position_embedding_type", "absolute"},
                                    {"tie_word_embeddings", shape.tied},
                                    {"torch_dtype", dtype_name(dtype)},  // what "dtype" was called before 2025
-                                   {"type_vocab_size", 1},
+                                   {"type_vocab_size", shape.token_types},
                                    {"use_cache", true},
                                    {"vocab_size", shape.vocabulary}};
   if (shape.objective == Objective::masked) return config.dump(2) + "\n";
@@ -172,15 +169,17 @@ RobertaShape read_huggingface_config(const std::string& path) {
   check_details(reader);
   RobertaShape shape;
   shape.pre_norm = pre_norm;
-  shape.layers = reader.size("num_hidden_layers");
-  shape.width = reader.size("hidden_size");
-  shape.heads = reader.size("num_attention_heads");
-  shape.feed_forward = reader.size("intermediate_size");
-  shape.vocabulary = reader.size("vocab_size", 2);
-  shape.max_length = reader.size("max_position_embeddings", position_offset + 1) - position_offset;
+  shape.layers = reader.size("num_hidden_layers", most_layers);
+  shape.width = reader.size("hidden_size", most_width);
+  shape.heads = reader.size("num_attention_heads", most_heads);
+  shape.feed_forward = reader.size("intermediate_size", most_feed_forward);
+  shape.vocabulary = reader.size("vocab_size", most_vocabulary, 2);
+  shape.max_length = reader.size("max_position_embeddings", most_length, position_offset + 1) - position_offset;
   shape.dropout = reader.rate("hidden_dropout_prob");
   shape.attention_dropout = reader.rate("attention_probs_dropout_prob");
   shape.tied = reader.flag("tie_word_embeddings", true);
+  shape.norm_epsilon = reader.epsilon("layer_norm_eps", 1e-12);
+  shape.token_types = reader.find("type_vocab_size") == nullptr ? 2 : reader.size("type_vocab_size");
   if (labels) {
     read_classifier(reader, shape);
     shape.tied = false;  // there is no readout of the vocabulary

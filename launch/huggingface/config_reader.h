@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "models/sizes.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer/strict_json.h"
 
@@ -23,7 +24,7 @@ class ConfigReader {
     const auto found = values_.find(key);
     return found == values_.end() || found->is_null() ? nullptr : &*found;
   }
-  int64_t size(const std::string& key, int64_t least = 1) const {
+  int64_t size(const std::string& key, int64_t most, int64_t least = 1) const {
     const json* value = find(key);
     if (value == nullptr) refuse(message("has no \"", key, "\""));
     if (!value->is_number_integer() || *value < least || *value > most)
@@ -35,6 +36,14 @@ class ConfigReader {
     if (value == nullptr) return 0.1;  // transformers' default
     if (!value->is_number() || *value < 0.0 || *value >= 1.0)
       refuse(message("\"", key, "\" is ", value->dump(), "; a number from 0 to below 1 is expected"));
+    return value->get<double>();
+  }
+  // What norms add to the variance; `fallback` is transformers' default.
+  double epsilon(const std::string& key, double fallback) const {
+    const json* value = find(key);
+    if (value == nullptr) return fallback;
+    if (!value->is_number() || *value < 1e-30 || *value > 1.0)
+      refuse(message("\"", key, "\" is ", value->dump(), "; a number above 0 and up to 1 is expected"));
     return value->get<double>();
   }
   bool flag(const std::string& key, bool fallback) const {
@@ -53,8 +62,6 @@ class ConfigReader {
   }
 
  private:
-  static constexpr int64_t most = int64_t{1} << 31;
-
   std::string path_;
   json values_;
 };

@@ -28,14 +28,18 @@ FolderModel of_roberta(const RobertaShape& shape) {
     // Untied, older files hold the decoder's bias under one of its names.
     if (one.name == "lm_head.bias" && !shape.tied) one.or_else = {"lm_head.decoder.bias"};
     if (one.name == "lm_head.decoder.bias") one.or_else = {"lm_head.bias"};
+    // Of the class of the encoder alone, names have no prefix.
+    if (one.name.starts_with(shape.root() + ".")) one.or_else.push_back(one.name.substr(shape.root().size() + 1));
     model.tensors.push_back(std::move(one));
   }
   model.word_table = shape.root() + ".embeddings.word_embeddings.weight";
   if (shape.tied) model.tied = {{"lm_head.decoder.weight", model.word_table}, {"lm_head.decoder.bias", "lm_head.bias"}};
   // A buffer of old versions, and the pooler of the pretraining of others.
   model.is_harmless = [root = shape.root()](const std::string& name) {
-    return name.ends_with("embeddings.position_ids") || name.starts_with(root + ".pooler.");
+    return name.ends_with("embeddings.position_ids") || name.starts_with(root + ".pooler.") ||
+           name.starts_with("pooler.");
   };
+  if (shape.objective == Objective::masked) model.readout = "lm_head.";
   model.vocabulary = shape.vocabulary;
   model.max_length = shape.max_length;
   model.labels = shape.labels;

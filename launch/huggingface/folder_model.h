@@ -29,7 +29,9 @@ struct FolderModel {
   // Tensors that a file may hold all the same, as equals of others: (name, the other).
   std::vector<std::pair<std::string, std::string>> tied;
   std::function<bool(const std::string& tensor)> is_harmless;  // what files hold that the model does not need
-  std::string word_table;                                      // whose type is that of the file
+  std::string readout =
+      {};  // how the names of its readout begin, which files of an encoder alone lack; "": none lacks it
+  std::string word_table;  // whose type is that of the file
   int64_t vocabulary = 0, max_length = 0;
   std::vector<std::string> labels = {};
   std::string interlock_config;  // [model], [data] and what else a run of it says, as TOML

@@ -13,11 +13,11 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* architecture = "GPT2LMHeadModel";
-constexpr double norm_epsilon = 1e-5;  // of our blocks
 
 struct Gpt2Shape {
   int64_t layers = 12, width = 768, heads = 12, feed_forward = 3072, vocabulary = 50257, max_length = 1024;
   double dropout = 0.1, embedding_dropout = 0.1, attention_dropout = 0.1;
+  double norm_epsilon = 1e-5;
   bool tied = true;
 };
 
@@ -30,23 +30,23 @@ void check_details(const ConfigReader& reader) {
   reader.require("scale_attn_weights", true, true, "scores are divided by the root of a head's width");
   reader.require("scale_attn_by_inverse_layer_idx", false, false, "all layers scale their scores alike");
   reader.require("add_cross_attention", false, false, "the model stands alone");
-  reader.require("layer_norm_epsilon", norm_epsilon, norm_epsilon, "norms use GPT-2's own");
 }
 
 Gpt2Shape read_shape(const std::string& path) {
   const ConfigReader reader(path);
   check_details(reader);
   Gpt2Shape shape;
-  shape.layers = reader.size("n_layer");
-  shape.width = reader.size("n_embd");
-  shape.heads = reader.size("n_head");
-  shape.feed_forward = reader.find("n_inner") == nullptr ? 4 * shape.width : reader.size("n_inner");
-  shape.vocabulary = reader.size("vocab_size", 2);
-  shape.max_length = reader.size("n_positions");
+  shape.layers = reader.size("n_layer", most_layers);
+  shape.width = reader.size("n_embd", most_width);
+  shape.heads = reader.size("n_head", most_heads);
+  shape.feed_forward = reader.find("n_inner") == nullptr ? 4 * shape.width : reader.size("n_inner", most_feed_forward);
+  shape.vocabulary = reader.size("vocab_size", most_vocabulary, 2);
+  shape.max_length = reader.size("n_positions", most_length);
   shape.dropout = reader.rate("resid_pdrop");
   shape.embedding_dropout = reader.rate("embd_pdrop");
   shape.attention_dropout = reader.rate("attn_pdrop");
   shape.tied = reader.flag("tie_word_embeddings", true);
+  shape.norm_epsilon = reader.epsilon("layer_norm_epsilon", 1e-5);
   if (shape.width % shape.heads != 0)
     reader.refuse(message("\"n_embd\" ", shape.width, " cannot be divided by \"n_head\" ", shape.heads));
   return shape;
@@ -65,6 +65,7 @@ Gpt2Shape shape_of(const RunSettings& settings) {
   shape.embedding_dropout = model.number("embedding_dropout", shape.dropout, 0.0, 1.0);
   shape.attention_dropout = model.number("attention_dropout", shape.dropout, 0.0, 1.0);
   shape.tied = model.flag("tie_embeddings", false);
+  shape.norm_epsilon = model.number("layer_norm_epsilon", 1e-5, 1e-30, 1.0);
   return shape;
 }
 
@@ -109,6 +110,7 @@ std::string interlock_config(const Gpt2Shape& shape) {
       "\nfeed_forward = ", shape.feed_forward, "\nvocabulary = ", shape.vocabulary, "\nmax_length = ", shape.max_length,
       "\ndropout = ", number(shape.dropout), "\nembedding_dropout = ", number(shape.embedding_dropout),
       "\nattention_dropout = ", number(shape.attention_dropout), "\ntie_embeddings = ", shape.tied ? "true" : "false",
+      shape.norm_epsilon != 1e-5 ? "\nlayer_norm_epsilon = " + number(shape.norm_epsilon) : "",
       "\n\n[data]\nname = \"tokens\"\nsequence_length = ", shape.max_length, "\n\n[objective]\nname = \"causal\"\n");
 }
 
@@ -121,7 +123,7 @@ std::string config_json(const Gpt2Shape& shape, const std::string& dtype, int64_
                                          {"embd_pdrop", shape.embedding_dropout},
                                          {"eos_token_id", end},
                                          {"initializer_range", 0.02},
-                                         {"layer_norm_epsilon", norm_epsilon},
+                                         {"layer_norm_epsilon", shape.norm_epsilon},
                                          {"model_type", "gpt2"},
                                          {"n_ctx", shape.max_length},
                                          {"n_embd", shape.width},

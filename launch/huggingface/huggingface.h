@@ -29,6 +29,8 @@ struct RobertaShape {
   double dropout = 0, attention_dropout = 0;
   bool tied = true;
   bool pre_norm = false;
+  double norm_epsilon = 1e-5;
+  int64_t token_types = 1;
   Objective objective = Objective::masked;
   std::vector<std::string> labels = {};  // of a classification, by number
 
@@ -56,11 +58,12 @@ std::vector<TensorEntry> huggingface_tensors(const RobertaShape& shape);
 std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& folder);
 // Writes `tensors` of `weights` (the second of each pair is the name there) to one file. `between_tensors` may throw:
 // then there is no file. What `replaced` names (by its name in the file) has these values instead, of the same type and
-// shape. What `turned` names is written the other way round, [b, a] for [a, b].
+// shape. What `turned` names is written the other way round, [b, a] for [a, b]. What is
+// `added` is in the file besides, in float32.
 void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
                   const std::string& path, const std::map<std::string, std::string>& metadata,
                   const std::function<void()>& between_tensors, const std::map<std::string, at::Tensor>& replaced = {},
-                  const std::set<std::string>& turned = {});
+                  const std::set<std::string>& turned = {}, const std::map<std::string, at::Tensor>& added = {});
 
 // tokenizer.json, vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json, for a class of
 // transformers. `framed`: it puts texts between <s> and </s>.

@@ -7,6 +7,7 @@
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/data/tokenizer/strict_json.h"
+#include "runtime/storage/content_hash.h"
 
 namespace interlock {
 namespace {
@@ -52,6 +53,7 @@ class Reader {
       throw Error(ExitCode::bad_input, message(folder_, ": holds no ", name, "; what is pickled is not read: save it ",
                                                "again as safetensors"));
     adapter_.file = SafetensorsFile::open(file.string());
+    require_content(*adapter_.file);
   }
 
   // Takes the tensors whose names are `prefix` or, where the whole model was the encoder, lack "roberta.".

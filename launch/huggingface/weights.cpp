@@ -8,6 +8,7 @@
 #include "launch/huggingface/huggingface.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer/strict_json.h"
+#include "runtime/storage/content_hash.h"
 #include "runtime/storage/tensors/tensor_entry.h"
 
 namespace interlock {
@@ -50,12 +51,19 @@ std::set<std::string> files_of_index(const std::string& path, const nlohmann::js
   return files;
 }
 
+// One that we have exported carries a hash.
+std::shared_ptr<const SafetensorsFile> open_whole(const fs::path& path) {
+  auto file = SafetensorsFile::open(path.string());
+  require_content(*file);
+  return file;
+}
+
 std::shared_ptr<const WeightsSet> open_parts(const fs::path& folder, const std::string& index_path) {
   const nlohmann::json index = read_strict_json(index_path);
   std::vector<std::shared_ptr<const SafetensorsFile>> parts;
   std::map<std::string, const SafetensorsFile*> by_name;
   for (const std::string& name : files_of_index(index_path, index)) {
-    parts.push_back(SafetensorsFile::open((folder / name).string()));
+    parts.push_back(open_whole(folder / name));
     by_name[name] = parts.back().get();
   }
   for (const auto& [tensor, file] : index["weight_map"].items())
@@ -73,7 +81,7 @@ std::vector<TensorEntry> huggingface_tensors(const RobertaShape& shape) {
   const std::string root = shape.root();
   names.add(root + ".embeddings.word_embeddings.weight", {shape.vocabulary, width});
   names.add(root + ".embeddings.position_embeddings.weight", {shape.max_length + 2, width});
-  names.add(root + ".embeddings.token_type_embeddings.weight", {1, width});
+  names.add(root + ".embeddings.token_type_embeddings.weight", {shape.token_types, width});
   names.norm(root + ".embeddings.LayerNorm", width);
   for (int64_t i = 0; i < shape.layers; ++i) {
     const std::string layer = root + ".encoder.layer." + std::to_string(i) + ".";
@@ -101,9 +109,9 @@ std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& fo
   const fs::path whole = fs::path(folder) / "model.safetensors", index = whole.string() + ".index.json";
   std::error_code absent;
   if (fs::exists(whole, absent)) {
-    return std::make_shared<const WeightsSet>(
-        std::vector<std::shared_ptr<const SafetensorsFile>>{SafetensorsFile::open(whole.string())}, whole.string(),
-        std::map<std::string, std::string>{});
+    const auto file = open_whole(whole);
+    return std::make_shared<const WeightsSet>(std::vector<std::shared_ptr<const SafetensorsFile>>{file}, whole.string(),
+                                              file->metadata());
   }
   if (fs::exists(index, absent)) return open_parts(folder, index.string());
   for (const char* pickled : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
@@ -120,7 +128,7 @@ std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& fo
 void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
                   const std::string& path, const std::map<std::string, std::string>& metadata,
                   const std::function<void()>& between_tensors, const std::map<std::string, at::Tensor>& replaced,
-                  const std::set<std::string>& turned) {
+                  const std::set<std::string>& turned, const std::map<std::string, at::Tensor>& added) {
   std::vector<TensorEntry> entries;
   std::map<std::string, const TensorEntry*> source;
   for (const auto& [name, stored] : tensors) {
@@ -129,8 +137,16 @@ void copy_tensors(const WeightsSet& weights, const std::vector<std::pair<std::st
     entries.back().name = name;
     if (turned.contains(name)) std::ranges::reverse(entries.back().shape);
   }
+  for (const auto& [name, values] : added) entries.push_back({name, "F32", values.sizes().vec(), 0, 0});
   SafetensorsWriter writer(path, entries, metadata);
   for (const TensorEntry& entry : writer.order()) {
+    if (const auto fresh = added.find(entry.name); fresh != added.end()) {
+      const at::Tensor values = fresh->second.to(at::kFloat).contiguous();
+      writer.write(entry.name,
+                   {static_cast<const std::byte*>(values.data_ptr()), static_cast<size_t>(values.nbytes())});
+      between_tensors();
+      continue;
+    }
     const auto other = replaced.find(entry.name);
     const bool turns = turned.contains(entry.name);
     if (other != replaced.end() || turns) {

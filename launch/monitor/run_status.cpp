@@ -15,6 +15,7 @@
 
 #include "runtime/core/config.h"
 #include "runtime/core/error.h"
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
@@ -75,6 +76,7 @@ void look_at_ranks(RunStatus& status) {
 
 // The last whole line of metrics.jsonl that has `key`; lines are short.
 json last_with(const fs::path& path, const char* key) {
+  if (!is_regular_file(path)) return {};  // a pipe would be waited for
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) return {};
   constexpr std::streamoff enough = 256 << 10;

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/core/error.h"
-#include "runtime/storage/atomic_file.h"
+#include "runtime/storage/json_file.h"
 
 namespace interlock {
 namespace {
@@ -18,7 +18,7 @@ class CostsFile {
   explicit CostsFile(std::string path) : path_(std::move(path)) {}
 
   SimulationCosts read(int stages) const {
-    const json all = json::parse(read_whole(path_), nullptr, false);
+    const json all = read_json(path_);
     if (!all.is_object()) refuse("is not a JSON object; a run writes costs.json into its folder");
     const auto list = all.find("stages");
     if (list == all.end() || !list->is_array()) refuse("has no list \"stages\"");
@@ -36,6 +36,8 @@ class CostsFile {
 
  private:
   static constexpr double needed = -1;  // for fields without a default
+  // Of bytes an exbibyte, of seconds the age of the universe: sums of a million of them are numbers still.
+  static constexpr double most = 1e18;
 
   StageCosts read_stage(const json& entry, const std::string& where) const {
     if (!entry.is_object()) refuse(where.substr(0, where.size() - 1) + " is not an object");
@@ -67,8 +69,8 @@ class CostsFile {
     }
     if (!found->is_number()) refuse(message(where, key, " is not a number: ", found->dump()));
     const double value = found->get<double>();
-    if (!std::isfinite(value) || value < 0)
-      refuse(message(where, key, " is ", value, "; a cost is a number from 0 on"));
+    if (!std::isfinite(value) || value < 0 || value > most)
+      refuse(message(where, key, " is ", value, "; a cost is a number from 0 to ", most));
     return value;
   }
 

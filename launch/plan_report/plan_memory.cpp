@@ -26,6 +26,16 @@ constexpr std::array<Column, 9> columns = {{{"parameters", &MemoryFootprint::par
                                             {"activations", &MemoryFootprint::activations},
                                             {"sums", &MemoryFootprint::sums}}};
 
+// Where a run of this size would be refused, or come near to it, if all of it were started here.
+std::string machine_text(const PlanReport& report) {
+  if (report.machine.bytes == 0) return "";
+  const Fit fit = fit_of(report.together, report.machine);
+  return message("On this machine alone, ", fit_text(report.together, report.processes, report.machine),
+                 fit == Fit::exceeds ? ": `interlock train` refuses that\n"
+                 : fit == Fit::tight ? ": little is left\n"
+                                     : "\n");
+}
+
 }  // namespace
 
 std::string memory_text(const PlanReport& report) {
@@ -51,6 +61,7 @@ std::string memory_text(const PlanReport& report) {
     out << std::setw(14) << size_text(report.memory[rank].all() + report.empty_rank) << "\n";
   }
   if (report.memory.size() > most_rank_rows) out << "  (--json has the other ranks)\n";
+  out << machine_text(report);
   return out.str();
 }
 

@@ -195,13 +195,19 @@ std::string waiting_text(const Plan& plan, bool looks_together) {
   return text;
 }
 
-std::string change_text(const PlanReport::Change& change, const TimeUnit& unit) {
+// `before`: the plan of the phase before.
+std::string change_text(const PlanReport::Change& change, const Plan& before, const TimeUnit& unit) {
   const Plan& plan = change.plan;
+  const bool same_rule = plan.rule.name == before.rule.name && plan.rule.weights == before.rule.weights;
+  const std::string batch = plan.shape.microbatches == before.shape.microbatches
+                                ? ""
+                                : plural(plan.shape.microbatches, "microbatch", "es") + " per step";
   const auto backward = plan.backward_messages();
   const auto heads = plan.flows.heads();
-  return message("\nFrom step ", change.at_step, " on: ", plan.rule.name, "\n", matrix_text(plan.rule),
-                 heads_text(plan), "  a step takes ", unit.text(change.simulation.step), ", idle share ",
-                 percent_text(change.simulation.idle_share), ", ",
+  return message("\nFrom step ", change.at_step, " on: ", same_rule ? "" : plan.rule.name,
+                 same_rule || batch.empty() ? "" : ", ", batch, "\n", same_rule ? "" : matrix_text(plan.rule),
+                 same_rule ? "" : heads_text(plan), "  a step takes ", unit.text(change.simulation.step),
+                 ", idle share ", percent_text(change.simulation.idle_share), ", ",
                  std::accumulate(backward.begin(), backward.end(), int64_t{0}),
                  " messages down, longest backward chain ", plan.flows.longest_backward_chain, "\n");
 }
@@ -213,7 +219,11 @@ std::string report_text(const PlanReport& report, int columns) {
                      timeline_part(report, columns) + messages_text(report.plan) + readout_text(report) +
                      waiting_text(report.plan, report.looks_together) + candidates_text(report) +
                      comparison_text(report) + memory_text(report) + break_even_text(report);
-  for (const auto& change : report.changes) text += change_text(change, report.unit);
+  const Plan* before = &report.plan;
+  for (const auto& change : report.changes) {
+    text += change_text(change, *before, report.unit);
+    before = &change.plan;
+  }
   if (report.advice) text += advice_text(*report.advice, report.plan.shape.stages);
   return text;
 }

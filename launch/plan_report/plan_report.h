@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "launch/forecast/machine_memory.h"
 #include "launch/forecast/memory_footprint.h"
 #include "launch/plan_report/depth_advice.h"
 #include "launch/plan_report/timeline.h"
@@ -41,6 +42,10 @@ struct PlanReport {
   // learn.
   std::vector<MemoryFootprint> memory;
   double empty_rank = 0;
+  // All ranks of the run on this machine, against what it has (0 bytes: not known).
+  double together = 0;
+  int processes = 0;
+  MachineMemory machine;
   int64_t parameters = 0, trained_parameters = 0;
   // Of a model whose layers techniques leave out now and then: how many it has, and how many of them run in the long
   // run. Costs count these, memory all.

@@ -81,7 +81,12 @@ json memory_json(const PlanReport& report) {
                      {"data", rank.data},
                      {"activations", rank.activations},
                      {"total", rank.all() + report.empty_rank}});
-  return {{"empty_rank", report.empty_rank}, {"ranks", ranks}};
+  json all = {{"empty_rank", report.empty_rank}, {"ranks", ranks}};
+  if (report.machine.bytes > 0) {
+    all["together"] = report.together;
+    all["machine"] = report.machine.bytes;
+  }
+  return all;
 }
 
 // What a learning rule alone decides.
@@ -149,6 +154,7 @@ json report_json(const PlanReport& report) {
   for (const auto& change : report.changes) {
     json entry = rule_json(change.plan);
     entry["at_step"] = change.at_step;
+    entry["microbatches"] = change.plan.shape.microbatches;
     entry["simulated"] = simulated_json(change.simulation);
     changes.push_back(std::move(entry));
   }

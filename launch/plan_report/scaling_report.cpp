@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <iomanip>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "launch/plan_report/timeline.h"
+#include "parallel/plan/schedule.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -51,30 +53,49 @@ void tabulate(std::ostringstream& out, const ScalingReport& report, Scaling scal
   const std::vector<const ScalingPoint*> points = of(report, scaling);
   for (const ScalingPoint* first : points) {
     if (first->rule != rules.front()) continue;
-    if (!first->why_not.empty()) {
-      why_not += message("  ", first->ranks, " ranks: ", first->why_not, "\n");
-      continue;
-    }
-    out << "  " << std::setw(6) << first->ranks << std::setw(10) << first->replicas << std::setw(14)
-        << first->microbatches;
-    for (const std::string& rule : rules)
-      for (const ScalingPoint* point : points)
-        if (point->ranks == first->ranks && point->rule == rule)
-          out << "  " << std::setw(14) << TimeUnit::of_seconds(point->step).text(point->step) << std::setw(10)
+    std::ostringstream cells;
+    std::map<std::string, std::string> refusals;  // the rules of each
+    bool some = false;
+    for (const ScalingPoint* point : points) {
+      if (point->ranks != first->ranks) continue;
+      if (point->why_not.empty()) {
+        cells << "  " << std::setw(14) << TimeUnit::of_seconds(point->step).text(point->step) << std::setw(10)
               << percent(point->efficiency);
-    out << "\n";
+        some = true;
+      } else {
+        cells << "  " << std::setw(24) << "-";
+        std::string& named = refusals[point->why_not];
+        named += (named.empty() ? "" : ", ") + point->rule;
+      }
+    }
+    if (some)
+      out << "  " << std::setw(6) << first->ranks << std::setw(10) << first->replicas << std::setw(14)
+          << first->microbatches << cells.str() << "\n";
+    const bool alike = !some && refusals.size() == 1;
+    for (const auto& [why, named] : refusals)
+      why_not += message("  ", first->ranks, " ranks", alike ? "" : ", " + named, ": ", why, "\n");
   }
   out << why_not;
 }
 
 }  // namespace
 
+std::string schedules_of(const ParallelSettings& parallel) {
+  std::string text = parallel.schedule == auto_schedule
+                         ? "the schedule that is fastest for its rule there"
+                         : message("parallel.schedule = \"", parallel.schedule, "\", one rank alone under the fastest");
+  if (parallel.in_flight > 0) text += message(", at most ", parallel.in_flight, " microbatches in flight");
+  if (parallel.memory_mib > 0) text += message(", within ", parallel.memory_mib, " MiB per rank");
+  return text;
+}
+
 std::string scaling_text(const ScalingReport& report) {
   std::ostringstream out;
   out << "Time of a step, and samples per second and rank as a share of what one rank alone does.\nCosts: "
       << report.costs << ".\nLinks: " << report.links << ".\n";
   for (const Scaling scaling : {Scaling::weak, Scaling::strong}) tabulate(out, report, scaling);
-  out << "\nA step is simulated under the schedule that is fastest for its rule there. Gradients are summed over "
+  out << "\nA step is simulated under " << report.schedules
+      << ". Gradients are summed over "
          "replicas in a ring after\n"
          "it, with nothing at the same time: runs overlap much of that, so more replicas do a little better than "
          "this.\n";

@@ -11,9 +11,12 @@ namespace interlock {
 
 struct ScalingReport {
   std::vector<ScalingPoint> points;
-  std::string costs;  // a sentence: where they come from
-  std::string links;  // and what links are taken for
+  std::string costs;      // a sentence: where they come from
+  std::string links;      // and what links are taken for
+  std::string schedules;  // and by what a schedule is chosen
 };
+// Of the keys that say it.
+std::string schedules_of(const ParallelSettings& parallel);
 
 std::string scaling_text(const ScalingReport& report);
 // A list of {"scaling", "ranks", "rule", "schedule", "step", "sum", "efficiency", "replicas", "microbatches"}, of the

@@ -73,7 +73,7 @@ class Picture {
     int last = 0;
     double written_until = 0;  // numbers that would touch the one before are left out
     for (const ScalingPoint& point : report_.points) {
-      if (point.scaling != scaling || point.ranks <= last) continue;
+      if (point.scaling != scaling || point.ranks <= last || !point.why_not.empty()) continue;
       last = point.ranks;
       if (axis_.x(last) < written_until) continue;
       written_until = axis_.x(last) + least_distance;

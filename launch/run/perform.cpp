@@ -10,6 +10,7 @@
 #include "launch/run/data_identity.h"
 #include "launch/run/resume.h"
 #include "launch/run/run.h"
+#include "launch/run/schedule_changes.h"
 #include "launch/run/start_techniques.h"
 #include "launch/settings/parts.h"
 #include "models/model.h"
@@ -57,7 +58,7 @@ int64_t steps_done(const RunSettings& settings, const Dataset& dataset, const st
   const auto opened = Checkpoint::open(checkpoint);
   const std::vector<std::string> changed = check_changes(settings, dataset, *opened);
   log_info("going on from " + checkpoint);
-  if (!changed.empty()) log_info("changed since the checkpoint: " + join(changed));
+  for (const std::string& what : changed) log_info("changed since the checkpoint: " + what);
   return opened->manifest().step;
 }
 
@@ -119,7 +120,7 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
                const PerformRequest& request, const PerformCallbacks& callbacks) {
   RunFolder folder(settings.folder, request.folder);
   const bool resume = request.folder == FolderUse::resume;
-  const std::string checkpoint = resume ? find_checkpoint(settings.folder) : "";
+  const std::string checkpoint = resume ? checkpoint_to_resume(settings.folder) : "";
   const int64_t done = checkpoint.empty() ? 0 : steps_done(settings, *dataset, checkpoint);
   if (resume && checkpoint.empty()) log_info("no checkpoint in " + settings.folder + ": starting from the beginning");
   if (request.until && *request.until <= done)
@@ -136,7 +137,11 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
                                       if (callbacks.on_step) callbacks.on_step(metrics);
                                     },
                                     callbacks.stop_wanted,
-                                    [&](const Divergence& divergence) { divergences.take(divergence); }};
+                                    [&](const Divergence& divergence) { divergences.take(divergence); },
+                                    [](int64_t step, const Plan& before, const Plan& now) {
+                                      if (const std::string text = phase_text(step, before, now); !text.empty())
+                                        log_info(text);
+                                    }};
   const auto plans =
       request.plans ? request.plans : std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *model));
   const RunSummary summary =

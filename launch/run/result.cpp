@@ -41,6 +41,9 @@ RunResult result_of(const RunSettings& settings, const RunSummary& summary, cons
   result.validation_loss = summary.validation_loss;
   if (result.validation_loss) result.unigram_baseline = dataset.unigram_baseline(settings.evaluation.sequences);
   result.validation_scores = summary.validation_scores;
+  result.validation_step = summary.validation_step;
+  result.not_kept = summary.not_kept;
+  result.majority_baseline = summary.majority_baseline;
   result.techniques = summary.techniques;
   result.best_step = summary.best_step;
   result.best_value = summary.best_value;
@@ -80,16 +83,22 @@ std::string to_json(const RunResult& result) {
               {"left_out_steps", result.left_out},
               {"rewinds", result.rewinds},
               {"digest", or_null(result.digest)}};
+  if (result.validation_loss) all["validation_step"] = result.validation_step;
+  if (!result.not_kept.empty()) all["not_kept"] = result.not_kept;
   if (result.links.slowed())
     all["slowed_links"] = {{"bandwidth", result.links.bandwidth}, {"latency", result.links.latency}};
   if (!result.validation_scores.empty()) all["validation_scores"] = result.validation_scores;
+  if (result.majority_baseline) {
+    all["accuracy"] = result.validation_scores.at("accuracy");
+    all["majority_baseline"] = *result.majority_baseline;
+  }
   if (!result.techniques.empty()) all["techniques"] = result.techniques;
   if (result.best_step) {
     all["best_step"] = *result.best_step;
     all["best_value"] = result.best_value;
     all["ended_early"] = result.ended_early;
   }
-  return all.dump();
+  return all.dump(-1, ' ', false, decltype(all)::error_handler_t::replace);
 }
 
 }  // namespace interlock

@@ -24,8 +24,10 @@ struct RunResult {
   // Of the last step, nats per target; of the last evaluation, and of letter frequencies on the same targets. None: no
   // step, no evaluation.
   std::optional<double> loss, validation_loss, unigram_baseline;
-  Scores validation_scores;     // of the last evaluation, of classes or scores of samples
-  TechniqueNumbers techniques;  // as RunSummary has them
+  Scores validation_scores;                 // of the last evaluation, of classes or scores of samples
+  int64_t validation_step = 0;              // after which it was made
+  std::optional<double> majority_baseline;  // as RunSummary has it
+  TechniqueNumbers techniques;              // as RunSummary has them
   // Where the run keeps its best weights (run.keep_best): their step, and the value they were chosen by.
   std::optional<int64_t> best_step;
   double best_value = 0;
@@ -41,6 +43,9 @@ struct RunResult {
   LinkSpeed links;                                    // that messages were slowed down to
   // Of the weights. None: the run was stopped, and has a checkpoint but no weights file of its last step.
   std::optional<std::string> digest;
+
+  std::string
+      not_kept;  // why there is no checkpoint of the last step, though one was to be written; "": nothing failed
 
   bool stopped() const { return ending == Ending::stopped; }
 };

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "launch/run/data_identity.h"
+#include "launch/run/schedule_changes.h"
 #include "launch/settings/parts.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
@@ -45,23 +46,56 @@ std::string value_or_none(const std::map<std::string, std::string>& values, cons
   return found == values.end() ? "not set" : found->second;
 }
 
+// Of a key in an array of tables that has this element on one side only: the element, "learning.change[0]", which is
+// told of as a whole; else "".
+std::string table_of_one_side(const std::string& key, const std::map<std::string, std::string>& before,
+                              const std::map<std::string, std::string>& now) {
+  const size_t bracket = key.rfind("].");
+  if (bracket == std::string::npos) return "";
+  const std::string table = key.substr(0, bracket + 1);
+  const auto has = [&](const std::map<std::string, std::string>& values) {
+    const auto first = values.lower_bound(table + ".");
+    return first != values.end() && first->first.starts_with(table + ".");
+  };
+  return has(before) && has(now) ? "" : table;
+}
+
 }  // namespace
 
-std::string find_checkpoint(const std::string& run_folder) {
-  return newest_whole_checkpoint(
-             run_folder, [](const std::string& reason) { log_warning("a checkpoint is passed over: " + reason); })
+std::string find_checkpoint(const std::string& run_folder, std::vector<std::string>* faults) {
+  return newest_whole_checkpoint(run_folder,
+                                 [&](const std::string& reason) {
+                                   log_warning("a checkpoint is passed over: " + reason);
+                                   if (faults != nullptr) faults->push_back(reason);
+                                 })
       .value_or("");
+}
+
+std::string checkpoint_to_resume(const std::string& run_folder) {
+  std::vector<std::string> faults;
+  const std::string found = find_checkpoint(run_folder, &faults);
+  for (const std::string& path : no_checkpoint_folders(run_folder))
+    faults.push_back(path + ": has the name of a checkpoint, and is no folder");
+  if (!found.empty() || faults.empty()) return found;
+  std::string each;
+  for (const std::string& fault : faults) each += "\n  " + fault;
+  throw Error(
+      ExitCode::bad_input,
+      message(checkpoints_folder(run_folder), ": there are checkpoints, but none to go on from:", each,
+              "\nNothing was changed. Put a whole one back, or start over with --overwrite, which removes them"));
 }
 
 std::vector<std::string> check_changes(const RunSettings& settings, const Dataset& dataset,
                                        const Checkpoint& checkpoint) {
   std::map<std::string, std::string> before;
   TechniqueList techniques;
+  std::string schedule;
   try {
     RunSettings old = read_settings(Config::from_text(checkpoint.manifest().config));
     check_settings(old);
     before = old.config.resolved_values();
     techniques = old.techniques;
+    schedule = schedule_changes(old, settings, checkpoint.manifest().step);
   } catch (const Error& error) {
     throw Error(ExitCode::bad_input,
                 message(checkpoint.folder(), "/manifest.json: the config of the run in it: ", error.what()));
@@ -75,7 +109,14 @@ std::vector<std::string> check_changes(const RunSettings& settings, const Datase
   for (const std::string& key : keys) {
     const std::string old_value = value_or_none(before, key), new_value = value_or_none(now, key);
     if (old_value == new_value) continue;
-    (must_stay(key) ? refused : changed).push_back(message(key, " (", old_value, " -> ", new_value, ")"));
+    const std::string table = table_of_one_side(key, before, now);
+    std::string what = message(table.empty() ? key : table, " (",
+                               table.empty()          ? message(old_value, " -> ", new_value)
+                               : before.contains(key) ? "removed"
+                                                      : "new",
+                               ")");
+    std::vector<std::string>& list = must_stay(key) ? refused : changed;
+    if (list.empty() || list.back() != what) list.push_back(std::move(what));
   }
   if (!refused.empty())
     throw Error(ExitCode::config, message(settings.config.file(), ": cannot go on from ", checkpoint.folder(),
@@ -84,6 +125,7 @@ std::vector<std::string> check_changes(const RunSettings& settings, const Datase
                                           "technique. Set the old value, or start anew in "
                                           "another run.folder (run.weights takes over the weights)"));
   check_same_data(settings, dataset, checkpoint);
+  if (!schedule.empty()) changed.push_back(schedule);
   return changed;
 }
 

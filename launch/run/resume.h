@@ -10,12 +10,17 @@
 
 namespace interlock {
 
-// The newest whole checkpoint of the run folder, or "" when there is none. Broken ones are told of and passed over.
-std::string find_checkpoint(const std::string& run_folder);
+// The newest whole checkpoint of the run folder, or "" when there is none. Broken ones are told of and passed over;
+// `faults`, when given, gets why, the newest first.
+std::string find_checkpoint(const std::string& run_folder, std::vector<std::string>* faults = nullptr);
+// The same for a run that is to go on: "" only where there is no checkpoint at all. Error(bad_input) names each of
+// those there are, and its fault, when none is whole.
+std::string checkpoint_to_resume(const std::string& run_folder);
 
 // Compares the config and the data with those of the checkpoint. What decides which network this is or which samples it
 // sees must be equal: Error(config) names the keys. Everything else may change (placement, rule, schedule of the
-// learning rate, how long, where the data lies); returns what did. `dataset` is open.
+// learning rate, how long, where the data lies); returns what did, and last what that means for the steps to come.
+// `dataset` is open.
 std::vector<std::string> check_changes(const RunSettings& settings, const Dataset& dataset,
                                        const Checkpoint& checkpoint);
 

@@ -9,6 +9,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/storage/atomic_file.h"
+#include "runtime/storage/json_file.h"
 
 namespace interlock {
 namespace {
@@ -67,7 +68,7 @@ std::optional<MeasuredTrace> read_trace(const std::string& path, std::string& wh
     why = "there is no trace.json: the run has not ended";
     return std::nullopt;
   }
-  const json file = json::parse(read_whole(path), nullptr, false);
+  const json file = read_json(path, most_record_bytes);
   if (!file.is_object() || !file.contains("traceEvents")) {
     why = "trace.json is damaged";
     return std::nullopt;

@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
-#include <nlohmann/json.hpp>
 
 #include "launch/forecast/run_plans.h"
 #include "launch/plan_report/plan_costs.h"
 #include "launch/run_report/measured_trace.h"
 #include "launch/settings/parts.h"
 #include "models/model.h"
+#include "runtime/core/printable.h"
 
 namespace interlock {
 namespace {
@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 Config config_of(const fs::path& folder) {
   std::vector<std::string> overrides;
   if (std::error_code absent; fs::exists(folder / "tokenizer", absent))
-    overrides.push_back("tokenizer.path=" + nlohmann::json((folder / "tokenizer").string()).dump());
+    overrides.push_back("tokenizer.path=" + toml_quoted((folder / "tokenizer").string(), "the tokenizer"));
   return Config::from_file((folder / "config.toml").string(), overrides);
 }
 

@@ -9,6 +9,7 @@
 #include "launch/stored_model/stored_run.h"
 #include "runtime/core/error.h"
 #include "runtime/storage/atomic_file.h"
+#include "runtime/storage/json_file.h"
 
 namespace interlock {
 namespace {
@@ -43,7 +44,7 @@ json object_in(const std::string& path, const std::string& missing, RunRecord& r
     run.notes.push_back(missing);
     return {};
   }
-  json object = json::parse(read_whole(path), nullptr, false);
+  json object = read_json(path);
   if (!object.is_object()) throw Error(ExitCode::bad_input, path + ": is damaged: no JSON object");
   return object;
 }
@@ -54,7 +55,7 @@ void read_metrics(const std::string& path, RunRecord& run) {
     run.notes.push_back("There is no metrics.jsonl: no step has been recorded.");
     return;
   }
-  const std::string content = read_whole(path);
+  const std::string content = read_whole(path, most_record_bytes);
   std::istringstream in(content);
   std::string text;
   int64_t number = 0;

@@ -55,10 +55,40 @@ std::shared_ptr<Model> equipped(const RunSettings& settings, std::shared_ptr<Mod
 
 namespace {
 
-Trains trains_by(const RunSettings& settings) {
-  if (!choose_what_trains(settings.techniques)) return {};
-  return
-      [techniques = settings.techniques](const ParameterPlace& place) { return parameter_trains(techniques, place); };
+// Under how many of the rules that the run comes to learning.frozen names this stage, and of how many.
+std::pair<int, int> rules_that_freeze(const RunSettings& settings, int stage) {
+  int freeze = 0, all = 0;
+  for (const auto& [at_step, request] : settings.learning.rules) {
+    if (at_step > std::max<int64_t>(1, settings.steps)) continue;
+    ++all;
+    freeze += std::ranges::count(request.frozen, stage) > 0;
+  }
+  return {freeze, all};
+}
+
+bool frozen_throughout(const RunSettings& settings, int stage) {
+  const auto [freeze, all] = rules_that_freeze(settings, stage);
+  return freeze == all;
+}
+
+// The readout belongs to the last stage and stays as that does. The matrix that it may share with the first goes on
+// learning there, unless that one is frozen too. (Local heads are no part of the model: where they run, they teach.)
+Trains trains_by_stages(const RunSettings& settings, const Model& model) {
+  const int last = settings.parallel.shape.stages - 1;
+  if (!frozen_throughout(settings, last)) return {};
+  const auto tie = model.tie();
+  std::string shared = tie && frozen_throughout(settings, 0) ? tie->body : "";
+  return [shared = std::move(shared)](const ParameterPlace& place) {
+    return place.in_body ? place.name != shared : place.name.starts_with("heads.");
+  };
+}
+
+Trains trains_by(const RunSettings& settings, const Model& model) {
+  const Trains by_stages = trains_by_stages(settings, model);
+  if (!choose_what_trains(settings.techniques)) return by_stages;
+  return [techniques = settings.techniques, by_stages](const ParameterPlace& place) {
+    return parameter_trains(techniques, place) && (!by_stages || by_stages(place));
+  };
 }
 
 std::vector<NamedPatterns> names_in(const TechniqueList& techniques) {
@@ -90,8 +120,9 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
                                 ", which has no ", words_of(parts.unit), "; write \"block\""));
   for (const auto& technique : settings.techniques) technique->check(*model);
   model = equipped(settings, model);
-  model = placing_key(settings.config,
-                      [&] { return freeze(model, patterns, trains_by(settings), names_in(settings.techniques)); });
+  model = placing_key(settings.config, [&] {
+    return freeze(model, patterns, trains_by(settings, *model), names_in(settings.techniques));
+  });
   if (!choose_layers(settings.techniques)) return model;
   return with_layer_loads(model,
                           [&](int64_t layer) { return share_of_runs(settings.techniques, layer, layers_of(*model)); });
@@ -103,6 +134,17 @@ namespace {
 bool asks_for_tie(const RunSettings& settings) {
   const Section model = settings.config.section("model");
   return model.has("tie_embeddings") && model.flag("tie_embeddings", false);
+}
+
+// The loss that a readout learns from runs at every step, whatever the rule.
+void check_frozen_readout(const RunSettings& settings) {
+  const int last = settings.parallel.shape.stages - 1;
+  const auto [freeze, all] = rules_that_freeze(settings, last);
+  if (freeze == 0 || freeze == all) return;
+  settings.config.section("learning")
+      .refuse("frozen", message("freezes the last stage, ", last, ", under ", freeze, " of ", all,
+                                " rules of the run; with it goes the readout, which is frozen throughout or not at "
+                                "all: name the stage under all of them, or freeze it in a run of its own"));
 }
 
 // Evaluations tell these of what is predicted.
@@ -131,6 +173,7 @@ void check_settings(const RunSettings& settings) {
                                                     "vocabulary (objective.name = \"masked\" or \"causal\") has; write "
                                                     "false"));
   check_best_score(settings, dataset->objective());
+  check_frozen_readout(settings);
   make_partition(settings, *model);
   const Section optimizer = settings.config.section("optimizer");
   make_optimizer(settings);

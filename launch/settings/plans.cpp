@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cassert>
+#include <set>
 
 #include "launch/settings/key_place.h"
 #include "launch/settings/parts.h"
@@ -64,6 +65,33 @@ PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t
   const bool coupled = couples_all_stages(make_rule(whole, parallel.shape.stages));
   request.norm_over_model = settings.clip.over_model(request.tied || coupled);
   return request;
+}
+
+std::vector<RunPhase> phases_of(const RunSettings& settings) {
+  const auto& rules = settings.learning.rules;
+  std::set<int64_t> steps{1};
+  for (const auto& rule : rules) steps.insert(rule.at_step);
+  for (const BatchPhase& batch : settings.parallel.batch.phases) steps.insert(batch.at_step);
+  std::vector<RunPhase> phases;
+  for (const int64_t step : steps) {
+    RunPhase phase{step, 0, settings.parallel.shape.microbatches};
+    while (phase.rule + 1 < rules.size() && rules[phase.rule + 1].at_step <= step) ++phase.rule;
+    for (const BatchPhase& batch : settings.parallel.batch.phases)
+      if (batch.at_step <= step) phase.microbatches = static_cast<int>(batch.microbatches);
+    phases.push_back(phase);
+  }
+  return phases;
+}
+
+void check_steps_of_changes(const RunSettings& settings) {
+  if (settings.steps == 0) return;
+  for (const auto& [section, key] : {std::pair("learning", "change"), std::pair("parallel", "batch_change")})
+    for (const Section& change : settings.config.section(section).sections(key)) {
+      const int64_t at_step = change.integer("at_step", std::string(key) == "change" ? 2 : 1);
+      if (at_step > settings.steps)
+        change.refuse("at_step", message(at_step, " lies behind the last step, run.steps = ", settings.steps,
+                                         ", so the change would never come"));
+    }
 }
 
 std::vector<bool> stages_that_learn(const RunSettings& settings, const Model& model) {

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "launch/stored_model/batch_workers.h"
+#include "runtime/core/printable.h"
 #include "runtime/data/byte_tokens.h"
 #include "runtime/data/corpus_files.h"
 #include "runtime/data/token_file.h"
@@ -98,13 +99,13 @@ std::string list_text(const std::vector<std::string>& texts) {
 }
 
 std::shared_ptr<const Dataset> open_dataset(const TextModel& source, const std::vector<std::string>& overrides,
-                                            uint64_t seed) {
+                                            uint64_t seed, bool training = false) {
   const Config config = Config::from_text(source.weights->metadata().at("interlock.config"), overrides);
   const DatasetSettings settings{.data = config.section("data"),
                                  .objective = config.section("objective"),
                                  .tokenizer = config.section("tokenizer"),
                                  .seed = seed,
-                                 .training = false};
+                                 .training = training};
   std::shared_ptr<Dataset> dataset = Datasets::instance().create("dataset", source.settings.dataset_name, settings);
   dataset->open();
   if (dataset->sample_length() > source.max_length)
@@ -148,8 +149,13 @@ BatchResult evaluate_batch(const LoadedModel& model, const Batch& batch, const s
 
 std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const std::vector<std::string>& files,
                                                uint64_t seed, const std::function<void()>& between_files) {
+  if (files.empty()) {
+    std::vector<std::string> overrides;
+    if (!source.reads_bytes()) overrides.push_back("tokenizer.path=" + nlohmann::json(source.tokenizer_path).dump());
+    return open_dataset(source, overrides, seed, true);
+  }
   if (source.reads_tables) {
-    const std::string tokenizer = nlohmann::json(source.tokenizer_path).dump();
+    const std::string tokenizer = toml_quoted(source.tokenizer_path, "the tokenizer");
     return open_dataset(
         source, {"data.paths=[]", "data.validation_paths=" + list_text(files), "tokenizer.path=" + tokenizer}, seed);
   }
@@ -164,7 +170,7 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
     return open_dataset(source, overrides, seed);
   }
   overrides.push_back("data.weights=[]");
-  overrides.push_back("tokenizer.path=" + nlohmann::json(source.tokenizer_path).dump());
+  overrides.push_back("tokenizer.path=" + toml_quoted(source.tokenizer_path, "the tokenizer"));
   if (encoded) {
     overrides.push_back("data.validation_paths=" + list_text(prefixes));
     return open_dataset(source, overrides, seed);

@@ -15,8 +15,9 @@
 namespace interlock {
 
 // The held-out split of the dataset that `source` was trained on, with other files: texts, or token files (prefixes, or
-// names of their files). Texts for a model of tokens are encoded. Masks and the order of samples follow from `seed`. It
-// is open. `between_files` may throw; nothing temporary is left then.
+// names of their files); none: as the run held it out, where its config says. Texts for a model of tokens are encoded.
+// Masks and the order of samples follow from `seed`. It is open. `between_files` may throw; nothing temporary is left
+// then.
 std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const std::vector<std::string>& files,
                                                uint64_t seed, const std::function<void()>& between_files);
 

@@ -1,20 +1,28 @@
 #include "launch/stored_model/image_model.h"
 
-#include <nlohmann/json.hpp>
+#include <ATen/ops/softmax.h>
+
+#include <algorithm>
+#include <numeric>
 
 #include "launch/settings/parts.h"
+#include "launch/stored_model/batch_workers.h"
+#include "launch/stored_model/evaluation.h"
 #include "launch/stored_model/model_source.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
+#include "runtime/observe/scores.h"
 
 namespace interlock {
 namespace {
 
-std::unique_ptr<Dataset> dataset_of(const RunSettings& settings, const Config& config, bool looks_at_files) {
+std::unique_ptr<Dataset> dataset_of(const RunSettings& settings, const Config& config, bool looks_at_files,
+                                    bool training = false) {
   const DatasetSettings parts{.data = config.section("data"),
                               .objective = config.section("objective"),
                               .tokenizer = config.section("tokenizer"),
                               .seed = settings.seed,
-                              .training = false,
+                              .training = training,
                               .looks_at_files = looks_at_files};
   return Datasets::instance().create("dataset", settings.dataset_name, parts);
 }
@@ -27,26 +35,75 @@ Config with_files(const RunSettings& settings, const Dataset& dataset, const std
                                          "\", what stands in data.", join(keys), "; found ", files.size()));
   std::vector<std::string> overrides;
   for (size_t i = 0; i < keys.size(); ++i)
-    overrides.push_back("data." + keys[i] + "=" + nlohmann::json(files[i]).dump());
-  if (!dataset.labels().empty()) overrides.push_back("data.labels=" + nlohmann::json(dataset.labels()).dump());
+    overrides.push_back("data." + keys[i] + "=" + toml_quoted(files[i], "--data"));
+  if (!dataset.labels().empty()) overrides.push_back("data.labels=" + toml_quoted(dataset.labels(), "a label"));
   return Config::from_text(settings.config.resolved(), overrides);
+}
+
+std::vector<int64_t> numbers_from(int64_t begin, int64_t end) {
+  std::vector<int64_t> numbers(static_cast<size_t>(end - begin));
+  std::iota(numbers.begin(), numbers.end(), begin);
+  return numbers;
 }
 
 }  // namespace
 
+std::vector<std::string> ImageModel::classes() const {
+  std::vector<std::string> names = data->labels();
+  for (auto i = std::ssize(names); i < data->classes(); ++i) names.push_back(std::to_string(i));
+  return names;
+}
+
 bool is_image_model(const std::string& path) {
   const RunSettings settings = stored_settings(*WeightsSet::open(path));
-  return dataset_of(settings, settings.config, false)->image().numbers() > 0;
+  return dataset_of(settings, settings.config, false)->content() == SampleContent::numbers;
 }
 
 ImageModel open_image_model(const std::string& path, const std::vector<std::string>& files) {
   const auto weights = WeightsSet::open(path);
   const RunSettings settings = stored_settings(*weights);
   const auto asked = dataset_of(settings, settings.config, false);
-  std::shared_ptr<Dataset> data = dataset_of(settings, with_files(settings, *asked, files), true);
+  std::shared_ptr<Dataset> data = files.empty() ? dataset_of(settings, settings.config, true, true)
+                                                : dataset_of(settings, with_files(settings, *asked, files), true);
   data->open();
   const std::shared_ptr<Model> model = make_model(settings, *data);
   return {weights, settings, model, data};
+}
+
+double majority_of(const Dataset& data, int64_t count) {
+  constexpr int64_t at_once = 1 << 12;
+  std::vector<Guess> truths;
+  for (int64_t begin = 0; begin < count; begin += at_once) {
+    const auto numbers = numbers_from(begin, std::min(count, begin + at_once));
+    const at::Tensor targets =
+        data.batch(Split::held_out, numbers, {.inputs = false, .targets = true}).targets.contiguous();
+    for (int64_t i = 0; i < targets.numel(); ++i)
+      truths.push_back({0, static_cast<double>(targets.const_data_ptr<int64_t>()[i])});
+  }
+  return majority_share(truths);
+}
+
+int64_t ImageGuess::guess() const { return std::ranges::max_element(probabilities) - probabilities.begin(); }
+
+std::vector<ImageGuess> guess_images(const LoadedModel& model, const Dataset& data, int64_t count, int threads,
+                                     const std::function<void(int64_t)>& progress) {
+  const int64_t size = evaluation_batch(data);
+  std::vector<ImageGuess> guesses(static_cast<size_t>(count));
+  const auto act = [&](int64_t i) {
+    const int64_t begin = i * size;
+    const Batch batch = data.batch(Split::held_out, numbers_from(begin, std::min(count, begin + size)));
+    const ForwardContext context{.batch = &batch, .training = false};
+    const at::Tensor scores = model.readout->scores(model.body->forward(batch.inputs, context), context);
+    const at::Tensor shares = at::softmax(scores.to(at::kDouble), 1).contiguous();
+    const double* next = shares.const_data_ptr<double>();
+    for (int64_t row = 0; row < shares.size(0); ++row, next += shares.size(1)) {
+      ImageGuess& one = guesses[static_cast<size_t>(begin + row)];
+      one.probabilities.assign(next, next + shares.size(1));
+      one.truth = batch.targets.const_data_ptr<int64_t>()[row];
+    }
+  };
+  for_each_batch((count + size - 1) / size, threads, act, progress);
+  return guesses;
 }
 
 }  // namespace interlock

@@ -1,11 +1,13 @@
 #pragma once
-// A trained model of images, and the images that it is judged on.
+// A trained model of images, or of other samples that are numbers, and the samples that it is judged on.
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "launch/settings/run_settings.h"
+#include "launch/stored_model/model_source.h"
 #include "models/model.h"
 #include "runtime/data/dataset.h"
 #include "runtime/storage/weights_set.h"
@@ -17,13 +19,28 @@ struct ImageModel {
   RunSettings settings;
   std::shared_ptr<const Model> model;
   std::shared_ptr<const Dataset> data;  // the images that `files` name, as the held-out split; open
+
+  std::vector<std::string> classes() const;  // by number: their names, or else the numbers themselves
 };
 
-// Whether the weights at this path, as open_text_model takes it, belong to a model of images. Error(bad_input) as
-// there.
+// Whether the weights at this path, as open_text_model takes it, belong to a model of images or other numbers.
+// Error(bad_input) as there.
 bool is_image_model(const std::string& path);
-// `files`: what stands in the keys of [data] that Dataset::evaluation_keys names. Error(usage) for another number of
+// `files`: what stands in the keys of [data] that Dataset::evaluation_keys names; none: what the run held out itself,
+// where its config says. Error(usage) for another number of
 // them, Error(bad_input) for what is wrong with weights or files.
 ImageModel open_image_model(const std::string& path, const std::vector<std::string>& files);
+
+// The most frequent class among held-out samples 0 .. count - 1, as a share: the accuracy of always guessing it.
+double majority_of(const Dataset& data, int64_t count);
+
+struct ImageGuess {
+  std::vector<double> probabilities;  // by class
+  int64_t truth = 0;
+  int64_t guess() const;  // the likeliest class
+};
+// Of held-out samples 0 .. count - 1, in order; the same bits however many threads share the work.
+std::vector<ImageGuess> guess_images(const LoadedModel& model, const Dataset& data, int64_t count, int threads,
+                                     const std::function<void(int64_t)>& progress);
 
 }  // namespace interlock

@@ -23,6 +23,10 @@ std::vector<std::string> tokenizer_places(const WeightsSet& weights, const RunSe
   const fs::path folder = weights.folder();
   std::vector<std::string> places{(folder / "tokenizer").string()};
   if (is_checkpoint(folder.string())) places.push_back((folder / "../../tokenizer").string());  // of its run
+  // A folder of Hugging Face's holds the files themselves.
+  std::error_code absent;
+  for (const char* file : {"tokenizer.json", "vocab.json"})
+    if (fs::exists(folder / file, absent)) places.push_back(folder.string());
   const std::string named = settings.config.section("tokenizer").text("path", "");
   if (!named.empty()) places.push_back(named);
   return places;
@@ -99,10 +103,11 @@ auto blaming(const WeightsSet& weights, Act act) {
 RunSettings stored_settings(const WeightsSet& weights) {
   const auto config = weights.metadata().find("interlock.config");
   if (config == weights.metadata().end())
-    throw Error(ExitCode::bad_input, message(weights.path(),
-                                             ": does not say which model it belongs to (no interlock.config in its "
-                                             "metadata); weights written by `interlock train` do, and those of "
-                                             "`interlock import`"));
+    throw Error(ExitCode::bad_input,
+                message(weights.path(),
+                        ": does not say which model it belongs to (no interlock.config in its "
+                        "metadata); weights written by `interlock train` do, those of `interlock import`, "
+                        "and the folder, not the file, of a Hugging Face model"));
   // The classes as the training files had them: those files are not asked again.
   std::vector<std::string> overrides;
   if (const auto labels = stored_labels(weights); !labels.empty())

@@ -126,8 +126,10 @@ std::shared_ptr<const LabelledTexts> open_texts(const TextModel& source, const s
                               .training = false,
                               .looks_at_files = false};
   LabelledRequest request = LabelledSettings::from(parts).request;
-  request.paths.clear();
-  request.validation_paths = files;
+  if (!files.empty()) {
+    request.paths.clear();
+    request.validation_paths = files;
+  }
   request.classes = source.labels;
   request.needs_labels = needs_labels;
   request.length = std::min(request.length, source.max_length);

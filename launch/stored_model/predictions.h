@@ -19,8 +19,8 @@ struct TextColumns {
   std::optional<std::string> text, pair, label;
 };
 
-// The rows of `files` for the model, as its held-out split. `needs_labels`: every row has one; else they are read where
-// the files have such a column. Error(bad_input).
+// The rows of `files` for the model, as its held-out split; of none, those that the run held out. `needs_labels`: every
+// row has one; else they are read where the files have such a column. Error(bad_input).
 std::shared_ptr<const LabelledTexts> open_texts(const TextModel& source, const std::vector<std::string>& files,
                                                 const TextColumns& columns, bool needs_labels);
 

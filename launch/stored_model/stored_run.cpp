@@ -7,6 +7,8 @@
 #include <sstream>
 
 #include "runtime/core/error.h"
+#include "runtime/core/printable.h"
+#include "runtime/core/toml_depth.h"
 #include "runtime/storage/checkpoint.h"
 
 namespace interlock {
@@ -61,12 +63,15 @@ std::string rule_at(const toml::table& config, int64_t step) {
 
 void read_config(const std::string& text, StoredRun& run) {
   try {
+    check_toml_depth(text, "its line");
     const toml::table config = toml::parse(text);
     flatten(config, "", run.config);
     const int64_t last = config["run"]["steps"].value_or(int64_t{0});
     run.rule = rule_at(config, std::max<int64_t>(1, run.step.value_or(last)));
   } catch (const toml::parse_error& problem) {
-    run.config_problem = message("the stored config is no TOML: ", problem.description());
+    run.config_problem = message("the stored config is no TOML: ", printable(problem.description()));
+  } catch (const Error& problem) {
+    run.config_problem = message("the stored config is not read: ", problem.what());
   }
 }
 
@@ -92,11 +97,14 @@ std::string model_config(const WeightsSet& weights, const std::map<std::string, 
 std::map<std::string, std::string> config_values(const std::string& toml, const std::string& file) {
   try {
     Values values;
+    check_toml_depth(toml, file);
     flatten(toml::parse(toml), "", values);
     return values;
+  } catch (const Error& problem) {
+    throw Error(ExitCode::bad_input, problem.what());  // of a file that is read, not of one that was asked for
   } catch (const toml::parse_error& problem) {
     throw Error(ExitCode::bad_input,
-                message(file, ":", problem.source().begin.line, ": is no TOML: ", problem.description()));
+                message(file, ":", problem.source().begin.line, ": is no TOML: ", printable(problem.description())));
   }
 }
 

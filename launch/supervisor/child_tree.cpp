@@ -7,12 +7,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <string_view>
 #include <thread>
 
 #include "runtime/core/error.h"
@@ -20,7 +22,8 @@
 namespace interlock {
 namespace {
 
-[[noreturn]] void become(std::vector<char*>& arguments, int input, int errors, pid_t parent) {
+[[noreturn]] void become(std::vector<char*>& arguments, std::vector<char*>& environment, int input, int errors,
+                         pid_t parent) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(70);  // it died before the line above
@@ -29,13 +32,24 @@ namespace {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   dup2(input, STDIN_FILENO);
   dup2(errors, STDERR_FILENO);
-  execv(arguments[0], arguments.data());
+  execve(arguments[0], arguments.data(), environment.data());
   const char* text = std::strerror(errno);
   for (const char* part :
        {"interlock: error: cannot start ", static_cast<const char*>(arguments[0]), ": ", text, "\n"}) {
     [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, part, std::strlen(part));
   }
   _exit(70);
+}
+
+// Ours, with `variable` ("NAME=VALUE") in place of what it says of NAME.
+std::vector<char*> environment_with(std::string& variable) {
+  const std::string_view name(variable.data(), std::min(variable.find('=') + 1, variable.size()));
+  std::vector<char*> all;
+  for (char** one = environ; one && *one; ++one)
+    if (name.empty() || !std::string_view(*one).starts_with(name)) all.push_back(*one);
+  if (!variable.empty()) all.push_back(variable.data());
+  all.push_back(nullptr);
+  return all;
 }
 
 // "pid (name) state parent ...": the name may hold spaces and parentheses, so its end is the last one.
@@ -89,7 +103,7 @@ int readable(const std::string& input) {
 
 }  // namespace
 
-ChildTree::ChildTree(const std::vector<std::string>& command, const std::string& input) {
+ChildTree::ChildTree(const std::vector<std::string>& command, const std::string& input, const std::string& variable) {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) throw Error(ExitCode::gave_up, message("no pipe: ", std::strerror(errno)));
   prctl(PR_GET_CHILD_SUBREAPER, &was_subreaper_);
@@ -98,10 +112,12 @@ ChildTree::ChildTree(const std::vector<std::string>& command, const std::string&
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
+  std::string added = variable;
+  std::vector<char*> environment = environment_with(added);
   const pid_t parent = getpid();
   const int given = readable(input);
   child_ = given < 0 ? -1 : fork();
-  if (child_ == 0) become(arguments, given, ends[1], parent);
+  if (child_ == 0) become(arguments, environment, given, ends[1], parent);
   close(ends[1]);
   if (given >= 0) close(given);
   error_output_ = ends[0];

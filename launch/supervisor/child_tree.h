@@ -14,8 +14,10 @@ namespace interlock {
 class ChildTree {
  public:
   // Starts `command` in a process group of its own: stdin holds `input` (a few hundred bytes at most), stdout ours,
-  // stderr a pipe that error_output() reads. It is told to end (SIGTERM) when this process dies, however that happens.
-  explicit ChildTree(const std::vector<std::string>& command, const std::string& input = "");
+  // stderr a pipe that error_output() reads, its environment ours and `variable` ("NAME=VALUE"). It is told to end
+  // (SIGTERM) when this process dies, however that happens.
+  explicit ChildTree(const std::vector<std::string>& command, const std::string& input = "",
+                     const std::string& variable = "");
   ~ChildTree();  // ends all that is left
   ChildTree(const ChildTree&) = delete;
 

@@ -4,25 +4,30 @@
 #include <algorithm>
 #include <utility>
 
+#include "launch/supervisor/handshake.h"
 #include "launch/supervisor/mpirun_banner.h"
 
 namespace interlock {
 namespace {
 
-constexpr std::string_view error_marker = "interlock: error:";
+constexpr std::string_view error_marker = "interlock: error:", up_marker = ranks_are_up_marker;
 const std::string banner_edge(70, '-');  // Open MPI draws 74
 constexpr size_t longest_banner = 6000;  // mpirun's longest has 2000 characters; more is somebody else's dashes
 constexpr size_t longest_remark = 300;
 
 // What is of interest may stand behind a status line of another rank that has no end.
-size_t start_of_interest(std::string_view line) { return std::min(line.find(error_marker), line.find(banner_edge)); }
+size_t start_of_interest(std::string_view line) {
+  return std::min({line.find(error_marker), line.find(banner_edge), line.find(up_marker)});
+}
 
 // How many characters at the end of `text` may turn out to begin something of interest.
 size_t undecided(std::string_view text) {
   const size_t last_other = text.find_last_not_of('-');
   const size_t dashes = last_other == std::string_view::npos ? text.size() : text.size() - last_other - 1;
-  for (size_t length = std::min(error_marker.size() - 1, text.size()); length > dashes; --length) {
-    if (text.ends_with(error_marker.substr(0, length))) return length;
+  for (size_t length = std::min(std::max(error_marker.size(), up_marker.size()) - 1, text.size()); length > dashes;
+       --length) {
+    for (const std::string_view marker : {error_marker, up_marker})
+      if (length < marker.size() && text.ends_with(marker.substr(0, length))) return length;
   }
   return dashes;
 }
@@ -88,12 +93,23 @@ void LauncherOutput::take_plain_line(std::string_view line, std::string_view end
   }
   pass(line.substr(0, start));
   const std::string_view rest = line.substr(start);
+  if (rest.starts_with(up_marker)) {
+    if (!take_handshake(rest)) pass(std::string(rest) + std::string(end));
+    return;
+  }
   if (rest.starts_with(error_marker)) {
     take_error(rest);
     state_ = State::error;
   } else {
     state_ = State::banner;
   }
+}
+
+// Of another launch it is a line like any other.
+bool LauncherOutput::take_handshake(std::string_view line) {
+  if (launch_word_.empty() || line.substr(up_marker.size()) != launch_word_) return false;
+  ranks_are_up_ = true;
+  return true;
 }
 
 void LauncherOutput::take_error(std::string_view line) {

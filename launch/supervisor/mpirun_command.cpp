@@ -12,8 +12,10 @@
 #include <sstream>
 
 #include "launch/heartbeat/invitation.h"
+#include "launch/supervisor/handshake.h"
 #include "launch/supervisor/short_child.h"
 #include "runtime/core/error.h"
+#include "runtime/observe/progress.h"
 
 namespace interlock {
 namespace {
@@ -29,12 +31,23 @@ bool may_exceed_slots() {
   return !nodes || std::atoi(nodes) <= 1;
 }
 
-void refuse_foreign(const std::string& mpirun) {
-  const ChildEnd version = run_program({mpirun, "--version"}, std::chrono::seconds(5));
-  const std::string foreign = foreign_mpi(version.output);
-  if (foreign.empty()) return;
-  throw Error(ExitCode::config, message("mpirun on PATH (", mpirun, ") is that of ", foreign,
-                                        ", but this program is linked with Open MPI: ", open_mpi_first));
+void refuse(const std::string& mpirun) {
+  const std::string version = run_program({mpirun, "--version"}, std::chrono::seconds(5)).output;
+  if (const std::string foreign = foreign_mpi(version); !foreign.empty())
+    throw Error(ExitCode::config, message("mpirun on PATH (", mpirun, ") is that of ", foreign,
+                                          ", but this program is linked with Open MPI: ", open_mpi_first));
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  if (const std::string why = refusal_of_host(version, host); !why.empty()) throw Error(ExitCode::config, why);
+}
+
+// What mpirun starts its daemons on other hosts with; where there is none, it refuses to start anything here too,
+// unless it is told that it has none.
+bool has_remote_shell() { return !find_program("ssh").empty() || !find_program("rsh").empty(); }
+
+bool is_chosen(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value && *value;
 }
 
 }  // namespace
@@ -73,7 +86,18 @@ std::string foreign_mpi(const std::string& version) {
   return "";
 }
 
-std::vector<std::string> mpirun_command(const SupervisorRequest& request) {
+std::string refusal_of_host(const std::string& version, const std::string& host) {
+  // Tried with 4.1.4, whose mpirun ends with "stack smashing detected" from 57 letters on.
+  constexpr size_t longest = 56;
+  if (host.size() <= longest || version.find("(Open MPI) 4.") == std::string::npos) return "";
+  return message("the name of this host, ", host, ", has ", host.size(),
+                 " letters, and Open MPI 4 crashes where it has more than ", longest,
+                 ": give the host a shorter one (hostname NAME), or set parallel.transport=\"loopback\" for ranks as "
+                 "threads of one process");
+}
+
+std::vector<std::string> mpirun_command(const SupervisorRequest& request, const std::string& launch_word) {
+  refuse_second_launch();
   const std::string mpirun = find_program("mpirun");
   if (mpirun.empty()) {
     throw Error(ExitCode::config,
@@ -81,16 +105,19 @@ std::vector<std::string> mpirun_command(const SupervisorRequest& request) {
                         " ranks: install Open MPI (Debian: apt install openmpi-bin), start under srun, "
                         "or set parallel.transport=\"loopback\" for ranks as threads of one process"));
   }
-  refuse_foreign(mpirun);
+  refuse(mpirun);
   std::vector<std::string> command{mpirun, "-np", std::to_string(request.processes), "--bind-to", "none"};
   if (geteuid() == 0) command.push_back("--allow-run-as-root");
   if (may_exceed_slots()) command.push_back("--oversubscribe");
+  if (!has_remote_shell() && !is_chosen("OMPI_MCA_plm_rsh_agent"))
+    command.insert(command.end(), {"--mca", "plm_rsh_agent", ""});
   const std::string threads = std::to_string(request.threads_per_rank);
   pass(command, "OMP_NUM_THREADS", threads);
   pass(command, "MKL_NUM_THREADS", threads);
-  pass(command, "INTERLOCK_SUPERVISED", "1");
+  pass(command, supervised_variable, "1");
+  if (!launch_word.empty()) pass(command, launch_variable, launch_word);
   if (request.monitor && request.monitor->listen) pass(command, invitation_variable, "1");
-  if (isatty(STDERR_FILENO)) {
+  if (watched_by_person()) {
     pass(command, "INTERLOCK_TERMINAL", "1");
     winsize size{};
     if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {

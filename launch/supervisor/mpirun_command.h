@@ -20,7 +20,13 @@ inline constexpr const char* open_mpi_first =
     "put Open MPI's mpirun first on PATH (a module of the site; Debian: update-alternatives --config mpirun), or start "
     "the ranks with mpirun.openmpi or srun --mpi=pmix";
 
-// Error(config), with what to install, when there is no mpirun or another MPI's.
-std::vector<std::string> mpirun_command(const SupervisorRequest& request);
+// What keeps Open MPI's mpirun (of this `--version`) from starting on a host of this name, as a sentence; "" for
+// nothing.
+std::string refusal_of_host(const std::string& version, const std::string& host);
+
+// `launch_word`: what the ranks show (handshake.h); "" for nothing. Error(config), with what to install, when there is
+// no mpirun or another MPI's, on a host that it cannot start on, and in a process that another launcher of ours has
+// started.
+std::vector<std::string> mpirun_command(const SupervisorRequest& request, const std::string& launch_word = "");
 
 }  // namespace interlock

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "launch/folders/resume_command.h"
 #include "launch/monitor/event_log.h"
 #include "launch/supervisor/signal_source.h"
 #include "runtime/core/lost.h"
@@ -106,8 +107,8 @@ class Restarts {
       const int number = signals_.next();
       if (number == 0) continue;
       log_.add({"stopped", std::nullopt, here.checkpoint, "stopped by " + signal_name(number) + " before a restart"});
-      say(message("stopped by ", signal_name(number), " before a restart; no rank is running; --resume goes on ",
-                  from));
+      say(message("stopped by ", signal_name(number), " before a restart; no rank is running; --resume goes on ", from,
+                  request_.monitor ? ": " + resume_command(request_.monitor->run_folder) : ""));
       const bool request = number == SIGTERM || number == SIGUSR1;
       return request ? static_cast<int>(ExitCode::stopped) : 128 + number;
     }

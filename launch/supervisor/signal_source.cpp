@@ -4,7 +4,10 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
+
+#include "runtime/core/error.h"
 
 namespace interlock {
 
@@ -14,6 +17,11 @@ SignalSource::SignalSource(std::initializer_list<int> numbers) {
   for (const int number : numbers) sigaddset(&watched, number);
   sigprocmask(SIG_BLOCK, &watched, &before_);
   descriptor_ = signalfd(-1, &watched, SFD_NONBLOCK | SFD_CLOEXEC);
+  if (descriptor_ >= 0) return;
+  const int problem = errno;
+  sigprocmask(SIG_SETMASK, &before_, nullptr);
+  throw Error(ExitCode::gave_up, message("cannot listen for signals: ", std::strerror(problem),
+                                         problem == EMFILE ? " (ulimit -n raises how many files it may open)" : ""));
 }
 
 SignalSource::~SignalSource() {

@@ -8,7 +8,8 @@
 
 namespace interlock {
 
-// Keeps the given signals from their usual effect on this thread, and delivers them, while it lives.
+// Keeps the given signals from their usual effect on this thread, and delivers them, while it lives. Error(gave_up)
+// where no file can be opened for it: signals that nobody hears would not end a run.
 class SignalSource {
  public:
   explicit SignalSource(std::initializer_list<int> numbers);

@@ -15,12 +15,15 @@
 #include <regex>
 #include <utility>
 
+#include "launch/folders/resume_command.h"
 #include "launch/monitor/hang_watch.h"
 #include "launch/monitor/verdict_file.h"
 #include "launch/supervisor/child_tree.h"
+#include "launch/supervisor/handshake.h"
 #include "launch/supervisor/heartbeats.h"
 #include "launch/supervisor/launcher_output.h"
 #include "launch/supervisor/mpirun_command.h"
+#include "launch/supervisor/poll_timeout.h"
 #include "launch/supervisor/signal_source.h"
 #include "runtime/core/lost.h"
 #include "runtime/observe/stack_dump.h"
@@ -68,7 +71,7 @@ class Supervision {
                                                                request.monitor->limits)
                                : std::nullopt),
         heartbeats_(request.monitor ? Heartbeats(request.monitor->listen, request.processes) : Heartbeats()),
-        tree_(mpirun_command(request), heartbeats_.invitation()) {}
+        tree_(mpirun_command(request, launch_word_), heartbeats_.invitation(), message(supervised_variable, "=1")) {}
   SupervisedEnd run();
 
  private:
@@ -81,10 +84,12 @@ class Supervision {
   void end_at_once();
   void take_output();
   void drain();
+  bool started_nothing() const;
   int exit_code() const;
   bool ended_with_us() const;
   std::string ended_with_us_text() const;
   std::string verdict_text() const;
+  std::string how_to_go_on() const;
   void say_why(int code);
   SupervisedEnd told(int code) const;
 
@@ -101,8 +106,9 @@ class Supervision {
   Heartbeats
       heartbeats_;  // before the child, which is told where they go; behind signals_, whose mask its thread takes
   Clock::time_point next_look_ = Clock::now();
+  const std::string launch_word_ = new_launch_word();
   ChildTree tree_;
-  LauncherOutput output_{write_error};
+  LauncherOutput output_{write_error, launch_word_};
   bool output_open_ = true;
   int ended_by_ = 0;             // the signal that ended us at once
   int stop_asked_by_ = 0;        // the signal that asked for a stop
@@ -137,12 +143,7 @@ void Supervision::wait_for_news() {
   if (stop_deadline_) earlier(*stop_deadline_);
   if (watch_ && !verdict_ && !deadline_) earlier(next_look_);
   if (stop_asked_by_ != 0 && !stop_passed_on_) earlier(Clock::now() + look_again);
-  int timeout = -1;
-  if (next) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(*next - Clock::now()).count();
-    timeout = static_cast<int>(std::max<int64_t>(left, 0)) + 1;
-  }
-  poll(watched, 2, timeout);
+  poll(watched, 2, next ? poll_timeout(*next - Clock::now()) : -1);
 }
 
 void Supervision::take_signals() {
@@ -150,7 +151,7 @@ void Supervision::take_signals() {
     if (number == SIGCHLD) continue;
     if (ended_by_ != 0) {
       end_at_once();  // asked twice
-    } else if (number == SIGTERM || number == SIGUSR1) {
+    } else if (number == SIGTERM || number == SIGUSR1 || (number == SIGINT && stop_asked_by_ == 0)) {
       take_stop_request(number);
     } else {
       ended_by_ = number;
@@ -167,7 +168,7 @@ void Supervision::take_stop_request(int number) {
     stop_deadline_ = stop_asked_at_ + stop_time_;
     output_.insert(message("interlock: stopping: asked by ", signal_name(number),
                            "; the ranks finish a step, write a checkpoint and end (at most ", stop_time_.count(),
-                           " s)\n"));
+                           number == SIGINT ? " s); Ctrl-C again ends them at once\n" : " s)\n"));
   } else if (!asked_again_) {
     asked_again_ = true;
     output_.insert(message("interlock: ", signal_name(number),
@@ -255,11 +256,19 @@ int Supervision::exit_code() const {
   const ExitCode without_mpirun = output_.rank_said_why() ? ExitCode::gave_up : lost_rank;
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(without_mpirun);
   if (output_.killed_by_signal()) return static_cast<int>(lost_rank);
+  if (code == static_cast<int>(ExitCode::stopped) && stop_asked_by_ == SIGINT) return 128 + SIGINT;
+  if (started_nothing()) return static_cast<int>(ExitCode::config);
   for (const ExitCode ours : {ExitCode::done, ExitCode::usage, ExitCode::config, ExitCode::bad_input, ExitCode::gave_up,
                               lost_rank, ExitCode::cannot_write, ExitCode::stopped}) {
     if (code == static_cast<int>(ours)) return code;
   }
   return static_cast<int>(ExitCode::gave_up);
+}
+
+// A run that ended well, and of which no rank was seen: neither said so nor took the run folder.
+bool Supervision::started_nothing() const {
+  const int status = tree_.status();
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0 && !output_.ranks_are_up() && !(watch_ && watch_->has_begun());
 }
 
 // A batch system that ends a job signals all of its processes: mpirun, which then ends its ranks, as well as us.
@@ -277,7 +286,8 @@ std::string Supervision::ended_with_us_text() const {
       "interlock: error: mpirun and its ranks got the SIGTERM too, as all processes of a batch job do when it ends, "
       "and "
       "could write no checkpoint; ",
-      checkpoint.empty() ? "there is none to go on from" : "--resume goes on from " + checkpoint,
+      checkpoint.empty() ? "there is none to go on from"
+                         : "--resume goes on from " + checkpoint + (run_folder_.empty() ? "" : how_to_go_on()),
       ". To be asked in time: sbatch --signal=B:USR1@120 (launch/cluster/mpirun.sbatch)\n");
 }
 
@@ -288,7 +298,15 @@ std::string Supervision::verdict_text() const {
       "interlock: error: ", verdict_->reason, "\n", verdict_->ranks,
       stack.empty() ? "" : message("  rank ", verdict_->rank, " stands in:\n", stack),
       verdict_file_.empty() ? "" : message("  All that the ranks told: ", verdict_file_, "\n"), "  The run was ended; ",
-      checkpoint.empty() ? "there is no checkpoint yet to go on from" : "--resume goes on from " + checkpoint, "\n");
+      checkpoint.empty() ? "there is no checkpoint yet to go on from"
+                         : "--resume goes on from " + checkpoint + (run_folder_.empty() ? "" : how_to_go_on()),
+      "\n");
+}
+
+// The whole command, where the folder of the run is known.
+std::string Supervision::how_to_go_on() const {
+  return run_folder_.empty() ? "; --resume goes on from the last checkpoint"
+                             : "; go on with: " + resume_command(run_folder_);
 }
 
 // Whose end it was, for those who write it down.
@@ -323,21 +341,27 @@ void Supervision::say_why(int code) {
   // A banner would only tell of our own signal, or of the exit code of a stop.
   std::string text = rank_said_why ? output_.reason() + "\n" : "";
   if (ended_by_ != 0) {
-    text += message("interlock: stopped by ", signal_name(ended_by_), "; no rank is left running\n");
+    text += message("interlock: stopped by ", signal_name(ended_by_), "; no rank is left running",
+                    last_checkpoint_ && !last_checkpoint_().empty() ? how_to_go_on() : "", "\n");
   } else if (verdict_ && !overdue_) {
     text = verdict_text();
   } else if (ended_with_us()) {
     text += ended_with_us_text();
   } else if (overdue_) {
-    text += message(
-        "interlock: error: the ranks were not done ", stop_time_.count(), " s after ", signal_name(stop_asked_by_),
-        " asked them to stop, so they were ended; the last whole checkpoint is what --resume goes on from\n");
-  } else if (code == static_cast<int>(ExitCode::stopped) && !rank_said_why) {
+    text += message("interlock: error: the ranks were not done ", stop_time_.count(), " s after ",
+                    signal_name(stop_asked_by_),
+                    " asked them to stop, so they were ended; the last whole checkpoint is what --resume goes on from",
+                    run_folder_.empty() ? "" : how_to_go_on(), "\n");
+  } else if ((code == static_cast<int>(ExitCode::stopped) || code == 128 + SIGINT) && !rank_said_why) {
     text += message("interlock: stopped on request",
-                    stop_asked_by_ != 0 ? message(" (", signal_name(stop_asked_by_), ")") : "",
-                    "; --resume goes on from the last checkpoint\n");
+                    stop_asked_by_ != 0 ? message(" (", signal_name(stop_asked_by_), ")") : "", how_to_go_on(), "\n");
   } else if (!rank_said_why && !output_.reason().empty()) {
     text += output_.reason() + "\n";
+  } else if (!rank_said_why && started_nothing()) {
+    text += message("interlock: error: mpirun (", find_program("mpirun"), ") ended with exit code 0, but none of the ",
+                    ranks_,
+                    " ranks came up, so nothing was done: it is no mpirun of Open MPI, or one that starts nothing; ",
+                    open_mpi_first, "\n");
   } else if (!rank_said_why && code != 0) {
     text += output_.remarks();
     text += message("interlock: error: mpirun ended with ",

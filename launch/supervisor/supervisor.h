@@ -45,12 +45,13 @@ struct SupervisedEnd {
 };
 
 // Runs it to the end and returns the exit code: that of the rank that failed when it is one of ours (error.h), 71 when
-// a signal ended a rank, a node or mpirun, or when the ranks hang and were ended, 70 for any other end of a rank, 130
-// or 129 when SIGINT or SIGHUP ended us. SIGTERM and SIGUSR1 are a request to stop: the ranks get SIGUSR1
-// (stop_request.h), once all of them watch for it, and their exit code, 75, comes back; 70 when they are not done in
-// time and were ended. Asked again, it stays at that; SIGINT still ends at once. Error(config) when there is no mpirun.
+// a signal ended a rank, a node or mpirun, or when the ranks hang and were ended, 70 for any other end of a rank, 129
+// when SIGHUP ended us. SIGTERM, SIGUSR1 and a first SIGINT (Ctrl-C) are a request to stop: the ranks get SIGUSR1
+// (stop_request.h), once all of them watch for it, and their exit code, 75, comes back, after SIGINT 130; 70 when they
+// are not done in time and were ended. Asked again, it stays at that, but SIGINT then ends them at once, with 130.
+// Error(config) when there is no mpirun.
 // Ranks find INTERLOCK_SUPERVISED=1 in their environment; INTERLOCK_TERMINAL=1 and COLUMNS when our stderr is a
-// terminal.
+// terminal. 64 when mpirun ends with 0 and no rank has come up.
 SupervisedEnd supervise_once(const SupervisorRequest& request);
 inline int supervise(const SupervisorRequest& request) { return supervise_once(request).code; }
 

@@ -61,11 +61,8 @@ void AmountProgress::show(int64_t done) {
   const double since = seconds(now - last_);
   if (terminal_) {
     if (drawn_ && done < total_ && since < seconds_between_draws) return;
-    // The last column stays free, as some terminals wrap when it is filled; spaces wipe what a longer line left.
-    const auto room = static_cast<size_t>(std::max(terminal_width() - 1, 1));
-    std::string text = line(done, static_cast<int>(room));
-    text.resize(room, ' ');
-    put("\r" + text);
+    // The last column stays free, as some terminals wrap when it is filled.
+    put(redrawn(line(done, std::max(terminal_width() - 1, 1))));
     drawn_ = true;
     last_ = now;
   } else if (since >= seconds_between_) {

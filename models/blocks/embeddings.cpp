@@ -13,14 +13,13 @@ constexpr int64_t padding = 1;
 constexpr int64_t first_position = padding + 1;
 }  // namespace
 
-RobertaEmbeddings::RobertaEmbeddings(int64_t vocabulary, int64_t max_length, int64_t width, double dropout,
-                                     Numbers numbers)
-    : dropout_(dropout), numbers_(numbers) {
-  const at::ScalarType type = numbers.parameters;
-  words_ = attach_new<Embedding>(*this, "word_embeddings", vocabulary, width, type);
-  positions_ = attach_new<Embedding>(*this, "position_embeddings", max_length + first_position, width, type);
-  types_ = attach_new<Embedding>(*this, "token_type_embeddings", 1, width, type);
-  norm_ = attach_new<LayerNorm>(*this, "LayerNorm", width, type);
+RobertaEmbeddings::RobertaEmbeddings(const Shape& shape) : dropout_(shape.dropout), numbers_(shape.numbers) {
+  const at::ScalarType type = shape.numbers.parameters;
+  const int64_t width = shape.width;
+  words_ = attach_new<Embedding>(*this, "word_embeddings", shape.vocabulary, width, type);
+  positions_ = attach_new<Embedding>(*this, "position_embeddings", shape.max_length + first_position, width, type);
+  types_ = attach_new<Embedding>(*this, "token_type_embeddings", shape.token_types, width, type);
+  norm_ = attach_new<LayerNorm>(*this, "LayerNorm", width, type, shape.norm_epsilon);
 }
 
 void clear_padding_row(at::Tensor& table) {

@@ -17,7 +17,13 @@ void clear_padding_row(at::Tensor& table);
 
 class RobertaEmbeddings : public TokenEmbeddings {
  public:
-  RobertaEmbeddings(int64_t vocabulary, int64_t max_length, int64_t width, double dropout, Numbers numbers);
+  struct Shape {
+    int64_t vocabulary, max_length, width;
+    int64_t token_types = 1;  // of which the first is everybody's
+    double dropout = 0.1, norm_epsilon = 1e-5;
+    Numbers numbers = {};
+  };
+  explicit RobertaEmbeddings(const Shape& shape);
   // tokens [samples, length] -> [samples, length, width].
   at::Tensor forward(const at::Tensor& tokens, const ForwardContext& context) const override;
   // Rows that never learn start at zero: call after initialize().

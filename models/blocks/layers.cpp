@@ -27,12 +27,12 @@ at::Tensor Linear::forward_with_insertions(const at::Tensor& x, const ForwardCon
   return y;
 }
 
-LayerNorm::LayerNorm(int64_t width, at::ScalarType type) {
+LayerNorm::LayerNorm(int64_t width, at::ScalarType type, double added) : epsilon(added) {
   weight = register_parameter("weight", at::empty({width}, type));
   bias = register_parameter("bias", at::empty({width}, type));
 }
 
-at::Tensor LayerNorm::forward(const at::Tensor& x) const { return layer_norm(x, weight, bias, norm_epsilon); }
+at::Tensor LayerNorm::forward(const at::Tensor& x) const { return layer_norm(x, weight, bias, epsilon); }
 
 Embedding::Embedding(int64_t rows, int64_t width, at::ScalarType type) {
   weight = register_parameter("weight", at::empty({rows, width}, type));

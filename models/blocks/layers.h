@@ -13,7 +13,7 @@
 
 namespace interlock {
 
-inline constexpr double norm_epsilon = 1e-5;
+inline constexpr double norm_epsilon = 1e-5;  // RoBERTa's, GPT-2's and torch's; where nothing else is said
 
 class Linear : public torch::nn::Module {
  public:
@@ -32,10 +32,11 @@ class Linear : public torch::nn::Module {
 
 class LayerNorm : public torch::nn::Module {
  public:
-  LayerNorm(int64_t width, at::ScalarType type);
+  LayerNorm(int64_t width, at::ScalarType type, double added = norm_epsilon);
   at::Tensor forward(const at::Tensor& x) const;
 
   at::Tensor weight, bias;
+  const double epsilon;  // added to the variance
 };
 
 class Embedding : public torch::nn::Module {

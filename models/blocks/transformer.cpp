@@ -27,12 +27,12 @@ TransformerBlock::TransformerBlock(const TransformerShape& shape, uint64_t layer
       value_ = attach_new<Linear>(*this, design.value, width, width, type);
     }
     attention_output_ = attach_new<Linear>(*this, design.attention_output, width, width, type);
-    attention_norm_ = attach_new<LayerNorm>(*this, design.attention_norm, width, type);
+    attention_norm_ = attach_new<LayerNorm>(*this, design.attention_norm, width, type, shape.norm_epsilon);
   }
   if (held != Part::attention) {
     intermediate_ = attach_new<Linear>(*this, design.intermediate, width, shape.feed_forward, type);
     output_ = attach_new<Linear>(*this, design.output, shape.feed_forward, width, type);
-    output_norm_ = attach_new<LayerNorm>(*this, design.output_norm, width, type);
+    output_norm_ = attach_new<LayerNorm>(*this, design.output_norm, width, type, shape.norm_epsilon);
   }
 }
 
@@ -71,12 +71,12 @@ at::Tensor TransformerBlock::join(const LayerNorm& norm, const Insertions& inser
                                   const at::Tensor& y, Site site, const ForwardContext& context) const {
   const bool pre_norm = shape_.design->pre_norm;
   if (inserted.empty() && !pre_norm)
-    return residual_norm(x, y, norm.weight, norm.bias, norm_epsilon, {shape_.dropout, layer_, site, context});
+    return residual_norm(x, y, norm.weight, norm.bias, norm.epsilon, {shape_.dropout, layer_, site, context});
   at::Tensor changed = keyed_dropout(y, shape_.dropout, layer_, site, context);
   const Insertion::Norm normed = [&](const at::Tensor& sum) { return pre_norm ? sum : norm.forward(sum); };
   for (const auto& insertion : inserted) changed = insertion->after(x, changed, normed, context);
   if (pre_norm) return x + changed;
-  return residual_norm(x, changed, norm.weight, norm.bias, norm_epsilon, {0.0, layer_, site, context});
+  return residual_norm(x, changed, norm.weight, norm.bias, norm.epsilon, {0.0, layer_, site, context});
 }
 
 namespace {

@@ -64,6 +64,7 @@ inline constexpr BlockDesign gpt_block{.pre_norm = true,
 struct TransformerShape {
   int64_t width = 64, heads = 4, feed_forward = 256;
   double dropout = 0.1, attention_dropout = 0.1;
+  double norm_epsilon = 1e-5;
   Numbers numbers;
   const BlockDesign* design = &post_norm_block;
   // The deviation at the start of the two layers whose results join the residual. In a pre-norm network of L blocks

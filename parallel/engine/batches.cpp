@@ -45,7 +45,9 @@ double Engine::targets(Step& step) {
 
 Batch Engine::held_out(const Step& step, int microbatch) const {
   const Topology& topology = context_.topology;
-  const BatchParts parts{.inputs = topology.holds(0), .targets = topology.holds(topology.shape.stages - 1)};
+  const BatchParts parts{
+      .inputs = topology.holds(0),
+      .targets = std::ranges::any_of(context_.stages, [&](const auto& here) { return scores_held_out(*here, step); })};
   return settings_.loader->held_out(step.evaluation->limit, step.evaluation->indices[microbatch], parts);
 }
 

@@ -46,35 +46,46 @@ std::vector<StepReport> Engine::train(const Plan& plan, const StepOptions& optio
   return reports(context_.device.immediate ? 0 : 1);
 }
 
-std::vector<Evaluated> Engine::evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share) {
+std::map<int, std::vector<Evaluated>> Engine::evaluate(const Plan& plan, const StepOptions& options,
+                                                       const EvaluationShare& share) {
   Step step(plan, options, &share);
-  step.evaluated.resize(share.indices.size());
+  for (const auto& stage : context_.stages)
+    if (scores_held_out(*stage, step)) step.evaluated[stage->index()].resize(share.indices.size());
   waited_between_ = 0;
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
-  if (!context_.topology.holds(plan.shape.stages - 1)) return {};
+  if (step.evaluated.empty()) return {};
   return read_losses(step);
 }
 
+// The last stage, and every other whose head has a loss under the rule in force.
+bool Engine::scores_held_out(const Stage& stage, const Step& step) const {
+  return stage.index() + 1 == step.plan.shape.stages || stage.runs_loss();
+}
+
 // All at once: on a device every look at a number waits.
-std::vector<Evaluated> Engine::read_losses(const Step& step) const {
+std::map<int, std::vector<Evaluated>> Engine::read_losses(const Step& step) const {
   std::vector<at::Tensor> parts;
-  for (const LossSum& loss : step.evaluated) parts.push_back(loss.sum.to(at::kDouble).reshape({1}));
-  for (const LossSum& loss : step.evaluated)
-    if (loss.guesses.defined()) parts.push_back(loss.guesses.reshape({-1}));
+  for (const auto& [stage, losses] : step.evaluated)
+    for (const LossSum& loss : losses) {
+      parts.push_back(loss.sum.to(at::kDouble).reshape({1}));
+      if (loss.guesses.defined()) parts.push_back(loss.guesses.reshape({-1}));
+    }
   const at::Tensor numbers = on_host(at::cat(parts));
   context_.transport.check();  // before anybody believes them
-  const double *sum = numbers.const_data_ptr<double>(), *guess = sum + step.evaluated.size();
-  std::vector<Evaluated> values;
-  for (size_t i = 0; i < step.evaluated.size(); ++i) {
-    const int64_t guesses = step.evaluated[i].guesses.defined() ? step.evaluated[i].guesses.size(0) : 0;
-    values.push_back({{sum[i], step.evaluated[i].count}, {}});
-    for (int64_t row = 0; row < guesses; ++row, guess += 3)
-      values.back().guesses.push_back({guess[0], guess[1], guess[2]});
-    if (!std::isfinite(sum[i]))
-      throw Error(ExitCode::gave_up,
-                  message("the held-out loss of stage ", step.plan.shape.stages - 1, " is ", sum[i], " after step ",
-                          step.options.step, ", held-out microbatch ", step.evaluation->indices[i], "; ", what_stands));
-  }
+  const double* next = numbers.const_data_ptr<double>();
+  std::map<int, std::vector<Evaluated>> values;
+  for (const auto& [stage, losses] : step.evaluated)
+    for (size_t i = 0; i < losses.size(); ++i) {
+      const double sum = *next++;
+      const int64_t guesses = losses[i].guesses.defined() ? losses[i].guesses.size(0) : 0;
+      Evaluated& one = values[stage].emplace_back(Evaluated{{sum, losses[i].count}, {}});
+      for (int64_t row = 0; row < guesses; ++row, next += 3) one.guesses.push_back({next[0], next[1], next[2]});
+      // What the model says ends a run; what a head below says is told as it is.
+      if (stage + 1 == step.plan.shape.stages && !std::isfinite(sum))
+        throw Error(ExitCode::gave_up,
+                    message("the held-out loss of stage ", stage, " is ", sum, " after step ", step.options.step,
+                            ", held-out microbatch ", step.evaluation->indices[i], "; ", what_stands));
+    }
   return values;
 }
 
@@ -186,11 +197,17 @@ void Engine::forward(Step& step, const Action& action) {
   const ForwardContext context = context_of(step, microbatch, examples.get());
   at::Tensor output;
   if (step.evaluation) {
-    output = context_.stage(index).evaluate(input, context);
-    if (index + 1 == step.plan.shape.stages) {
-      step.evaluated[microbatch] = context_.stage(index).evaluate_loss(output, context);
-      return;
+    Stage& here = context_.stage(index);
+    const bool last = index + 1 == step.plan.shape.stages;
+    if (!scores_held_out(here, step)) {
+      output = here.evaluate(input, context);
+    } else {
+      auto [result, loss] = here.evaluate_with_loss(input, context);
+      output = std::move(result);
+      if (!last) loss.guesses = at::Tensor();
+      step.evaluated[index][microbatch] = std::move(loss);
     }
+    if (last) return;
   } else {
     output = context_.stage(index).forward(microbatch, std::move(input), examples, context);
   }
@@ -205,7 +222,7 @@ void Engine::forward(Step& step, const Action& action) {
 }
 
 void Engine::loss(Step& step, const Action& action) {
-  if (step.evaluation) return;  // scored with the forward of the last stage
+  if (step.evaluation) return;  // scored with the forward
   Stage& here = context_.stage(action.stage);
   LossSum value = here.loss(action.microbatch, targets(step));
   Step::StageNumbers& numbers = step.numbers[action.stage];

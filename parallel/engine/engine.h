@@ -97,13 +97,14 @@ class Engine {
   const std::optional<Divergence>& divergence() const { return divergence_; }
   // Waits for the steps performed; the reports that are still to come.
   std::vector<StepReport> finish_steps();
-  // What the last stage says, by held-out microbatch (those of this replica, plan.shape.microbatches of them); empty
-  // elsewhere.
+  // What the stages here that have a loss say of it, by stage and held-out microbatch (those of this replica,
+  // plan.shape.microbatches of them); guesses are the last stage's. Which have one the last step has settled.
   struct EvaluationShare {
     int64_t limit = 0;             // held-out samples in all
     std::vector<int64_t> indices;  // held-out microbatches of this replica, in order
   };
-  std::vector<Evaluated> evaluate(const Plan& plan, const StepOptions& options, const EvaluationShare& share);
+  std::map<int, std::vector<Evaluated>> evaluate(const Plan& plan, const StepOptions& options,
+                                                 const EvaluationShare& share);
   // Waits for values of parameters that other replicas have updated. To be called before anybody but a forward pass
   // reads them.
   void await_values();
@@ -142,6 +143,7 @@ class Engine {
   ForwardContext context_of(const Step& step, int microbatch, const Batch* batch = nullptr) const;
   void forward(Step& step, const Action& action);
   void loss(Step& step, const Action& action);
+  bool scores_held_out(const Stage& stage, const Step& step) const;
   void pass(Step& step, const Action& action);
   void hand_down(Step& step, const Action& action, at::Tensor gradient);
   void send(Step& step, const Action& action);
@@ -166,7 +168,7 @@ class Engine {
   void begin_report(Step& step);
   StepReport finish_report();
   std::vector<StepReport> reports(size_t left);
-  std::vector<Evaluated> read_losses(const Step& step) const;
+  std::map<int, std::vector<Evaluated>> read_losses(const Step& step) const;
   std::string bad_loss(int64_t step, int stage, int64_t microbatch, double loss) const;
   std::string bad_norm(int64_t step, int stage) const;
   void check_loss(int64_t step, int stage, int64_t microbatch, double loss) const;

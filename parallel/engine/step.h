@@ -48,7 +48,7 @@ struct Engine::Step {
   std::map<const TrainableGroup*, at::Tensor> norms;   // squared; each is taken once
   std::deque<std::unique_ptr<Collective>> reductions;  // gradients under way over replicas, in the order begun
   std::map<int, int64_t> begun;  // per stage the first element of the body's gradient whose sum has begun
-  std::vector<LossSum> evaluated;
+  std::map<int, std::vector<LossSum>> evaluated;  // by stage with a loss, by microbatch
   // Under StepOptions::agreed: updates that wait until all ranks have looked.
   std::vector<Action> updates;
   bool may_update = false;

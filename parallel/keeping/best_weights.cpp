@@ -7,6 +7,7 @@
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/observe/scores.h"
+#include "runtime/storage/content_hash.h"
 #include "runtime/storage/safetensors.h"
 #include "runtime/storage/weights_set.h"
 
@@ -86,6 +87,7 @@ void take_over_best(const std::string& weights_path, int64_t last_step, const Be
   const std::string& from = std::filesystem::exists(kept) ? kept : weights_path;
   {
     const auto file = SafetensorsFile::open(from);
+    require_content(*file);  // what has changed would get a fresh hash
     auto metadata = file->metadata();
     metadata[step_metadata] = std::to_string(last_step);
     metadata[best_step_metadata] = std::to_string(best.best()->step);

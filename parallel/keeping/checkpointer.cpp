@@ -186,13 +186,12 @@ void Checkpointer::collect(bool wait) {
                                publish_checkpoint(folder, staging, manifest);
                              } catch (const std::exception& failure) {
                                discard_staging(staging);
-                               return {failure.what(), ""};
+                               return {failure.what(), "", {}};
                              }
                              try {
-                               retain_checkpoints(folder, keep, nonce_, manifest.step);
-                               return {};
+                               return {"", "", retain_checkpoints(folder, keep, nonce_, manifest.step)};
                              } catch (const std::exception& failure) {
-                               return {"", failure.what()};
+                               return {"", failure.what(), {}};
                              }
                            });
 }
@@ -204,12 +203,17 @@ void Checkpointer::conclude(bool wait) {
   if (!published.retained.empty())
     log_warning(message("the checkpoint of step ", manifest_.step,
                         " is written, but older ones could not be removed: ", published.retained));
+  for (const std::string& problem : published.spared)
+    if (spared_.insert(problem).second)
+      log_warning("a damaged checkpoint stays, for something of it may be rescued; remove it by hand: " + problem);
   published_ = manifest_.step;
   failures_ = 0;
+  problem_.clear();
 }
 
 void Checkpointer::fail(const std::string& problem) {
   ++failures_;
+  problem_ = problem;
   const std::string last = published_ ? message("the checkpoint of step ", *published_, " stays the last good one")
                                       : std::string("earlier checkpoints are untouched");
   log_warning(message("the checkpoint of step ", manifest_.step, " could not be written: ", problem,

@@ -59,9 +59,11 @@ class Checkpointer {
   // Every rank: waits until the checkpoint under way is there, or has failed.
   void finish();
 
-  // Rank 0: the last step with a checkpoint that this run has published, and how many failed since.
+  // Rank 0: the last step with a checkpoint that this run has published, how many failed since, and why the last one
+  // did ("" when it did not).
   std::optional<int64_t> published() const { return published_; }
   int failures() const { return failures_; }
+  const std::string& problem() const { return problem_; }
   double seconds() const { return seconds_; }  // that training stood still for checkpoints on this rank
 
  private:
@@ -70,8 +72,9 @@ class Checkpointer {
     std::vector<CheckpointFile> files;
   };
   struct Published {
-    std::string problem;   // why the checkpoint does not stand; "": it does
-    std::string retained;  // why others could not be removed
+    std::string problem;                   // why the checkpoint does not stand; "": it does
+    std::string retained;                  // why others could not be removed
+    std::vector<std::string> spared = {};  // why others were not: what is wrong with each
   };
   struct Incoming {
     MessageHeader header;
@@ -101,8 +104,10 @@ class Checkpointer {
   std::future<Published> publishing_;  // rank 0
   std::atomic<bool> ending_{false};    // an error ends the run: what is being written is given up
   std::unique_ptr<Handle> sending_;
+  std::set<std::string> spared_;  // damaged checkpoints that were told of
   std::optional<int64_t> published_;
   int failures_ = 0;
+  std::string problem_;
   double seconds_ = 0;
 };
 

@@ -229,6 +229,17 @@ at::Tensor Stage::forward(int microbatch, at::Tensor input, std::shared_ptr<cons
   return output;
 }
 
+namespace {
+
+// In place where nobody else looks at the values: autograd may give one tensor for two inputs, or a view that repeats
+// one value (of a sum), which cannot be written to.
+at::Tensor scaled(at::Tensor gradient, double scale) {
+  const bool is_ours = gradient.use_count() == 1 && gradient.storage().use_count() == 1;
+  return is_ours && gradient.is_non_overlapping_and_dense() ? gradient.mul_(scale) : gradient * scale;
+}
+
+}  // namespace
+
 LossSum Stage::loss(int microbatch, double targets) {
   need(-1);
   Saved& now = saved(microbatch);
@@ -249,7 +260,7 @@ LossSum Stage::loss(int microbatch, double targets) {
     std::vector<at::Tensor> found = torch::autograd::grad({result.sum}, wanted, {}, std::nullopt, false, true);
     for (size_t i = 0; i < head_values_.size(); ++i)
       if (found[i].defined()) sink_.add_gradient(head_values_[i], term_of(found[i]));
-    if (flow_->own_loss_used) now.own_gradient = found.back().mul_(scale);
+    if (flow_->own_loss_used) now.own_gradient = scaled(std::move(found.back()), scale);
   }
   now.loss_left = false;
   now.context.features = at::Tensor();
@@ -261,21 +272,30 @@ LossSum Stage::loss(int microbatch, double targets) {
 // ---- Evaluation
 
 at::Tensor Stage::evaluate(const at::Tensor& input, ForwardContext context) {
-  c10::NoGradGuard no_graph;
   context.parameters = &sink_;
+  return evaluate(input, context, nullptr);
+}
+
+at::Tensor Stage::evaluate(const at::Tensor& input, const ForwardContext& context, at::Tensor* features) {
+  c10::NoGradGuard no_graph;
   at::Tensor hidden = input;
   for (int64_t segment = 0; segment < segments(); ++segment) {
+    if (features != nullptr && segment == parts_.body->segments_before_units()) *features = hidden;
     need(segment);
     hidden = parts_.body->forward_segment(segment, hidden, context);
   }
   return hidden;
 }
 
-LossSum Stage::evaluate_loss(const at::Tensor& output, ForwardContext context) {
+std::pair<at::Tensor, LossSum> Stage::evaluate_with_loss(const at::Tensor& input, ForwardContext context) {
   c10::NoGradGuard no_graph;
-  need(-1);
   context.parameters = &sink_;
-  return parts_.head->loss(output, context);
+  at::Tensor features;
+  at::Tensor output = evaluate(input, context, parts_.head->reads_features() ? &features : nullptr);
+  context.features = features;
+  need(-1);
+  LossSum loss = parts_.head->loss(output, context);
+  return {std::move(output), std::move(loss)};
 }
 
 // ---- Microbatches in flight

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "models/model.h"
@@ -67,7 +68,7 @@ class Stage {
 
   // Evaluation: no graph, nothing saved.
   at::Tensor evaluate(const at::Tensor& input, ForwardContext context);
-  LossSum evaluate_loss(const at::Tensor& output, ForwardContext context);
+  std::pair<at::Tensor, LossSum> evaluate_with_loss(const at::Tensor& input, ForwardContext context);
 
   // The layers of this stage that the passes of such a microbatch leave out, ascending. A part of a layer here and a
   // part of it elsewhere are left out together.
@@ -141,6 +142,7 @@ class Stage {
   int64_t first_segment() const;
   bool runs(int64_t segment, const ForwardContext& context) const;
   at::Tensor weighted_sum(const Saved& saved, const std::vector<Term>& terms) const;
+  at::Tensor evaluate(const at::Tensor& input, const ForwardContext& context, at::Tensor* features);
   at::Tensor run(at::Tensor input, const ForwardContext& context, bool graph, std::vector<at::Tensor>& inputs,
                  std::vector<at::Tensor>& outputs, at::Tensor* features = nullptr);
   at::Tensor pass_back(Saved& saved, at::Tensor gradient, const Pass& pass, const SegmentDone& done);

@@ -11,15 +11,19 @@
 namespace interlock {
 namespace {
 
-using Scored = std::pair<int64_t, Evaluated>;  // the number of a held-out microbatch, and what came out
+struct Scored {
+  int stage = 0;
+  int64_t index = 0;  // of a held-out microbatch
+  Evaluated said;
+};
 
-// As they travel: index, sum, count, number of guesses, and the guesses.
+// As they travel: stage, index, sum, count, number of guesses, and the guesses.
 std::string packed(const std::vector<Scored>& scored) {
   std::vector<double> numbers;
-  for (const auto& [index, one] : scored) {
-    numbers.insert(numbers.end(), {static_cast<double>(index), one.loss.sum, static_cast<double>(one.loss.count),
-                                   static_cast<double>(one.guesses.size())});
-    for (const Guess& guess : one.guesses) numbers.insert(numbers.end(), {guess.guessed, guess.truth, guess.above});
+  for (const auto& [stage, index, said] : scored) {
+    numbers.insert(numbers.end(), {static_cast<double>(stage), static_cast<double>(index), said.loss.sum,
+                                   static_cast<double>(said.loss.count), static_cast<double>(said.guesses.size())});
+    for (const Guess& guess : said.guesses) numbers.insert(numbers.end(), {guess.guessed, guess.truth, guess.above});
   }
   return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(double)};
 }
@@ -28,10 +32,11 @@ void unpack(const std::string& bytes, std::vector<Scored>& scored) {
   std::vector<double> numbers(bytes.size() / sizeof(double));
   if (!bytes.empty()) std::memcpy(numbers.data(), bytes.data(), bytes.size());
   for (auto next = numbers.begin(); next != numbers.end();) {
-    Scored one{static_cast<int64_t>(next[0]), {{next[1], static_cast<int64_t>(next[2])}, {}}};
-    const auto guesses = static_cast<int64_t>(next[3]);
-    next += 4;
-    for (int64_t i = 0; i < guesses; ++i, next += 3) one.second.guesses.push_back({next[0], next[1], next[2]});
+    Scored one{
+        static_cast<int>(next[0]), static_cast<int64_t>(next[1]), {{next[2], static_cast<int64_t>(next[3])}, {}}};
+    const auto guesses = static_cast<int64_t>(next[4]);
+    next += 5;
+    for (int64_t i = 0; i < guesses; ++i, next += 3) one.said.guesses.push_back({next[0], next[1], next[2]});
     scored.push_back(std::move(one));
   }
 }
@@ -47,9 +52,9 @@ std::vector<Scored> of_this_replica(RankContext& context, Engine& engine, const 
   shape.microbatches = static_cast<int>(share.indices.size());
   const Plan plan = make_evaluation_plan(shape, rule);
   if (context.transport.ordered_pairs()) check_pair_order(plan);
-  std::vector<Evaluated> evaluated = engine.evaluate(plan, options, share);
   std::vector<Scored> scored;
-  for (size_t i = 0; i < evaluated.size(); ++i) scored.emplace_back(share.indices[i], std::move(evaluated[i]));
+  for (auto& [stage, said] : engine.evaluate(plan, options, share))
+    for (size_t i = 0; i < said.size(); ++i) scored.push_back({stage, share.indices[i], std::move(said[i])});
   return scored;
 }
 
@@ -66,15 +71,18 @@ HeldOut evaluate_held_out(RankContext& context, Engine& engine, const Loader& lo
     unpack(context.world.broadcast(parts, 0), all);
   }
   // Added in the order of the samples: the number is the same for any placement.
-  std::sort(all.begin(), all.end(), [](const Scored& a, const Scored& b) { return a.first < b.first; });
+  std::ranges::sort(all, {}, [](const Scored& one) { return std::pair(one.stage, one.index); });
   HeldOut result;
-  LossValue total;
-  for (const auto& [index, one] : all) {
-    total.sum += one.loss.sum;
-    total.count += one.loss.count;
-    result.guesses.insert(result.guesses.end(), one.guesses.begin(), one.guesses.end());
+  std::map<int, LossValue> totals;
+  for (const auto& [stage, index, said] : all) {
+    totals[stage].sum += said.loss.sum;
+    totals[stage].count += said.loss.count;
+    result.guesses.insert(result.guesses.end(), said.guesses.begin(), said.guesses.end());
   }
-  if (total.count > 0) result.loss = total.sum / static_cast<double>(total.count);
+  for (const auto& [stage, total] : totals)
+    if (total.count > 0) result.losses[stage] = total.sum / static_cast<double>(total.count);
+  const auto last = result.losses.find(context.topology.shape.stages - 1);
+  if (last != result.losses.end()) result.loss = last->second;
   return result;
 }
 

@@ -133,9 +133,11 @@ StepMetrics summarize(const std::vector<StepReport>& reports, const Topology& to
       LossValue& loss = losses[stage.stage];
       loss.sum += stage.loss.sum;
       loss.count += stage.loss.count;
-      if (first_replica)
-        norm_squared +=
-            stage.body_norm_squared + (stage.stage + 1 == topology.shape.stages ? stage.head_norm_squared : 0.0);
+      if (!first_replica) continue;
+      const double of_stage =
+          stage.body_norm_squared + (stage.stage + 1 == topology.shape.stages ? stage.head_norm_squared : 0.0);
+      metrics.gradient_norms[stage.stage] = std::sqrt(of_stage);
+      norm_squared += of_stage;
     }
   }
   for (const auto& [stage, loss] : losses)

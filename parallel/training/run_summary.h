@@ -39,6 +39,8 @@ struct RunSummary {  // on rank 0; `steps`, `ending`, `divergences` and `next_sa
   double loss = 0;         // of the last step
   std::optional<double> validation_loss;
   std::map<std::string, double> validation_scores;  // of the last evaluation, by name
+  int64_t validation_step = 0;                      // after which it was made
+  std::optional<double> majority_baseline;          // of classes: the accuracy of guessing the most frequent one there
   // What techniques tell of themselves, as TECHNIQUE.NUMBER: of steps the mean over those performed here, of tensors
   // what they were last.
   std::map<std::string, double> techniques;
@@ -48,6 +50,7 @@ struct RunSummary {  // on rank 0; `steps`, `ending`, `divergences` and `next_sa
   DivergenceRecord divergences;
   int64_t next_sample = 0;   // of a run that rewinds: behind the data that it skips
   bool ended_early = false;  // because nothing got better
+  std::string not_kept;      // why the last checkpoint of a run that is done could not be written; "": it was
   double tokens_per_second = 0, idle_share = 0, seconds = 0;
   double first_step_seconds = 0;  // from the start of the trainer to the end of its first step
   std::vector<RankSummary> ranks;

@@ -79,9 +79,12 @@ RunSummary Trainer::run() {
   summary_.steps = summary_.first_step - 1;
   engine_.pulse().begin_step(summary_.steps);
   for (int64_t step = summary_.first_step; step <= settings_.steps && goes_on(); ++step) {
+    const Plan &before = plan_at(step - 1), &now = plan_at(step);
+    if (&before != &now && context_.transport.rank() == 0 && callbacks_.on_change)
+      callbacks_.on_change(step, before, now);
     const StepOptions options{step, settings_.seed, settings_.learning_rate.at(step), settings_.clip,
                               summary_.divergences.looks()};
-    after_step(step, engine_.train(plan_at(step), options));
+    after_step(step, engine_.train(now, options));
     if (step == summary_.first_step) summary_.first_step_seconds = TraceRecorder::now() - start;
   }
   conclude(summary_.ending);
@@ -121,7 +124,7 @@ void Trainer::after_step(int64_t step, const std::vector<StepReport>& reports) {
   } else if (step == settings_.steps && techniques_.measures()) {
     take(engine_.finish_steps());
     const TechniqueNumbers measured = measure();
-    if (leader) publish(reports_.complete_through(step), {{}, {}, measured});
+    if (leader) publish(reports_.complete_through(step), {{}, {}, {}, measured});
   } else if (leader) {
     publish(reports_.complete());
   }
@@ -203,7 +206,9 @@ void Trainer::conclude(Ending ending) {
   const bool asked = ending != Ending::completed || last == settings_.until;
   if (leader && asked && !settings_.checkpoint.run_folder.empty() && checkpointer_.published() != last)
     throw Error(ExitCode::cannot_write,
-                message("the run stopped after step ", last, ", but its checkpoint could not be written"));
+                message("the run stopped after step ", last, ", but its checkpoint could not be written",
+                        checkpointer_.problem().empty() ? "" : ": ", checkpointer_.problem()));
+  summary_.not_kept = checkpointer_.problem();
   summary_.ranks = gather_summaries();
   engine_.pulse().enter(PulsePhase::ended);
 }
@@ -222,6 +227,7 @@ void Trainer::publish(std::vector<std::vector<StepReport>> complete, const Findi
     note_techniques(metrics.techniques, last ? after_last.techniques : TechniqueNumbers{});
     if (last) {
       metrics.validation_loss = after_last.loss;
+      metrics.validation_losses = after_last.losses;
       metrics.validation_scores = after_last.scores;
       metrics.techniques.insert(after_last.techniques.begin(), after_last.techniques.end());
     }
@@ -231,6 +237,7 @@ void Trainer::publish(std::vector<std::vector<StepReport>> complete, const Findi
   if (!after_last.loss) return;
   summary_.validation_loss = after_last.loss;
   summary_.validation_scores = after_last.scores;
+  summary_.validation_step = summary_.steps;
 }
 
 // Steps are published in order: the mean over them goes on from the one before.
@@ -258,8 +265,9 @@ void Trainer::evaluate(int64_t step) {
   const HeldOut held_out = evaluate_held_out(context_, engine_, *loader_, plan_at(step).rule,
                                              {step, settings_.seed, 0, 0}, settings_.evaluate_sequences);
   engine_.exchange_averages();
-  Findings found{held_out.loss, {}, measure()};
+  Findings found{held_out.loss, held_out.losses, {}, measure()};
   if (settings_.score && !held_out.guesses.empty()) found.scores = settings_.score(held_out.guesses);
+  if (found.scores.contains("accuracy")) summary_.majority_baseline = majority_share(held_out.guesses);
   if (leader) {
     const PulseWait waiting(engine_.pulse(), waits_for_several);
     publish(reports_.complete_through(step), found);

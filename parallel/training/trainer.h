@@ -60,6 +60,8 @@ struct TrainerCallbacks {
   std::function<void(const StepMetrics&)> on_step;
   std::function<bool()> stop_wanted;                          // asked on rank 0 after every step
   std::function<void(const Divergence&)> on_divergence = {};  // that the run survives so far; on rank 0
+  // On rank 0, before the first step under another rule or batch; the plans of the step before and of this one.
+  std::function<void(int64_t step, const Plan& before, const Plan& now)> on_change = {};
 };
 
 class Trainer {
@@ -81,7 +83,8 @@ class Trainer {
   void conclude(Ending ending);
   // What was found out after a step, beside what the step itself tells.
   struct Findings {
-    std::optional<double> loss;  // held out
+    std::optional<double> loss;    // held out
+    std::map<int, double> losses;  // held out, of every head
     std::map<std::string, double> scores;
     TechniqueNumbers techniques;
   };

@@ -16,7 +16,7 @@ namespace interlock {
 
 class Group final : public Collectives {
  public:
-  // `members` are transport ranks in group order, the same on all; `number` is unique among the groups of a run.
+  // `members` are transport ranks in group order, the same on all; groups that share two of them differ in `number`.
   Group(Transport& transport, std::vector<int> members, int number, uint64_t run);
   int position() const override { return position_; }
   int size() const override { return static_cast<int>(members_.size()); }

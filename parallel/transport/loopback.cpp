@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <tuple>
 
@@ -214,8 +215,14 @@ void run_loopback(int size, const std::function<void(Transport&)>& body) {
   const auto exchange = std::make_shared<Exchange>(size);
   const auto transports = transports_of(exchange);
   std::vector<std::thread> threads;
-  for (const auto& transport : transports) {
-    threads.emplace_back([&, own = transport.get()] { run_rank(*exchange, *own, body); });
+  try {
+    for (const auto& transport : transports)
+      threads.emplace_back([&, own = transport.get()] { run_rank(*exchange, *own, body); });
+  } catch (const std::system_error& error) {
+    // Those that run would wait for it for ever.
+    exchange->fail(static_cast<int>(threads.size()), ExitCode::gave_up,
+                   message("its thread, of ", size, ", cannot be started (", error.code().message(),
+                           "): fewer ranks, a higher ulimit -u or -v, or ranks as processes"));
   }
   for (auto& thread : threads) thread.join();
   // A failure that another one caused comes later than its cause, and the exchange keeps the first.

@@ -5,6 +5,7 @@
 // travel in pieces.
 
 #include <memory>
+#include <string>
 
 #include "parallel/transport/launch_place.h"
 #include "parallel/transport/transport.h"
@@ -18,5 +19,8 @@ struct MpiOptions {
 // One per process and life of the process: MPI cannot start twice. Error(config) when MPI gives less than it must, and
 // before it starts where launch_place() says that it cannot.
 std::unique_ptr<Transport> make_mpi(const MpiOptions& options = {});
+
+// Name and number of the library, as "Open MPI v4.1.4": by any thread, before and after MPI's life.
+std::string mpi_library();
 
 }  // namespace interlock

@@ -31,15 +31,15 @@ const char* level_name(int level) {
   }
 }
 
-std::string library_name() {
+}  // namespace
+
+std::string mpi_library() {
   char text[MPI_MAX_LIBRARY_VERSION_STRING];
   int length = 0;
   MPI_Get_library_version(text, &length);
   const std::string whole(text, length);
   return whole.substr(0, whole.find_first_of(",\n"));  // Open MPI goes on with package and build host
 }
-
-}  // namespace
 
 MpiThread::MpiThread(const MpiOptions& options)
     : piece_bytes_(std::clamp<uint64_t>(options.piece_bytes, 1, std::numeric_limits<int>::max())) {
@@ -94,7 +94,7 @@ void MpiThread::start_mpi() {
     throw Error(ExitCode::config, "MPI did not start; `interlock doctor` says more");
   }
   if (provided < MPI_THREAD_FUNNELED) {
-    throw Error(ExitCode::config, message(library_name(), " gives ", level_name(provided),
+    throw Error(ExitCode::config, message(mpi_library(), " gives ", level_name(provided),
                                           ", but MPI_THREAD_FUNNELED is needed: use an MPI built with threads"));
   }
   check(MPI_Comm_dup(MPI_COMM_WORLD, &communicator_), "MPI_Comm_dup");
@@ -105,16 +105,16 @@ void MpiThread::start_mpi() {
   int found = 0;
   check(MPI_Comm_get_attr(communicator_, MPI_TAG_UB, &largest_tag, &found), "MPI_Comm_get_attr");
   if (!found || *largest_tag < largest_lane_tag) {
-    throw Error(ExitCode::config, message(library_name(), " allows tags up to ", found ? *largest_tag : 0, ", but ",
+    throw Error(ExitCode::config, message(mpi_library(), " allows tags up to ", found ? *largest_tag : 0, ", but ",
                                           largest_lane_tag, " are needed: use another MPI"));
   }
   const LaunchPlace place = launch_place();
   if (place.size != size_) {
     throw Error(ExitCode::config,
                 message("the launcher started ", place.size, " processes but MPI sees ", size_,
-                        ": under Slurm use `srun --mpi=pmix`, and start with the mpirun of ", library_name()));
+                        ": under Slurm use `srun --mpi=pmix`, and start with the mpirun of ", mpi_library()));
   }
-  description_ = message(library_name(), ", ", level_name(provided), ", one MPI thread per rank, host memory");
+  description_ = message(mpi_library(), ", ", level_name(provided), ", one MPI thread per rank, host memory");
 }
 
 // Receives that nobody will serve are cancelled. Sends are given time: their receiver may be busy. When one is never

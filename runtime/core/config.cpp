@@ -3,15 +3,13 @@
 #include "runtime/core/config.h"
 
 #include <cassert>
-#include <cerrno>
 #include <cmath>
-#include <cstring>
-#include <fstream>
-#include <sstream>
 
 #include "runtime/core/config_document.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
@@ -21,15 +19,9 @@ std::string child_path(const std::string& section, const std::string& key) {
 }
 
 std::string read_file(const std::string& path) {
-  errno = 0;
-  std::ifstream in(path, std::ios::binary);
-  std::ostringstream text;
-  if (in) text << in.rdbuf();
-  // An empty file leaves `text` failed too; a folder opens, but fails on the first read.
-  if (!in.is_open() || in.bad() || (text.fail() && errno != 0))
-    throw Error(ExitCode::config,
-                "cannot read the config file " + path + ": " + (errno != 0 ? std::strerror(errno) : "reading failed"));
-  return std::move(text).str();
+  std::string problem;
+  if (auto text = read_regular_file(path, most_config_bytes, problem)) return *std::move(text);
+  throw Error(ExitCode::config, "cannot read the config file " + printable(path) + ": " + problem);
 }
 
 std::string joined(const std::vector<std::string>& parts) { return "[" + join(parts) + "]"; }
@@ -93,8 +85,9 @@ void Section::refuse(const std::string& key, const std::string& what) const {
 std::string Section::text(const std::string& key, const std::string& fallback) const {
   std::string value = fallback;
   if (const auto* node = document_->find(child_path(path_, key))) {
-    if (!node->is_string()) refuse(key, "a string is expected, found " + describe(*node));
-    value = node->as_string()->get();
+    const std::string* said = node->is_string() ? nullptr : document_->said_text(child_path(path_, key));
+    if (said == nullptr && !node->is_string()) refuse(key, "a string is expected, found " + describe(*node));
+    value = said != nullptr ? *said : node->as_string()->get();
   }
   document_->ask_value(path_, key, toml_text(value));
   return value;
@@ -111,8 +104,9 @@ std::string Section::one_of(const std::string& key, const std::string& fallback,
 int64_t Section::integer(const std::string& key, int64_t fallback, int64_t least, int64_t most) const {
   int64_t value = fallback;
   if (const auto* node = document_->find(child_path(path_, key))) {
-    if (!node->is_integer()) refuse(key, "an integer is expected, found " + describe(*node));
-    value = node->as_integer()->get();
+    const std::optional<int64_t> whole = whole_number(*node);
+    if (!whole) refuse(key, "an integer is expected, found " + describe(*node));
+    value = *whole;
     if (value < least) refuse(key, message(value, " is too small; the least is ", least));
     if (value > most) refuse(key, message(value, " is too large; the most is ", most));
   }
@@ -161,8 +155,9 @@ std::vector<int64_t> Section::integers(const std::string& key, const std::vector
   if (const auto* node = document_->find(child_path(path_, key)))
     values = list_of<int64_t>(*document_, child_path(path_, key), *node, "a list of integers, as [1, 2],",
                               [](const toml::node& element, std::vector<int64_t>& read) {
-                                if (element.is_integer()) read.push_back(element.as_integer()->get());
-                                return element.is_integer();
+                                const std::optional<int64_t> whole = whole_number(element);
+                                if (whole) read.push_back(*whole);
+                                return whole.has_value();
                               });
   document_->ask_value(path_, key, printed(values, [](int64_t value) { return std::to_string(value); }));
   return values;

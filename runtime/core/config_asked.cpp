@@ -7,6 +7,7 @@
 
 #include "runtime/core/config_document.h"
 #include "runtime/core/error.h"
+#include "runtime/core/likely_keys.h"
 #include "runtime/core/nearest_name.h"
 
 namespace interlock {
@@ -112,6 +113,10 @@ std::string ConfigDocument::advice_for_key(const std::string& section, const std
   std::string nearest = nearest_name(key, here);
   if (nearest.empty() && !elsewhere.empty()) nearest = elsewhere.front();
   std::string advice = nearest.empty() ? "" : "; did you mean \"" + nearest + "\"?";
+  if (const std::string likely = likely_key(key); nearest.empty() && !likely.empty()) {
+    nearest = likely;
+    advice = "; that is " + likely + " here.";
+  }
   if (here.empty()) return advice;
   return advice + (nearest.empty() ? "; " : " ") + (section.empty() ? "The file" : "[" + section + "]") +
          " knows: " + join(here);

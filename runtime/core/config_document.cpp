@@ -5,9 +5,12 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
+#include <cmath>
 #include <sstream>
 
 #include "runtime/core/error.h"
+#include "runtime/core/printable.h"
+#include "runtime/core/toml_depth.h"
 
 namespace interlock {
 namespace {
@@ -51,7 +54,7 @@ std::string trimmed(const std::string& text) {
   return first == std::string::npos ? "" : text.substr(first, last - first + 1);
 }
 
-std::string parse_failure(const toml::parse_error& error) { return std::string(error.description()); }
+std::string parse_failure(const toml::parse_error& error) { return printable(error.description()); }
 
 // The value of an override: TOML, or a bare word as a string. What begins like a list, table or quoted string but is
 // not legal is an error, not a word.
@@ -60,11 +63,12 @@ toml::table override_value(const std::string& name, const std::string& text) {
   if (text.empty())
     throw Error(ExitCode::config, where + "no value; write --set " + name + "=VALUE (an empty string is '\"\"')");
   if (text.find('\n') != std::string::npos) throw Error(ExitCode::config, where + "a value must stand on one line");
+  check_toml_depth(text, where.substr(0, where.size() - 2));
   try {
     return toml::parse("value = " + text);
   } catch (const toml::parse_error& error) {
     if (std::string_view("[{\"'").find(text[0]) != std::string_view::npos)
-      throw Error(ExitCode::config, where + text + " is not a TOML value: " + parse_failure(error));
+      throw Error(ExitCode::config, where + printable(text) + " is not a TOML value: " + parse_failure(error));
   }
   try {
     // A bare word is a string; read as a literal one, so that what is not UTF-8 is refused as in a file.
@@ -77,26 +81,32 @@ toml::table override_value(const std::string& name, const std::string& text) {
 }  // namespace
 
 void ConfigDocument::parse(std::string_view toml) {
+  check_toml_depth(toml, printable(file));
   try {
     root = toml::parse(toml, file);
   } catch (const toml::parse_error& error) {
     const auto& at = error.source().begin;
     throw Error(ExitCode::config,
-                message(file, ":", at.line, ":", at.column, ": not valid TOML: ", parse_failure(error)));
+                message(printable(file), ":", at.line, ":", at.column, ": not valid TOML: ", parse_failure(error)));
   }
 }
 
 void ConfigDocument::apply_override(const std::string& text) {
   const size_t equals = text.find('=');
   const std::string name = trimmed(text.substr(0, equals));
-  if (equals == std::string::npos || name.empty())
-    throw Error(ExitCode::config, "--set " + text + ": write section.key=VALUE");
+  const bool gap = name.starts_with('.') || name.ends_with('.') || name.find("..") != std::string::npos;
+  if (equals == std::string::npos || name.empty() || gap)
+    throw Error(ExitCode::config, "--set " + printable(text) + ": write section.key=VALUE");
   const auto steps = steps_of(name);
+  if (steps.size() > most_toml_depth)
+    throw Error(ExitCode::config, message("--set ", printable(steps.front()), "...: a key of ", steps.size(),
+                                          " parts; no key of ours has more than ", most_toml_depth));
   toml::node* node = &root;
   for (size_t i = 0; i < steps.size(); ++i) {
     const bool last = i + 1 == steps.size();
     if (!is_index(steps[i]) && !is_bare_key(steps[i]))
-      throw Error(ExitCode::config, "--set " + name + ": \"" + steps[i] + "\" is not a key; write section.key=VALUE");
+      throw Error(ExitCode::config, "--set " + printable(name) + ": \"" + printable(steps[i]) +
+                                        "\" is not a key; write section.key=VALUE");
     if (auto* table = node->as_table(); table && !is_index(steps[i])) {
       if (last) {
         auto parsed = override_value(name, trimmed(text.substr(equals + 1)));
@@ -110,11 +120,19 @@ void ConfigDocument::apply_override(const std::string& text) {
       throw Error(ExitCode::config,
                   "--set " + name + ": one element cannot be replaced; set a key of it or the whole list");
     if (!next)
-      throw Error(ExitCode::config,
-                  "--set " + name + ": there is no " + steps[i] + " to set in " + describe(*node) + " of " + file);
+      throw Error(ExitCode::config, "--set " + name + ": there is no " + steps[i] + " to set in " + describe(*node) +
+                                        " of " + printable(file));
     node = next;
   }
   overridden.push_back(name);
+  std::erase_if(as_said, [&](const auto& earlier) { return earlier.first.starts_with(name + "."); });
+  as_said[name] = trimmed(text.substr(equals + 1));
+}
+
+const std::string* ConfigDocument::said_text(const std::string& path) const {
+  const auto found = as_said.find(path);
+  const toml::node* node = find(path);
+  return found == as_said.end() || node == nullptr || node->is_array() || node->is_table() ? nullptr : &found->second;
 }
 
 const toml::node* ConfigDocument::find(const std::string& path) const {
@@ -141,16 +159,16 @@ const std::string* ConfigDocument::override_of(const std::string& path) const {
 }
 
 std::string ConfigDocument::place(const std::string& path) const {
-  if (override_of(path)) return "--set " + path;
+  if (override_of(path)) return "--set " + printable(path);
   const toml::node* node = &root;
   for (const auto& step : steps_of(path)) {
     const toml::node* next = below(*node, step);
-    if (!next) return file + ": " + path;
+    if (!next) return printable(file + ": " + path);
     node = next;
   }
   const auto line = node->source().begin.line;
-  if (line == 0) return "--set " + path;  // a section that only an override made
-  return message(file, ":", line, ": ", path);
+  if (line == 0) return "--set " + printable(path);  // a section that only an override made
+  return message(printable(file), ":", line, ": ", printable(path));
 }
 
 void ConfigDocument::refuse(const std::string& path, const std::string& what) const {
@@ -167,6 +185,15 @@ std::string describe(const toml::node& node) {
   return "a date or time";
 }
 
+std::optional<int64_t> whole_number(const toml::node& node) {
+  if (const auto* integer = node.as_integer()) return integer->get();
+  const auto* number = node.as_floating_point();
+  constexpr double exact = 1LL << 53;  // from here on neighbours are more than 1 apart
+  if (number == nullptr || std::trunc(number->get()) != number->get() || std::abs(number->get()) > exact)
+    return std::nullopt;
+  return static_cast<int64_t>(number->get());
+}
+
 std::string toml_text(const std::string& value) {
   static constexpr char digits[] = "0123456789abcdef";
   std::string text = "\"";
@@ -181,7 +208,7 @@ std::string toml_text(const std::string& value) {
       text += c;
     }
   }
-  return text + '"';
+  return printable(text + '"');  // what is left are C1 controls, which TOML takes escaped too
 }
 
 std::string toml_number(double value) {

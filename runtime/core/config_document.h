@@ -4,6 +4,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -24,8 +25,9 @@ struct ConfigDocument {
 
   std::string file;
   toml::table root;
-  std::vector<std::string> overridden;  // paths set by overrides, in order
-  mutable std::mutex mutex;             // ranks that are threads ask at the same time; guards `asked`
+  std::vector<std::string> overridden;         // paths set by overrides, in order
+  std::map<std::string, std::string> as_said;  // by such a path: the text of its value, as on the command line
+  mutable std::mutex mutex;                    // ranks that are threads ask at the same time; guards `asked`
   std::vector<Asked> asked;
 
   void parse(std::string_view toml);
@@ -33,6 +35,9 @@ struct ConfigDocument {
 
   // The node at `path`, or null. Error(config) when a part of the way is there but is no table.
   const toml::node* find(const std::string& path) const;
+  // What the command line has for a key where a text is wanted: 42 is one there, and in a file it is not. Null: the key
+  // was not overridden, or with a list or a table.
+  const std::string* said_text(const std::string& path) const;
   // "file.toml:12: learning.horizon" or "--set learning.horizon".
   std::string place(const std::string& path) const;
   [[noreturn]] void refuse(const std::string& path, const std::string& what) const;
@@ -53,6 +58,8 @@ struct ConfigDocument {
 
 // For messages: `the string "two"`, `the integer 3`, `a table`.
 std::string describe(const toml::node& node);
+// An integer, or a number that is one, as 1e3; null for all else.
+std::optional<int64_t> whole_number(const toml::node& node);
 // Values as TOML; numbers so that reading them gives the same bits.
 std::string toml_text(const std::string& value);
 std::string toml_number(double value);

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "runtime/core/printable.h"
+
 namespace interlock {
 namespace {
 
@@ -46,7 +48,7 @@ std::string join(const std::vector<std::string>& names, const std::string& separ
 }
 
 std::string unknown_name(const std::string& what, const std::string& name, const std::vector<std::string>& known) {
-  std::string text = "unknown " + what + " \"" + name + "\"";
+  std::string text = "unknown " + what + " \"" + printable(name) + "\"";
   const std::string nearest = nearest_name(name, known);
   if (!nearest.empty()) text += "; did you mean \"" + nearest + "\"?";
   if (known.empty()) return text + "; none is known";

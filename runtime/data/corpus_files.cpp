@@ -13,6 +13,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/data/compressed.h"
 
 namespace interlock {
 namespace {
@@ -92,6 +93,8 @@ class Walk {
     if (error) refuse(path.string(), "cannot be read: " + error.message());
     // Now, rather than in the middle of a run when the first sample of this file is due.
     if (access(path.c_str(), R_OK) != 0) refuse(path.string(), message("cannot be read: ", std::strerror(errno)));
+    if (const std::string compression = compression_of_file(path.native()); !compression.empty())
+      refuse(path.string(), compressed_text(compression, path.string()));
     files_.emplace(path.native(), static_cast<int64_t>(size));
   }
 

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "runtime/core/error.h"
+#include "runtime/core/log.h"
 #include "runtime/data/token_index.h"
 #include "runtime/storage/mapped_file.h"
 
@@ -45,7 +46,12 @@ class MappedTokenFile final : public TokenFile {
       : prefix_(prefix),
         index_file_(prefix + ".idx"),
         ids_file_(prefix + ".bin"),
-        index_(index_file_.bytes(), prefix + ".idx", ids_file_.bytes().size(), prefix + ".bin") {}
+        index_(index_file_.bytes(), prefix + ".idx", ids_file_.bytes().size(), prefix + ".bin") {
+    if (index_.ids_end() < ids_file_.bytes().size())
+      log_warning(message(prefix, ".bin has ", ids_file_.bytes().size(), " bytes, but ", prefix,
+                          ".idx leads to the first ", index_.ids_end(),
+                          " only: the rest is not read; is the index that of another file?"));
+  }
 
   const std::string& prefix() const override { return prefix_; }
   int64_t documents() const override { return index_.documents(); }

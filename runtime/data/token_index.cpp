@@ -140,6 +140,7 @@ void TokenIndex::check_sequences(uint64_t ids_bytes, const std::string& ids_name
     }
     if (i > 0 && static_cast<uint64_t>(begin) != end) contiguous_ = false;
     end = *last;
+    ids_end_ = std::max(ids_end_, end);
     // Sequences may share bytes, so that their sum may exceed the file.
     if (__builtin_add_overflow(tokens_, tokens, &tokens_)) refuse(name_, "has more tokens than can be counted");
   }

@@ -28,6 +28,8 @@ class TokenIndex {
   int64_t first_sequence(int64_t document) const;
   // Each sequence begins where the one before it ends: what every writer makes. A document is then one piece.
   bool contiguous() const { return contiguous_; }
+  // Up to where the ids are read, in bytes. What lies behind belongs to no sequence.
+  uint64_t ids_end() const { return ids_end_; }
 
  private:
   void read_header();
@@ -41,6 +43,7 @@ class TokenIndex {
   const std::byte *lengths_ = nullptr, *offsets_ = nullptr;
   const std::byte* first_sequences_ = nullptr;  // null: every sequence is a document (fairseq)
   bool contiguous_ = true;
+  uint64_t ids_end_ = 0;
 };
 
 }  // namespace interlock

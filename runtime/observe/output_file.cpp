@@ -2,6 +2,7 @@
 #include "runtime/observe/output_file.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,7 +16,8 @@ namespace interlock {
 OutputFile::OutputFile(std::string path, size_t buffer_bytes, Start start)
     : path_(std::move(path)), buffer_bytes_(buffer_bytes) {
   const int empty = start == Start::empty ? O_TRUNC : 0;
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | empty, 0644);
+  // O_NONBLOCK: a pipe that nobody reads from is refused, not waited for.
+  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | empty, 0644);
   if (descriptor_ < 0) fail("open");
   // A device has no end, and nothing to go on with.
   if (start == Start::end) written_ = std::max<off_t>(0, ::lseek(descriptor_, 0, SEEK_END));
@@ -53,6 +55,11 @@ void OutputFile::sync() {
   flush();
   // EINVAL: the target cannot be synced (a pipe, a device), so there is nothing to lose.
   if (::fsync(descriptor_) != 0 && errno != EINVAL) fail("sync");
+}
+
+bool OutputFile::is_removed() const {
+  struct stat status;
+  return ::fstat(descriptor_, &status) == 0 && status.st_nlink == 0;
 }
 
 void OutputFile::fail(const char* doing) {

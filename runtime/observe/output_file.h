@@ -21,6 +21,8 @@ class OutputFile {
   void append(std::string_view record);
   void flush();  // hands everything to the kernel
   void sync();   // flush, then wait until it is on the disk
+  // Whether its name is gone: what is written then is lost with the descriptor.
+  bool is_removed() const;
 
  private:
   [[noreturn]] void fail(const char* doing);

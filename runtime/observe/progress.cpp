@@ -2,6 +2,7 @@
 // start-up out.
 #include "runtime/observe/progress.h"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <vector>
+
+#include "runtime/core/status_line.h"
 
 namespace interlock {
 namespace {
@@ -63,18 +66,26 @@ void put(const std::string& text) {
 
 bool watched_by_person() {
   if (const char* told = std::getenv("INTERLOCK_TERMINAL"); told != nullptr && std::strcmp(told, "1") == 0) return true;
-  return ::isatty(2) == 1;
+  const char* kind = std::getenv("TERM");
+  return ::isatty(2) == 1 && kind != nullptr && *kind != '\0' && std::strcmp(kind, "dumb") != 0;
 }
 
 int terminal_width() {
+  winsize size{};
+  if (::ioctl(2, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  // A rank writes into a pipe, and belongs to the terminal all the same: mpirun leaves it in the session.
+  static const int own =
+      std::getenv("INTERLOCK_SUPERVISED") != nullptr ? ::open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC) : -1;
+  if (own >= 0 && ::ioctl(own, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   if (const char* columns = std::getenv("COLUMNS"); columns != nullptr) {
     const long asked = std::strtol(columns, nullptr, 10);
     if (asked > 0 && asked < 10'000) return static_cast<int>(asked);
   }
-  winsize size{};
-  if (::ioctl(2, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   return 80;
 }
+
+// Spaces up to the old width would wrap in a window that is narrower by now; "erase to the end of line" does not.
+std::string redrawn(const std::string& line) { return "\r" + line + "\x1b[K"; }
 
 std::string progress_line(const std::string& label, const StepMetrics& metrics, int64_t total,
                           std::optional<double> seconds_left, int width) {
@@ -83,6 +94,8 @@ std::string progress_line(const std::string& label, const StepMetrics& metrics, 
   parts.push_back({"step " + std::to_string(metrics.step) + "/" + std::to_string(total), 6});
   parts.push_back({loss_text("loss", metrics.loss), 5});
   if (metrics.validation_loss) parts.push_back({loss_text("held-out", *metrics.validation_loss), 3});
+  if (const auto accuracy = metrics.validation_scores.find("accuracy"); accuracy != metrics.validation_scores.end())
+    parts.push_back({print("accuracy %.3f", accuracy->second), 3});
   parts.push_back({tokens_text(metrics.tokens_per_second), 2});
   parts.push_back({print("idle %.0f %%", 100 * metrics.idle_share), 1});
   if (seconds_left) parts.push_back({time_text(*seconds_left), 4});
@@ -101,7 +114,26 @@ Progress::Progress(std::string label, int64_t total, double seconds_between)
       seconds_between_(seconds_between),
       terminal_(watched_by_person()),
       start_(Clock::now()),
-      last_line_(start_) {}
+      last_line_(start_) {
+  if (terminal_) wipe_before_log([this] { wipe(); });
+}
+
+Progress::~Progress() {
+  if (terminal_) wipe_before_log({});
+  finish();
+}
+
+void Progress::draw(const std::string& line, bool stays) {
+  const std::lock_guard lock(drawing_);
+  put(redrawn(line) + (stays ? "\n" : ""));
+  drawn_ = !stays;
+}
+
+void Progress::wipe() {
+  const std::lock_guard lock(drawing_);
+  if (drawn_) put(redrawn(""));
+  drawn_ = false;
+}
 
 std::optional<double> Progress::seconds_left(int64_t step) const {
   if (step <= first_) return std::nullopt;
@@ -115,16 +147,17 @@ void Progress::show(const StepMetrics& metrics) {
     first_ = metrics.step;
     start_ = now;
   }
-  if (metrics.validation_loss) validation_loss_ = metrics.validation_loss;
+  if (metrics.validation_loss) {
+    validation_loss_ = metrics.validation_loss;
+    validation_scores_ = metrics.validation_scores;
+  }
   if (terminal_) {
     StepMetrics shown = metrics;
     shown.validation_loss = validation_loss_;
-    // The last column stays free: some terminals wrap as soon as it is filled. Spaces wipe what a longer line left.
-    const auto room = static_cast<size_t>(std::max(terminal_width() - 1, 1));
-    std::string line = progress_line(label_, shown, total_, seconds_left(metrics.step), static_cast<int>(room));
-    line.resize(room, ' ');
-    put("\r" + line);
-    drawn_ = true;
+    shown.validation_scores = validation_scores_;
+    // The last column stays free: some terminals wrap as soon as it is filled.
+    const int room = std::max(terminal_width() - 1, 1);
+    draw(progress_line(label_, shown, total_, seconds_left(metrics.step), room), metrics.validation_loss.has_value());
     return;
   }
   const bool due = seconds(now - last_line_) >= seconds_between_;
@@ -134,6 +167,7 @@ void Progress::show(const StepMetrics& metrics) {
 }
 
 void Progress::finish() {
+  const std::lock_guard lock(drawing_);
   if (drawn_) put("\n");
   drawn_ = false;
 }

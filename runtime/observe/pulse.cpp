@@ -17,6 +17,7 @@
 #include "runtime/core/blocked_signals.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
@@ -65,6 +66,7 @@ std::optional<PulseRecord> read_pulse(const std::filesystem::path& path) {
   static_assert(std::is_trivially_copyable_v<PulseRecord>);
   for (int attempt = 0; attempt < 3; ++attempt) {  // it may be written at this moment
     PulseRecord record;
+    if (!is_regular_file(path.string())) return std::nullopt;  // a pipe would be waited for
     std::ifstream file(path, std::ios::binary);
     if (!file.read(reinterpret_cast<char*>(&record), sizeof record)) return std::nullopt;
     if (record.mark == PulseRecord::expected_mark && record.beat != record.beat_again) continue;

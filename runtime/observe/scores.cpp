@@ -101,6 +101,13 @@ Scores regression_scores(std::span<const Guess> guesses) {
           {"squared_error", squares / static_cast<double>(guesses.size())}};
 }
 
+double majority_share(std::span<const Guess> guesses) {
+  std::map<double, int64_t> times;
+  int64_t most = 0;
+  for (const Guess& guess : guesses) most = std::max(most, ++times[guess.truth]);
+  return ratio(static_cast<double>(most), static_cast<double>(guesses.size()));
+}
+
 bool lower_is_better(const std::string& score) { return score == "loss" || score == "squared_error"; }
 
 }  // namespace interlock

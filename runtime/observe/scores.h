@@ -24,6 +24,10 @@ Scores classification_scores(std::span<const Guess> guesses, int64_t classes);
 // something that never changes is 0.
 Scores regression_scores(std::span<const Guess> guesses);
 
+// The accuracy of always guessing the class that is the most frequent among these: what every accuracy is to be held
+// against. 0 of none.
+double majority_share(std::span<const Guess> guesses);
+
 // The names above, and "loss": what a run can choose its best weights by.
 bool lower_is_better(const std::string& score);
 

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "runtime/core/readable_file.h"
 #include "runtime/observe/pulse.h"
 
 namespace interlock {
@@ -66,6 +67,7 @@ void dump_stack_on_request(const std::string& run_folder, int rank) {
 }
 
 std::string read_stack(const std::string& run_folder, int64_t rank, int most_lines) {
+  if (!is_regular_file(file_of(run_folder, rank))) return "";
   std::ifstream file(file_of(run_folder, rank));
   std::string text, line;
   constexpr int own_frames = 2;  // the handler, and what the kernel called it by

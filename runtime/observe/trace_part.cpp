@@ -9,6 +9,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/observe/chrome_events.h"
 #include "runtime/observe/output_file.h"
 #include "runtime/storage/atomic_file.h"
@@ -77,7 +78,8 @@ bool join_trace_parts(const std::string& run_folder) {
   std::vector<fs::path> parts;
   std::error_code absent;
   for (const auto& entry : fs::directory_iterator(trace_part_folder(run_folder), absent))
-    if (entry.path().filename().string().starts_with("rank-")) parts.push_back(entry.path());
+    if (entry.path().filename().string().starts_with("rank-") && is_regular_file(entry.path().string()))
+      parts.push_back(entry.path());
   if (parts.empty()) return false;
   std::ranges::sort(parts);
   std::string text = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";

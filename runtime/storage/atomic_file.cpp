@@ -2,25 +2,13 @@
 
 #include "runtime/storage/atomic_file.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <array>
-#include <cerrno>
-#include <cstring>
+#include <span>
+#include <utility>
 
 #include "runtime/core/error.h"
 #include "runtime/storage/temporary_file.h"
 
 namespace interlock {
-namespace {
-
-[[noreturn]] void cannot_read(const std::string& path, int reason) {
-  throw Error(ExitCode::bad_input, message("cannot read ", path, ": ", std::strerror(reason)));
-}
-
-}  // namespace
 
 void write_atomically(const std::string& path, const std::string& content) {
   std::string temporary;
@@ -34,22 +22,10 @@ void write_atomically(const std::string& path, const std::string& content) {
   }
 }
 
-std::string read_whole(const std::string& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (file < 0) cannot_read(path, errno);
-  std::string content;
-  std::array<char, 65536> buffer;
-  while (true) {
-    const ssize_t got = ::read(file, buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) {
-      const int reason = errno;
-      ::close(file);
-      if (got < 0) cannot_read(path, reason);
-      return content;
-    }
-    content.append(buffer.data(), static_cast<size_t>(got));
-  }
+std::string read_whole(const std::string& path, uint64_t most) {
+  std::string problem;
+  if (auto content = read_regular_file(path, most, problem)) return *std::move(content);
+  throw Error(ExitCode::bad_input, message("cannot read ", path, ": ", problem));
 }
 
 }  // namespace interlock

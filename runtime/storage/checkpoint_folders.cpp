@@ -86,7 +86,7 @@ std::vector<std::string> list_checkpoints(const std::string& run_folder) {
   }
   std::sort(found.rbegin(), found.rend());
   std::vector<std::string> folders;
-  for (auto& [step, folder] : found) folders.push_back(std::move(folder));
+  for (auto& [step, path] : found) folders.push_back(std::move(path));
   return folders;
 }
 

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "runtime/core/error.h"
+#include "runtime/core/toml_depth.h"
 #include "runtime/storage/sha256.h"
 
 namespace interlock {
@@ -218,6 +219,11 @@ CheckpointManifest parse_manifest(std::string_view text, const std::string& name
   CheckpointManifest manifest;
   ManifestReader reader(manifest);
   if (!nlohmann::json::sax_parse(text.begin(), text.end(), &reader)) refuse(reader.reason());
+  try {
+    check_toml_depth(manifest.config, "its config");
+  } catch (const Error& too_deep) {
+    refuse(too_deep.what());
+  }
   const auto by_name = [](const CheckpointFile& a, const CheckpointFile& b) { return a.name < b.name; };
   if (!std::is_sorted(manifest.files.begin(), manifest.files.end(), by_name))
     refuse("its files are not sorted by name");

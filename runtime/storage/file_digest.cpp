@@ -14,6 +14,7 @@
 #include <span>
 
 #include "runtime/core/error.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/storage/sha256.h"
 
 namespace interlock {
@@ -26,13 +27,16 @@ namespace {
 class RegularFile {
  public:
   // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
-  explicit RegularFile(const std::string& path)
-      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW)) {
-    if (file_ < 0) refuse(path, errno == ELOOP ? "it is a symbolic link" : std::strerror(errno));
+  explicit RegularFile(const std::string& path, int links = O_NOFOLLOW)
+      : path_(path), file_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | links)) {
+    if (file_ < 0) refuse(path, errno == ELOOP && links != 0 ? "it is a symbolic link" : std::strerror(errno));
     struct stat status;
     const bool known = ::fstat(file_, &status) == 0;
     size_ = known ? static_cast<uint64_t>(status.st_size) : 0;
-    if (known && S_ISREG(status.st_mode)) return;
+    if (known && S_ISREG(status.st_mode)) {
+      note_file_at_hand(path);
+      return;
+    }
     const int reason = errno;
     ::close(file_);
     refuse(path, !known                    ? std::strerror(reason)
@@ -73,6 +77,21 @@ FileDigest file_digest(const std::string& path) {
   });
   result.sha256 = digest.hex();
   return result;
+}
+
+std::string digest_without(const std::string& path, uint64_t begin, uint64_t count) {
+  Sha256 digest;
+  uint64_t at = 0;
+  const std::string zeros(count, '0');
+  RegularFile(path, 0).read([&](std::span<const std::byte> piece) {
+    const uint64_t end = at + piece.size();
+    const uint64_t from = std::clamp(begin, at, end), to = std::clamp(begin + count, at, end);
+    digest.add(piece.first(from - at));
+    digest.add(zeros.substr(0, to - from));
+    digest.add(piece.subspan(to - at));
+    at = end;
+  });
+  return digest.hex();
 }
 
 std::string read_regular(const std::string& path, uint64_t limit) {

@@ -14,6 +14,8 @@ struct FileDigest {
 
 // A regular file, no link. Error(bad_input).
 FileDigest file_digest(const std::string& path);
+// The SHA-256 of a regular file, which a link may lead to, with its bytes [begin, begin + count) read as '0'.
+std::string digest_without(const std::string& path, uint64_t begin, uint64_t count);
 // The content of such a file, which must not be longer than `limit`.
 std::string read_regular(const std::string& path, uint64_t limit);
 

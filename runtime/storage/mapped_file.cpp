@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "runtime/core/error.h"
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
@@ -30,6 +31,7 @@ struct Descriptor {
 }  // namespace
 
 MappedFile::MappedFile(const std::string& path, Links links) {
+  note_file_at_hand(path);
   // O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
   const Descriptor descriptor{
       ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | (links == Links::refuse ? O_NOFOLLOW : 0))};

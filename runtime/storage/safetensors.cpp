@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "runtime/core/error.h"
+#include "runtime/storage/content_hash.h"
 #include "runtime/storage/safetensors_header.h"
 #include "runtime/storage/sha256.h"
 #include "runtime/storage/temporary_file.h"
@@ -71,12 +72,14 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Tensor
                                      std::map<std::string, std::string> metadata, Sha256* digest)
     : tensors_(std::move(tensors)), path_(path), digest_(digest) {
   metadata.emplace("format", "pt");
-  const std::string header = layout_safetensors(tensors_, metadata);
-  // Whatever is announced here (a name given twice, an unknown dtype) must be readable later: our own reader says so
-  // now.
-  parse_safetensors_header(header, tensors_.empty() ? 0 : tensors_.back().end, path);
+  metadata.erase(content_hash_metadata);  // of the file that the metadata came from
   file_ = create_temporary(path, temporary_);
   try {
+    if (digest == nullptr && !temporary_.empty()) metadata[content_hash_metadata] = no_content_hash();
+    const std::string header = layout_safetensors(tensors_, metadata);
+    // Whatever is announced here (a name given twice, an unknown dtype) must be readable later: our own reader says so
+    // now.
+    parse_safetensors_header(header, tensors_.empty() ? 0 : tensors_.back().end, path);
     std::byte length[8];
     for (size_t i = 0; i < 8; ++i) length[i] = static_cast<std::byte>(header.size() >> (8 * i));
     append(length);
@@ -110,6 +113,8 @@ void SafetensorsWriter::append(std::span<const std::byte> bytes) {
 
 void SafetensorsWriter::commit() {
   assert(next_ == tensors_.size() && "every announced tensor is written before commit");
+  // A digest is kept by the caller, and what went into a pipe or a device cannot be come back to.
+  if (digest_ == nullptr && !temporary_.empty()) seal_content(file_, temporary_, path_);
   publish(file_, temporary_, path_);
 }
 

@@ -26,6 +26,30 @@ int sync_file(int file) {
   return status;
 }
 
+// Where a chain of links ends, whether or not something is there. "" when it leads through /proc, as /dev/stdout does:
+// what lies there is open already, and is no name to replace.
+std::string end_of_links(const std::string& path) {
+  namespace fs = std::filesystem;
+  constexpr int most_links = 40;  // the kernel's own limit
+  fs::path at = path;
+  for (int link = 0; link < most_links; ++link) {
+    std::error_code problem;
+    const fs::path folder = fs::weakly_canonical(at.has_parent_path() ? at.parent_path() : ".", problem);
+    if (folder.string().starts_with("/proc/")) return "";
+    const fs::path next = fs::read_symlink(at, problem);
+    if (problem) return at.string();
+    at = next.is_absolute() ? next : at.parent_path() / next;
+  }
+  fail_to_write(path, ELOOP);
+}
+
+// Nobody's file to replace: what is written goes there at once.
+int open_in_place(const std::string& path) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
+  if (file < 0) fail_to_write(path, errno);
+  return file;
+}
+
 }  // namespace
 
 void fail_to_write(const std::string& path, int reason) {
@@ -46,11 +70,15 @@ void sync_folder(const std::string& folder) {
 }
 
 int create_temporary(const std::string& path, std::string& temporary) {
+  temporary.clear();
   struct stat status;
-  if (::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) fail_to_write(path, EISDIR);
+  const bool there = ::stat(path.c_str(), &status) == 0;
+  if (there && S_ISDIR(status.st_mode)) fail_to_write(path, EISDIR);
+  const std::string target = end_of_links(path);
+  if (target.empty() || (there && !S_ISREG(status.st_mode))) return open_in_place(path);
   std::random_device random;
   for (int attempt = 0; attempt < 100; ++attempt) {
-    const std::string candidate = message(path, ".", std::hex, random(), random(), ".tmp");
+    const std::string candidate = message(target, ".", std::hex, random(), random(), ".tmp");
     const int file = ::open(candidate.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file >= 0) {
       temporary = candidate;
@@ -73,13 +101,16 @@ void write_all(int file, std::span<const std::byte> bytes, const std::string& pa
 }
 
 void publish(int& file, std::string& temporary, const std::string& path) {
-  if (sync_file(file) != 0) fail_to_write(path, errno);
+  const bool in_place = temporary.empty();
+  if (!in_place && sync_file(file) != 0) fail_to_write(path, errno);
   const int status = ::close(file);
   file = -1;
   if (status != 0) fail_to_write(path, errno);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) fail_to_write(path, errno);
+  if (in_place) return;
+  const std::string target = end_of_links(path);
+  if (::rename(temporary.c_str(), target.c_str()) != 0) fail_to_write(path, errno);
   temporary.clear();
-  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  const std::filesystem::path folder = std::filesystem::path(target).parent_path();
   sync_folder(folder.empty() ? "." : folder.string());
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 // The steps of an atomic write: a temporary sibling, checked writes, fsync, rename, fsync of the folder. Every failure
-// is Error(cannot_write) with the final path and the system's reason.
+// is Error(cannot_write) with the final path and the system's reason. A symbolic link is followed: what it leads to is
+// replaced, and the link stays. What is no regular file (/dev/null, a pipe, /dev/stdout) is written to as it is: there
+// `temporary` stays "", and neither fsync nor rename happens. Folders are refused.
 
 #include <cstddef>
 #include <span>
@@ -13,7 +15,8 @@ namespace interlock {
 // Makes the names in a folder durable. Without it a rename may be lost in a power cut.
 void sync_folder(const std::string& folder);
 
-// Creates a sibling of `path` with an unpredictable name, and puts that name into `temporary`. Returns its descriptor.
+// Creates a sibling of what `path` leads to, with an unpredictable name, and puts that name into `temporary`. Returns
+// its descriptor.
 int create_temporary(const std::string& path, std::string& temporary);
 // Writes everything, going on after short writes and interruptions.
 void write_all(int file, std::span<const std::byte> bytes, const std::string& path);

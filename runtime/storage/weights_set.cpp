@@ -11,6 +11,8 @@
 #include "runtime/core/log.h"
 #include "runtime/storage/checkpoint.h"
 #include "runtime/storage/checkpoint_verify.h"
+#include "runtime/storage/content_hash.h"
+#include "runtime/storage/foreign_weights.h"
 #include "runtime/storage/weights.h"
 
 namespace interlock {
@@ -48,6 +50,7 @@ std::shared_ptr<const WeightsSet> open_base(const std::string& folder,
 
 Opened open_file(const std::string& path) {
   auto file = SafetensorsFile::open(path);
+  require_content(*file);
   return {{file}, file->metadata()};
 }
 
@@ -91,7 +94,15 @@ std::string checkpoint_after(const std::string& run, const Opened& file) {
   return step ? newest_checkpoint(run, *step, reason).value_or("") : "";
 }
 
+using ForeignReader = std::function<std::shared_ptr<const WeightsSet>(const std::string&)>;
+std::vector<ForeignReader>& foreign_readers() {
+  static std::vector<ForeignReader> readers;
+  return readers;
+}
+
 }  // namespace
+
+void read_foreign_weights_by(ForeignReader open) { foreign_readers().push_back(std::move(open)); }
 
 std::shared_ptr<const WeightsSet> WeightsSet::open(const std::string& path) {
   std::error_code problem;
@@ -123,6 +134,8 @@ std::shared_ptr<const WeightsSet> WeightsSet::open(const std::string& path) {
         message("reading ", later, ", which is later than ", inside, " (step ", file.metadata.at(step_metadata), ")"));
     return from_checkpoint(later);
   }
+  for (const auto& open_foreign : foreign_readers())
+    if (auto weights = open_foreign(path)) return weights;
   if (fs::exists(fs::path(path) / "config.json", problem) && fs::exists(fs::path(path) / "model.safetensors", problem))
     refuse(path,
            "this is a folder of Hugging Face; `interlock import " + path + " --to FOLDER` makes one to read here");

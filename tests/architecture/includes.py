@@ -6,7 +6,7 @@
 
 Rules: includes run one way, launch -> techniques -> parallel -> models -> runtime, and so between the rooms of parallel and of a run in launch;
 no rooms of a layer include each other in a circle; parallel knows of models only their interface; some rooms are free of LibTorch, and what nvcc compiles is, through whatever they include; LibTorch and spdlog (each with an fmt of its own)
-never meet in a file; torch/torch.h (28 s to compile) nowhere; no file over 400 lines; no path of one machine; no file called test_SUBJECT:
+never meet in a file; torch/torch.h (28 s to compile) nowhere; no file over 400 lines; no path of one machine; the program asks no shell; no file called test_SUBJECT:
 tests stand in SUBJECT_test.cpp.
 """
 import os
@@ -28,7 +28,8 @@ ROOMS = {
     "parallel/engine": ["parallel/plan", "parallel/technique", "parallel/stage", "parallel/transport"],
     "parallel/keeping": ["parallel/plan", "parallel/technique", "parallel/stage", "parallel/transport", "parallel/engine"],
     "launch/settings": [],
-    "launch/folders": ["launch/settings"],
+    "launch/version": [],
+    "launch/folders": ["launch/settings", "launch/version"],
     "launch/forecast": ["launch/settings"],
     "launch/run": ["launch/settings", "launch/folders", "launch/forecast"],
 }
@@ -38,6 +39,8 @@ NOT_OURS = {".git", "build", "runs", "__pycache__"}
 LONGEST = 400
 TORCH = re.compile(r"(ATen|c10|torch|caffe2)/")
 INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")', re.MULTILINE)
+# A path with an apostrophe in it is a command to a shell. Programs are started by name and words (exec, posix_spawn).
+SHELL = re.compile(r"(?<![\w.])(?:(?:std)?::)?(?:popen|system|wordexp)\s*\(|\"(?:/usr)?/bin/(?:ba|da)?sh\"|\"(?:ba|da)?sh\", *\"-c\"")
 MACHINE_PATH = re.compile(r"(?<![\w.*}$-])/(work|root|home/\w+|tmp/brief)/")
 
 
@@ -146,6 +149,8 @@ def breaches(root):
         if path.startswith("tests/") and os.path.basename(path).startswith("test_"):
             found.append(f"{path}: files with tests are called SUBJECT_test.cpp")
         for number, line in enumerate(text.split("\n"), 1):
+            if path.endswith(SOURCES) and layer(path) is not None and not path.startswith("tests/") and SHELL.search(line):
+                found.append(f"{path}:{number}: asks a shell: {line.strip()}")
             if MACHINE_PATH.search(line):
                 found.append(f"{path}:{number}: a path of one machine: {line.strip()}")
     return found, len(tree.files)
@@ -184,6 +189,9 @@ BROKEN = {  # what to add to the clean tree -> the words of the breach
     "launch/forecast/b.cpp": ('#include "launch/main.cpp"\n', "launch/forecast may not know launch/main.cpp"),
     "parallel/stage/b.cpp": ('#include "parallel/engine/engine.h"\n', "parallel/stage may not know parallel/engine"),
     "launch/page/b.h": ('#include "launch/report/r.h"\n', "in a circle through launch/page, launch/report"),
+    "launch/run/b.cpp": ('int f() { return std::system (name); }\n', "asks a shell"),
+    "runtime/core/b.cpp": ('auto* f = popen(name, "r");\n', "asks a shell"),
+    "launch/run/c.cpp": ('execl("/bin/sh", "sh", "-c", name);\n', "asks a shell"),
     "tests/core/test_b.cpp": ("TEST_F(A, B) {}\n", "are called SUBJECT_test.cpp"),
     "launch/tool": ("cd /" + "root/somewhere\n", "a path of one machine"),
     "cmake/b.cmake": ('set(x "/' + 'work/main")\n', "a path of one machine"),

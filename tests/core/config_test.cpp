@@ -9,15 +9,18 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <thread>
 
 #include "runtime/core/error.h"
+#include "runtime/core/likely_keys.h"
 
 namespace interlock {
 namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 // A file in a fresh folder, so that messages name a real path.
 class ConfigFile : public testing::Test {
@@ -136,6 +139,44 @@ TEST_F(ConfigFile, WrongTypesNamePlaceAndBoth) {
   EXPECT_THAT(refusal([&] { a.sections("whole"); }), HasSubstr("each under its own [[a.whole]]"));
 }
 
+// Typed as people type it, and never when it would round.
+TEST_F(ConfigFile, AWholeNumberIsAnInteger) {
+  const Config config = load("[a]\nx = 1e3\ny = -2.0\nlist = [1e2, 3]\nhuge = 1e30\nhalf = 1.5e0\n", {"a.set=2e4"});
+  const Section a = config.section("a");
+  EXPECT_EQ(a.integer("x", 0), 1000);
+  EXPECT_EQ(a.integer("y", 0), -2);
+  EXPECT_EQ(a.integer("set", 0), 20000);
+  EXPECT_THAT(a.integers("list", {}), ElementsAre(100, 3));
+  EXPECT_THAT(refusal([&] { a.integer("huge", 0); }), HasSubstr("an integer is expected"));
+  EXPECT_THAT(refusal([&] { a.integer("half", 0); }), HasSubstr("an integer is expected"));
+  EXPECT_THAT(config.resolved(), HasSubstr("x = 1000\n"));
+}
+
+// A shell has no other way to write a text without quotes inside quotes. In a file there is one.
+TEST_F(ConfigFile, AnOverrideIsTheTextThatItLooksLike) {
+  const Config config = load("[a]\nfolder = 7\n", {"a.number=42", "a.word=true", "a.exact=1e-05", "a.list=[1]"});
+  const Section a = config.section("a");
+  EXPECT_EQ(a.text("number", ""), "42");
+  EXPECT_EQ(a.text("word", ""), "true");
+  EXPECT_EQ(a.text("exact", ""), "1e-05");
+  EXPECT_THAT(refusal([&] { a.text("list", ""); }), HasSubstr("found a list"));
+  EXPECT_THAT(refusal([&] { a.text("folder", ""); }), HasSubstr("found the integer 7"));
+  EXPECT_THAT(config.resolved(), HasSubstr("number = \"42\"\n"));
+}
+
+TEST_F(ConfigFile, WordsOfOtherToolsHaveTheirKey) {
+  const Config config = load("[model]\n", {"model.hidden_size=8"});
+  config.section("model").integer("width", 1);
+  EXPECT_THAT(refusal([&] { config.reject_unknown(); }),
+              HasSubstr("--set model.hidden_size: unknown key; that is model.width here."));
+  for (const auto& [word, key] : std::map<std::string, std::string>{{"lr", "optimizer.learning_rate"},
+                                                                    {"num-layers", "model.layers"},
+                                                                    {"training.batch_size", "parallel.microbatch_size"},
+                                                                    {"epochs", "run.steps"}})
+    EXPECT_THAT(likely_key(word), StartsWith(key));
+  EXPECT_EQ(likely_key("nonsense"), "");
+}
+
 TEST_F(ConfigFile, TablesAndValuesAreNotMixedUp) {
   const Config table = load("[model.layers]\nx = 1\n");
   EXPECT_THAT(refusal([&] { table.section("model").integer("layers", 1); }),
@@ -203,6 +244,8 @@ TEST_F(ConfigFile, BadOverridesAreNamed) {
   EXPECT_THAT(said("a.list[0]=1"), HasSubstr("--set a.list[0]"));
   EXPECT_THAT(said("a.x=1\nb = 2"), HasSubstr("one line"));
   EXPECT_THAT(said("a b.x=1"), HasSubstr("is not a key"));
+  for (const std::string gap : {".", "..a", ".a.x", "a..x", "a.x."})
+    EXPECT_THAT(said(gap + "=1"), HasSubstr("--set " + gap + "=1: write section.key=VALUE"));
 }
 
 TEST_F(ConfigFile, MessagesAboutOverridesNameThem) {

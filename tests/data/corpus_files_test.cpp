@@ -57,6 +57,32 @@ TEST_F(CorpusFiles, FoldersGlobsAndFilesEachOnceSorted) {
   EXPECT_EQ(found({".hidden"}), (Names{".hidden"}));  // named outright it is taken
 }
 
+// Read byte by byte they would train a model on noise, in silence.
+TEST_F(CorpusFiles, CompressedFilesAreCalledThat) {
+  const std::pair<std::string, std::string> kinds[] = {{"gzip",
+                                                        "\x1f\x8b\x08"
+                                                        "abc"},
+                                                       {"xz", std::string("\xfd"
+                                                                          "7zXZ\0abc",
+                                                                          9)},
+                                                       {"zstd",
+                                                        "\x28\xb5\x2f\xfd"
+                                                        "abc"},
+                                                       {"bzip2", "BZh91AY&SY"},
+                                                       {"zip",
+                                                        "PK\x03\x04"
+                                                        "abc"}};
+  for (const auto& [name, bytes] : kinds) {
+    put_file("folder/some.txt", bytes);
+    expect_refused({"folder/some.txt"}, "is compressed (" + name + "); unpack it first");
+    const auto error = error_of([&] { found({"folder"}); });
+    ASSERT_TRUE(error) << name;
+    EXPECT_NE(std::string(error->what()).find("folder/some.txt is compressed"), std::string::npos) << error->what();
+  }
+  put_file("text.txt", "BZh is how a text may begin, and PK too");
+  EXPECT_EQ(found({"text.txt"}), (Names{"text.txt"}));
+}
+
 TEST_F(CorpusFiles, LinksAreFollowedOnceAndLoopsEnd) {
   put_file("real/a.txt", "a");
   put_file("outside/b.txt", "b");

@@ -106,6 +106,24 @@ TEST_F(Tables, LinesOfJson) {
   EXPECT_THAT(refusal("a.jsonl", "[1]\n", named), HasSubstr("line 1: is no JSON object"));
 }
 
+// As Python's json.dumps writes them. A field that nobody reads is no reason to stop.
+TEST_F(Tables, NumbersThatJsonLacksInOtherFields) {
+  EXPECT_EQ(rows("a.jsonl",
+                 "{\"text\": \"a\", \"label\": 1, \"x\": NaN, \"y\": [-Infinity, Infinity]}\n"
+                 "{\"text\": \"NaN \\\" NaN\", \"label\": 0, \"x\": NaN}\n",
+                 named),
+            (Rows{{"a", "1"}, {"NaN \" NaN", "0"}}));
+  EXPECT_THAT(refusal("a.jsonl", "{\"text\": \"a\", \"label\": NaN}\n", named), HasSubstr("NaN"));
+}
+
+TEST_F(Tables, CompressedOnesAreCalledThat) {
+  EXPECT_THAT(refusal("a.tsv",
+                      "\x1f\x8b\x08"
+                      "abc",
+                      named),
+              HasSubstr("is compressed (gzip); unpack it first: gunzip -k"));
+}
+
 TEST_F(Tables, WhatIsRefused) {
   EXPECT_THAT(refusal("a.tsv", "sentense\tlabel\na\tb\n", {{"sentence", "label"}, {}}),
               testing::AllOf(HasSubstr("unknown column \"sentence\"; did you mean \"sentense\"?"), HasSubstr("label")));

@@ -71,6 +71,16 @@ std::vector<Case> cases() {
   all.push_back({"a_stage_by_number", {"learning.frozen=[1]", "learning.rule=furthest"}, [](const std::string& name) {
                    return name.find("encoder.layer.1.") != std::string::npos;
                  }});
+  const auto of_last = [](const std::string& name) {
+    return name.find("encoder.layer.3.") != std::string::npos || starts_with(name, "lm_head.");
+  };
+  all.push_back({"the_last_stage_and_its_readout", {"learning.frozen=[3]", "learning.rule=furthest"}, of_last});
+  // The matrix that it shares learns on at the other end, unless that is frozen too.
+  all.push_back(
+      {"the_last_stage_tied", {"learning.frozen=[3]", "learning.rule=global", "model.tie_embeddings=true"}, of_last});
+  all.push_back({"both_ends_tied",
+                 {"learning.frozen=[0, 3]", "learning.rule=sum", "model.tie_embeddings=true"},
+                 [of_last](const std::string& name) { return in_lower(name) || of_last(name); }});
   return all;
 }
 

@@ -49,7 +49,12 @@ TEST_P(Truth, ParametersAfterSeveralStepsInDoublePrecision) {
     ASSERT_EQ(run.metrics[step].losses.size(), truth.head_losses[step].size());
     for (const auto& [head, loss] : truth.head_losses[step])
       EXPECT_NEAR(run.metrics[step].losses.at(head), loss, 1e-10);
+    for (const auto& [stage, norm] : truth.stage_norms[step])
+      EXPECT_NEAR(run.metrics[step].gradient_norms.at(stage), norm, 1e-9) << stage;
   }
+  const auto& held_out = run.metrics.back().validation_losses;
+  ASSERT_EQ(held_out.size(), truth.validation_losses.size());
+  for (const auto& [head, loss] : truth.validation_losses) EXPECT_NEAR(held_out.at(head), loss, 1e-10) << head;
   ASSERT_TRUE(run.summary.validation_loss.has_value());
   EXPECT_NEAR(*run.summary.validation_loss, truth.validation_loss, 1e-10);
   // Nothing beyond the truth's parameters but the decoder bias under its second name.

@@ -144,6 +144,8 @@ write("config", "types", "[run]\nsteps = 'a'\nseed = 1.5\nrate = 'x'\ntied = 1\n
 write("config", "ranges", "[run]\nsteps = 1001\nrate = nan\nweight = -inf\nseed = 9223372036854775807\n")
 write("config", "dotted", "model.name = 'm'\nlearning.change = [{at_step = 2, odd = 1}]\nrun = {steps = 1}\n")
 write("config", "deep", "a = " + "[" * 300 + "]" * 300)
+write("config", "deep-dotted", ".".join(["a"] * 8000) + " = 1")
+write("config", "deep-header", "[" + ".".join(["a"] * 8000) + "]")
 write("config", "not-utf8", b"[run]\nname = '\xff'\0model.name='\xc3'")
 
 # --- plan --------------------------------------------------------------------------------------------------------------
@@ -209,6 +211,7 @@ write("manifest", "unknown", manifest(more=1))
 write("manifest", "types", manifest(state=[], files={}))
 write("manifest", "unicode", manifest(config="\u00e9\u0001\U0001f642", state={"\u0000": "\u0000"}))
 write("manifest", "zero", manifest() + "\0{}")
+write("manifest", "deep-config", manifest(config=".".join(["a"] * 7000) + " = 1"))
 write("manifest", "deep", '{"state": ' + '{"a":' * 200 + "1" + "}" * 201)
 
 # --- tokenizer ---------------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "runtime/core/config.h"
 #include "tests/fuzz/target.h"
 
 using namespace interlock;
@@ -37,6 +38,7 @@ void check(std::string_view text, const std::string& name) {
                   "a file lies beside the manifest");
     fuzz::require(file.sha256.size() == 64, "a file has a hash");
   }
+  fuzz::accepts(ExitCode::config, [&] { Config::from_text(manifest.config); });  // which verification did not blame
   CheckpointManifest again;
   fuzz::require(
       fuzz::accepts(ExitCode::bad_input, [&] { again = parse_manifest(print_manifest(manifest), "printed.json"); }),

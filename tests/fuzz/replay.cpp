@@ -14,11 +14,15 @@
 namespace {
 
 // No input of a corpus is larger than some kilobytes: a parser that wants more than this believes a number in a file.
+// Neither are a few kilobytes a reason for as many calls inside each other.
 void limit_memory() {
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // these reserve terabytes
   constexpr rlim_t most = rlim_t{512} << 20;
   const rlimit limit{most, most};
   interlock::fuzz::require(setrlimit(RLIMIT_DATA, &limit) == 0, "memory can be limited");
+  constexpr rlim_t most_stack = rlim_t{160} << 10;
+  const rlimit stack{most_stack, RLIM_INFINITY};
+  interlock::fuzz::require(setrlimit(RLIMIT_STACK, &stack) == 0, "the stack can be limited");
 #endif
 }
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -85,13 +86,28 @@ TEST_F(Faults, KillingRankZeroEndsTheRun) {
   expect_failure(run->wait(seconds_to_end), 71, {"rank 0", "signal 9 (SIGKILL)"});
 }
 
-TEST_F(Faults, CtrlCEndsTheRunAtOnce) {
+// The first is a request, so that nothing is lost; the second means it.
+TEST_F(Faults, CtrlCStopsTheRunWithACheckpoint) {
   const auto run = start_long_run();
   run->signal(SIGINT);
   const CommandResult result = run->wait(seconds_to_end);
   EXPECT_FALSE(result.timed_out);
   EXPECT_EQ(result.code, 128 + SIGINT) << result.all;
-  EXPECT_THAT(result.all, EndsWith("interlock: stopped by SIGINT; no rank is left running\n"));
+  EXPECT_THAT(result.all, HasSubstr("Ctrl-C again ends them at once"));
+  EXPECT_THAT(result.all,
+              EndsWith("interlock: stopped on request (SIGINT); go on with: interlock train run --resume\n"));
+  EXPECT_THAT(result.left_running, IsEmpty());
+  expect_done(interlock({"verify", "run"}));
+}
+
+TEST_F(Faults, CtrlCTwiceEndsTheRunAtOnce) {
+  const auto run = start_long_run();
+  run->signal(SIGINT);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));  // far less than a checkpoint takes, mostly
+  run->signal(SIGINT);
+  const CommandResult result = run->wait(seconds_to_end);
+  EXPECT_FALSE(result.timed_out);
+  EXPECT_EQ(result.code, 128 + SIGINT) << result.all;
   EXPECT_THAT(result.all, Not(HasSubstr("interlock: error"))) << "being stopped is no error";
   EXPECT_THAT(result.left_running, IsEmpty());
   expect_no_half_files(path("run"));
@@ -184,6 +200,27 @@ TEST_F(Faults, ASingleRankNeedsNoMpi) {
   expect_done(run_command(words));
   words.back() = "parallel.ranks=4";
   expect_failure(run_command(words), 64, {"salloc", "loopback", "srun --kill-on-bad-exit=1 --mpi=pmix -n 4"});
+}
+
+// Of another MPI's launcher: more processes, which "start it with -n 4" would ask for, would not meet either.
+TEST_F(Faults, OneProcessOfAForeignLauncherStartsNothing) {
+  for (const auto& [variables, name] :
+       {std::pair{Words{"PMI_RANK=0", "PMI_SIZE=1"}, "launcher of MPICH"},
+        {Words{"PMI_RANK=0", "PMI_SIZE=1", "I_MPI_HYDRA_UUID=1"}, "launcher of Intel MPI"}}) {
+    Words words{"env", "-C", path().string()};
+    words.insert(words.end(), variables.begin(), variables.end());
+    words.push_back(program());
+    const Words train = train_words({"run.steps=1", "parallel.ranks=4"});
+    words.insert(words.end(), train.begin(), train.end());
+    const CommandResult refused = run_command(words);
+    expect_failure(refused, 64, {"needs 4 processes", "one process was started by the ", name, "srun --mpi=pmix"});
+    EXPECT_THAT(refused.all, Not(HasSubstr("-n 4")));
+    EXPECT_FALSE(std::filesystem::exists(path("run")));
+  }
+  Words alone{"env", "-C", path().string(), "PMI_RANK=0", "PMI_SIZE=1", program()};
+  const Words train = train_words({"run.steps=1", "parallel.ranks=1"});
+  alone.insert(alone.end(), train.begin(), train.end());
+  expect_done(run_command(alone));  // which needs no MPI
 }
 
 TEST_F(Faults, ABareMpirunTrains) {

@@ -1,6 +1,7 @@
 // metrics.jsonl against a JSON parser, event files against an independent reader, and both on disks that are full.
 #include "runtime/observe/metrics.h"
 
+#include <gmock/gmock.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -28,6 +29,7 @@ StepMetrics example(int64_t step) {
   metrics.losses = {{0, 6.5}, {3, 5.25}};
   metrics.learning_rate = 1e-3;
   metrics.gradient_norm = 2.5;
+  metrics.gradient_norms = {{0, 1.5}, {1, 2.0}};
   metrics.tokens_per_second = 1234.5;
   metrics.idle_share = 0.125;
   return metrics;
@@ -53,15 +55,24 @@ TEST(Metrics, OneObjectPerStepWithEveryKey) {
   writer.write(example(1));
   auto second = example(2);
   second.validation_loss = 4.75;
+  second.validation_losses = {{0, 5.5}, {3, 4.75}};
   second.techniques = {{"layer_drop.layers_run", 0.75}};
   writer.write(second);
 
   const auto read =
       lines(folder / "metrics.jsonl");  // the writer is still open: each record is out when write() returns
   ASSERT_EQ(read.size(), 2u);
+  auto first = read[0];
+  EXPECT_LT(std::abs(first["seconds"].get<double>()), 60);  // since the writer was made
+  EXPECT_THAT(first["time"].get<std::string>(), testing::MatchesRegex("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z"));
+  EXPECT_LE(first["seconds"], read[1]["seconds"]);
+  first.erase("seconds");
+  first.erase("time");
   const auto expected = nlohmann::json::parse(R"({"step": 1, "loss": 5.25, "losses": {"0": 6.5, "3": 5.25},
-      "learning_rate": 0.001, "gradient_norm": 2.5, "tokens_per_second": 1234.5, "idle_share": 0.125})");
-  EXPECT_EQ(read[0], expected);
+      "learning_rate": 0.001, "gradient_norm": 2.5, "gradient_norms": {"0": 1.5, "1": 2.0},
+      "tokens_per_second": 1234.5, "idle_share": 0.125})");
+  EXPECT_EQ(first, expected);
+  EXPECT_EQ(read[1]["validation_losses"], nlohmann::json::parse(R"({"0": 5.5, "3": 4.75})"));
   EXPECT_EQ(read[1]["step"], 2);
   EXPECT_EQ(read[1]["validation_loss"], 4.75);
   EXPECT_FALSE(read[0].contains("techniques"));
@@ -103,6 +114,7 @@ TEST(TensorBoard, FilesReadBack) {
     writer.write(example(1));
     auto later = example(300);  // a step of more than one varint byte
     later.validation_loss = 4.75;
+    later.validation_losses = {{0, 5.5}};
     later.techniques = {{"layer_drop.layers_run", 0.75}};
     writer.write(later);
   }
@@ -122,11 +134,16 @@ TEST(TensorBoard, FilesReadBack) {
                                                   {"loss/3", 5.25},
                                                   {"learning_rate", static_cast<float>(1e-3)},
                                                   {"gradient_norm", 2.5},
+                                                  {"gradient_norm/0", 1.5},
+                                                  {"gradient_norm/1", 2.0},
+                                                  {"validation_loss/0", 5.5},
                                                   {"tokens_per_second", 1234.5},
                                                   {"idle_share", 0.125},
                                                   {"validation_loss", 4.75},
                                                   {"layer_drop/layers_run", 0.75}};
-  EXPECT_EQ(tensorboard_reader::scalars(last), expected);
+  auto told = tensorboard_reader::scalars(last);
+  EXPECT_EQ(told.erase("seconds"), 1u);
+  EXPECT_EQ(told, expected);
 }
 
 TEST(TensorBoard, ReaderRefusesAChangedByte) {  // or the tests above would prove nothing
@@ -204,6 +221,28 @@ TEST(MetricsFailure, FullDisk) {
   }
   fill(folder, run);
   ::umount(run.c_str());
+}
+
+// What is written to a file that has no name any more is lost; the run is told, and the rest is kept.
+TEST(Metrics, GoOnWhenTheFolderIsRemoved) {
+  TemporaryFolder folder;
+  const std::string run = folder / "run";
+  std::filesystem::create_directory(run);
+  MetricsWriter writer(run);
+  writer.write(example(1));
+  std::filesystem::remove_all(run);
+  testing::internal::CaptureStderr();
+  writer.write(example(2));
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("from step 2 on they are written anew"), std::string::npos);
+  writer.write(example(3));
+  const auto read = lines(run + "/metrics.jsonl");
+  ASSERT_EQ(read.size(), 2u);
+  EXPECT_EQ(read[0]["step"], 2);
+  std::filesystem::remove(run + "/metrics.jsonl");
+  testing::internal::CaptureStderr();
+  writer.write(example(4));
+  EXPECT_FALSE(testing::internal::GetCapturedStderr().empty());
+  EXPECT_EQ(lines(run + "/metrics.jsonl").size(), 1u);
 }
 
 }  // namespace

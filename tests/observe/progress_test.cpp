@@ -12,12 +12,16 @@
 #include <cstdlib>
 #include <limits>
 #include <sstream>
+#include <string_view>
+
+#include "runtime/core/log.h"
 
 namespace interlock {
 namespace {
 
 using testing::HasSubstr;
 using testing::Not;
+using testing::StartsWith;
 
 StepMetrics at_step(int64_t step) {
   StepMetrics metrics;
@@ -40,9 +44,29 @@ class ProgressTest : public testing::Test {
   void SetUp() override {
     ::unsetenv("INTERLOCK_TERMINAL");
     ::unsetenv("COLUMNS");
+    ::setenv("TERM", "xterm", 1);
   }
   void TearDown() override { SetUp(); }
 };
+
+// Without what only moves the cursor.
+std::string visible(std::string text) {
+  for (const std::string_view code : {"\x1b[K", "\r", "\n"})
+    for (size_t at; (at = text.find(code)) != std::string::npos;) text.erase(at, code.size());
+  return text;
+}
+
+// What stands on the screen at the end, line by line: of every line what was drawn last.
+std::vector<std::string> shown_lines(const std::string& text) {
+  std::vector<std::string> lines;
+  for (const std::string& line : pieces(text, '\n')) {
+    std::string drawn = line;
+    while (drawn.ends_with('\r')) drawn.pop_back();  // a terminal's end of line is two characters
+    drawn = visible(drawn.substr(drawn.rfind('\r') + 1));
+    if (!drawn.empty()) lines.push_back(drawn);
+  }
+  return lines;
+}
 
 TEST_F(ProgressTest, LineSaysEverything) {
   auto metrics = at_step(12);
@@ -117,7 +141,7 @@ TEST_F(ProgressTest, LauncherMayVouchForTheTerminal) {
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);
   const auto drawn = pieces(text, '\r');
   ASSERT_EQ(drawn.size(), 4u);  // nothing before the first
-  for (size_t i = 1; i < drawn.size(); ++i) EXPECT_EQ(drawn[i].find_last_not_of('\n') + 1, 39u) << drawn[i];
+  for (size_t i = 1; i < drawn.size(); ++i) EXPECT_LE(visible(drawn[i]).size(), 39u) << drawn[i];
 }
 
 // Runs `body` with stderr on a terminal of `columns` columns; returns what came out of it.
@@ -142,23 +166,75 @@ std::string on_terminal(unsigned short columns, Body body) {
   return text;
 }
 
-TEST_F(ProgressTest, TerminalWidthIsAskedFor) {
+// An evaluation is what a person comes back for: its line stays, with a line of its own, and the status line goes on
+// below it.
+TEST_F(ProgressTest, EvaluationsStayAboveTheStatusLine) {
   const auto text = on_terminal(60, [] {
     Progress progress("run", 1000);
-    auto metrics = at_step(999);
+    auto metrics = at_step(998);
     metrics.validation_loss = 2.5;
     progress.show(metrics);
-    progress.show(at_step(1000));  // goes on showing the latest evaluation
+    progress.show(at_step(999));  // goes on showing the latest evaluation
+    progress.show(at_step(1000));
+  });
+  if (text == "no terminal") GTEST_SKIP() << "this machine gives no pseudo-terminals";
+  const auto lines = shown_lines(text);
+  ASSERT_EQ(lines.size(), 2u) << text;
+  EXPECT_THAT(lines[0], HasSubstr("step 998/1000  loss 2.8412  held-out 2.5000"));
+  EXPECT_THAT(lines[1], HasSubstr("step 1000/1000  loss 2.8412  held-out 2.5000"));
+  for (const auto& line : lines) EXPECT_LE(line.size(), 59u);
+}
+
+// The window that a person narrows, not the one that the run began in; and not COLUMNS, which stays as it was.
+TEST_F(ProgressTest, TheLineFollowsTheWindow) {
+  ::setenv("COLUMNS", "200", 1);
+  const auto text = on_terminal(120, [] {
+    Progress progress("run", 1000);
+    progress.show(at_step(1));
+    const winsize narrow{24, 40, 0, 0};
+    ::ioctl(2, TIOCSWINSZ, &narrow);
+    progress.show(at_step(2));
   });
   if (text == "no terminal") GTEST_SKIP() << "this machine gives no pseudo-terminals";
   const auto drawn = pieces(text, '\r');
-  ASSERT_EQ(drawn.size(), 4u) << text;
-  EXPECT_EQ(drawn[3], "\n");  // the end of a Progress ends its line
-  for (size_t i = 1; i < 3; ++i) {
-    EXPECT_EQ(drawn[i].size(), 59u);
-    EXPECT_THAT(drawn[i], HasSubstr("held-out 2.5000"));
+  ASSERT_GE(drawn.size(), 3u) << text;
+  EXPECT_GT(visible(drawn[1]).size(), 40u);
+  EXPECT_LE(visible(drawn[2]).size(), 39u);
+  EXPECT_THAT(drawn[2], Not(HasSubstr("  \x1b")));  // no padding that would wrap
+}
+
+TEST_F(ProgressTest, ATerminalThatCannotRedrawGetsPlainLines) {
+  for (const char* kind : {"dumb", ""}) {
+    ::setenv("TERM", kind, 1);
+    const auto text = on_terminal(80, [] {
+      Progress progress("run", 3, 3600);
+      for (int64_t step = 1; step <= 3; ++step) progress.show(at_step(step));
+    });
+    if (text == "no terminal") GTEST_SKIP() << "this machine gives no pseudo-terminals";
+    EXPECT_EQ(text.find('\x1b'), std::string::npos) << text;
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2) << text;
   }
-  EXPECT_THAT(drawn[2], HasSubstr("0:00 left"));
+}
+
+TEST_F(ProgressTest, ALogLineTakesThePlaceOfTheStatusLine) {
+  const auto text = on_terminal(80, [] {
+    Progress progress("run", 3);
+    progress.show(at_step(1));
+    say_error("something");
+    progress.show(at_step(2));
+  });
+  if (text == "no terminal") GTEST_SKIP() << "this machine gives no pseudo-terminals";
+  const auto lines = shown_lines(text);
+  ASSERT_EQ(lines.size(), 2u) << text;
+  EXPECT_EQ(lines[0], "interlock: error: something");
+  EXPECT_THAT(lines[1], StartsWith("run  step 2/3"));
+}
+
+TEST_F(ProgressTest, ClassesShowTheirAccuracy) {
+  auto metrics = at_step(12);
+  metrics.validation_loss = 2.9;
+  metrics.validation_scores = {{"accuracy", 0.838}, {"f1", 0.5}};
+  EXPECT_THAT(progress_line("", metrics, 600, std::nullopt, 0), HasSubstr("held-out 2.9000  accuracy 0.838  "));
 }
 
 }  // namespace

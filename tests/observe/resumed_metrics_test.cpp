@@ -1,9 +1,14 @@
 // The metrics of a run that goes on after a step: what came before stays, what is done again stands there once.
 
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
+#include "runtime/core/error.h"
 #include "runtime/observe/metrics.h"
 #include "tests/observe/temporary_folder.h"
 #include "tests/observe/tensorboard_reader.h"
@@ -52,6 +57,21 @@ TEST(ResumedMetrics, TheLinesThatStayAreTheSameBytes) {
   const std::string before = content(folder / "metrics.jsonl");
   { MetricsWriter writer(folder.path(), 3); }
   EXPECT_EQ(content(folder / "metrics.jsonl"), before);
+}
+
+TEST(ResumedMetrics, SecondsGoOnWhereTheyWere) {
+  TemporaryFolder folder;
+  append(folder / "metrics.jsonl", "{\"step\":1,\"seconds\":1000.5}\n{\"step\":2,\"seconds\":2000.0}\n");
+  write_steps(folder, 1, 2, 1.5);  // step 2 is done again
+  const auto seconds = [&](int line) {
+    std::istringstream in(content(folder / "metrics.jsonl"));
+    std::string text;
+    for (int i = 0; i <= line; ++i) std::getline(in, text);
+    return nlohmann::json::parse(text)["seconds"].get<double>();
+  };
+  EXPECT_EQ(seconds(0), 1000.5);
+  EXPECT_GE(seconds(1), 1000.5);
+  EXPECT_LT(seconds(1), 1060);  // not on top of the step that was dropped
 }
 
 TEST(ResumedMetrics, HalfALineIsDropped) {
@@ -117,6 +137,29 @@ TEST(ResumedMetrics, TensorBoardForgetsARunThatBeginsAgain) {
   write_steps(folder, 0, 4, 1.5);
   write_steps(folder, 0, 3, 2.5);
   EXPECT_EQ(shown(folder), "1:2.5 2:2.5 3:2.5");
+}
+
+// Not waited for, and not read for ever.
+TEST(ResumedMetrics, OnlyRegularFilesOfLinesAreGoneOnWith) {
+  TemporaryFolder folder;
+  const std::string path = folder / "metrics.jsonl";
+  const auto said = [&] {
+    try {
+      MetricsWriter writer(folder.path(), 3);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::bad_input);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);
+  EXPECT_NE(said().find(path + ": is not a regular file"), std::string::npos);
+  std::filesystem::remove(path);
+  std::ofstream(path) << "{\"step\": 1}\n";
+  std::filesystem::resize_file(path, uint64_t{20} << 30);
+  EXPECT_NE(said().find("more than 1 MiB"), std::string::npos);
+  std::ofstream(path) << "{\"step\": 1}\n{\"step\": 2";  // cut short by a kill
+  EXPECT_EQ(said(), "");
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <ATen/ops/linear.h>
+#include <ATen/ops/ones_like.h>
 
 #include "tests/stage/support.h"
 
@@ -25,9 +26,23 @@ class SumHead : public Head {
   at::Tensor weight_;
 };
 
+// The sum itself, whose gradient autograd gives as one number that is repeated by a view.
+class PlainSumHead : public Head {
+ public:
+  explicit PlainSumHead(bool repeated) : repeated_(repeated) {}
+  LossSum loss(const at::Tensor& hidden, const ForwardContext&) override {
+    return {repeated_ ? hidden.sum() : (hidden * at::ones_like(hidden)).sum(), 3};
+  }
+  at::Tensor scores(const at::Tensor& hidden, const ForwardContext&) override { return hidden; }
+
+ private:
+  const bool repeated_;
+};
+
 struct Bench {
   explicit Bench(const RuleRequest& rule, int of_stages, int index, Recompute recompute = Recompute::none,
-                 const std::vector<int64_t>& frozen = {}, bool frozen_head = false)
+                 const std::vector<int64_t>& frozen = {}, bool frozen_head = false,
+                 std::shared_ptr<Head> other_head = nullptr)
       : flows(derive_flows(make_rule(rule, of_stages), HeadPolicy::needed)),
         body(std::make_shared<CountingBody>(segments)) {
     for (const int64_t segment : frozen) body->freeze(segment);
@@ -35,7 +50,7 @@ struct Bench {
     if (frozen_head) head->freeze();
     Stage::Parts parts;
     parts.body = body;
-    parts.head = head;
+    parts.head = other_head ? other_head : head;
     parts.head_is_readout = index + 1 == of_stages;
     parts.make_optimizer = optimizer_of("");
     parts.recompute = recompute;
@@ -155,6 +170,17 @@ TEST(FrozenGraph, IsNowhereInAStageWithNothingToTrainAndNothingToPassOn) {
     EXPECT_EQ(bench.stage->body_group(), nullptr);
     EXPECT_THROW(bench.stage->weight_gradient(0), Error) << "the microbatch was kept";
   }
+}
+
+TEST(OwnLoss, AGradientThatRepeatsOneValueIsScaled) {
+  const auto gradient = [](bool repeated) {
+    Bench bench({.rule = "local"}, 3, 1, Recompute::none, {}, false, std::make_shared<PlainSumHead>(repeated));
+    bench.stage->forward(0, some_numbers(counting_shape, at::kFloat), std::make_shared<Batch>(), {});
+    bench.stage->loss(0, 4);
+    bench.stage->weight_gradient(0);
+    return bench.stage->body_group()->gradient().clone();
+  };
+  EXPECT_TRUE(bit_equal(gradient(true), gradient(false)));
 }
 
 // All bodies are frozen, the readout learns from its own loss alone.

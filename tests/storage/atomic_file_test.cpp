@@ -2,8 +2,11 @@
 
 #include "runtime/storage/atomic_file.h"
 
+#include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/storage/json_file.h"
 #include "runtime/storage/safetensors.h"
 #include "tests/storage/support.h"
 
@@ -62,6 +66,94 @@ TEST(AtomicFile, NamesWhatCannotBeWrittenOrRead) {
     EXPECT_EQ(error->code(), ExitCode::bad_input);
     EXPECT_NE(std::string(error->what()).find(path), std::string::npos);
   }
+}
+
+TEST(AtomicFile, FollowsLinksToWhatTheyLeadTo) {
+  const TemporaryFolder folder;
+  write_atomically(folder.file("real"), "old");
+  std::filesystem::create_directory(folder.file("sub"));
+  std::filesystem::create_symlink("../real", folder.file("sub/near"));
+  std::filesystem::create_symlink(folder.file("sub/near"), folder.file("far"));
+  write_atomically(folder.file("far"), "new");
+  EXPECT_EQ(get(folder.file("real")), "new");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder.file("far")));
+  EXPECT_TRUE(std::filesystem::is_symlink(folder.file("sub/near")));
+  std::filesystem::create_symlink("made", folder.file("dangling"));
+  write_atomically(folder.file("dangling"), "x");
+  EXPECT_EQ(get(folder.file("made")), "x");
+  EXPECT_TRUE(std::filesystem::is_symlink(folder.file("dangling")));
+  std::filesystem::create_symlink("loop", folder.file("loop"));
+  expect_cannot_write(error_of([&] { write_atomically(folder.file("loop"), "x"); }), folder.file("loop"), "symbolic");
+  std::filesystem::create_directory_symlink("sub", folder.file("to-folder"));
+  expect_cannot_write(error_of([&] { write_atomically(folder.file("to-folder"), "x"); }), folder.file("to-folder"),
+                      "Is a directory");
+  EXPECT_EQ(folder.entries(), 7u);
+}
+
+// As root /dev/null itself would be replaced: a device of the same numbers stands for it.
+TEST(AtomicFile, DevicesAndPipesAreWrittenTo) {
+  const TemporaryFolder folder;
+  const std::string pipe = folder.file("pipe"), device = folder.file("null");
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  std::string arrived;
+  std::thread reader([&] { arrived = get(pipe); });
+  write_atomically(pipe, "through");
+  reader.join();
+  EXPECT_EQ(arrived, "through");
+  EXPECT_TRUE(std::filesystem::is_fifo(pipe));
+  write_tensor("/dev/null", 10);
+  if (mknod(device.c_str(), S_IFCHR | 0600, makedev(1, 3)) != 0) GTEST_SKIP() << "devices are root's to make";
+  write_atomically(device, "x");
+  write_tensor(device, 10);
+  EXPECT_TRUE(std::filesystem::is_character_file(device));
+  EXPECT_EQ(folder.entries(), 2u);
+}
+
+// What /dev/stdout leads to is open already: its name is not replaced under whoever else writes there.
+TEST(AtomicFile, OpenDescriptorsAreWrittenTo) {
+  const TemporaryFolder folder;
+  write_atomically(folder.file("out"), "before ");
+  const int file = open(folder.file("out").c_str(), O_WRONLY | O_APPEND);
+  ASSERT_GE(file, 0);
+  write_atomically(message("/proc/self/fd/", file), "x ");
+  std::filesystem::create_symlink(message("/proc/self/fd/", file), folder.file("stdout"));
+  write_atomically(folder.file("stdout"), "y");
+  close(file);
+  EXPECT_EQ(get(folder.file("out")), "before x y");
+}
+
+TEST(AtomicFile, ReadsRegularFilesOfABoundedSize) {
+  const TemporaryFolder folder;
+  const auto refused = [](const std::string& path, const std::string& why) {
+    const auto error = error_of([&] { read_whole(path); });
+    ASSERT_TRUE(error) << path;
+    EXPECT_EQ(error->code(), ExitCode::bad_input);
+    EXPECT_NE(std::string(error->what()).find(why), std::string::npos) << error->what();
+  };
+  ASSERT_EQ(mkfifo(folder.file("pipe").c_str(), 0600), 0);
+  refused(folder.file("pipe"), "not a regular file");
+  refused("/dev/zero", "not a regular file");
+  put(folder.file("sparse"), "");
+  std::filesystem::resize_file(folder.file("sparse"), uint64_t{20} << 30);
+  refused(folder.file("sparse"), "20480 MiB");
+  put(folder.file("few"), "12345");
+  EXPECT_EQ(read_whole(folder.file("few"), 5), "12345");
+  EXPECT_TRUE(error_of([&] { read_whole(folder.file("few"), 4); }));
+  std::filesystem::create_symlink("few", folder.file("link"));
+  EXPECT_EQ(read_whole(folder.file("link")), "12345");
+  EXPECT_FALSE(read_whole("/proc/self/stat").empty()) << "it tells no size";
+}
+
+TEST(AtomicFile, JsonHasADepth) {
+  const TemporaryFolder folder;
+  put(folder.file("deep"), std::string(10'000'000, '['));
+  const auto error = error_of([&] { read_json(folder.file("deep")); });
+  ASSERT_TRUE(error);
+  EXPECT_NE(std::string(error->what()).find("nested"), std::string::npos) << error->what();
+  put(folder.file("text"), "{\"" + std::string(1000, '[') + "\\\"[\": [1]}");
+  EXPECT_TRUE(read_json(folder.file("text")).is_object());
+  put(folder.file("none"), "nothing");
+  EXPECT_TRUE(read_json(folder.file("none")).is_discarded());
 }
 
 TEST(AtomicFile, AbandonedWriterLeavesTheOldFile) {

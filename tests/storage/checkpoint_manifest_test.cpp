@@ -169,6 +169,10 @@ TEST(Manifest, Limits) {
   std::string many;
   for (int i = 0; i <= 100'000; ++i) many += (i == 0 ? "" : ",") + file("a.safetensors");
   expect_refused(with("files", "[" + many + "]"), "100,000 files");
+  // What would end the process that reads the config back is no whole checkpoint.
+  std::string dots = "a";
+  for (int i = 0; i < 200'000; ++i) dots += ".a";
+  expect_refused(with("config", "\"" + dots + " = 1\""), "nested more than 256 deep");
 }
 
 TEST(Manifest, WithoutItsHash) {

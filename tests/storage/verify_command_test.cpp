@@ -110,9 +110,29 @@ TEST_F(VerifyCommand, WeightsFiles) {
   for (const std::string& from : {path, run_}) {  // a run that has ended
     const Result good = verify({from});
     EXPECT_EQ(good.code, 0) << good.error;
-    EXPECT_THAT(good.output, HasSubstr("well formed"));
+    // It carries a hash since, so that more can be said than that it is well formed.
+    EXPECT_THAT(good.output, HasSubstr("bytes  whole"));
     EXPECT_THAT(good.output, HasSubstr("digest "));
   }
+  const std::string whole = get(path);
+  std::string changed = whole;
+  changed.back() = 'Z';
+  put(path, changed);
+  const Result bad = verify({path});
+  EXPECT_EQ(bad.code, 65);
+  EXPECT_THAT(bad.error, HasSubstr("SHA-256"));
+  changed.replace(changed.find("interlock.sha256"), 16, "somebody.element");
+  put(path, changed);
+  const Result foreign = verify({path});
+  EXPECT_EQ(foreign.code, 0) << foreign.error;
+  EXPECT_THAT(foreign.output, HasSubstr("well formed; it carries no hash"));
+  EXPECT_EQ(json::parse(verify({path, "--json"}).output)["examined"][0]["files"][0]["hash"], false);
+  put(path, whole);
+  fs::copy(path, folder_.file("best.safetensors"));
+  EXPECT_THAT(verify({run_}).output, HasSubstr("best.safetensors"));
+  put(folder_.file("best.safetensors"), whole.substr(0, whole.size() - 1));
+  EXPECT_EQ(verify({run_}).code, 65);
+  fs::remove(folder_.file("best.safetensors"));
   put(path, get(path).substr(0, 70));
   const Result cut = verify({path});
   EXPECT_EQ(cut.code, 65);

@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include "runtime/storage/content_hash.h"
+#include "runtime/storage/file_digest.h"
 #include "runtime/storage/weights.h"
 #include "runtime/storage/weights_compare.h"
 #include "tests/storage/checkpoint_support.h"
@@ -41,6 +43,52 @@ class WeightsSetTest : public testing::Test {
   TemporaryFolder folder_;
   std::string run_ = folder_.path().string();
 };
+
+// Every bit of the file, the header's too: a changed number in the stored config is another model.
+TEST_F(WeightsSetTest, AFlippedBitAnywhereInAFileIsRefused) {
+  const std::string path = one_file(folder_.file("w.safetensors"), 7);
+  const std::string whole = get(path);
+  int read = 0;
+  for (size_t at = 0; at < whole.size(); at += 7) {
+    std::string changed = whole;
+    changed[at] = static_cast<char>(changed[at] ^ 1);
+    put(path, changed);
+    const auto error = error_of([&] { WeightsSet::open(path); });
+    if (error) continue;
+    // What names the hash cannot be told from a file without one, where another name is legal.
+    const std::string around = whole.substr(at < 20 ? 0 : at - 20, 40);
+    EXPECT_NE(around.find("interlock.sha256"), std::string::npos) << at << " " << around;
+    ++read;
+  }
+  EXPECT_LE(read, 4);
+  std::string last = whole;
+  last.back() = static_cast<char>(last.back() ^ 1);
+  put(path, last);
+  expect_refused(path, "SHA-256 in its metadata differs");
+}
+
+TEST_F(WeightsSetTest, AForeignFileWithoutAHashIsTaken) {
+  const std::string path = one_file(folder_.file("w.safetensors"), 7);
+  const std::string digest = weights_digest(*WeightsSet::open(path));
+  std::string text = get(path);
+  const size_t at = text.find("interlock.sha256");
+  ASSERT_NE(at, std::string::npos);
+  text.replace(at, 16, "somebody.element");
+  put(path, text);
+  EXPECT_EQ(examine_content(*SafetensorsFile::open(path)), Content::no_hash);
+  EXPECT_EQ(weights_digest(*WeightsSet::open(path)), digest) << "the digest is of names, shapes and values";
+}
+
+// As sha256sum gives it of the file with 64 zeros in the place of the digits.
+TEST_F(WeightsSetTest, TheHashIsThatOfTheFileWithZerosInItsPlace) {
+  const std::string path = one_file(folder_.file("w.safetensors"), 7, {{"interlock.sha256", "of another file"}});
+  const std::string carried = SafetensorsFile::open(path)->metadata().at("interlock.sha256");
+  std::string text = get(path);
+  text.replace(text.find(carried), 64, std::string(64, '0'));
+  put(folder_.file("zeros"), text);
+  EXPECT_EQ(file_digest(folder_.file("zeros")).sha256, carried);
+  EXPECT_EQ(examine_content(*SafetensorsFile::open(path)), Content::whole);
+}
 
 TEST_F(WeightsSetTest, AFileAndACheckpointAreTheSameSet) {
   const auto file = WeightsSet::open(one_file(folder_.file("w.safetensors"), 7));

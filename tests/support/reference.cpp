@@ -266,10 +266,13 @@ ReferenceResult train_reference(const RunSettings& settings) {
     };
     const bool leaves_out = settings.divergence.policy == OnDivergence::skip && !whole();
     const double rate = rate_at(optimizer, step, settings.steps);
+    result.stage_norms.emplace_back();
     double model_norm = shared.squared_norm();
     for (int k = 0; k < stages; ++k) {
       if (bodies[k].trained) model_norm += bodies[k].squared_norm();
       if (k + 1 == stages) model_norm += heads[k].squared_norm();
+      result.stage_norms.back()[k] = std::sqrt((bodies[k].trained ? bodies[k].squared_norm() : 0.0) +
+                                               (k + 1 == stages ? heads[k].squared_norm() : 0.0));
     }
     result.gradient_norms.push_back(std::sqrt(model_norm));
     if (leaves_out) {
@@ -304,18 +307,24 @@ ReferenceResult train_reference(const RunSettings& settings) {
   }
   // Held-out samples one by one, so that there are no microbatches to get wrong.
   c10::NoGradGuard no_graph;
-  double sum = 0, predicted = 0;
+  std::map<int, double> sums;
+  double predicted = 0;
   const int64_t held_out = std::min(settings.evaluation.sequences, dataset->samples(Split::held_out));
   for (int64_t sample = 0; sample < held_out; ++sample) {
     const Batch batch = dataset->batch(Split::held_out, std::span(&sample, 1));
     const ForwardContext context{&batch, settings.seed, settings.steps, false};
     at::Tensor x = batch.inputs;
-    for (Part& part : bodies) x = static_cast<Body&>(*part.module).forward(x, context);
-    const LossSum loss = static_cast<Head&>(*heads.back().module).loss(x, context);
-    sum += loss.sum.item<double>();
-    predicted += static_cast<double>(loss.count);
+    for (int k = 0, begin = 0; k < stages; begin += cut[k++]) {
+      ForwardContext of_head = context;
+      x = run_body(static_cast<Body&>(*bodies[k].module), *model, begin, cut[k], {}, x, context, of_head.features);
+      if (!heads[k].trained) continue;
+      const LossSum loss = static_cast<Head&>(*heads[k].module).loss(x, of_head);
+      sums[k] += loss.sum.item<double>();
+      if (k + 1 == stages) predicted += static_cast<double>(loss.count);
+    }
   }
-  result.validation_loss = sum / predicted;
+  for (const auto& [stage, sum] : sums) result.validation_losses[stage] = sum / predicted;
+  result.validation_loss = result.validation_losses.at(stages - 1);
   for (int k = 0; k < stages; ++k) {
     for (const auto& named : bodies[k].module->named_parameters())
       result.parameters[named.key()] = named.value().detach();

@@ -17,7 +17,9 @@ struct ReferenceResult {
   std::vector<double> losses;                      // of the last stage, per step
   std::vector<std::map<int, double>> head_losses;  // of every head that runs, per step
   std::vector<double> gradient_norms;              // of bodies and readout, per step, before clipping
+  std::vector<std::map<int, double>> stage_norms;  // of each body, the last one's with the readout: as above
   double validation_loss = 0;                      // after the last step
+  std::map<int, double> validation_losses;         // of every head that ran in it
 };
 
 // Reads the same settings as a run, model.frozen too (patterns of * and ?); optimizer "sgd" and "adamw", constant rate

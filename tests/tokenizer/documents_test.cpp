@@ -18,8 +18,10 @@ using testing::HasSubstr;
 class Documents : public WithFolder {
  protected:
   std::vector<std::string> read(const std::vector<std::string>& files, const std::string& kind,
-                                size_t block_bytes = 1 << 20) {
+                                size_t block_bytes = 1 << 20,
+                                Utf8Stream::OnInvalid on_invalid = Utf8Stream::OnInvalid::error) {
     DocumentReader::Options options;
+    options.on_invalid = on_invalid;
     options.kind = DocumentKind::parse(kind);
     options.block_bytes = block_bytes;
     DocumentReader reader(files, options, {is_safe_cut, 4});
@@ -37,10 +39,11 @@ class Documents : public WithFolder {
     }
     for (const std::string& file : files) size += static_cast<int64_t>(std::filesystem::file_size(file));
     EXPECT_EQ(reader.bytes(), size);
+    replaced_ = reader.replaced();
     EXPECT_LE(bytes, size);  // what comes after the last block is not told
     return documents;
   }
-  int64_t blocks_ = 0;
+  int64_t blocks_ = 0, replaced_ = 0;
 };
 
 TEST_F(Documents, AFileIsOneAsItStands) {
@@ -77,7 +80,22 @@ TEST_F(Documents, JsonThatIsNoneNamesItsLine) {
   EXPECT_THAT(refusal("[1]"), HasSubstr("a JSON object is expected"));
   EXPECT_THAT(refusal("{\"body\": \"x\"}"), HasSubstr("no field \"text\""));
   EXPECT_THAT(refusal("{\"text\": 7}"), HasSubstr("field \"text\" is number, not a text"));
-  EXPECT_THAT(refusal("{\"text\": \"\\ud800\"}"), HasSubstr("not JSON"));
+  EXPECT_THAT(refusal("{\"text\": \"\\ud800\"}"), AllOf(HasSubstr("not JSON"), HasSubstr("--invalid-utf8 replace")));
+}
+
+// Half a UTF-16 pair is no character however it is written: as an escape too it is replaced, and counted.
+TEST_F(Documents, LoneSurrogatesAreReplacedLikeBytesThatAreNotUtf8) {
+  const std::string file = write("some.jsonl",
+                                 "{\"text\": \"a\\ud800b\\udc00\\ud83d\\ude42\", \"x\": NaN}\n"
+                                 "{\"text\": \"\\\\ud800 \\ud83d\"}\n");
+  EXPECT_THAT(read({file}, "jsonl:text", 1 << 20, Utf8Stream::OnInvalid::replace),
+              ElementsAre("a\uFFFDb\uFFFD🙂", "\\ud800 \uFFFD"));
+  EXPECT_EQ(replaced_, 3);
+}
+
+TEST_F(Documents, NumbersThatJsonLacksAreNoReasonToStop) {
+  const std::string file = write("some.jsonl", "{\"score\": NaN, \"text\": \"NaN\", \"x\": [-Infinity, Infinity]}\n");
+  EXPECT_THAT(read({file}, "jsonl:text"), ElementsAre("NaN"));
 }
 
 TEST_F(Documents, KindsAreNamed) {

@@ -2,6 +2,12 @@
 #include "parallel/transport/loopback.h"
 
 #include <gmock/gmock.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <iostream>
 
 #include "runtime/core/error.h"
 #include "tests/transport/conformance.h"
@@ -49,6 +55,33 @@ TEST(Loopback, TheFirstFailureEndsAllRanksAndIsRethrownWithItsRank) {
     EXPECT_STREQ(error.what(), "rank 2: file x is corrupt");
   }
   EXPECT_EQ(ended_by_peer, 3);
+}
+
+// Two of eight fit into the address space, and wait for the rest. In a process of its own, as limits are for all of it.
+TEST(Loopback, AThreadThatCannotBeStartedEndsTheRun) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need the address space";
+#endif
+  const auto starved = [] {
+    constexpr size_t stack = size_t{1} << 30;
+    long pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlim_t most = static_cast<rlim_t>(pages * sysconf(_SC_PAGESIZE)) + 5 * stack / 2;
+    const rlimit limit{most, most};
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, stack);
+    pthread_setattr_default_np(&attributes);
+    setrlimit(RLIMIT_AS, &limit);
+    try {
+      run_loopback(8, [](Transport& transport) { conformance::world(transport, 99).barrier(); });
+    } catch (const Error& error) {
+      std::cerr << error.what() << std::endl;
+      _exit(static_cast<int>(error.code()));
+    }
+    _exit(0);
+  };
+  EXPECT_EXIT(starved(), testing::ExitedWithCode(70), "rank 2: its thread, of 8, cannot be started .*fewer ranks");
 }
 
 TEST(Loopback, AForeignExceptionEndsTheRunToo) {

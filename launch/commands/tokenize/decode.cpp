@@ -6,6 +6,8 @@
 
 #include "launch/commands/tokenize/tokenize.h"
 #include "launch/terminal/interruption.h"
+#include "launch/terminal/json_line.h"
+#include "launch/terminal/printable_output.h"
 #include "runtime/core/error.h"
 #include "runtime/data/token_file.h"
 #include "runtime/data/tokenizer.h"
@@ -61,7 +63,7 @@ class TokenizeDecode final : public Command {
     const Interruption interruption;  // from before there is a temporary file
     int64_t bytes = 0;
     if (output_.empty()) {
-      decode(*tokenizer, *tokens, interruption, [&](const std::string& text) { std::cout << text; });
+      decode(*tokenizer, *tokens, interruption, [&](const std::string& text) { raw_output() << text; });
     } else {
       OutputFile file(output_);
       decode(*tokenizer, *tokens, interruption, [&](const std::string& text) {
@@ -71,12 +73,11 @@ class TokenizeDecode final : public Command {
       file.commit();
     }
     if (json_)
-      std::cout << nlohmann::ordered_json{{"output", output_},
-                                          {"documents", tokens->documents()},
-                                          {"tokens", tokens->tokens()},
-                                          {"bytes", bytes}}
-                       .dump()
-                << std::endl;
+      std::cout << json_line(nlohmann::ordered_json{{"output", output_},
+                                                    {"documents", tokens->documents()},
+                                                    {"tokens", tokens->tokens()},
+                                                    {"bytes", bytes}})
+                << std::flush;
     return static_cast<int>(ExitCode::done);
   }
 

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/commands/tokenize/input.h"
+#include "launch/terminal/json_line.h"
 #include "runtime/core/error.h"
 #include "runtime/data/token_file.h"
 #include "runtime/data/tokenizer/byte_level_tokenizer.h"
@@ -88,18 +89,17 @@ class TokenizeEncode final : public Command {
   void report(const Tokenizer& tokenizer, const TokenizeInput::Read& read, int64_t documents, int64_t tokens,
               double seconds) const {
     if (json_) {
-      std::cout << nlohmann::ordered_json{{"prefix", prefix_},
-                                          {"files", read.files},
-                                          {"documents", documents},
-                                          {"tokens", tokens},
-                                          {"bytes", read.bytes},
-                                          {"replaced", read.replaced},
-                                          {"vocabulary", tokenizer.vocabulary()},
-                                          {"fingerprint", tokenizer.fingerprint()},
-                                          {"seconds", seconds},
-                                          {"bytes_per_second", static_cast<double>(read.bytes) / seconds}}
-                       .dump()
-                << std::endl;
+      std::cout << json_line(nlohmann::ordered_json{{"prefix", prefix_},
+                                                    {"files", read.files},
+                                                    {"documents", documents},
+                                                    {"tokens", tokens},
+                                                    {"bytes", read.bytes},
+                                                    {"replaced", read.replaced},
+                                                    {"vocabulary", tokenizer.vocabulary()},
+                                                    {"fingerprint", tokenizer.fingerprint()},
+                                                    {"seconds", seconds},
+                                                    {"bytes_per_second", static_cast<double>(read.bytes) / seconds}})
+                << std::flush;
       return;
     }
     std::cout << prefix_ << ".bin, " << prefix_ << ".idx: " << with_commas(documents) << " documents, "

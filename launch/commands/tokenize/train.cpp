@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/commands/tokenize/input.h"
+#include "launch/terminal/json_line.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer/byte_level_tokenizer.h"
 #include "runtime/data/tokenizer/pretokens.h"
@@ -74,18 +75,17 @@ class TokenizeTrain final : public Command {
               double seconds) const {
     const int64_t merges = tokenizer.vocabulary() - TrainOptions::least_vocabulary;
     if (json_) {
-      std::cout << nlohmann::ordered_json{{"output", output_},
-                                          {"vocabulary", tokenizer.vocabulary()},
-                                          {"merges", merges},
-                                          {"files", read.files},
-                                          {"documents", documents},
-                                          {"bytes", read.bytes},
-                                          {"distinct_words", words.words()},
-                                          {"replaced", read.replaced},
-                                          {"seconds", seconds},
-                                          {"fingerprint", tokenizer.fingerprint()}}
-                       .dump()
-                << std::endl;
+      std::cout << json_line(nlohmann::ordered_json{{"output", output_},
+                                                    {"vocabulary", tokenizer.vocabulary()},
+                                                    {"merges", merges},
+                                                    {"files", read.files},
+                                                    {"documents", documents},
+                                                    {"bytes", read.bytes},
+                                                    {"distinct_words", words.words()},
+                                                    {"replaced", read.replaced},
+                                                    {"seconds", seconds},
+                                                    {"fingerprint", tokenizer.fingerprint()}})
+                << std::flush;
       return;
     }
     std::cout << output_ << ": a vocabulary of " << with_commas(tokenizer.vocabulary()) << " from "

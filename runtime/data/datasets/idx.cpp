@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cmath>
 
+#include "runtime/data/compressed.h"
 #include "runtime/data/images/image_dataset.h"
 #include "runtime/storage/mapped_file.h"
 
@@ -23,7 +24,9 @@ struct IdxFile {
     const auto refuse = [&](const std::string& what) { throw Error(ExitCode::bad_input, message(path, ": ", what)); };
     const auto at = [&](size_t i) { return std::to_integer<uint64_t>(bytes[i]); };
     if (bytes.size() < 4 || at(0) != 0 || at(1) != 0 || at(2) != 8) {
-      refuse("no IDX file of unsigned bytes (a compressed one must be unpacked first)");
+      const std::string compression =
+          compression_of({reinterpret_cast<const char*>(bytes.data()), std::min<size_t>(bytes.size(), 8)});
+      refuse(compression.empty() ? "no IDX file of unsigned bytes" : compressed_text(compression, path));
     }
     const size_t dimensions = at(3), header = 4 + 4 * dimensions;
     if (dimensions < 1 || dimensions > 4 || bytes.size() < header)

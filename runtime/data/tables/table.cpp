@@ -7,7 +7,9 @@
 
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/data/compressed.h"
 #include "runtime/data/tables/fields.h"
+#include "runtime/data/tokenizer/foreign_json.h"
 #include "runtime/data/tokenizer/strict_json.h"
 #include "runtime/data/tokenizer/utf8.h"
 #include "runtime/storage/mapped_file.h"
@@ -24,6 +26,8 @@ using Format = TableFormat;
 Format format_of(const std::string& path) {
   std::error_code absent;
   if (std::filesystem::is_directory(path, absent)) refuse("is a folder; name the tables in it, each by itself");
+  if (const std::string compression = compression_of_file(path); !compression.empty())
+    refuse(compressed_text(compression, path));
   const std::string ending = std::filesystem::path(path).extension().string();
   if (ending == ".tsv" || ending == ".txt") return Format::tabs;
   if (ending == ".csv") return Format::commas;
@@ -122,7 +126,7 @@ std::string text_of(const json& value, const std::string& key, int64_t line) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number() || value.is_boolean()) return value.dump();
   refuse(message("line ", line, ": \"", key, "\" is ",
-                 value.is_null()    ? "null"
+                 value.is_null()    ? "null (or no number: NaN)"
                  : value.is_array() ? "a list"
                                     : "an object",
                  "; a text, a number or true and false are expected"));
@@ -130,7 +134,9 @@ std::string text_of(const json& value, const std::string& key, int64_t line) {
 
 TableRow row_of_object(const FieldsOfLine& line, const TableRequest& request) {
   check_utf8(line.fields.front(), line.line);
-  const json object = parse_strict_json(line.fields.front(), message("line ", line.line));
+  const std::string& text = line.fields.front();
+  const bool odd = text.find("NaN") != std::string::npos || text.find("Infinity") != std::string::npos;
+  const json object = parse_strict_json(odd ? without_foreign_numbers(text) : text, message("line ", line.line));
   if (!object.is_object()) refuse(message("line ", line.line, ": is no JSON object, as each line of a .jsonl is"));
   TableRow row{line.line, {}};
   for (const std::string& column : request.columns) {

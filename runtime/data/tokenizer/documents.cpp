@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/core/error.h"
+#include "runtime/data/tokenizer/foreign_json.h"
 
 namespace interlock {
 namespace {
@@ -17,16 +18,25 @@ constexpr size_t longest_json_line = size_t{256} << 20;  // it is parsed as a wh
 constexpr std::string_view blanks = " \t\r\v\f";
 
 // The text field of a JSON line.
-std::string field_of(std::string_view line, const std::string& field, const std::string& place) {
+std::string field_of(const std::string& given, const std::string& field, const std::string& place,
+                     Utf8Stream::OnInvalid on_invalid, int64_t& replaced) {
   using nlohmann::json;
-  json object;
+  json object = json::parse(given, nullptr, false);
+  std::string line;
+  if (object.is_discarded()) {
+    line = without_foreign_numbers(given);
+    if (on_invalid == Utf8Stream::OnInvalid::replace) line = without_lone_surrogates(line, replaced);
+  }
   try {
-    object = json::parse(line.begin(), line.end());
+    if (object.is_discarded()) object = json::parse(line.begin(), line.end());
   } catch (const json::exception& problem) {
     const std::string words = problem.what();
     const size_t prefix = words.find("] ");  // "[json.exception.parse_error.101] "
     throw Error(ExitCode::bad_input,
-                message(place, ": not JSON: ", prefix == std::string::npos ? words : words.substr(prefix + 2)));
+                message(place, ": not JSON: ", prefix == std::string::npos ? words : words.substr(prefix + 2),
+                        words.find("surrogate") == std::string::npos
+                            ? ""
+                            : "; half a character, which --invalid-utf8 replace puts U+FFFD in for"));
   }
   if (!object.is_object()) throw Error(ExitCode::bad_input, message(place, ": a JSON object is expected on each line"));
   const auto found = object.find(field);
@@ -174,7 +184,8 @@ void DocumentReader::take_json() {
   const std::string line = std::move(held_);
   held_.clear();
   if (line.find_first_not_of(blanks) == std::string::npos) return;
-  builder_.append(field_of(line, options_.kind.field, message(files_[next_file_ - 1], ":", line_)));
+  builder_.append(
+      field_of(line, options_.kind.field, message(files_[next_file_ - 1], ":", line_), options_.on_invalid, replaced_));
   builder_.end_document();
 }
 

@@ -174,7 +174,8 @@ TokenizerContent read_content(const std::string& path) {
   const fs::path folder = path;
   if (!fs::exists(folder, ignored)) throw Error(ExitCode::bad_input, message("tokenizer ", path, " does not exist"));
   if (!fs::is_directory(folder, ignored)) return read_tokenizer_json(path);
-  const auto has = [&](const char* name) { return fs::exists(folder / name, ignored); };
+  // A link that leads nowhere is there: it is named, not passed over.
+  const auto has = [&](const char* name) { return fs::exists(fs::symlink_status(folder / name, ignored)); };
   const auto with_side_files = [&](TokenizerContent content, VocabularyFrom from) {
     lay_side_files_over(content, path, from);
     check_content(content, path);

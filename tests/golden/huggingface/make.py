@@ -21,18 +21,21 @@ from make_parts import fill_at_random, fill_by_formula, make_tokenizer, rounded
 
 SIZES = [dict(layers=2, width=32, heads=2, feed_forward=48, length=24), dict(layers=3, width=64, heads=4, feed_forward=256, length=40),
          dict(layers=6, width=96, heads=3, feed_forward=128, length=64), dict(layers=8, width=192, heads=12, feed_forward=768, length=128)]
-# By name: size, tied, and of which ids the log-probabilities are stored (every so many; each depends on all scores).
-GOLDEN = {"small": (0, False, 1), "tied": (1, True, 13), "larger": (3, False, 13)}
+# By name: size, tied, of which ids the log-probabilities are stored (every so many; each depends on all scores), and what else differs:
+# an epsilon that shows in the numbers, as 1e-12 beside 1e-5 would not, and the two types of token that RobertaConfig has by default.
+GOLDEN = {"small": (0, False, 1, {}), "tied": (1, True, 13, {}), "larger": (3, False, 13, {}),
+          "epsilon": (0, False, 13, {"layer_norm_eps": 0.05, "type_vocab_size": 2})}
 FILLS = ["The <mask> brought rain", "Every valley has its<mask>, and the <mask> has", "<mask>", "1815, 1848,<mask>1871 <mask><mask>"]
 # Documents shorter than any model's length: each is one sample, padded beside longer ones.
 DOCUMENTS = ["It isn't the map.", "Rain.", "The river has its names, and"]
 
 
-def make_model(size, vocabulary, tied):
+def make_model(size, vocabulary, tied, others={}):
     shape = SIZES[size]
+    details = {"type_vocab_size": 1, "layer_norm_eps": 1e-5, **others}
     config = transformers.RobertaConfig(
         vocab_size=vocabulary, hidden_size=shape["width"], num_hidden_layers=shape["layers"], num_attention_heads=shape["heads"],
-        intermediate_size=shape["feed_forward"], max_position_embeddings=shape["length"] + 2, type_vocab_size=1, layer_norm_eps=1e-5,
+        intermediate_size=shape["feed_forward"], max_position_embeddings=shape["length"] + 2, **details,
         pad_token_id=1, bos_token_id=0, eos_token_id=2, tie_word_embeddings=tied, attn_implementation="eager")
     return transformers.RobertaForMaskedLM(config).eval()
 
@@ -77,10 +80,10 @@ def main():
         model.save_pretrained(folder)
         write_expected(folder, model, tokenizer)
         return
-    for name, (size, tied, every) in GOLDEN.items():
+    for name, (size, tied, every, others) in GOLDEN.items():
         place = os.path.join(folder, name)
         os.makedirs(place, exist_ok=True)
-        model = make_model(size, tokenizer.get_vocab_size(), tied).double()
+        model = make_model(size, tokenizer.get_vocab_size(), tied, others).double()
         fill_by_formula(model)
         model.config.save_pretrained(place)
         write_expected(place, model, tokenizer, every)

@@ -10,6 +10,7 @@
 #include <fstream>
 #include <optional>
 
+#include "launch/supervisor/mpirun_command.h"
 #include "launch/supervisor/short_child.h"
 #include "runtime/core/error.h"
 
@@ -17,6 +18,7 @@ namespace interlock {
 namespace {
 
 using std::chrono::seconds;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using Status = Check::Status;
@@ -94,6 +96,18 @@ TEST(Checks, MpiAndMpirunAreFound) {
   EXPECT_THAT(mpirun.found, HasSubstr("starts processes"));
 }
 
+// A second mpirun inside of one is refused by Open MPI, which is no fault of the machine.
+TEST(Checks, UnderALauncherMpirunIsNotTried) {
+  const Variable rank("OMPI_COMM_WORLD_RANK", "0"), size("OMPI_COMM_WORLD_SIZE", "2");
+  const StandIn mpirun("mpirun", "[ \"$1\" = --version ] || exit 1\necho 'mpirun (Open MPI) 4.1.4'");
+  const Variable path("PATH", mpirun.folder + ":" + std::getenv("PATH"));
+  const Check check = check_mpirun();
+  EXPECT_EQ(check.status, Status::ok) << check.found << check.advice;
+  EXPECT_THAT(check.found, HasSubstr("`doctor --cluster`"));
+  const Variable nowhere("PATH", "/nowhere");  // as on nodes of a site that has srun alone
+  EXPECT_EQ(check_mpirun().status, Status::warn);
+}
+
 TEST(Checks, WithoutMpirunTheAdviceNamesThePackage) {
   const std::string path = std::getenv("PATH");
   setenv("PATH", "/nowhere", 1);
@@ -115,6 +129,16 @@ TEST(Checks, AnMpirunOfAnotherMpiFailsAndIsNamed) {
     EXPECT_THAT(check.advice, HasSubstr(std::string("the mpirun of ") + name));
     EXPECT_THAT(check.advice, HasSubstr("linked with Open MPI"));
   }
+}
+
+// Where Open MPI 4.1.4 ends with "stack smashing detected"; other versions were not tried, and are.
+TEST(Checks, AHostNameThatOpenMpiCrashesOnIsToldBeforeItDoes) {
+  const std::string fits(56, 'h'), too_long(57, 'h'), four = "mpirun (Open MPI) 4.1.4",
+                                                      five = "mpirun (Open MPI) 5.0.3";
+  EXPECT_EQ(refusal_of_host(four, fits), "");
+  EXPECT_EQ(refusal_of_host(five, too_long), "");
+  EXPECT_THAT(refusal_of_host(four, too_long),
+              AllOf(HasSubstr(too_long), HasSubstr("57 letters"), HasSubstr("hostname NAME")));
 }
 
 TEST(Checks, InASlurmStepWithoutPmixMpiFailsWithTheSentenceOfTheProgram) {

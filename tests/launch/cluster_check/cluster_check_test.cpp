@@ -34,6 +34,7 @@ ClusterFacts good_facts() {
     one.mpi = "Open MPI v4.1.4";
     one.libraries = {{"libtorch_cpu.so", "11"}, {"libz.so.1", "22"}};
     one.processors = {0, 1, 2, 3};
+    one.processors_of_host = 4;
     one.threads = 2;
     one.available_memory = 8e9;
     facts.ranks.push_back(one);
@@ -93,9 +94,10 @@ TEST(Judge, EachFaultIsItsOwnRow) {
               "libtorch_cpu.so on node2");
   expect_only(with([](auto& f) { f.ranks[2].libraries.erase("libz.so.1"); }), "libraries", Status::warn, "libz.so.1");
   expect_only(with([](auto& f) { f.ranks[2].processor = "AVX512"; }), "processor", Status::warn, "node2");
-  expect_only(with([](auto& f) { f.ranks[2].processors = {0}; }), "threads", Status::warn, "rank 2 (2 threads on 0)");
+  expect_only(with([](auto& f) { f.ranks[2].processors = {0}; }), "threads", Status::warn,
+              "bound to fewer processors than threads: rank 2 on node2 (2 threads on 0)");
   expect_only(with([](auto& f) { f.ranks[0].threads = f.ranks[1].threads = 4; }), "threads", Status::warn,
-              "node1 (8 threads on processors 0-3)");
+              "more threads than processors: all ranks on node1 (8 threads on 0-3)");
   expect_only(with([](auto& f) { f.forecast[3] = 6e9; }), "memory", Status::fail, "node2 (8.4 GiB of 7.5 GiB)");
   expect_only(with([](auto& f) { f.forecast[3] = 4.5e9; }), "memory", Status::warn, "94 %");
   expect_only(with([](auto& f) { f.clock_offsets[2] = -90; }), "clock", Status::warn, "90.0 s apart: node2");
@@ -103,6 +105,40 @@ TEST(Judge, EachFaultIsItsOwnRow) {
               "node2 does not see it");
   expect_only(with([](auto& f) { f.links[1].latency_us = 900; }), "links", Status::warn, "1-2 (node1, node2)");
   expect_only(with([](auto& f) { f.links[1].mib_per_second = 100; }), "links", Status::warn, "1-2 (node1, node2)");
+}
+
+// As mpirun binds two ranks of a host to the same processor, and as srun gives a step one of many: there is room beside
+// it, so fewer ranks are no cure.
+TEST(Judge, RanksThatShareABindingLackProcessorsThoughTheHostHasThem) {
+  ClusterFacts facts = good_facts();
+  facts.links[1].mib_per_second = 3000;
+  for (RankFacts& rank : facts.ranks) rank.threads = 1;
+  facts.ranks[0].processors = facts.ranks[1].processors = {3};
+  expect_only(facts, "threads", Status::warn,
+              "bound to fewer processors than threads: all ranks on node1 (2 threads on 3)");
+  EXPECT_THAT(row(facts, "threads").advice, HasSubstr("--bind-to none"));
+  facts.ranks[2].host = "node1";  // it has the other three, and those two still share one
+  expect_only(facts, "threads", Status::warn,
+              "bound to fewer processors than threads: ranks 0-1 on node1 (2 threads on 3)");
+  facts.ranks[1].processors = {1, 3};
+  EXPECT_EQ(row(facts, "threads").status, Status::ok);
+}
+
+TEST(Judge, RanksOfOneHostThatDifferAreToldApart) {
+  ClusterFacts facts = good_facts();
+  for (RankFacts& rank : facts.ranks) rank.host = "vm";
+  facts.ranks[2].config = facts.ranks[3].config = "b";
+  EXPECT_EQ(row(facts, "config").found, "not as rank 0 on vm: vm (ranks 2-3)");
+  facts.ranks[1].libraries["libtorch_cpu.so"] = "12";
+  EXPECT_EQ(row(facts, "libraries").found, "not as rank 0 on vm: libtorch_cpu.so on vm (rank 1)");
+}
+
+TEST(Judge, LinksThatTheRunSlowsDownAreWarnedOf) {
+  ClusterFacts facts = good_facts();
+  facts.links[1].mib_per_second = 3000;
+  facts.slowed = {1e6, 0.01};
+  expect_only(facts, "links", Status::warn, "slowed down to 1e+06 bytes/s and 0.01 s");
+  EXPECT_EQ(cluster_json(facts, judge(facts))["slowed_links"], nlohmann::json({{"bandwidth", 1e6}, {"latency", 0.01}}));
 }
 
 TEST(Judge, WithoutAConfigMemoryIsNotJudged) {

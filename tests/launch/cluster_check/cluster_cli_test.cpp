@@ -81,6 +81,19 @@ TEST_F(Cluster, AloneItSaysToUseTheLauncher) {
   EXPECT_EQ(report["pairs"].size(), 0u);
 }
 
+// More of them, as "start it with -n 4" would say, do not find each other either.
+TEST_F(Cluster, OneProcessOfAForeignLauncherIsToldSo) {
+  CommandOptions options;
+  options.folder = path().string();
+  const auto doctor = [&](const Words& more) {
+    Words words{"env", "PMI_RANK=0", "PMI_SIZE=1", program(), "doctor", "--cluster", "config.toml"};
+    words.insert(words.end(), more.begin(), more.end());
+    return run_command(words, options);
+  };
+  expect_failure(doctor({}), 64, {"launcher of MPICH", "srun --mpi=pmix"});
+  expect_done(doctor({"--set", "parallel.ranks=1"}));
+}
+
 TEST_F(Cluster, ABadConfigIsRefusedOnce) {
   expect_failure(interlock({"doctor", "--cluster", "config.toml", "--set", "model.layerz=1"}), 64, {"layerz"});
   EXPECT_EQ(interlock({"doctor", "config.toml"}).code, 2) << "a config is for --cluster";

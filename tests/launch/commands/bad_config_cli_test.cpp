@@ -70,6 +70,18 @@ TEST_F(BadConfig, HorizonBeyondTheStagesNamesTheLargest) {
 
 TEST_F(BadConfig, HorizonOfNone) { expect_refused({"learning.horizon=0"}, {"learning.horizon = 0", "1 to 4"}); }
 
+// It used to be started, and to answer no signal for as long as it took memory.
+TEST_F(BadConfig, ARunThatCannotFitIntoMemory) {
+  const Words huge = {"model.layers=512", "model.width=16384", "model.heads=16", "model.feed_forward=65536"};
+  expect_refused(huge, {"config.toml", "does not fit into memory", "the 4 ranks here hold", "--force"});
+  Words words{"plan", "config.toml"};
+  for (const std::string& one : huge) words.insert(words.end(), {"--set", one});
+  const CommandResult planned = interlock(words);
+  expect_done(planned);
+  EXPECT_THAT(planned.output, HasSubstr("On this machine alone, the 4 ranks here hold"));
+  EXPECT_THAT(planned.output, HasSubstr("`interlock train` refuses that"));
+}
+
 TEST_F(BadConfig, VocabularyTooSmallForTheData) {
   expect_refused({"model.vocabulary=100"}, {"vocabulary", "100", "261"});
 }

@@ -24,10 +24,48 @@ TEST_F(Commands, HelpNamesThemAll) {
   EXPECT_THAT(result.errors, IsEmpty());
 }
 
-TEST_F(Commands, VersionIsANumber) {
+// The number stays the first word of its one line; a report of a fault needs the others too.
+TEST_F(Commands, VersionNamesWhatItWasMadeOf) {
   const CommandResult result = interlock({"--version"});
   expect_done(result);
-  EXPECT_THAT(result.output, ContainsRegex("^[0-9]+\\.[0-9]+\\.[0-9]+\n$"));
+  EXPECT_THAT(result.output, ContainsRegex("^[0-9]+\\.[0-9]+\\.[0-9]+ \\(commit ([0-9a-f]{12}(-modified)?|unknown), "
+                                           "LibTorch [0-9.]+[^,]*, Open MPI v[0-9.]+[^,]*\\)\n$"));
+}
+
+TEST_F(Commands, TheManifestNamesWhatItWasMadeOf) {
+  expect_done(train_threads({"run.steps=1"}));
+  const json manifest = json::parse(read("run/manifest.json"));
+  const std::string line = interlock({"--version"}).output;
+  for (const char* part : {"interlock", "commit", "libtorch", "mpi"})
+    EXPECT_THAT(line, HasSubstr(manifest.at(part).get<std::string>()));
+}
+
+// Alone it is a mistake in a script and a question of a person: the list, and the exit code of a wrong command line.
+TEST_F(Commands, AloneAndHelpListThem) {
+  const std::string whole = interlock({"--help"}).output;
+  const CommandResult alone = interlock({});
+  EXPECT_EQ(alone.code, 2);
+  EXPECT_EQ(alone.output, whole);
+  const CommandResult help = interlock({"help"});
+  expect_done(help);
+  EXPECT_EQ(help.output, whole);
+  EXPECT_EQ(interlock({"help", "train"}).output, interlock({"train", "--help"}).output);
+  EXPECT_EQ(interlock({"help", "tokenize", "encode"}).output, interlock({"tokenize", "encode", "--help"}).output);
+  expect_failure(interlock({"help", "trian"}), 2, {"\"trian\"", "did you mean \"train\"?"});
+}
+
+// A person who writes an option for a key of the config is told what to write instead.
+TEST_F(Commands, AnOptionThatIsAKeyOfTheConfigIsTold) {
+  const auto told = [&](const std::vector<std::string>& words, const std::string& what) {
+    std::vector<std::string> line{"train", "config.toml"};
+    line.insert(line.end(), words.begin(), words.end());
+    expect_failure(interlock(line), 2,
+                   {"no such option of train: " + words.front().substr(0, words.front().find('=')), what});
+  };
+  told({"--steps", "10"}, "write --set run.steps=10");
+  told({"--lr=1e-3"}, "write --set optimizer.learning_rate=1e-3");
+  told({"--batch-size"}, "write --set parallel.microbatch_size=VALUE (");
+  told({"--resum"}, "did you mean --resume?");
 }
 
 TEST_F(Commands, UnknownOnesAreUsage) {
@@ -42,7 +80,6 @@ void expect_usage(const CommandResult& result, const std::string& word) {
 }
 
 TEST_F(Commands, WhatIsMissingOrUnknownIsUsage) {
-  expect_usage(interlock({}), "subcommand");
   expect_usage(interlock({"train"}), "config");
   expect_usage(interlock({"train", "config.toml", "--nonsense"}), "--nonsense");
   expect_usage(interlock({"train", "config.toml", "another.toml"}), "another.toml");
@@ -55,7 +92,41 @@ TEST_F(Commands, AnOverrideThatIsNoneIsRefused) {
   expect_failure(train({"data.paths=[corpus"}), 64, {"--set data.paths", "[corpus"});
 }
 
+TEST_F(Commands, AFolderThatWasDeletedIsASentence) {
+  std::filesystem::create_directory(path("gone"));
+  const CommandResult result = run_command(
+      {"/bin/sh", "-c", "cd gone && rmdir ../gone && exec \"$0\" --version", program()}, {.folder = path().string()});
+  EXPECT_EQ(result.code, 65) << result.all;
+  EXPECT_THAT(result.errors, HasSubstr("interlock: error: the working folder does not exist any more"));
+  EXPECT_THAT(result.all, Not(HasSubstr("MKL")));
+}
+
+// Held-out data is named by the config; asked again, the run's own number comes out.
+TEST_F(Commands, EvaluateWithoutDataTakesWhatTheRunHeldOut) {
+  expect_done(train_threads({"run.steps=1", "run.evaluate_every=1"}, {"--json"}));
+  const CommandResult result = interlock({"evaluate", "run", "--json"});
+  expect_done(result);
+  EXPECT_GT(last_object(result)["targets"], 0);
+}
+
 // ---- plan
+
+// Within two seconds, in which a person still waits without a word.
+TEST_F(Commands, APlanTooLargeForAMomentSaysWhatItDoesOrWhyNot) {
+  CommandOptions two_seconds;
+  two_seconds.folder = path().string();
+  two_seconds.seconds = 2;
+  const auto plan = [&](const Words& overrides) {
+    Words words{program(), "plan", "config.toml"};
+    for (const std::string& one : overrides) words.insert(words.end(), {"--set", one});
+    return run_command(words, two_seconds);
+  };
+  const CommandResult stages = plan({"model.layers=4096", "parallel.stages=4096", "parallel.ranks=4096"});
+  EXPECT_THAT(stages.errors, HasSubstr("4096 stages x 4 microbatches: cutting the model"));
+  const CommandResult microbatches = plan({"parallel.microbatches=1000000"});
+  EXPECT_FALSE(microbatches.timed_out);
+  expect_failure(microbatches, 64, {"parallel.microbatches = 1000000", "ask with at most"});
+}
 
 TEST_F(Commands, PlanSaysWhenCostsAreOfAnotherModel) {
   expect_done(train_threads({"run.steps=1"}));

@@ -78,6 +78,47 @@ TEST_F(FrozenParameters, MayBeOthersAfterAResumedCheckpoint) {
       << "the biases of the readout have trained on";
 }
 
+// The readout belongs to the last stage: it used to train when the stage was frozen.
+TEST_F(FrozenParameters, TheLastStageKeepsItsReadout) {
+  const auto tensors = [&](const std::string& folder) {
+    std::map<std::string, json> hashes;
+    const json inspected = done(interlock({"inspect", folder, "--json"}));
+    for (const json& tensor : inspected["tensors"]) hashes[tensor["name"]] = tensor["sha256"];
+    return hashes;
+  };
+  done(train_threads({"run.steps=0", "run.folder='start'"}, {"--json"}));
+  done(train_threads({"learning.frozen=[0, 1, 3]"}, {"--json"}));
+  const auto start = tensors("start"), end = tensors("run");
+  ASSERT_TRUE(end.contains("lm_head.decoder.weight"));
+  for (const auto& [name, hash] : end) {
+    if (name.starts_with("heads.")) continue;
+    EXPECT_EQ(hash != start.at(name), name.find("encoder.layer.2.") != std::string::npos) << name;
+  }
+}
+
+TEST_F(FrozenParameters, ARunInWhichNothingLearnsIsRefused) {
+  for (const Words& frozen : {Words{"learning.frozen=[0, 1, 2, 3]"}, Words{"model.frozen=['*']"},
+                              Words{"learning.frozen=[3]", "model.frozen=['roberta.*', 'heads.*']"}}) {
+    const CommandResult result = train(frozen);
+    expect_failure(result, 64, {"config.toml", "nothing would learn", "learning.frozen", "run.steps = 0"});
+    EXPECT_THAT(result.all, Not(HasSubstr("rank 0:"))) << "a rank was started for it";
+    EXPECT_FALSE(std::filesystem::exists(path("run")));
+    Words words{"plan", "config.toml"};
+    for (const std::string& one : frozen) words.insert(words.end(), {"--set", one});
+    const CommandResult planned = interlock(words);
+    expect_done(planned);
+    EXPECT_THAT(planned.errors, HasSubstr("nothing would learn"));
+  }
+  done(train_threads({"learning.frozen=[0, 1, 2, 3]", "run.steps=0"}, {"--json"}));
+}
+
+TEST_F(FrozenParameters, TheLastStageIsFrozenThroughoutOrNotAtAll) {
+  expect_failure(train({"learning.frozen=[3]", "learning.change=[{at_step=3, rule='sum', frozen=[0]}]"}), 64,
+                 {"learning.frozen", "the last stage, 3", "1 of 2 rules", "readout"});
+  // Under every rule, or under none.
+  done(train_threads({"learning.frozen=[3]", "learning.change=[{at_step=3, rule='global'}]"}, {"--json"}));
+}
+
 TEST_F(FrozenParameters, APatternThatFitsNothingIsRefusedWithANameThatComesNear) {
   expect_refused(
       "frozen = ['*.layer.0.*', 'roberta.embedings.LayerNorm.*']",

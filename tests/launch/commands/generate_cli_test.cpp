@@ -82,6 +82,13 @@ TEST_F(Generate, ContinuesDrawsAndRefuses) {
   expect_done(shown);
   EXPECT_EQ(shown.output, "abcd efgh abcd efgh ab\n");
 
+  // Of no number nothing can be drawn.
+  for (const char* option : {"--temperature", "--top-p"})
+    for (const char* value : {"nan", "inf", "-1"}) {
+      const CommandResult refused = interlock({"generate", "run", "ab", option, value});
+      EXPECT_EQ(refused.code, 2) << option << " " << value;
+      EXPECT_NE(refused.all.find(option), std::string::npos) << refused.all;
+    }
   // Draws follow from the seed; one likeliest token is greedy whatever the temperature.
   const Words hot{"ab", "--tokens", "20", "--temperature", "5", "--top-k", "0", "--seed"};
   const auto with_seed = [&](const char* seed) {

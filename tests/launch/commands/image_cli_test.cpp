@@ -1,6 +1,7 @@
 // A ResNet from the command line: trained, evaluated on other files, exported, taken back, and what is refused.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -105,6 +106,61 @@ TEST_F(ImageCli, IsTrainedEvaluatedExportedAndTakenBack) {
   const CommandResult again =
       interlock({"evaluate", "again", "--data", "valid-images", "--data", "valid-labels", "--json"});
   EXPECT_EQ(last_object(again)["loss"], found["loss"]);
+}
+
+// What a person asks of a classifier: how many are right, and what the most frequent class alone would get. 48 images
+// of 4 classes in turn: exactly a quarter.
+TEST_F(ImageCli, AccuracyStandsBesideItsBaseline) {
+  const CommandResult trained = train_images({}, {"--json"});
+  expect_done(trained);
+  const json result = last_object(trained);
+  EXPECT_EQ(result["accuracy"], result["validation_scores"]["accuracy"]);
+  EXPECT_EQ(result["majority_baseline"], 0.25);
+  EXPECT_THAT(trained.errors, testing::ContainsRegex("Held out +accuracy +loss"));
+  EXPECT_THAT(trained.errors, testing::ContainsRegex("class frequencies alone +0.2500 +[0-9.]+\n"));
+  EXPECT_THAT(trained.errors, testing::Not(testing::HasSubstr("per target")));
+  EXPECT_THAT(trained.errors, testing::ContainsRegex("step 20/40 .*accuracy [01]\\.[0-9]{3}"));
+  // What the run held out, where its config says.
+  const CommandResult evaluated = interlock({"evaluate", "run", "--json"});
+  expect_done(evaluated);
+  const json found = last_object(evaluated);
+  EXPECT_EQ(found["accuracy"], result["accuracy"]);
+  EXPECT_EQ(found["majority_baseline"], 0.25);
+  EXPECT_EQ(found["samples"], 48);
+}
+
+TEST_F(ImageCli, PredictTellsEveryImage) {
+  const CommandResult trained = train_images({}, {"--json"});
+  expect_done(trained);
+  const CommandResult predicted = interlock({"predict", "run", "--json"});
+  expect_done(predicted);
+  const json all = last_object(predicted);
+  ASSERT_EQ(all["predictions"].size(), 48U);
+  EXPECT_EQ(all["scores"]["accuracy"], last_object(trained)["accuracy"]);
+  int right = 0;
+  for (size_t i = 0; i < 48; ++i) {
+    const json& one = all["predictions"][i];
+    double sum = 0, most = 0;
+    for (const auto& [label, probability] : one["probabilities"].items()) {
+      sum += probability.get<double>();
+      most = std::max(most, probability.get<double>());
+    }
+    EXPECT_NEAR(sum, 1, 1e-9);
+    EXPECT_EQ(one["probabilities"][one["label"].get<std::string>()], most);
+    right += one["label"] == std::to_string(i % 4);
+  }
+  EXPECT_EQ(right / 48.0, all["scores"]["accuracy"].get<double>());
+  expect_done(
+      interlock({"predict", "run", "--input", "valid-images", "--input", "valid-labels", "--output", "out.tsv"}));
+  const std::string lines = read("out.tsv");
+  EXPECT_TRUE(lines.starts_with("label\t0\t1\t2\t3\n")) << lines.substr(0, 40);
+  EXPECT_EQ(std::ranges::count(lines, '\n'), 49);
+  expect_failure(interlock({"predict", "run", "--text", "x"}), 2, {"--text", "images"});
+}
+
+TEST_F(ImageCli, CompressedFilesAreCalledThat) {
+  write("train-images", "\x1f\x8b\x08 what gzip begins with");
+  expect_failure(train_images({}), 65, {"train-images", "is compressed (gzip)", "gunzip"});
 }
 
 TEST_F(ImageCli, DataShowsRowsAsTheModelSeesThem) {

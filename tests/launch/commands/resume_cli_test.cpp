@@ -35,6 +35,123 @@ class Resume : public TokenProject {
 
 TEST_F(Resume, ARefusedConfigLeavesTheFolder) { expect_refused({"model.width=32"}, {"model.width", "16", "32"}); }
 
+// It used to begin at step 1 with a warning, and to remove in time what could have been rescued.
+TEST_F(Resume, CheckpointsOfWhichNoneIsWholeAreRefusedByName) {
+  expect_done(resume());
+  const std::string of_two = "run/checkpoints/step-00000002/", of_four = "run/checkpoints/step-00000004/";
+  std::string weights = read(of_two + "weights-00001.safetensors");
+  weights.back() = static_cast<char>(weights.back() ^ 1);
+  write(of_two + "weights-00001.safetensors", weights);
+  fs::remove(path(of_four + "manifest.json"));
+  fs::create_directory_symlink("elsewhere", path("run/checkpoints/step-00000006"));
+  const auto before = files("run");
+  const CommandResult refused = resume({"run.steps=6"});
+  expect_failure(refused, 65,
+                 {"none to go on from", of_two + "weights-00001.safetensors: its content",
+                  of_four + "manifest.json: it is missing", "step-00000006: has the name", "--overwrite"});
+  EXPECT_EQ(files("run"), before);
+  // One that is whole is enough.
+  weights.back() = static_cast<char>(weights.back() ^ 1);
+  write(of_two + "weights-00001.safetensors", weights);
+  expect_done(resume({"run.steps=6"}));
+  EXPECT_TRUE(fs::exists(path("run/checkpoints/step-00000006/manifest.json")));
+}
+
+TEST_F(Resume, CheckpointsThatCannotBeLookedAtAreNotNone) {
+  fs::rename(path("run/checkpoints"), path("kept"));
+  write("run/checkpoints", "a file in the place of a folder");
+  const auto before = files("run");
+  expect_failure(resume(), 65, {"run/checkpoints", "cannot be looked at"});
+  EXPECT_EQ(files("run"), before);
+  fs::remove(path("run/checkpoints"));
+  expect_done(resume());  // none at all: from the beginning
+}
+
+TEST_F(Resume, ADamagedCheckpointStaysAndIsToldOf) {
+  write("run/checkpoints/step-00000002/notes", "a file too many");
+  write("run/checkpoints/step-00000001/manifest.json", "{}");
+  const CommandResult result = train({"run.steps=4", "checkpoint.every=1", "checkpoint.keep=1"}, {"--overwrite"});
+  expect_done(result);
+  EXPECT_THAT(result.all, testing::Not(HasSubstr("a damaged checkpoint stays"))) << "--overwrite has removed them";
+  write("run/checkpoints/step-00000004/notes", "a file too many");
+  write("run/checkpoints/step-00000001/manifest.json", "{}");
+  expect_failure(train({"run.steps=5", "checkpoint.every=1", "checkpoint.keep=1"}, {"--resume"}), 65, {"notes"});
+  fs::remove(path("run/checkpoints/step-00000004/notes"));
+  const CommandResult on = train({"run.steps=6", "checkpoint.every=1", "checkpoint.keep=1"}, {"--resume"});
+  expect_done(on);
+  EXPECT_THAT(on.all, HasSubstr("a damaged checkpoint stays"));
+  EXPECT_TRUE(fs::exists(path("run/checkpoints/step-00000001/manifest.json")));
+  EXPECT_FALSE(fs::exists(path("run/checkpoints/step-00000005")));
+}
+
+// The folder holds its config: nobody has to find the file, and the --set of then, again.
+TEST_F(Resume, AFolderGoesOnByItself) {
+  const CommandResult fresh = train({"run.steps=4"});
+  expect_failure(fresh, 73, {"exists already", "interlock train run --resume"});
+  expect_failure(interlock({"train", "run"}), 64, {"is the folder of a run", "interlock train run --resume"});
+  write("elsewhere/notes.txt", "no run");
+  expect_failure(interlock({"train", "elsewhere", "--resume"}), 64, {"elsewhere", "holds no config.toml"});
+  const CommandResult whole = interlock({"train", "run", "--resume", "--json"});
+  expect_done(whole);
+  EXPECT_THAT(whole.errors, testing::Not(HasSubstr("changed since")));
+  EXPECT_EQ(last_object(whole)["steps"], 4);
+  expect_done(train({"run.steps=4", "run.folder=straight"}));
+  const CommandResult same = interlock({"inspect", "run", "--against", "straight", "--json"});
+  EXPECT_EQ(last_object(same)["identical"], true);
+  EXPECT_THAT(interlock({"inspect", "run", "--against", "straight"}).output, HasSubstr("identical"));
+}
+
+TEST_F(Resume, AFolderThatWasMovedGoesOnWhereItIs) {
+  fs::rename(path("run"), path("moved away"));
+  const CommandResult whole = interlock({"train", "moved away", "--resume", "--json"});
+  expect_done(whole);
+  EXPECT_EQ(last_object(whole)["run"], "moved away");
+  EXPECT_FALSE(fs::exists(path("run")));
+}
+
+TEST_F(Resume, AStopTellsTheWholeCommand) {
+  const CommandResult stopped = train({"run.steps=4", "run.folder='two words'"}, {"--until", "1"});
+  expect_done(stopped);
+  EXPECT_THAT(stopped.output, HasSubstr("go on with: interlock train 'two words' --resume\n"));
+}
+
+// By warm-up 10 and 4 steps the rate of step 3 is 3/10 of the peak; a key alone does not show that.
+TEST_F(Resume, WhatChangesInTheScheduleIsToldInNumbers) {
+  const CommandResult result = train({"run.steps=6", "optimizer.learning_rate=2e-3", "optimizer.warmup_steps=2",
+                                      "optimizer.decay=constant", "parallel.microbatches=1", "learning.rule=local"},
+                                     {"--resume"});
+  expect_done(result);
+  EXPECT_THAT(result.errors, HasSubstr("changed since the checkpoint: run.steps (4 -> 6)"));
+  EXPECT_THAT(result.errors, HasSubstr("from step 3 on: learning rate of step 3 0.0003 -> 0.002, of the last step "));
+  EXPECT_THAT(result.errors, HasSubstr("samples per step 4 -> 2; rule global -> local"));
+}
+
+TEST_F(Resume, ChangesAreToldAtTheirStepAndNeverBehindTheLast) {
+  const Words changing{"run.steps=5", "run.folder=changing", "learning.change=[{at_step=3,rule='local'}]",
+                       "parallel.batch_change=[{at_step=1,microbatches=1},{at_step=4,microbatches=2}]"};
+  const CommandResult told = train(changing);
+  expect_done(told);
+  EXPECT_THAT(told.errors, HasSubstr("step 3: rule local (before: global)\n"));
+  EXPECT_THAT(told.errors, HasSubstr("step 4: 2 microbatches per replica (before: 1)\n"));
+  // Gone on without them: the tables are told of as a whole.
+  Words plain{"run.steps=5", "run.folder=changing"};
+  const CommandResult without = train(plain, {"--resume"});
+  expect_done(without);
+  EXPECT_THAT(without.errors, HasSubstr("learning.change[0] (removed)"));
+  EXPECT_THAT(without.errors, testing::Not(HasSubstr("at_step")));
+  for (const char* change :
+       {"learning.change=[{at_step=6,rule='local'}]", "parallel.batch_change=[{at_step=6,microbatches=1}]"}) {
+    expect_failure(train({"run.steps=5", "run.folder=never", change}), 64, {"at_step", "6", "run.steps = 5"});
+    expect_failure(interlock({"plan", "config.toml", "--set", "run.steps=5", "--set", change}), 64, {"at_step"});
+  }
+  const CommandResult plan =
+      interlock({"plan", "config.toml", "--set", changing[0], "--set", changing[2], "--set", changing[3]});
+  expect_done(plan);
+  for (const char* phase :
+       {"From step 1 on: 1 microbatch per step", "From step 3 on: local", "From step 4 on: 2 microbatches per step"})
+    EXPECT_THAT(plan.output, HasSubstr(phase));
+}
+
 TEST_F(Resume, AnotherTokenizerOfTheSameSizeIsRefused) {
   write("other/text",
         "entirely other words stand in this text, so that other pairs are merged\n" + read("corpus/1.txt"));

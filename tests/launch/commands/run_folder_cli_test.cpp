@@ -181,6 +181,24 @@ TEST_F(FullDisk, AtTheWeightsKeepsTheCheckpoint) {
   EXPECT_EQ(last_object(kept)["digest"], last_object(shorter)["digest"]);
 }
 
+// Room for the weights, and for no checkpoint, which is three times as large: the run used to end well.
+TEST_F(FullDisk, AtTheLastCheckpointSaysThatTheWeightsAreKept) {
+  const SmallDisk disk(path("disk"), 400 << 10);
+  if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
+  const Words run = {"run.trace_steps=0", "run.evaluate_every=0"};
+  Words here = run;
+  here.emplace_back("run.folder='disk/run'");
+  const CommandResult full = train_threads(here, {"--json"});
+  expect_failure(full, 73,
+                 {"weights are kept in disk/run/weights.safetensors", "checkpoint of its last step 4",
+                  "No space left on device", "--resume"});
+  const CommandResult whole = train_threads(run, {"--json"});
+  EXPECT_EQ(last_object(full)["digest"], last_object(whole)["digest"]);
+  EXPECT_THAT(last_object(full)["not_kept"], HasSubstr("No space left"));
+  EXPECT_FALSE(last_object(whole).contains("not_kept"));
+  EXPECT_EQ(nlohmann::json::parse(read("disk/run/result.json")), last_object(full));
+}
+
 // Room for what ranks write of the trace as they go, of some 500 KiB, and the weights, but not for as much again.
 TEST_F(FullDisk, AtTheTraceKeepsTheWeights) {
   const SmallDisk disk(path("disk"), 1000 << 10);

@@ -60,6 +60,23 @@ TEST_F(ScalingCommand, RefusesWhatIsNoSweep) {
   expect_failure(sweep("ranks=2,1"), 2, {"--sweep ranks=2,1", "1 does not rise", "ranks=1,2,4,...,1024"});
 }
 
+TEST_F(ScalingCommand, RefusesWhatAsksForOnePlan) {
+  for (const Words& words : {Words{"--text", "plan.txt"}, Words{"--advise-depth"}}) {
+    const CommandResult result = sweep("ranks=1,2", words);
+    EXPECT_EQ(result.code, 2) << result.all;
+    EXPECT_THAT(result.errors, HasSubstr(words.front() + " excludes --sweep"));
+    EXPECT_EQ(result.output, "");
+  }
+}
+
+TEST_F(ScalingCommand, SaysWhatTheConfigAsksOfSchedules) {
+  const CommandResult result =
+      sweep("ranks=1,2", {"--set", "parallel.schedule=gpipe", "--set", "parallel.memory_mib=999"});
+  expect_done(result);
+  EXPECT_THAT(result.output,
+              HasSubstr("under parallel.schedule = \"gpipe\", one rank alone under the fastest, within 999 MiB"));
+}
+
 TEST_F(ScalingCommand, ARunOverSlowLinksLearnsTheSameAndSaysSo) {
   const CommandResult plain = train_threads({}, {"--json"});
   const CommandResult slow =

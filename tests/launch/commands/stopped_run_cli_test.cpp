@@ -121,17 +121,47 @@ TEST_F(StoppedRun, ARequestIsKeptFromBeforeTheFirstConstructorOn) {
   const CommandResult result = run_command(with(words, train_words({"parallel.ranks=1", "run.steps=1000"})));
   EXPECT_EQ(result.code, 75) << result.all;
 }
+
+// Of a process that no launcher has started, SIGTERM is a request too; of other commands it is the end.
+TEST_F(StoppedRun, SigtermIsKeptFromBeforeTheFirstConstructorOn) {
+  const Words early = {"env",
+                       "-C",
+                       path().string(),
+                       "LD_PRELOAD=" INTERLOCK_EARLY_SIGNAL,
+                       message("INTERLOCK_EARLY_SIGNAL=", SIGTERM),
+                       program()};
+  const CommandResult result = run_command(with(early, train_words({})));
+  EXPECT_EQ(result.code, 75) << result.all;
+  EXPECT_THAT(result.all, HasSubstr("stopped on request, before anything ran"));
+  EXPECT_EQ(run_command(with(early, {"verify", "run"})).code, 128 + SIGTERM);
+}
 #endif
 
-// A folder that is a mount point cannot be renamed.
+// A folder that is a mount point cannot be renamed. What lies in it is whole: of anything else nothing is removed.
 TEST_F(StoppedRun, ACheckpointStandsWhenOlderOnesCannotBeRemoved) {
-  const SmallDisk disk(path("run/checkpoints/step-00000001"), 4 << 10);
+  expect_done(train_threads(quiet, {"--until", "1"}));
+  const auto first = files("run/checkpoints/step-00000001");
+  const SmallDisk disk(path("run/checkpoints/step-00000001"), 2 << 20);
   if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
+  for (const auto& [name, content] : first) write(name, content);
   const CommandResult result = train_threads(with(quiet, {"checkpoint.keep=1"}), {"--resume", "--until", "2"});
   expect_done(result);
   EXPECT_THAT(result.all, HasSubstr("the checkpoint of step 2 is written, but older ones could not be removed"));
   EXPECT_THAT(result.all, Not(HasSubstr("could not be written")));
   expect_done(interlock({"verify", "run/checkpoints/step-00000002"}));
+}
+
+// The last evaluation was two steps before: its loss is not that of the weights the run stops with.
+TEST_F(StoppedRun, TellsWhichStepItsHeldOutLossIsOf) {
+  const Words evaluated = with(quiet, {"run.evaluate_every=2"});
+  const CommandResult stopped = train_threads(evaluated, {"--until", "3", "--json"});
+  expect_done(stopped);
+  EXPECT_EQ(last_object(stopped)["validation_step"], 2);
+  EXPECT_THAT(stopped.errors, HasSubstr("Held-out loss after step 2: "));
+  const CommandResult done = train_threads(evaluated, {"--resume", "--json"});
+  expect_done(done);
+  EXPECT_EQ(last_object(done)["validation_step"], 4);
+  EXPECT_THAT(done.errors, Not(HasSubstr("Held-out loss after")));
 }
 
 // The files of the checkpoint are small enough for the limit, that of the weights is not.

@@ -124,6 +124,50 @@ TEST(Scaling, RulesAreNamedOnce) {
   EXPECT_THAT(rules, ElementsAre("furthest(2)", "local", "sum(2)", "global"));
 }
 
+// What the config says of schedules holds in a sweep: GPipe keeps all microbatches, 1F1B has as many steps of time.
+TEST(Scaling, TheConfigsScheduleIsTaken) {
+  const auto fastest = swept({4}, made_up);
+  for (const char* name : {"wavefront", "gpipe"}) {
+    const auto points = swept({1, 4, 8}, made_up, {message("parallel.schedule=", name)});
+    for (const ScalingPoint& each : points) EXPECT_EQ(each.schedule, name) << each.rule << " on " << each.ranks;
+    // (m + K - 1) x 3 units, as the textbook has it (Huang et al., 2019): nothing is put off.
+    EXPECT_DOUBLE_EQ(point(points, Scaling::strong, "global", 4).step, (8 + 3) * 3.0);
+    // Of one rank's own fastest, and not of one under the same schedule.
+    EXPECT_NEAR(point(points, Scaling::strong, "global", 4).efficiency, 8.0 / 11, 1e-9);
+  }
+  EXPECT_LT(point(fastest, Scaling::strong, "global", 4).step, (8 + 3) * 3.0);
+}
+
+TEST(Scaling, ASchedulesOwnPlacementIsKept) {
+  const auto points = swept({1, 2, 4}, made_up, {"parallel.schedule=zbv", "parallel.placement=v", "parallel.ranks=2"});
+  EXPECT_EQ(point(points, Scaling::strong, "global", 2).schedule, "zbv");
+  EXPECT_EQ(point(points, Scaling::strong, "global", 4).schedule, "zbv");  // two replicas
+  EXPECT_THAT(point(points, Scaling::strong, "global", 1).why_not, HasSubstr("parallel.schedule = \"zbv\""));
+}
+
+TEST(Scaling, TheConfigsMicrobatchesInFlightAreTheMost) {
+  const auto free = swept({4}, made_up, {"parallel.schedule=zero_bubble"}),
+             limited = swept({4}, made_up, {"parallel.schedule=zero_bubble", "parallel.in_flight=1"});
+  // One at a time: each goes up and down the pipeline before the next begins.
+  EXPECT_GE(point(limited, Scaling::strong, "global", 4).step, 8 * 4 * 2);
+  EXPECT_LT(point(free, Scaling::strong, "global", 4).step, (8 + 3) * 3.0);
+}
+
+// 2 MiB per stage and microbatch alive: four stages on one rank exceed 7, one stage does not.
+TEST(Scaling, TheConfigsMemoryIsTheLimit) {
+  const auto heavy = [](const RunSettings& run, const std::vector<int>& cut, const Flows& flows) {
+    SimulationCosts costs = made_up(run, cut, flows);
+    for (StageCosts& stage : costs.stages) stage.activation_bytes = 2 << 20;
+    return costs;
+  };
+  const auto points = swept({1, 4}, heavy, {"parallel.memory_mib=7"});
+  EXPECT_THAT(point(points, Scaling::strong, "global", 1).why_not, HasSubstr("parallel.memory_mib = 7: the least"));
+  const ScalingPoint& four = point(points, Scaling::strong, "global", 4);
+  EXPECT_TRUE(four.why_not.empty()) << four.why_not;
+  EXPECT_GT(four.efficiency, 0);                                         // of one rank, free of the limit
+  EXPECT_THROW(swept({1, 4}, heavy, {"parallel.memory_mib=1"}), Error);  // nothing is left to tell
+}
+
 TEST(Scaling, Ranks) {
   EXPECT_THAT(read_ranks("1,2,4"), ElementsAre(1, 2, 4));
   EXPECT_THAT(read_ranks("1,2,4,...,32"), ElementsAre(1, 2, 4, 8, 16, 32));

@@ -57,7 +57,7 @@ inline StoredFile encoder_by_formula(const nlohmann::json& config) {
   const std::string embeddings = "roberta.embeddings.";
   add_by_formula(file, embeddings + "word_embeddings.weight", {words, width});
   add_by_formula(file, embeddings + "position_embeddings.weight", {config["max_position_embeddings"], width});
-  add_by_formula(file, embeddings + "token_type_embeddings.weight", {1, width});
+  add_by_formula(file, embeddings + "token_type_embeddings.weight", {config["type_vocab_size"], width});
   add_norm(file, embeddings + "LayerNorm", width);
   for (int layer = 0; layer < config["num_hidden_layers"]; ++layer) {
     const std::string block = "roberta.encoder.layer." + std::to_string(layer) + ".";

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/launch/commands/token_project.h"
+#include "tests/launch/huggingface/exported_project.h"
 
 namespace interlock {
 namespace {
@@ -14,36 +14,6 @@ using testing::HasSubstr;
 using testing::IsSupersetOf;
 using testing::Key;
 using testing::Not;
-
-class HuggingFace : public TokenProject {
- protected:
-  void train_model(const Words& overrides = {}) const {
-    if (overrides.empty()) {
-      train_once();
-    } else {
-      expect_done(train(overrides));
-    }
-  }
-  void export_model(const std::string& from = "run", const std::string& to = "hf") const {
-    expect_done(interlock({"export", from, "--to", to}));
-  }
-  json inspect(const std::string& what) const {
-    const CommandResult result = interlock({"inspect", what, "--json"});
-    expect_done(result);
-    return last_object(result);
-  }
-  // Exports, and changes config.json.
-  void change_config(const std::function<void(json&)>& change) const {
-    json config = json::parse(read("hf/config.json"));
-    change(config);
-    write("hf/config.json", config.dump());
-  }
-  CommandResult import_model(const Words& options = {}) const {
-    Words words{"import", "hf", "--to", "in"};
-    words.insert(words.end(), options.begin(), options.end());
-    return interlock(words);
-  }
-};
 
 TEST_F(HuggingFace, AnExportHoldsWhatTransformersRead) {
   train_model();
@@ -121,6 +91,65 @@ TEST_F(HuggingFace, ThereAndBackNothingChanges) {
     EXPECT_EQ(last_object(interlock({"fill", "run-" + tied, text[0], text[1]})),
               last_object(interlock({"fill", "in-" + tied, text[0], text[1]})));
   }
+}
+
+// Of tensors that are one in memory a file holds one, by either name. `save_model` of the library safetensors keeps the
+// name that sorts first and says in the metadata for which it stands.
+TEST_F(HuggingFace, OfTiedTensorsEitherNameIsTaken) {
+  train_model({"model.tie_embeddings=true"});
+  export_model();
+  const std::string model = path("hf/model.safetensors");
+  const StoredFile whole = read_stored(model);
+  const std::string table = "roberta.embeddings.word_embeddings.weight", decoder = "lm_head.decoder.weight";
+  const auto digest_with = [&](const std::function<void(StoredFile&)>& change) {
+    write_stored(model, whole);
+    change_stored(model, change);
+    expect_done(import_model({"--overwrite"}));
+    return inspect("in")["digest"];
+  };
+  const auto rename = [](StoredFile& file, const std::string& from, const std::string& to) {
+    file.tensors[to] = file.tensors.at(from);
+    file.tensors.erase(from);
+  };
+  const json digest = digest_with([](StoredFile&) {});
+  EXPECT_EQ(digest, inspect("run")["digest"]);
+  EXPECT_EQ(digest_with([&](StoredFile& file) { rename(file, table, decoder); }), digest);
+  EXPECT_EQ(digest_with([&](StoredFile& file) { rename(file, "lm_head.bias", "lm_head.decoder.bias"); }), digest);
+  EXPECT_EQ(digest_with([&](StoredFile& file) { file.tensors[decoder] = file.tensors.at(table); }), digest);
+  // Any other tensor that was left out for another of the same values.
+  EXPECT_EQ(digest_with([&](StoredFile& file) {
+              rename(file, table, "some.other.name");
+              file.metadata[table] = "some.other.name";
+            }),
+            digest);
+  write_stored(model, whole);
+  change_stored(model, [&](StoredFile& file) {
+    file.tensors[decoder] = file.tensors.at(table);
+    file.tensors[decoder].bytes[0] ^= 1;
+  });
+  expect_failure(import_model({"--overwrite"}), 65, {decoder + " differs from " + table});
+  write_stored(model, whole);
+  change_stored(model, [&](StoredFile& file) { file.tensors.erase(table); });
+  expect_failure(import_model({"--overwrite"}), 65, {"tensors are missing: " + table});
+}
+
+// What is imported trains on as it is: only where the data lies has to be said.
+TEST_F(HuggingFace, AnImportHasAConfig) {
+  train_model();
+  export_model();
+  expect_done(import_model());
+  expect_done(interlock({"plan", "in/config.toml"}));
+  expect_failure(interlock({"train", "in/config.toml"}), 65, {"data.paths", "tokens/train"});
+  const Words with_data{"--set", "data.paths=['all']", "--set", "data.held_out=0.3", "--set", "run.evaluate_every=0"};
+  Words start{"train", "in/config.toml", "--set", "run.steps=0", "--json"},
+      more{"train", "in/config.toml", "--set", "run.steps=2", "--set", "run.folder='more'"};
+  start.insert(start.end(), with_data.begin(), with_data.end());
+  more.insert(more.end(), with_data.begin(), with_data.end());
+  const CommandResult started = interlock(start);
+  expect_done(started);
+  EXPECT_EQ(last_object(started)["digest"], inspect("in")["digest"]);
+  EXPECT_EQ(last_object(started)["run"], "runs/in");
+  expect_done(interlock(more));
 }
 
 TEST_F(HuggingFace, OnlyTheModelItselfIsExported) {
@@ -208,9 +237,10 @@ TEST_F(HuggingFace, ConfigsOfOthersAreRefusedByName) {
   refused([](json& c) { c["architectures"] = {"RobertaForSequenceClassification"}; },
           {"tensors are missing", "classifier.dense.weight"});
   refused([](json& c) { c["hidden_act"] = "gelu_new"; }, {"hidden_act", "gelu_new", "\"gelu\""});
-  refused([](json& c) { c["type_vocab_size"] = 2; }, {"type_vocab_size", "2", "1"});
+  refused([](json& c) { c["type_vocab_size"] = 2; }, {"token_type_embeddings.weight", "[1, 16]", "[2, 16]"});
   refused([](json& c) { c["position_embedding_type"] = "relative_key"; }, {"position_embedding_type", "absolute"});
-  refused([](json& c) { c["layer_norm_eps"] = 1e-12; }, {"layer_norm_eps", "1e-12", "1e-05"});
+  refused([](json& c) { c["layer_norm_eps"] = -1e-5; }, {"layer_norm_eps", "-1e-05", "above 0"});
+  refused([](json& c) { c["layer_norm_eps"] = "small"; }, {"layer_norm_eps", "small"});
   refused([](json& c) { c["pad_token_id"] = 0; }, {"pad_token_id"});
   refused([](json& c) { c.erase("hidden_size"); }, {"has no \"hidden_size\""});
   refused([](json& c) { c["num_hidden_layers"] = "four"; }, {"num_hidden_layers", "four"});

@@ -158,6 +158,18 @@ TEST(PlanText, TellsLaterRules) {
   EXPECT_EQ(told["changes"][0]["matrix"], json::parse("[[0,1],[0,1]]"));
 }
 
+// A ramp of the batch was not told of at all.
+TEST(PlanText, TellsOtherBatches) {
+  PlanReport report = report_of(rule("local"), 2, 2, 4);
+  PlanReport first = report_of(rule("local"), 2, 2, 1), later = report_of(rule("global"), 2, 2, 3);
+  report.changes.push_back({1, first.plan, first.simulation});
+  report.changes.push_back({7, later.plan, later.simulation});
+  const std::string text = report_text(report, 100);
+  EXPECT_THAT(text, HasSubstr("From step 1 on: 1 microbatch per step\n  a step takes"));
+  EXPECT_THAT(text, HasSubstr("From step 7 on: global, 3 microbatches per step\n"));
+  EXPECT_EQ(report_json(report)["changes"][1]["microbatches"], 3);
+}
+
 class CostsFile : public testing::Test {
  protected:
   CostsFile() {

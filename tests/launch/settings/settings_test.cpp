@@ -9,8 +9,10 @@
 #include <iterator>
 #include <regex>
 #include <set>
+#include <tuple>
 
 #include "launch/settings/plans.h"
+#include "runtime/core/likely_keys.h"
 #include "tests/launch/settings/settings_for_test.h"
 
 namespace interlock {
@@ -40,6 +42,51 @@ TEST(Settings, DefaultsAreThoseOfTheTinyConfig) {
        {"tie_embeddings = false", "mask_rate = 0.15", "horizon = 2", "head = \"linear\"", "microbatch_size = 2",
         "partition = \"balanced\"", "clip_scope = \"auto\"", "warmup_steps = 10", "evaluate_sequences = 64"})
     EXPECT_THAT(bare.resolved(), HasSubstr(key));
+}
+
+TEST(Settings, PhasesAreThoseOfRuleAndBatch) {
+  const RunSettings settings = with({"run.steps=9", "learning.change=[{at_step=5,rule='global'}]",
+                                     "parallel.batch_change=[{at_step=3,microbatches=1},{at_step=5,microbatches=2}]"});
+  std::vector<std::tuple<int64_t, size_t, int>> found;
+  for (const RunPhase& phase : phases_of(settings)) found.emplace_back(phase.at_step, phase.rule, phase.microbatches);
+  EXPECT_THAT(found, ElementsAre(std::tuple<int64_t, size_t, int>(1, 0, 4), std::tuple<int64_t, size_t, int>(3, 0, 1),
+                                 std::tuple<int64_t, size_t, int>(5, 1, 2)));
+  check_steps_of_changes(settings);
+}
+
+// Whoever is sent to a key by a word of another tool finds it explained there.
+TEST(Settings, WordsOfOtherToolsLeadToKeysThatAreExplained) {
+  std::ifstream file(tiny);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  for (const char* word : {"lr",
+                           "batch_size",
+                           "epochs",
+                           "hidden_size",
+                           "num_layers",
+                           "warmup",
+                           "grad_clip",
+                           "scheduler",
+                           "vocab_size",
+                           "seq_length",
+                           "val_data",
+                           "output_dir",
+                           "eval_steps",
+                           "save_steps",
+                           "bf16",
+                           "gpus",
+                           "gradient_checkpointing",
+                           "init_from",
+                           "layer_norm_eps",
+                           "type_vocab_size",
+                           "mlm_probability"}) {
+    const std::string likely = likely_key(word), key = likely.substr(0, likely.find(' '));
+    const size_t dot = key.find('.');
+    ASSERT_NE(dot, std::string::npos) << word;
+    const size_t section = text.find("\n[" + key.substr(0, dot) + "]\n");
+    ASSERT_NE(section, std::string::npos) << key;
+    const std::string lines = text.substr(section, text.find("\n[", section + 1) - section);
+    EXPECT_TRUE(std::regex_search(lines, std::regex("\n#?" + key.substr(dot + 1) + " = "))) << key;
+  }
 }
 
 // Whatever key a part asks for is described, as a line `key = ...` or `#key = ...`.

@@ -8,19 +8,22 @@ namespace {
 
 const std::string edge(74, '-');
 
+const std::string launch_word = "0123456789abcdef";
+
 struct Result {
   std::string passed, reason;
-  bool failed, by_signal;
+  bool failed, by_signal, up;
 };
 
 Result take(const std::string& text, size_t part) {
   Result result;
-  LauncherOutput output([&](std::string_view passed) { result.passed += passed; });
+  LauncherOutput output([&](std::string_view passed) { result.passed += passed; }, launch_word);
   for (size_t at = 0; at < text.size(); at += part) output.feed(std::string_view(text).substr(at, part));
   output.finish();
   result.reason = output.reason();
   result.failed = output.failed();
   result.by_signal = output.killed_by_signal();
+  result.up = output.ranks_are_up();
   return result;
 }
 
@@ -51,6 +54,23 @@ TEST(LauncherOutput, KeepsTheFirstErrorWithItsIndentedLines) {
 TEST(LauncherOutput, FindsAnErrorBehindAStatusLine) {
   expect_for_all_cuts("\rstep 4interlock: error: rank 1: x\n\rstep 5", "\rstep 4\rstep 5",
                       "interlock: error: rank 1: x");
+}
+
+TEST(LauncherOutput, KeepsTheWordOfRanksThatAreUpToItself) {
+  const auto expect_up = [](const std::string& text, const std::string& passed, bool up) {
+    for (size_t part = 1; part <= text.size() + 1; ++part) {
+      const Result result = take(text, part);
+      ASSERT_EQ(result.passed, passed) << "in parts of " << part;
+      ASSERT_EQ(result.up, up) << "in parts of " << part;
+    }
+  };
+  const std::string line = "interlock: ranks are up " + launch_word + "\n";
+  expect_up("a\n" + line + "b\n", "a\nb\n", true);
+  expect_up("\rhalf a status" + line + "\rmore", "\rhalf a status\rmore", true);
+  expect_up("interlock: error: rank 1: x\n" + line, "", true);
+  expect_up("nothing\n", "nothing\n", false);
+  const std::string other = "interlock: ranks are up fedcba9876543210\n";  // of another launch
+  expect_up(other, other, false);
 }
 
 TEST(LauncherOutput, MakesASentenceOfASignalBanner) {

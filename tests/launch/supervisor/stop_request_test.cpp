@@ -199,11 +199,41 @@ TEST(StopRequest, ALauncherThatHasStartedNothingJustEnds) {
   }
 }
 
-TEST(StopRequest, ALoneProcessEndsAtOnceOnCtrlC) {
-  Launch process(0, {"train", "0", "0"});
+// What was computed since the last checkpoint is not lost by a reflex; who means it presses twice.
+TEST(StopRequest, ALoneProcessStopsOnCtrlCAndEndsAtOnceOnTheSecond) {
+  Launch process(0, {"train", "0", "100"});
   ASSERT_TRUE(printed(process, "ready\n", 1)) << process.errors;
   kill(process.pid, SIGINT);
-  EXPECT_EQ(process.end(), -SIGINT);
+  EXPECT_EQ(process.end(), 75);  // `train` itself makes 130 of it
+  EXPECT_EQ(process.output, "ready\ncheckpoint\nwhole\n");
+  EXPECT_THAT(process.errors, HasSubstr("Ctrl-C again ends it at once\n"));
+
+  Launch twice(0, {"train", "0", "60000"});
+  ASSERT_TRUE(printed(twice, "ready\n", 1)) << twice.errors;
+  kill(twice.pid, SIGINT);
+  ASSERT_TRUE(printed(twice, "checkpoint\n", 1)) << twice.errors;
+  kill(twice.pid, SIGINT);
+  EXPECT_EQ(twice.end(), -SIGINT);
+}
+
+TEST(StopRequest, TheFirstCtrlCAsksTheRanksAndTheSecondEndsThem) {
+  Launch run(2, {"train", "0", "100"});
+  ASSERT_TRUE(printed(run, "ready\n", 2)) << run.errors;
+  kill(run.pid, SIGINT);
+  EXPECT_EQ(run.end(), 130) << run.errors;
+  EXPECT_EQ(occurrences(run.output, "whole\n"), 2u);
+  EXPECT_THAT(run.errors, HasSubstr("asked by SIGINT"));
+  EXPECT_THAT(run.errors,
+              EndsWith("interlock: stopped on request (SIGINT); --resume goes on from the last checkpoint\n"));
+
+  Launch twice(2, {"train", "0", "60000"});
+  ASSERT_TRUE(printed(twice, "ready\n", 2)) << twice.errors;
+  kill(twice.pid, SIGINT);
+  ASSERT_TRUE(printed(twice, "checkpoint\n", 2)) << twice.errors;
+  kill(twice.pid, SIGINT);
+  EXPECT_EQ(twice.end(), 130) << twice.errors;
+  EXPECT_THAT(twice.output, Not(HasSubstr("whole")));
+  EXPECT_TRUE(processes_with(twice.tag).empty());
 }
 
 TEST(StopRequest, ARankTakesNoSigterm) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "launch/supervisor/handshake.h"
 #include "launch/supervisor/restart.h"
 #include "launch/supervisor/stop_request.h"
 #include "parallel/transport/mpi.h"
@@ -52,6 +53,7 @@ int train(const std::string& rank, int start, int checkpoint) {
 // Rank arguments[0] is the one that the mode is about; the others hang.
 int be_rank(const std::string& mode, const std::vector<std::string>& arguments) {
   const std::string rank = environment("OMPI_COMM_WORLD_RANK");
+  if (rank == "0") interlock::say_that_ranks_are_up();
   const auto number = [&](size_t i) { return std::atoi(arguments.at(i).c_str()); };
   if (mode == "environment") {
     if (rank != "0") return 0;

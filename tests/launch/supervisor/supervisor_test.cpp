@@ -13,6 +13,13 @@ using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 
+// The first Ctrl-C, and the answer to it.
+void ask_by_ctrl_c(Launch& run) {
+  kill(run.pid, SIGINT);
+  ASSERT_TRUE(run.read_until([&] { return run.errors.find("Ctrl-C again ends them at once\n") != std::string::npos; }))
+      << run.errors;
+}
+
 TEST(Supervisor, ARunThatEndsWellPassesThroughUntouched) {
   Launch run(2, {"environment"});
   EXPECT_EQ(run.end(), 0) << run.errors;
@@ -20,8 +27,12 @@ TEST(Supervisor, ARunThatEndsWellPassesThroughUntouched) {
   EXPECT_EQ(run.errors, "a line on stderr\nand half a line");
 }
 
+// One that cannot redraw a line is as good as a file.
 TEST(Supervisor, RanksLearnOfATerminal) {
-  Launch run(1, {"environment"}, {}, true);
+  Launch dumb(1, {"environment"}, {{"TERM", "dumb"}}, true);
+  EXPECT_EQ(dumb.end(), 0) << dumb.errors;
+  EXPECT_THAT(dumb.output, HasSubstr("INTERLOCK_TERMINAL=\n"));
+  Launch run(1, {"environment"}, {{"TERM", "xterm"}}, true);
   EXPECT_EQ(run.end(), 0) << run.errors;
   EXPECT_THAT(run.output, HasSubstr("INTERLOCK_TERMINAL=1\n"));
 }
@@ -86,10 +97,12 @@ TEST(Supervisor, ARankThatSaysWhyButDoesNotEndIsEnded) {
   EXPECT_TRUE(all_gone(run.tag));
 }
 
+// Ctrl-C only when it is pressed twice: the first asks for a checkpoint (stop_request_test).
 TEST(Supervisor, SignalsEndEverythingAtOnce) {
   for (const auto& [number, name] : {std::pair{SIGINT, "SIGINT"}, {SIGHUP, "SIGHUP"}}) {
     Launch run(4, {"hang", "9"});
     ASSERT_TRUE(wait_for_ranks(run, 4));
+    if (number == SIGINT) ask_by_ctrl_c(run);
     kill(run.pid, number);
     EXPECT_EQ(run.end(), 128 + number) << run.errors;
     EXPECT_THAT(run.errors, EndsWith(std::string("interlock: stopped by ") + name + "; no rank is left running\n"));
@@ -100,6 +113,7 @@ TEST(Supervisor, SignalsEndEverythingAtOnce) {
 TEST(Supervisor, StubbornRanksEndToo) {
   Launch run(4, {"stubborn", "9"});
   ASSERT_TRUE(wait_for_ranks(run, 4));
+  ask_by_ctrl_c(run);
   kill(run.pid, SIGINT);
   EXPECT_EQ(run.end(), 130) << run.errors;
   EXPECT_TRUE(processes_with(run.tag).empty());
@@ -109,6 +123,7 @@ TEST(Supervisor, AStoppedMpirunDoesNotKeepUsFromEnding) {
   Launch run(2, {"hang", "9"});
   ASSERT_TRUE(wait_for_ranks(run, 2));
   kill(run.mpirun(), SIGSTOP);
+  ask_by_ctrl_c(run);
   kill(run.pid, SIGINT);
   EXPECT_EQ(run.end(), 130) << run.errors;
   EXPECT_TRUE(processes_with(run.tag).empty());
@@ -150,6 +165,70 @@ TEST(Supervisor, RanksOfOneMachineNeedNoSlots) {
               {"SLURM_TASKS_PER_NODE", "1"}});
   EXPECT_EQ(run.end(), 0) << run.errors;
   EXPECT_THAT(run.output, HasSubstr("INTERLOCK_SUPERVISED=1\n"));
+}
+
+// Programs of a PATH of their own.
+class StandIns {
+ public:
+  StandIns() : folder(std::filesystem::path(testing::TempDir()) / run_tag()) {
+    std::filesystem::create_directories(folder);
+  }
+  ~StandIns() { std::filesystem::remove_all(folder); }
+  void add(const std::string& name, const std::string& script) const {
+    std::ofstream(folder / name) << "#!/bin/sh\n" << script << "\n";
+    std::filesystem::permissions(folder / name, std::filesystem::perms::owner_all);
+  }
+  void link(const std::string& name) const {
+    for (const char* from : {"/usr/bin/", "/bin/"})
+      if (std::filesystem::exists(from + name)) return std::filesystem::create_symlink(from + name, folder / name);
+  }
+  Environment first() const { return {{"PATH", folder.string() + ":" + std::getenv("PATH")}}; }
+  const std::filesystem::path folder;
+};
+const std::string is_open_mpi = "if [ \"$1\" = --version ]; then echo 'mpirun (Open MPI) 4.1.4'; exit; fi\n";
+
+// The ranks show that they are there, so an mpirun that starts none is no run that went well.
+TEST(Supervisor, AnMpirunThatStartsNothingIsAFailure) {
+  const StandIns programs;
+  programs.add("mpirun", is_open_mpi + "exit 0");
+  Launch run(2, {"environment"}, programs.first());
+  EXPECT_EQ(run.end(), 64) << run.errors;
+  EXPECT_THAT(run.errors, HasSubstr("none of the 2 ranks came up"));
+  EXPECT_THAT(run.errors, HasSubstr((programs.folder / "mpirun").string()));
+  EXPECT_EQ(occurrences(run.errors, "\n"), 1u) << run.errors;
+}
+
+// It starts its copies without a word about their ranks: each would start an mpirun again. A file counts the launches.
+TEST(Supervisor, ACopyThatALauncherHasStartedNeverLaunches) {
+  const StandIns programs;
+  const std::string count = (programs.folder / "launches").string();
+  programs.add("mpirun", is_open_mpi + "echo >>" + count + "\n[ $(wc -l <" + count + ") -lt 9 ] || exit 1\n" +
+                             "while [ \"${1%/launch_supervised}\" = \"$1\" ]; do shift; done\n" +
+                             "program=$1; shift; \"$program\" supervise 2 \"$@\" & \"$program\" supervise 2 \"$@\"; "
+                             "code=$?; wait; exit $code");
+  Launch run(2, {"environment"}, programs.first());
+  EXPECT_EQ(run.end(), 64) << run.errors;
+  EXPECT_THAT(run.errors, HasSubstr("started by the mpirun of another `interlock train`"));
+  std::ifstream file(count);
+  EXPECT_EQ(std::count(std::istreambuf_iterator<char>(file), {}, '\n'), 1);
+}
+
+// mpirun wants a way to other hosts even where it needs none.
+TEST(Supervisor, RanksOfOneMachineNeedNoSsh) {
+  const StandIns programs;
+  for (const char* name : {"mpirun", "orted"}) programs.link(name);
+  if (!std::filesystem::exists(programs.folder / "mpirun")) GTEST_SKIP() << "mpirun is neither in /usr/bin nor in /bin";
+  Launch run(2, {"environment"}, {{"PATH", programs.folder.string()}});
+  EXPECT_EQ(run.end(), 0) << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("INTERLOCK_SUPERVISED=1\n"));
+}
+
+// As the file of a cluster has it whose nodes give one slot each: on this machine its processors count.
+TEST(Supervisor, RanksOfOneMachineNeedNoSlotsOfAHostfile) {
+  const StandIns programs;
+  std::ofstream(programs.folder / "hostfile") << "localhost slots=1\n";
+  Launch run(2, {"environment"}, {{"OMPI_MCA_orte_default_hostfile", (programs.folder / "hostfile").string()}});
+  EXPECT_EQ(run.end(), 0) << run.errors;
 }
 
 TEST(Supervisor, AnMpirunOfAnotherMpiIsNamedAndStartsNothing) {

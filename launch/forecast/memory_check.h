@@ -1,0 +1,26 @@
+#pragma once
+// Holds the forecast of a run against the memory of the machine it is to run on, before a rank takes any.
+
+#include <span>
+
+#include "launch/forecast/memory_footprint.h"
+
+namespace interlock {
+
+// The ranks of a run that share this machine's memory.
+struct LocalRanks {
+  int first = 0, count = 1;  // world ranks, one after another: as launchers number those of a node
+  bool threads = false;      // of one process, which has its libraries and its data once
+};
+
+// What they hold together at their peaks: `ranks` are the footprints of a replica's ranks, beside `outside` bytes for
+// every process (libraries, data). Other replicas write no weights, and of the optimizer's state only what is
+// `sharded`.
+double bytes_together(std::span<const MemoryFootprint> ranks, const LocalRanks& here, double outside, bool sharded);
+
+// Error(config) when the run does not fit, a warning when it hardly does or when `force` lets it try. Of a run on a
+// GPU, whose memory is another, nothing is said. `plans`: those of its steps.
+void check_memory(const RunSettings& settings, const Model& model, std::span<const Plan* const> plans,
+                  const LocalRanks& here, bool force);
+
+}  // namespace interlock
