@@ -179,7 +179,7 @@ RobertaShape read_huggingface_config(const std::string& path) {
   shape.attention_dropout = reader.rate("attention_probs_dropout_prob");
   shape.tied = reader.flag("tie_word_embeddings", true);
   shape.norm_epsilon = reader.epsilon("layer_norm_eps", 1e-12);
-  shape.token_types = reader.find("type_vocab_size") == nullptr ? 2 : reader.size("type_vocab_size");
+  shape.token_types = reader.find("type_vocab_size") == nullptr ? 2 : reader.size("type_vocab_size", int64_t{1} << 16);
   if (labels) {
     read_classifier(reader, shape);
     shape.tied = false;  // there is no readout of the vocabulary

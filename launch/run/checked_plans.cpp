@@ -13,6 +13,9 @@ namespace interlock {
 std::optional<LocalRanks> ranks_to_start(const RunSettings& settings) {
   const char* nodes = std::getenv("SLURM_JOB_NUM_NODES");  // our mpirun starts ranks on all of them
   if (nodes != nullptr && std::atoi(nodes) > 1) return std::nullopt;
+  // Lists of hosts that mpirun takes: of a person, PBS, LSF, Grid Engine. There the first rank of each host asks.
+  for (const char* hosts : {"OMPI_MCA_orte_default_hostfile", "PBS_NODEFILE", "LSB_HOSTS", "PE_HOSTFILE"})
+    if (std::getenv(hosts) != nullptr) return std::nullopt;
   return LocalRanks{0, settings.parallel.processes()};
 }
 
