@@ -49,7 +49,8 @@ install(EXPORT InterlockTargets NAMESPACE Interlock:: DESTINATION "${package}" C
 foreach(room runtime models parallel techniques launch)
   install(DIRECTORY ${room} DESTINATION include/interlock COMPONENT development FILES_MATCHING PATTERN "*.h")
 endforeach()
-list(TRANSFORM INTERLOCK_PLUGINS REPLACE "^interlock_" "Interlock::" OUTPUT_VARIABLE INTERLOCK_PACKAGE_PLUGINS)
+list(TRANSFORM INTERLOCK_PROGRAM REPLACE "^interlock_" "Interlock::" OUTPUT_VARIABLE program_parts)
+list(JOIN program_parts " " INTERLOCK_PROGRAM_PARTS)
 configure_package_config_file(cmake/InterlockConfig.cmake.in "${PROJECT_BINARY_DIR}/package/InterlockConfig.cmake"
   INSTALL_DESTINATION "${package}")
 # 0.x: every minor version may break what was.

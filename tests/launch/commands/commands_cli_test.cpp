@@ -94,8 +94,10 @@ TEST_F(Commands, AnOverrideThatIsNoneIsRefused) {
 
 TEST_F(Commands, AFolderThatWasDeletedIsASentence) {
   std::filesystem::create_directory(path("gone"));
-  const CommandResult result = run_command(
-      {"/bin/sh", "-c", "cd gone && rmdir ../gone && exec \"$0\" --version", program()}, {.folder = path().string()});
+  CommandOptions here;
+  here.folder = path().string();
+  const CommandResult result =
+      run_command({"/bin/sh", "-c", "cd gone && rmdir ../gone && exec \"$0\" --version", program()}, here);
   EXPECT_EQ(result.code, 65) << result.all;
   EXPECT_THAT(result.errors, HasSubstr("interlock: error: the working folder does not exist any more"));
   EXPECT_THAT(result.all, Not(HasSubstr("MKL")));
