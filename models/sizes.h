@@ -7,7 +7,7 @@
 
 namespace interlock {
 
-inline constexpr int64_t most_layers = 1 << 16;
+inline constexpr int64_t most_layers = 1 << 13;        // a partition is looked for in time that grows with their square
 inline constexpr int64_t most_width = 1 << 18;         // GPT-3 has 12288
 inline constexpr int64_t most_feed_forward = 1 << 20;  // 4 x width
 inline constexpr int64_t most_heads = 1 << 16;
