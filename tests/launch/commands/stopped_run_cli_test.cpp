@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/storage/folder_lock.h"
+#include "runtime/core/error.h"
 #include "tests/support/small_disk.h"
 #include "tests/support/small_project.h"
 
