@@ -232,10 +232,11 @@ at::Tensor Stage::forward(int microbatch, at::Tensor input, std::shared_ptr<cons
 namespace {
 
 // In place where nobody else looks at the values: autograd may give one tensor for two inputs, or a view that repeats
-// one value (of a sum), which cannot be written to.
+// one value (of a sum), which cannot be written to. A copy is scaled in place too: mul_ rounds a number to the type of
+// a tensor in bfloat16 before it multiplies, and mul does not, so that the bits would depend on who else looks.
 at::Tensor scaled(at::Tensor gradient, double scale) {
   const bool is_ours = gradient.use_count() == 1 && gradient.storage().use_count() == 1;
-  return is_ours && gradient.is_non_overlapping_and_dense() ? gradient.mul_(scale) : gradient * scale;
+  return (is_ours && gradient.is_non_overlapping_and_dense() ? gradient : gradient.clone()).mul_(scale);
 }
 
 }  // namespace
