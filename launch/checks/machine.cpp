@@ -11,6 +11,7 @@
 
 #include "launch/checks/checks.h"
 #include "launch/supervisor/mpirun_command.h"
+#include "launch/supervisor/shared_segments.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -135,6 +136,13 @@ Check check_shared_memory() {
   if (size < 0.125 * gib) {
     check.status = Check::Status::warn;
     check.advice = "little for more than a few ranks; give the container more (docker run --shm-size=1g)";
+  }
+  if (const auto left = abandoned_segments(); !left.empty()) {
+    int64_t bytes = 0;
+    for (const SharedSegment& segment : left) bytes += segment.bytes;
+    check.status = Check::Status::warn;
+    check.found += message("; killed runs have left ", left.size(), " pieces, ", size_text(static_cast<double>(bytes)));
+    check.advice += message(check.advice.empty() ? "" : "; ", "the next `interlock train` here removes them");
   }
   return check;
 }

@@ -9,6 +9,7 @@
 
 #include "launch/folders/resume_command.h"
 #include "launch/monitor/event_log.h"
+#include "launch/supervisor/shared_segments.h"
 #include "launch/supervisor/signal_source.h"
 #include "runtime/core/lost.h"
 #include "runtime/observe/trace_part.h"
@@ -128,6 +129,8 @@ class Restarts {
 }  // namespace
 
 int supervise_with_restarts(SupervisorRequest request, const RestartPolicy& policy) {
+  if (const int gone = remove_segments(abandoned_segments()); gone > 0)
+    say(message("removed ", gone, " pieces of shared memory that killed runs had left in /dev/shm"));
   return Restarts(std::move(request), policy).run();
 }
 
