@@ -53,12 +53,14 @@ std::string unknown_command(const CLI::App& app, std::span<char* const> words) {
 // The help of the command that the words lead to; of all where there are none.
 std::string help_of(const CLI::App& app, std::span<char* const> words) {
   const CLI::App* asked = &app;
+  std::string names;  // of the commands above it, as the usage line shows them
   for (const char* word : words) {
     const auto found = asked->get_subcommands([&](const CLI::App* one) { return one->get_name() == word; });
     if (found.empty()) break;
+    names += (names.empty() ? "" : " ") + asked->get_name();
     asked = found.front();
   }
-  return asked->help();
+  return asked->help(names);
 }
 
 // Of the options that the command in `words` does not have, the first, and what takes its place: a key of the config is

@@ -85,7 +85,7 @@ class Export final : public Command {
   }
 
   int run() override {
-    if (is_image_model(path_)) return export_images();
+    if (has_images(path_)) return export_images();
     const TextModel source = open_text_model(path_, "export");
     if (adapter_) {
       require_roberta(source.settings, "an adapter");

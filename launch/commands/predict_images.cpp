@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "launch/run/class_table.h"
+#include "launch/stored_model/evaluation.h"
 #include "launch/stored_model/image_model.h"
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/json_line.h"
@@ -55,7 +56,9 @@ int predict_images(const ImagePrediction& asked) {
   if (count == 0) throw Error(ExitCode::bad_input, "--input: there is no sample in it");
   AmountProgress bar("predict", count, false);
   const int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  const std::vector<ImageGuess> guesses = guess_images(model, *source.data, count, threads, [](int64_t) {});
+  const std::vector<ImageGuess> guesses = guess_images(source, model, threads, [&](int64_t batches) {
+    bar.show(std::min(count, batches * evaluation_batch(*source.data)));
+  });
   bar.show(count);
   bar.finish();
   const std::vector<std::string> classes = source.classes();

@@ -46,7 +46,7 @@ SeedResult seed_result(const FinetunePlan::Run& run, const json& result) {
   SeedResult seed{run.seed, result.at("best_value"), result.at("best_step"), {}, result.at("seconds"), run.folder};
   const json metrics = metrics_of(run, seed.step);  // items() only refers to it
   for (const auto& [key, value] : metrics.items())
-    if (key.starts_with("validation_")) seed.scores[key.substr(11)] = value.get<double>();
+    if (key.starts_with("validation_") && value.is_number()) seed.scores[key.substr(11)] = value.get<double>();
   return seed;
 }
 

@@ -11,6 +11,7 @@
 #include "launch/stored_model/model_source.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/core/printable.h"
+#include "runtime/data/sample_order.h"
 #include "runtime/observe/scores.h"
 
 namespace interlock {
@@ -59,6 +60,11 @@ bool is_image_model(const std::string& path) {
   return dataset_of(settings, settings.config, false)->content() == SampleContent::numbers;
 }
 
+bool has_images(const std::string& path) {
+  const RunSettings settings = stored_settings(*WeightsSet::open(path));
+  return dataset_of(settings, settings.config, false)->image().numbers() > 0;
+}
+
 ImageModel open_image_model(const std::string& path, const std::vector<std::string>& files) {
   const auto weights = WeightsSet::open(path);
   const RunSettings settings = stored_settings(*weights);
@@ -85,9 +91,10 @@ double majority_of(const Dataset& data, int64_t count) {
 
 int64_t ImageGuess::guess() const { return std::ranges::max_element(probabilities) - probabilities.begin(); }
 
-std::vector<ImageGuess> guess_images(const LoadedModel& model, const Dataset& data, int64_t count, int threads,
+std::vector<ImageGuess> guess_images(const ImageModel& source, const LoadedModel& model, int threads,
                                      const std::function<void(int64_t)>& progress) {
-  const int64_t size = evaluation_batch(data);
+  const Dataset& data = *source.data;
+  const int64_t size = evaluation_batch(data), count = data.samples(Split::held_out);
   std::vector<ImageGuess> guesses(static_cast<size_t>(count));
   const auto act = [&](int64_t i) {
     const int64_t begin = i * size;
@@ -97,7 +104,8 @@ std::vector<ImageGuess> guess_images(const LoadedModel& model, const Dataset& da
     const at::Tensor shares = at::softmax(scores.to(at::kDouble), 1).contiguous();
     const double* next = shares.const_data_ptr<double>();
     for (int64_t row = 0; row < shares.size(0); ++row, next += shares.size(1)) {
-      ImageGuess& one = guesses[static_cast<size_t>(begin + row)];
+      const SamplePlace place = shuffled(source.settings.seed, Split::held_out, begin + row, count);
+      ImageGuess& one = guesses[static_cast<size_t>(place.sample)];
       one.probabilities.assign(next, next + shares.size(1));
       one.truth = batch.targets.const_data_ptr<int64_t>()[row];
     }

@@ -26,6 +26,8 @@ struct ImageModel {
 // Whether the weights at this path, as open_text_model takes it, belong to a model of images or other numbers.
 // Error(bad_input) as there.
 bool is_image_model(const std::string& path);
+// The same of images alone: points and other features have no rows and columns.
+bool has_images(const std::string& path);
 // `files`: what stands in the keys of [data] that Dataset::evaluation_keys names; none: what the run held out itself,
 // where its config says. Error(usage) for another number of
 // them, Error(bad_input) for what is wrong with weights or files.
@@ -39,8 +41,9 @@ struct ImageGuess {
   int64_t truth = 0;
   int64_t guess() const;  // the likeliest class
 };
-// Of held-out samples 0 .. count - 1, in order; the same bits however many threads share the work.
-std::vector<ImageGuess> guess_images(const LoadedModel& model, const Dataset& data, int64_t count, int threads,
+// Of all held-out samples, in the order of their files (of a part of the training files: in one that does not change);
+// the same bits however many threads share the work. `source` names what `model` was loaded from.
+std::vector<ImageGuess> guess_images(const ImageModel& source, const LoadedModel& model, int threads,
                                      const std::function<void(int64_t)>& progress);
 
 }  // namespace interlock

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -30,8 +31,10 @@ std::optional<std::set<File>> mapped_segments() {
     struct stat owner {};
     if (process.path().filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
     if (::stat(process.path().c_str(), &owner) != 0 || owner.st_uid != ::geteuid()) continue;
-    std::ifstream maps(process.path() / "maps");
-    if (!maps && fs::exists(process.path(), problem)) return std::nullopt;
+    const std::string file_of_maps = process.path() / "maps";
+    const bool refused = ::access(file_of_maps.c_str(), R_OK) != 0 && (errno == EACCES || errno == EPERM);
+    if (refused) return std::nullopt;
+    std::ifstream maps(file_of_maps);  // what has ended has none
     for (std::string line; std::getline(maps, line);) {
       const size_t path = line.find('/');
       if (path == std::string::npos || line.find(prefix, path) == std::string::npos) continue;

@@ -93,7 +93,7 @@ TEST_F(Idx, RefusesWhatDoesNotFit) {
   put(folder_.file("t-images"), idx({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, "x"));
   expect(toml(), ExitCode::bad_input, "do not fit any file");
   put(folder_.file("t-images"), "\x1f\x8b\x08 a gzip file");
-  expect(toml(), ExitCode::bad_input, "unpacked");
+  expect(toml(), ExitCode::bad_input, "is compressed (gzip); unpack it first: gunzip -k");  // with the command
   put(folder_.file("t-images"), idx({5, 6}, std::string(30, 'x')));
   expect(toml(), ExitCode::bad_input, "5 images");
   put(folder_.file("t-images"), idx({10, 5}, std::string(50, 'x')));

@@ -271,8 +271,11 @@ ReferenceResult train_reference(const RunSettings& settings) {
     for (int k = 0; k < stages; ++k) {
       if (bodies[k].trained) model_norm += bodies[k].squared_norm();
       if (k + 1 == stages) model_norm += heads[k].squared_norm();
-      result.stage_norms.back()[k] = std::sqrt((bodies[k].trained ? bodies[k].squared_norm() : 0.0) +
-                                               (k + 1 == stages ? heads[k].squared_norm() : 0.0));
+      if (!bodies[k].trained && k + 1 < stages) continue;  // it has no gradient
+      // The table of tied embeddings is the first stage's.
+      result.stage_norms.back()[k] =
+          std::sqrt((k == 0 ? shared.squared_norm() : 0.0) + (bodies[k].trained ? bodies[k].squared_norm() : 0.0) +
+                    (k + 1 == stages ? heads[k].squared_norm() : 0.0));
     }
     result.gradient_norms.push_back(std::sqrt(model_norm));
     if (leaves_out) {

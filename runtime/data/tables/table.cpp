@@ -65,7 +65,7 @@ auto naming(const std::string& path, Act act) {
     return act();
   } catch (const Error& error) {
     const std::string what = error.what();
-    throw Error(error.code(), what.find(path) == std::string::npos ? message(path, ": ", what) : what);
+    throw Error(error.code(), !what.starts_with(path + ": ") ? message(path, ": ", what) : what);
   }
 }
 

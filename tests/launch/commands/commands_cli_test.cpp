@@ -147,7 +147,7 @@ TEST_F(Commands, PlanSaysWhenCostsAreOfAnotherModel) {
 TEST_F(Commands, AnEmptyRankOfEveryModelIsMeasured) {
   for (const char* model : {"gpt", "mlp", "resnet", "roberta"}) {
     const CommandResult result = interlock({"doctor", "--rank-memory", model, "float32", "small"});
-    expect_done(result);
+    EXPECT_EQ(result.code, 0) << result.all;  // the daemon of a rank without a launcher ends a moment after it
     EXPECT_GT(std::atof(result.output.c_str()), 100e6) << model;
   }
 }
@@ -249,7 +249,8 @@ std::string with_header(const std::string& file, const std::string& what, const 
 }
 
 TEST_F(Fill, WeightsThatDoNotSayTheirModelAreRefused) {
-  const std::string whole = read("run/weights.safetensors");
+  // Without its hash, or nothing but that would be told.
+  const std::string whole = with_header(read("run/weights.safetensors"), "interlock.sha256", "another.sha256");
   write("other.safetensors", with_header(whole, "interlock.config", "another.program"));
   expect_failure(interlock({"fill", "other.safetensors", "<mask>"}), 65, {"other.safetensors", "interlock.config"});
   expect_done(interlock({"inspect", "other.safetensors"}));
@@ -262,12 +263,10 @@ TEST_F(Fill, WeightsThatDoNotSayTheirModelAreRefused) {
 // A petabyte for the first tensor is more than any process can address. LibTorch's own words for it come with a stack
 // trace, which is nothing for people.
 TEST_F(Fill, AModelBeyondAnyMemoryIsOneSentence) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "the address sanitizer ends a program that asks for so much";
-#endif
-  const std::string whole = read("run/weights.safetensors");
+  const std::string whole = with_header(read("run/weights.safetensors"), "interlock.sha256", "another.sha256");
   write("huge.safetensors", with_header(whole, "width = 16", "width = 1000000000000"));
-  expect_failure(interlock({"fill", "huge.safetensors", "<mask>"}), 70, {"out of memory"});
+  // It used to ask for the memory first (70): a width beyond every machine is refused where it is read.
+  expect_failure(interlock({"fill", "huge.safetensors", "<mask>"}), 65, {"huge.safetensors", "width", "1000000000000"});
 }
 
 TEST_F(Fill, AModelOfNoTextIsRefused) {

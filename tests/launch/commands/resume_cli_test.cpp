@@ -207,9 +207,12 @@ TEST_F(Resume, RowsThatStandForNoTokenAreToldOf) {
   EXPECT_THAT(result.all, HasSubstr("20 rows of the model stand for none"));
 }
 
-TEST_F(Resume, AFolderOfHuggingFaceIsKnown) {
+// It used to be refused with the advice to import it: now it is taken as it lies.
+TEST_F(Resume, AFolderOfHuggingFaceIsEvaluatedAsTheRunIs) {
   expect_done(interlock({"export", "run", "--to", "exported"}));
-  expect_failure(interlock({"evaluate", "exported", "--data", "all"}), 65, {"Hugging Face", "interlock import"});
+  const CommandResult there = interlock({"evaluate", "exported", "--data", "all", "--json"});
+  expect_done(there);
+  EXPECT_EQ(last_object(there)["loss"], last_object(interlock({"evaluate", "run", "--data", "all", "--json"}))["loss"]);
 }
 
 TEST_F(Resume, ARunThatIsFinishedKeepsWhatItMeasured) {

@@ -4,8 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "runtime/storage/folder_lock.h"
 #include "runtime/core/error.h"
+#include "runtime/storage/folder_lock.h"
 #include "tests/support/small_disk.h"
 #include "tests/support/small_project.h"
 

@@ -106,7 +106,8 @@ TEST_F(Labels, WhatIsRefusedOfAConfig) {
   refused("id2label", {{"0", "a"}, {"2", "b"}}, {"id2label", "0, 1, ..."});
   refused("classifier_dropout", 0.3, {"classifier_dropout", "hidden_dropout_prob"});
   refused("id2label", {{"0", "a"}, {"1", "b"}}, {"classifier.out_proj", "[3, 32]", "[2, 32]"});
-  refused("architectures", json::array({"RobertaForMaskedLM"}), {"tensors are missing", "lm_head"});
+  // Without its readout it could be an encoder alone, were it not for what else it holds.
+  refused("architectures", json::array({"RobertaForMaskedLM"}), {"RobertaForMaskedLM", "classifier.out_proj.weight"});
 }
 
 CommandResult labels_py(const Words& words) {
