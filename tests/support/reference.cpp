@@ -313,8 +313,12 @@ ReferenceResult train_reference(const RunSettings& settings) {
   std::map<int, double> sums;
   double predicted = 0;
   const int64_t held_out = std::min(settings.evaluation.sequences, dataset->samples(Split::held_out));
-  for (int64_t sample = 0; sample < held_out; ++sample) {
-    const Batch batch = dataset->batch(Split::held_out, std::span(&sample, 1));
+  // By microbatches: a head that counts its samples alike, as that of a reconstruction does, adds up by them.
+  const int64_t at_once = settings.parallel.batch.microbatch_size;
+  for (int64_t first = 0; first < held_out; first += at_once) {
+    std::vector<int64_t> numbers(static_cast<size_t>(std::min(at_once, held_out - first)));
+    std::iota(numbers.begin(), numbers.end(), first);
+    const Batch batch = dataset->batch(Split::held_out, numbers);
     const ForwardContext context{&batch, settings.seed, settings.steps, false};
     at::Tensor x = batch.inputs;
     for (int k = 0, begin = 0; k < stages; begin += cut[k++]) {
