@@ -93,7 +93,7 @@ std::string unknown_option(CLI::App& app, std::span<char* const> words) {
 // What a command printed is part of what it was asked for; a full disk behind `> file` shows here.
 int with_output_written(int code) {
   errno = 0;
-  if (std::cout.flush()) return code;
+  if (std::cout.flush() && interlock::raw_output().good()) return code;
   const std::string reason = errno != 0 ? std::string(": ") + std::strerror(errno) : "";
   return say("cannot write to standard output" + reason, interlock::ExitCode::cannot_write);
 }

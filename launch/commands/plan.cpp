@@ -263,7 +263,7 @@ class PlanCommand final : public Command {
     report.empty_rank = measure_empty_rank(run);
     const double data = measure_data(run);
     report.processes = run.parallel.processes();
-    report.machine = machine_memory();
+    if (!may_be_on_gpu(run)) report.machine = machine_memory();
     report.together = bytes_together(report.memory, {0, report.processes, run.parallel.transport == "loopback"},
                                      report.empty_rank + data, run.parallel.shard_optimizer);
     for (MemoryFootprint& rank : report.memory) rank.data = data;

@@ -164,6 +164,9 @@ void Train::take_run_folder() {
   if (!fs::is_regular_file(own, problem))
     throw Error(ExitCode::config,
                 message(folder, ": is a folder, and holds no config.toml of a run; name a TOML file"));
+  // An import leaves a config beside its weights, too.
+  const bool ran = fs::exists(fs::path(folder) / "manifest.json", problem) || !list_checkpoints(folder).empty();
+  if (!ran) throw Error(ExitCode::config, message(folder, ": holds a config, and no run has begun in it; name ", own));
   if (!resume_)
     throw Error(ExitCode::config, message(folder, ": is the folder of a run; go on with: ", resume_command(folder)));
   config_ = own;
@@ -310,7 +313,7 @@ int Train::run_process(const LaunchPlace& place) const {
     check_processes(*settings, place);
     dataset = prepare(*settings, place.rank == 0);
     // Our own mpirun was started after this was looked at.
-    if (!supervised || place.local_size < place.size)
+    if (!supervised || place.local_size < place.size || !ranks_to_start(*settings))
       plans = checked_plans(*settings, *dataset, ranks_beside(place), force_);
   };
   return run_together(place, prepare_rank, [&](Transport& transport) {

@@ -16,14 +16,13 @@ namespace {
 // worth that is neither small nor far too large.
 constexpr double usual_outside = 256.0 * (1 << 20), measured_from = 0.5, measured_to = 2;
 
-// Without asking LibTorch or a driver, which starts a GPU: the ranks do that.
+}  // namespace
+
 bool may_be_on_gpu(const RunSettings& settings) {
   std::error_code absent;
   return settings.device == "cuda" || (settings.device == "auto" && std::filesystem::exists("/dev/nvidiactl", absent) &&
                                        std::filesystem::exists(cuda_module_path(), absent));
 }
-
-}  // namespace
 
 double bytes_together(std::span<const MemoryFootprint> ranks, const LocalRanks& here, double outside, bool sharded) {
   double bytes = outside * (here.threads ? 1 : here.count);

@@ -18,8 +18,12 @@ struct LocalRanks {
 // `sharded`.
 double bytes_together(std::span<const MemoryFootprint> ranks, const LocalRanks& here, double outside, bool sharded);
 
-// Error(config) when the run does not fit, a warning when it hardly does or when `force` lets it try. Of a run on a
-// GPU, whose memory is another, nothing is said. `plans`: those of its steps.
+// Whether its ranks may compute on a GPU, whose memory is another. Without asking LibTorch or a driver, which starts
+// one: the ranks do that.
+bool may_be_on_gpu(const RunSettings& settings);
+
+// Error(config) when the run does not fit, a warning when it hardly does or when `force` lets it try. Of a run that
+// may_be_on_gpu() nothing is said. `plans`: those of its steps.
 void check_memory(const RunSettings& settings, const Model& model, std::span<const Plan* const> plans,
                   const LocalRanks& here, bool force);
 

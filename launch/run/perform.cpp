@@ -29,7 +29,7 @@ void refuse_inside(const std::string& folder, const std::string& key, const std:
   const fs::path outer = fs::weakly_canonical(folder, absent), inner = fs::weakly_canonical(path, absent);
   if (std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first != outer.end()) return;
   throw Error(ExitCode::config, message(key, " = ", path,
-                                        " lies in run.folder, whose files --overwrite replaces; choose another "
+                                        " lies in run.folder, whose files a run replaces; choose another "
                                         "run.folder"));
 }
 
@@ -157,7 +157,7 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
 
 void check_folders(const RunSettings& settings, const Dataset& dataset, const PerformRequest& request) {
   RunFolder::check(settings.folder, request.folder);
-  if (request.folder == FolderUse::resume) return;
+  if (request.folder == FolderUse::resume && !list_checkpoints(settings.folder).empty()) return;
   if (const Section tokenizer = settings.config.section("tokenizer"); tokenizer.has("path"))
     refuse_inside(settings.folder, "tokenizer.path", tokenizer.text("path", ""));
   if (settings.weights.empty()) return;

@@ -15,6 +15,14 @@ namespace {
 
 namespace fs = std::filesystem;
 constexpr const char* prefix = "vader_segment.";
+
+// Of this host alone: a container may share the folder with others, whose processes it does not see.
+std::string own_prefix() {
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  return std::string(prefix) + host + ".";
+}
+
 constexpr int still = 60;  // seconds: ranks that start may not have mapped theirs yet
 
 struct File {
@@ -31,10 +39,9 @@ std::optional<std::set<File>> mapped_segments() {
     struct stat owner {};
     if (process.path().filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
     if (::stat(process.path().c_str(), &owner) != 0 || owner.st_uid != ::geteuid()) continue;
-    const std::string file_of_maps = process.path() / "maps";
-    const bool refused = ::access(file_of_maps.c_str(), R_OK) != 0 && (errno == EACCES || errno == EPERM);
-    if (refused) return std::nullopt;
-    std::ifstream maps(file_of_maps);  // what has ended has none
+    errno = 0;
+    std::ifstream maps(process.path() / "maps");
+    if (!maps && (errno == EACCES || errno == EPERM)) return std::nullopt;  // what has ended has none
     for (std::string line; std::getline(maps, line);) {
       const size_t path = line.find('/');
       if (path == std::string::npos || line.find(prefix, path) == std::string::npos) continue;
@@ -52,8 +59,9 @@ std::vector<SharedSegment> abandoned_segments(const std::string& folder) {
   std::vector<SharedSegment> found;
   std::error_code absent;
   std::vector<std::string> named;
+  const std::string own = own_prefix();
   for (const auto& entry : fs::directory_iterator(folder, absent))
-    if (entry.path().filename().string().starts_with(prefix)) named.push_back(entry.path().string());
+    if (entry.path().filename().string().starts_with(own)) named.push_back(entry.path().string());
   if (named.empty()) return found;
   const auto mapped = mapped_segments();
   if (!mapped) return found;

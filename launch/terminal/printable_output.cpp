@@ -40,7 +40,8 @@ int PrintableOutput::sync() { return to_->pubsync(); }
 
 std::ostream& raw_output() {
   static std::ostream raw(nullptr);
-  raw.rdbuf(behind_printable != nullptr ? behind_printable : std::cout.rdbuf());
+  std::streambuf* const behind = behind_printable != nullptr ? behind_printable : std::cout.rdbuf();
+  if (raw.rdbuf() != behind) raw.rdbuf(behind);  // which forgets what failed before
   return raw;
 }
 

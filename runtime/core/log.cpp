@@ -10,9 +10,8 @@
 #include <mutex>
 #include <utility>
 
-#include "runtime/core/status_line.h"
-
 #include "runtime/core/printable.h"
+#include "runtime/core/status_line.h"
 
 namespace interlock {
 namespace {

@@ -19,6 +19,8 @@ OutputFile::OutputFile(std::string path, size_t buffer_bytes, Start start)
   // O_NONBLOCK: a pipe that nobody reads from is refused, not waited for.
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NONBLOCK | empty, 0644);
   if (descriptor_ < 0) fail("open");
+  // A slow reader is waited for.
+  ::fcntl(descriptor_, F_SETFL, ::fcntl(descriptor_, F_GETFL) & ~O_NONBLOCK);
   // A device has no end, and nothing to go on with.
   if (start == Start::end) written_ = std::max<off_t>(0, ::lseek(descriptor_, 0, SEEK_END));
 }

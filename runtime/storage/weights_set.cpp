@@ -86,7 +86,7 @@ std::optional<std::string> newest_checkpoint(const std::string& run, int64_t abo
       above);
 }
 
-// A run writes weights.safetensors at its evaluations and at its end, and may have been stopped or killed with a later
+// A run writes weights.safetensors at its end, and may have been stopped or killed with a later
 // checkpoint. A file that tells no step is taken for the end. "" when it is to be used.
 std::string checkpoint_after(const std::string& run, const Opened& file) {
   const auto step = stored_step(file.metadata);

@@ -53,6 +53,18 @@ class Tokenize : public SmallProject {
   std::string text_;
 };
 
+// Larger than any buffer: what is lost on the way is told at the end.
+TEST_F(Tokenize, TextThatCannotBeWrittenIsNoSuccess) {
+  train();
+  std::string large;
+  while (large.size() < 300000) large += text_ + "\n";
+  write("large.txt", large);
+  encode({"--input", "large.txt"});
+  CommandOptions full;
+  full.output_file = "/dev/full";
+  expect_failure(tokenize({"decode", "--tokenizer", "bpe", "tokens"}, full), 73, {"standard output"});
+}
+
 TEST_F(Tokenize, ThereAndBack) {
   const json trained = train();
   EXPECT_EQ(trained["vocabulary"], 300);

@@ -139,6 +139,14 @@ TEST_F(HuggingFace, AnImportHasAConfig) {
   export_model();
   expect_done(import_model());
   expect_done(interlock({"plan", "in/config.toml"}));
+  // The folder is no run: nothing is to go on in it, and nothing to write over its weights.
+  const auto imported = files("in");
+  expect_failure(interlock({"train", "in"}), 64, {"no run has begun in it", "in/config.toml"});
+  expect_failure(interlock({"train", "in", "--resume"}), 64, {"no run has begun in it"});
+  expect_failure(interlock({"train", "in/config.toml", "--resume", "--set", "run.folder='in'", "--set",
+                            "data.paths=['all']", "--set", "data.held_out=0.3"}),
+                 64, {"run.weights", "lies in run.folder"});
+  EXPECT_EQ(files("in"), imported);
   expect_failure(interlock({"train", "in/config.toml"}), 65, {"data.paths", "tokens/train"});
   const Words with_data{"--set", "data.paths=['all']", "--set", "data.held_out=0.3", "--set", "run.evaluate_every=0"};
   Words start{"train", "in/config.toml", "--set", "run.steps=0", "--json"},

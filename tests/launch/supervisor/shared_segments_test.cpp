@@ -24,14 +24,20 @@ std::string segment(const TemporaryFolder& folder, const std::string& name, std:
   return path;
 }
 
+std::string of_host(const std::string& number) {
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  return std::string("vader_segment.") + host + ".0.15c40001." + number;
+}
+
 TEST(SharedSegments, OnlyThoseThatNobodyHasAreAbandoned) {
   const TemporaryFolder folder;
   const std::chrono::seconds old{120};
-  const std::string left = segment(folder, "vader_segment.host.0.15c40001.0", old),
-                    mapped = segment(folder, "vader_segment.host.0.15c40001.1", old),
-                    young = segment(folder, "vader_segment.host.0.15c40001.2", std::chrono::seconds(5)),
-                    foreign = segment(folder, "another.segment", old);
-  fs::create_symlink(foreign, folder / "vader_segment.link");
+  const std::string left = segment(folder, of_host("0"), old), mapped = segment(folder, of_host("1"), old),
+                    young = segment(folder, of_host("2"), std::chrono::seconds(5)),
+                    foreign = segment(folder, "another.segment", old),
+                    elsewhere = segment(folder, "vader_segment.a-host-elsewhere.0.15c40001.0", old);
+  fs::create_symlink(foreign, folder / of_host("link"));
   const int file = ::open(mapped.c_str(), O_RDWR | O_CLOEXEC);
   void* memory = ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, file, 0);
   ASSERT_NE(memory, MAP_FAILED);
@@ -42,7 +48,7 @@ TEST(SharedSegments, OnlyThoseThatNobodyHasAreAbandoned) {
   EXPECT_GE(found[0].bytes, 8192);
   EXPECT_EQ(remove_segments(found), 1);
   EXPECT_FALSE(fs::exists(left));
-  for (const std::string& stays : {mapped, young, foreign}) EXPECT_TRUE(fs::exists(stays)) << stays;
+  for (const std::string& stays : {mapped, young, foreign, elsewhere}) EXPECT_TRUE(fs::exists(stays)) << stays;
   ::munmap(memory, 4096);
   EXPECT_EQ(abandoned_segments(folder.path()).size(), 1u) << "its process has let go of it";
 }
