@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
@@ -31,7 +30,8 @@ struct File {
   auto operator<=>(const File&) const = default;
 };
 
-// The segments that processes of this user have mapped; none: one of them cannot be looked at.
+// The segments that processes of this user have mapped; none: there is no /proc. A process that cannot be looked at has
+// hidden itself (PR_SET_DUMPABLE), as ranks do not.
 std::optional<std::set<File>> mapped_segments() {
   std::set<File> mapped;
   std::error_code problem;
@@ -39,9 +39,7 @@ std::optional<std::set<File>> mapped_segments() {
     struct stat owner {};
     if (process.path().filename().string().find_first_not_of("0123456789") != std::string::npos) continue;
     if (::stat(process.path().c_str(), &owner) != 0 || owner.st_uid != ::geteuid()) continue;
-    errno = 0;
     std::ifstream maps(process.path() / "maps");
-    if (!maps && (errno == EACCES || errno == EPERM)) return std::nullopt;  // what has ended has none
     for (std::string line; std::getline(maps, line);) {
       const size_t path = line.find('/');
       if (path == std::string::npos || line.find(prefix, path) == std::string::npos) continue;
