@@ -138,9 +138,9 @@ class Evaluate final : public Command {
 int Evaluate::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
-  if (is_image_model(path_) && exits_)
-    throw Error(ExitCode::usage, "--exits is for a model of text; this one tells classes");
-  if (is_image_model(path_))
+  const bool tells_images = is_image_model(path_);
+  if (tells_images && exits_) throw Error(ExitCode::usage, "--exits is for a model of text; this one tells classes");
+  if (tells_images)
     return place.rank == 0 ? evaluate_images({path_, data_, sequences_, json_}) : static_cast<int>(ExitCode::done);
   std::optional<Loaded> loaded;
   const auto prepare = [&] { loaded.emplace(load()); };

@@ -49,7 +49,7 @@ class Import final : public Command {
     const FolderModel model = read_folder_model(config.string());
     const auto weights = open_huggingface_weights(from_);
     const Inventory inventory = take_inventory(*weights, model);
-    const auto tokenizer = has_tokenizer(from_) ? Tokenizer::open(from_) : nullptr;
+    const auto tokenizer = !model.reads_bytes && has_tokenizer(from_) ? Tokenizer::open(from_) : nullptr;
     if (tokenizer) check_tokenizer(*tokenizer, model, from_);
     const std::string made = write(*weights, inventory, model, tokenizer.get());
 
@@ -61,7 +61,8 @@ class Import final : public Command {
     if (tokenizer && tokenizer->vocabulary() < model.vocabulary)
       std::cout << "The tokenizer has " << tokenizer->vocabulary() << " tokens, the model " << model.vocabulary
                 << ": the last ids stand for no token\n";
-    if (!tokenizer)
+    if (model.reads_bytes) std::cout << "It reads bytes: no tokenizer belongs to it\n";
+    if (!tokenizer && !model.reads_bytes)
       std::cout << "The folder has no tokenizer; put one into " << (fs::path(made) / "tokenizer").string()
                 << " before it is asked anything\n";
     return static_cast<int>(ExitCode::done);

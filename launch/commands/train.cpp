@@ -288,7 +288,7 @@ Ending Train::perform_rank(const RunSettings& settings, Transport& transport, st
   PerformRequest request = perform_request();
   request.plans = std::move(plans);
   if (transport.rank() != 0) return perform(settings, transport, dataset, request).ending;
-  Progress progress("interlock", settings.steps);
+  Progress progress("interlock", settings.steps, 10.0, dataset->unit());
   const auto show = [&](const StepMetrics& metrics) { progress.show(metrics); };
   EventLog log(settings.folder);
   const auto note = [&](const RunIncident& what) { log.add({what.event, what.rank, what.step, what.reason}); };

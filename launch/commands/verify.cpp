@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/command.h"
+#include "runtime/core/config.h"
 #include "runtime/core/printable.h"
 #include "runtime/storage/checkpoint.h"
 #include "runtime/storage/checkpoint_verify.h"
@@ -20,6 +21,12 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
+// The table names the path already.
+std::string without_path(const std::string& said, const std::string& path) {
+  const std::string named = path + ": ";
+  return said.substr(said.starts_with(named) ? named.size() : 0);
+}
+
 struct Examined {
   std::string path;
   bool is_weights;
@@ -31,6 +38,17 @@ struct Examined {
     return std::all_of(files.begin(), files.end(), [](const auto& file) { return file.problem.empty(); });
   }
 };
+
+// A config that is no TOML makes weights worth nothing, whatever their hash says: no command could use them. "" when it
+// can be read, or there is none.
+std::string problem_of_config(const std::string& config) {
+  try {
+    Config::from_text(config, {}, "interlock.config");
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
 
 // Of a weights file that carries no hash it can be told that it is well formed, and which weights it holds.
 Examined examine_weights(const std::string& path) {
@@ -44,10 +62,21 @@ Examined examine_weights(const std::string& path) {
     if (content == Content::changed) throw Error(ExitCode::bad_input, changed_content_problem());
     result.carries_hash = content == Content::whole;
     result.digest = weights_digest(*file);
+    if (const auto config = file->metadata().find("interlock.config"); config != file->metadata().end())
+      result.files[0].problem = problem_of_config(config->second);
   } catch (const Error& error) {
-    const std::string said = error.what(), named = path + ": ";  // which the table says already
-    result.files[0].problem = said.substr(said.starts_with(named) ? named.size() : 0);
+    result.files[0].problem = without_path(error.what(), path);
   }
+  return result;
+}
+
+// With what its manifest says of the run, which is read only where everything is whole.
+Examined examine(const std::string& checkpoint) {
+  Examined result{checkpoint, false, examine_checkpoint(checkpoint), ""};
+  if (!result.whole()) return result;
+  const std::string problem = problem_of_config(Checkpoint::open(checkpoint)->manifest().config);
+  for (CheckpointFinding& file : result.files)
+    if (file.name == "manifest.json") file.problem = problem;
   return result;
 }
 
@@ -89,14 +118,14 @@ class Verify final : public Command {
   std::string summary() const override { return "prove a checkpoint, all checkpoints of a run, or weights whole"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("path", path_, "a checkpoint, a run folder or a weights file")->required();
+    app.add_option("path", path_, "a checkpoint, a run folder, a weights file or a Hugging Face folder")->required();
     app.add_flag("--json", json_, "print one JSON object");
   }
 
   int run() override {
     std::vector<Examined> all;
     for (const auto& [path, is_weights] : targets()) {
-      all.push_back(is_weights ? examine_weights(path) : Examined{path, false, examine_checkpoint(path), ""});
+      all.push_back(is_weights ? examine_weights(path) : examine(path));
       if (!json_) print(all.back());
     }
     const auto broken = std::count_if(all.begin(), all.end(), [](const Examined& one) { return !one.whole(); });
@@ -127,6 +156,8 @@ class Verify final : public Command {
       if (fs::exists(fs::symlink_status(weights, problem))) found.push_back({weights, true});
     }
     for (const std::string& folder : list_checkpoints(path_)) found.push_back({folder, false});
+    if (found.empty() && fs::exists(fs::path(path_) / "config.json", problem))
+      for (const std::string& file : safetensors_files(path_)) found.push_back({file, true});
     // What was a checkpoint is told what it lacks.
     if (found.empty() &&
         (fs::path(path_) / "").lexically_normal().parent_path().filename().string().starts_with("step-"))
@@ -135,6 +166,16 @@ class Verify final : public Command {
     throw Error(ExitCode::bad_input,
                 message(path_, " is no checkpoint (it has no manifest of one) and no run folder with checkpoints or ",
                         "weights"));
+  }
+
+  // Of a folder of Hugging Face's, which may hold its tensors in several.
+  static std::vector<std::string> safetensors_files(const std::string& folder) {
+    std::vector<std::string> files;
+    std::error_code problem;
+    for (const auto& entry : fs::directory_iterator(folder, problem))
+      if (entry.path().extension() == ".safetensors") files.push_back(entry.path().string());
+    std::ranges::sort(files);
+    return files;
   }
 
   [[noreturn]] static void fail(const std::vector<Examined>& all, std::ptrdiff_t broken) {

@@ -75,10 +75,15 @@ std::vector<std::string> quality_row(const Outcome& outcome, const GroupOutcome&
           measured_time};
 }
 
+std::string speed_text(const GroupOutcome& group) {
+  const std::string mean = mean_text(
+      group, [](const ArmOutcome& arm) { return arm.run->tokens_per_second(); }, three);
+  return group.done().empty() ? mean : mean + " " + group.done().front()->run->unit() + "/s";
+}
+
 std::vector<std::string> cost_row(const GroupOutcome& group) {
   return {name_of(group),
-          mean_text(
-              group, [](const ArmOutcome& arm) { return arm.run->tokens_per_second(); }, three),
+          speed_text(group),
           group.cost ? percent(group.cost->idle_share) : "-",
           mean_text(
               group, [](const ArmOutcome& arm) { return arm.run->idle_share(); }, percent),
@@ -114,11 +119,10 @@ Table rules_table(const Outcome& outcome, int stages) {
 }
 
 Table costs_table(const Outcome& outcome, int stages) {
-  Table table{
-      message("What it costs: ", stages, stages == 1 ? " stage" : " stages"),
-      {"rule", "tokens/s, measured", "idle share, simulated", "idle share, measured", "tensors of a rank, planned",
-       "process of a rank, measured", "sent over a boundary per step", "operations per step"},
-      {}};
+  Table table{message("What it costs: ", stages, stages == 1 ? " stage" : " stages"),
+              {"rule", "speed, measured", "idle share, simulated", "idle share, measured", "tensors of a rank, planned",
+               "process of a rank, measured", "sent over a boundary per step", "operations per step"},
+              {}};
   for (const GroupOutcome& group : outcome.groups) {
     if (group.group.stages != stages) continue;
     table.rows.push_back(cost_row(group));
@@ -186,7 +190,7 @@ Table search_table(const Outcome& outcome) {
 Table arms_table(const Outcome& outcome) {
   Table table{"Every arm",
               {"rule", "stages", "seed", "learning rate", "status", "test loss", "validation loss", "steps",
-               "time, measured", "tokens/s", "idle share", "peak of a rank", "sent", "weights"},
+               "time, measured", "speed", "idle share", "peak of a rank", "sent", "weights"},
               {}};
   for (const GroupOutcome& group : outcome.groups)
     for (const ArmOutcome& arm : group.arms) {
@@ -198,7 +202,7 @@ Table arms_table(const Outcome& outcome) {
            arm.test ? loss(arm.test->loss) : "-", of_run([&] { return shown(arm.run->last_validation(), loss); }),
            of_run([&] { return std::to_string(arm.run->rows.back().step); }),
            of_run([&] { return duration(arm.run->seconds()); }),
-           of_run([&] { return significant(arm.run->tokens_per_second()); }),
+           of_run([&] { return significant(arm.run->tokens_per_second()) + " " + arm.run->unit() + "/s"; }),
            of_run([&] { return percent(arm.run->idle_share()); }),
            of_run([&] { return shown(arm.run->largest_peak_mib(), mib); }), done ? bytes(arm.bytes_sent) : "-",
            done ? arm.run->result.at("digest").get<std::string>().substr(0, 12) : "-"});

@@ -12,6 +12,7 @@
 #include "launch/version/version.h"
 #include "runtime/core/calendar.h"
 #include "runtime/core/error.h"
+#include "runtime/core/log.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/observe/pulse.h"
 #include "runtime/observe/trace_part.h"
@@ -107,20 +108,40 @@ std::string RunFolder::file(const std::string& name) const { return (fs::path(pa
 void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset, const std::string& transport,
                             int64_t done) {
   transport_ = transport;
-  write_atomically(file("config.toml"), settings.config.resolved());
-  std::error_code ignored;
+  config_ = settings.config.resolved();
+  tokenizer_ = dataset.tokenizer();
   // Of the process before: nobody should take its ranks for ours.
   remove_entries(path_, [](const std::string& name) { return name == "pulse" || name == "trace"; });
+  write_description(done == 0);  // else the manifest tells of the process before until this one has something to tell
+  std::error_code ignored;
+  if (done == 0) fs::remove(file("result.json"), ignored);
+  metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
+}
+
+void RunFolder::write_description(bool with_manifest) const {
+  write_atomically(file("config.toml"), config_);
+  std::error_code ignored;
   fs::create_directory(trace_part_folder(path_), ignored);
   fs::create_directory(pulse_folder(path_), ignored);  // without one the ranks say so themselves
-  if (done == 0) {  // else it tells of the process before until this one has something to tell
+  if (with_manifest) {
     json manifest = made_by();
-    manifest.update({{"started", started_}, {"transport", transport}});
+    manifest.update({{"started", started_}, {"transport", transport_}});
     write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
-    fs::remove(file("result.json"), ignored);
   }
-  keep_tokenizer(dataset);
-  metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
+  keep_tokenizer();
+}
+
+void RunFolder::restore() {
+  std::error_code problem;
+  if (fs::exists(file("config.toml"), problem)) return;
+  log_warning(message("config.toml was removed from ", path_, " while the run goes on: what --resume needs is written ",
+                      "anew, what else was removed is lost"));
+  fs::create_directories(path_, problem);
+  if (!fs::exists(file(FolderLock::file_name), problem)) {
+    lock_.reset();  // of a file that nobody finds any more
+    lock_ = std::make_unique<FolderLock>(path_, started_);
+  }
+  write_description(!fs::exists(file("manifest.json"), problem));
 }
 
 void RunFolder::go_back(int64_t done) {
@@ -129,13 +150,12 @@ void RunFolder::go_back(int64_t done) {
 }
 
 // Beside the weights, so that they can be read where the config's path means nothing.
-void RunFolder::keep_tokenizer(const Dataset& dataset) const {
-  const auto tokenizer = dataset.tokenizer();
-  if (!tokenizer || fs::exists(file("tokenizer"))) return;
+void RunFolder::keep_tokenizer() const {
+  if (!tokenizer_ || fs::exists(file("tokenizer"))) return;
   OutputFolder::remove_leftovers(file("tokenizer"));
   // Whole or absent: a half one would be taken for it by every later --resume.
   OutputFolder folder(file("tokenizer"), false, {});
-  tokenizer->save(folder.file(""));
+  tokenizer_->save(folder.file(""));
   folder.commit();
 }
 
@@ -143,6 +163,7 @@ void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary
   // A run that was finished already has done nothing new that could be told.
   const bool nothing_done = summary.steps > 0 && summary.steps < summary.first_step;
   if (nothing_done) return;
+  restore();
   std::vector<RankTrace> traces;
   json ranks = json::array();
   for (const RankSummary& rank : summary.ranks) {

@@ -35,13 +35,18 @@ class RunFolder {
   void write_result(const std::string& json, bool replace);
   // The run goes back to the end of step `done`: metrics of later ones are dropped.
   void go_back(int64_t done);
+  // What a run cannot be gone on without, written anew, with a warning, where somebody removed it while the run goes
+  // on.
+  void restore();
   MetricsWriter& metrics() { return *metrics_; }
   std::string file(const std::string& name) const;
 
  private:
-  void keep_tokenizer(const Dataset& dataset) const;
+  void write_description(bool with_manifest) const;
+  void keep_tokenizer() const;
 
-  std::string path_, started_, transport_;
+  std::string path_, started_, transport_, config_;
+  std::shared_ptr<const Tokenizer> tokenizer_;  // of a run on tokens
   FolderUse use_;
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<MetricsWriter> metrics_;

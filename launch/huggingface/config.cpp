@@ -122,7 +122,10 @@ std::string interlock_config(const RobertaShape& shape) {
       "\ntie_embeddings = ", shape.tied ? "true" : "false", shape.pre_norm ? "\nnorm = \"pre\"" : "",
       shape.norm_epsilon != 1e-5 ? "\nlayer_norm_epsilon = " + number(shape.norm_epsilon) : "",
       shape.token_types != 1 ? message("\ntoken_types = ", shape.token_types) : "", "\n\n[data]\nname = \"",
-      shape.objective == Objective::masked ? "tokens" : "labelled", "\"\nsequence_length = ", shape.max_length, "\n",
+      shape.objective != Objective::masked ? "labelled"
+      : shape.bytes                        ? "text"
+                                           : "tokens",
+      "\"\nsequence_length = ", shape.max_length, "\n",
       shape.objective == Objective::masked
           ? ""
           : "\n[objective]\nname = \"" + name_of(shape.objective) + "\"\n\n[tokenizer]\npath = \"tokenizer\"\n");
@@ -152,6 +155,7 @@ std::string huggingface_config(const RobertaShape& shape, const std::string& dty
                                    {"type_vocab_size", shape.token_types},
                                    {"use_cache", true},
                                    {"vocab_size", shape.vocabulary}};
+  if (shape.bytes) config[bytes_key] = true;
   if (shape.objective == Objective::masked) return config.dump(2) + "\n";
   const std::vector<std::string> labels =
       shape.objective == Objective::regression ? std::vector<std::string>{"LABEL_0"} : shape.labels;
@@ -180,6 +184,7 @@ RobertaShape read_huggingface_config(const std::string& path) {
   shape.tied = reader.flag("tie_word_embeddings", true);
   shape.norm_epsilon = reader.epsilon("layer_norm_eps", 1e-12);
   shape.token_types = reader.find("type_vocab_size") == nullptr ? 2 : reader.size("type_vocab_size", int64_t{1} << 16);
+  shape.bytes = reader.reads_bytes(shape.vocabulary);
   if (labels) {
     read_classifier(reader, shape);
     shape.tied = false;  // there is no readout of the vocabulary

@@ -7,9 +7,13 @@
 
 #include "models/sizes.h"
 #include "runtime/core/error.h"
+#include "runtime/data/byte_tokens.h"
 #include "runtime/data/tokenizer/strict_json.h"
 
 namespace interlock {
+
+// A key of ours, which transformers keep and pass over: tokens are bytes, so there is no tokenizer.
+inline constexpr const char* bytes_key = "interlock_bytes";
 
 class ConfigReader {
  public:
@@ -51,6 +55,14 @@ class ConfigReader {
     if (value == nullptr) return fallback;
     if (!value->is_boolean()) refuse(message("\"", key, "\" is ", value->dump(), "; true or false is expected"));
     return value->get<bool>();
+  }
+  // Of a model of ours that reads bytes (bytes_key). `vocabulary`: what the file says besides.
+  bool reads_bytes(int64_t vocabulary) const {
+    if (!flag(bytes_key, false)) return false;
+    if (vocabulary < byte_tokens::vocabulary)
+      refuse(message("\"", bytes_key, "\" is true and \"vocab_size\" ", vocabulary, "; the vocabulary of bytes has ",
+                     byte_tokens::vocabulary, " tokens"));
+    return true;
   }
   // `fallback` is what transformers take for a key that is not there.
   void require(const std::string& key, const json& wanted, const json& fallback, const std::string& why) const {

@@ -41,6 +41,7 @@ FolderModel of_roberta(const RobertaShape& shape) {
   };
   if (shape.objective == Objective::masked) model.readout = "lm_head.";
   model.vocabulary = shape.vocabulary;
+  model.reads_bytes = shape.bytes;
   model.max_length = shape.max_length;
   model.labels = shape.labels;
   model.interlock_config = interlock_config(shape);
@@ -56,6 +57,7 @@ FolderModel roberta_of(const TextModel& source) {
   RobertaShape shape = shape_of(source.settings);
   shape.objective = source.objective;
   shape.labels = source.labels;
+  shape.bytes = source.reads_bytes();
   return of_roberta(shape);
 }
 

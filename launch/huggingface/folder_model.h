@@ -33,6 +33,7 @@ struct FolderModel {
       {};  // how the names of its readout begin, which files of an encoder alone lack; "": none lacks it
   std::string word_table;  // whose type is that of the file
   int64_t vocabulary = 0, max_length = 0;
+  bool reads_bytes = false;  // no tokenizer belongs to it
   std::vector<std::string> labels = {};
   std::string interlock_config;  // [model], [data] and what else a run of it says, as TOML
   // config.json, for tensors of a type as safetensors call it; `end`: the token behind a document.

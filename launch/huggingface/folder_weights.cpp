@@ -3,8 +3,6 @@
 // temporary folder for as long as it is read.
 #include "launch/huggingface/folder_weights.h"
 
-#include <stdlib.h>
-
 #include <filesystem>
 
 #include "launch/huggingface/adapter_folder.h"
@@ -14,44 +12,26 @@
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
 #include "runtime/storage/foreign_weights.h"
+#include "runtime/storage/scratch_folder.h"
 
 namespace interlock {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Its file may go as soon as it is mapped.
-class TemporaryFolder {
- public:
-  TemporaryFolder() : path_((fs::temp_directory_path() / "interlock-weights-XXXXXX").string()) {
-    if (mkdtemp(path_.data()) == nullptr)
-      throw Error(ExitCode::cannot_write, message("cannot make a folder like ", path_, " for the weights as they are ",
-                                                  "read here; `interlock import` makes a lasting one"));
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  std::string file(const std::string& name) const { return (fs::path(path_) / name).string(); }
-
- private:
-  std::string path_;
-};
-
 std::shared_ptr<const WeightsSet> open_folder(const std::string& path) {
   if (!is_folder_model(path)) return nullptr;
   const FolderModel model = read_folder_model((fs::path(path) / "config.json").string());
   const auto weights = open_huggingface_weights(path);
   const Inventory inventory = take_inventory(*weights, model);
-  const auto tokenizer = has_tokenizer(path) ? Tokenizer::open(path) : nullptr;
+  const auto tokenizer = !model.reads_bytes && has_tokenizer(path) ? Tokenizer::open(path) : nullptr;
   if (tokenizer) check_tokenizer(*tokenizer, model, path);
   const auto metadata = metadata_of(model, tokenizer.get());
   if (inventory.is_as_it_stands())
     return std::make_shared<const WeightsSet>(std::vector<std::shared_ptr<const SafetensorsFile>>{}, path, metadata,
                                               weights);
   if (const std::string fresh = fresh_text(inventory); !fresh.empty()) log_warning(path + ": " + fresh);
-  const TemporaryFolder folder;
+  const ScratchFolder folder("the weights as they are read here (`interlock import` makes a lasting one)");
   const std::string copy = folder.file("weights.safetensors");
   copy_tensors(
       *weights, inventory.taken, copy, metadata, [] {}, {}, inventory.turned, fresh_tensors(inventory, model));

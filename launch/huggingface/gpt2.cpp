@@ -19,6 +19,7 @@ struct Gpt2Shape {
   double dropout = 0.1, embedding_dropout = 0.1, attention_dropout = 0.1;
   double norm_epsilon = 1e-5;
   bool tied = true;
+  bool bytes = false;  // its tokens are bytes: no tokenizer belongs to it
 };
 
 void check_details(const ConfigReader& reader) {
@@ -47,6 +48,7 @@ Gpt2Shape read_shape(const std::string& path) {
   shape.attention_dropout = reader.rate("attn_pdrop");
   shape.tied = reader.flag("tie_word_embeddings", true);
   shape.norm_epsilon = reader.epsilon("layer_norm_epsilon", 1e-5);
+  shape.bytes = reader.reads_bytes(shape.vocabulary);
   if (shape.width % shape.heads != 0)
     reader.refuse(message("\"n_embd\" ", shape.width, " cannot be divided by \"n_head\" ", shape.heads));
   return shape;
@@ -110,35 +112,37 @@ std::string interlock_config(const Gpt2Shape& shape) {
       "\nfeed_forward = ", shape.feed_forward, "\nvocabulary = ", shape.vocabulary, "\nmax_length = ", shape.max_length,
       "\ndropout = ", number(shape.dropout), "\nembedding_dropout = ", number(shape.embedding_dropout),
       "\nattention_dropout = ", number(shape.attention_dropout), "\ntie_embeddings = ", shape.tied ? "true" : "false",
-      shape.norm_epsilon != 1e-5 ? "\nlayer_norm_epsilon = " + number(shape.norm_epsilon) : "",
-      "\n\n[data]\nname = \"tokens\"\nsequence_length = ", shape.max_length, "\n\n[objective]\nname = \"causal\"\n");
+      shape.norm_epsilon != 1e-5 ? "\nlayer_norm_epsilon = " + number(shape.norm_epsilon) : "", "\n\n[data]\nname = \"",
+      shape.bytes ? "text" : "tokens", "\"\nsequence_length = ", shape.max_length,
+      "\n\n[objective]\nname = \"causal\"\n");
 }
 
 std::string config_json(const Gpt2Shape& shape, const std::string& dtype, int64_t end) {
-  const nlohmann::ordered_json config = {{"activation_function", "gelu_new"},
-                                         {"architectures", {architecture}},
-                                         {"attn_pdrop", shape.attention_dropout},
-                                         {"bos_token_id", end},
-                                         {"dtype", dtype_name(dtype)},
-                                         {"embd_pdrop", shape.embedding_dropout},
-                                         {"eos_token_id", end},
-                                         {"initializer_range", 0.02},
-                                         {"layer_norm_epsilon", shape.norm_epsilon},
-                                         {"model_type", "gpt2"},
-                                         {"n_ctx", shape.max_length},
-                                         {"n_embd", shape.width},
-                                         {"n_head", shape.heads},
-                                         {"n_inner", shape.feed_forward},
-                                         {"n_layer", shape.layers},
-                                         {"n_positions", shape.max_length},
-                                         {"reorder_and_upcast_attn", false},
-                                         {"resid_pdrop", shape.dropout},
-                                         {"scale_attn_by_inverse_layer_idx", false},
-                                         {"scale_attn_weights", true},
-                                         {"tie_word_embeddings", shape.tied},
-                                         {"torch_dtype", dtype_name(dtype)},  // what "dtype" was called before 2025
-                                         {"use_cache", true},
-                                         {"vocab_size", shape.vocabulary}};
+  nlohmann::ordered_json config = {{"activation_function", "gelu_new"},
+                                   {"architectures", {architecture}},
+                                   {"attn_pdrop", shape.attention_dropout},
+                                   {"bos_token_id", end},
+                                   {"dtype", dtype_name(dtype)},
+                                   {"embd_pdrop", shape.embedding_dropout},
+                                   {"eos_token_id", end},
+                                   {"initializer_range", 0.02},
+                                   {"layer_norm_epsilon", shape.norm_epsilon},
+                                   {"model_type", "gpt2"},
+                                   {"n_ctx", shape.max_length},
+                                   {"n_embd", shape.width},
+                                   {"n_head", shape.heads},
+                                   {"n_inner", shape.feed_forward},
+                                   {"n_layer", shape.layers},
+                                   {"n_positions", shape.max_length},
+                                   {"reorder_and_upcast_attn", false},
+                                   {"resid_pdrop", shape.dropout},
+                                   {"scale_attn_by_inverse_layer_idx", false},
+                                   {"scale_attn_weights", true},
+                                   {"tie_word_embeddings", shape.tied},
+                                   {"torch_dtype", dtype_name(dtype)},  // what "dtype" was called before 2025
+                                   {"use_cache", true},
+                                   {"vocab_size", shape.vocabulary}};
+  if (shape.bytes) config[bytes_key] = true;
   return config.dump(2) + "\n";
 }
 
@@ -153,6 +157,7 @@ FolderModel folder_of(const Gpt2Shape& shape) {
     return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias");
   };
   model.vocabulary = shape.vocabulary;
+  model.reads_bytes = shape.bytes;
   model.max_length = shape.max_length;
   model.interlock_config = interlock_config(shape);
   model.config = [shape](const std::string& dtype, int64_t end) { return config_json(shape, dtype, end); };
@@ -167,6 +172,10 @@ FolderModel folder_of(const Gpt2Shape& shape) {
 }  // namespace
 
 FolderModel read_gpt2(const std::string& config_path) { return folder_of(read_shape(config_path)); }
-FolderModel gpt2_of(const TextModel& source) { return folder_of(shape_of(source.settings)); }
+FolderModel gpt2_of(const TextModel& source) {
+  Gpt2Shape shape = shape_of(source.settings);
+  shape.bytes = source.reads_bytes();
+  return folder_of(shape);
+}
 
 }  // namespace interlock

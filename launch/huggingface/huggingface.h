@@ -31,6 +31,7 @@ struct RobertaShape {
   bool pre_norm = false;
   double norm_epsilon = 1e-5;
   int64_t token_types = 1;
+  bool bytes = false;  // its tokens are bytes: no tokenizer belongs to it
   Objective objective = Objective::masked;
   std::vector<std::string> labels = {};  // of a classification, by number
 

@@ -23,7 +23,7 @@ std::string quoted_path(const fs::path& path) {
 
 // Every key that config.json does not decide.
 void add_recipe(std::map<std::string, std::string>& values, const FolderModel& model, const fs::path& folder) {
-  values["tokenizer.path"] = quoted_path(folder / "tokenizer");
+  if (!model.reads_bytes) values["tokenizer.path"] = quoted_path(folder / "tokenizer");
   values["data.held_out"] = "0.05";
   if (values["data.name"] == "'labelled'" || values["data.name"] == "\"labelled\"") {
     values["data.paths"] = json({"train.tsv"}).dump();
@@ -32,7 +32,7 @@ void add_recipe(std::map<std::string, std::string>& values, const FolderModel& m
     if (!model.labels.empty()) values["data.labels"] = json(model.labels).dump();
     values["data.sequence_length"] = std::to_string(std::min(samples_of_finetuning, model.max_length));
   } else {
-    values["data.paths"] = json({"tokens/train"}).dump();
+    values["data.paths"] = json({model.reads_bytes ? "train.txt" : "tokens/train"}).dump();
   }
   values["learning.rule"] = json("global").dump();
   for (const char* key : {"parallel.stages", "parallel.ranks", "parallel.microbatch_size"}) values[key] = "1";
@@ -56,8 +56,9 @@ std::string start_config(const FolderModel& model, const std::string& folder) {
   std::string text =
       "# A run that trains this model on. data.paths is yours to name: tokens as `interlock tokenize encode` writes "
       "them\n"
-      "# with the tokenizer below, or tables of labelled texts. The rest is a plain start; launch/configs/tiny.toml\n"
-      "# explains every key.\n";
+      "# with the tokenizer below, texts of a model that reads bytes, or tables of labelled texts. The rest is a "
+      "plain\n"
+      "# start; launch/configs/tiny.toml explains every key.\n";
   for (const std::string section :
        {"model", "tokenizer", "data", "objective", "learning", "parallel", "optimizer", "run"}) {
     std::string lines;

@@ -95,12 +95,14 @@ std::optional<double> number(const json& object, const char* key) {
   return object[key].get<double>();
 }
 
-std::optional<int64_t> steps_asked(const fs::path& config) {
-  if (!fs::exists(config)) return std::nullopt;
+void take_config(RunStatus& status, const fs::path& file) {
+  if (!fs::exists(file)) return;
   try {
-    return Config::from_file(config.string()).section("run").integer("steps", 20, 0);
+    const Config config = Config::from_file(file.string());
+    status.steps = config.section("run").integer("steps", 20, 0);
+    if (!config.section("data").has("sequence_length")) status.unit = "samples";
   } catch (const Error&) {
-    return std::nullopt;  // it is about to be written
+    // it is about to be written
   }
 }
 
@@ -145,7 +147,7 @@ RunStatus read_status(const std::string& run_folder) {
   status.event = last_event(run_folder);
   if (is_about_to_start(status)) status.state = "restarting";
   mark_slow(status.ranks);
-  status.steps = steps_asked(folder / "config.toml");
+  take_config(status, folder / "config.toml");
   const json last = last_with(folder / "metrics.jsonl", "loss");
   status.loss = number(last, "loss");
   status.tokens_per_second = number(last, "tokens_per_second");

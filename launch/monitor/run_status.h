@@ -22,8 +22,9 @@ struct RunStatus {
   // "running"; "ended": whole; "stopped": its ranks are gone, or nobody hears of them; "restarting": they are, and a
   // supervisor has just said that it starts them again.
   std::string state;
-  int64_t step = 0;                                                            // begun by the rank that is furthest
-  std::optional<int64_t> steps;                                                // that the config asks for
+  int64_t step = 0;              // begun by the rank that is furthest
+  std::optional<int64_t> steps;  // that the config asks for
+  std::string unit = "tokens";   // of speed; of images and features: "samples"
   std::optional<double> loss, validation_loss, tokens_per_second, idle_share;  // as last told; none: nothing was
   std::optional<double> seconds_left;                                          // while it runs
   std::optional<RunEvent> event;                                               // the last thing that happened to it

@@ -47,7 +47,7 @@ std::string head_of(const RunStatus& status, size_t width) {
                                  message("step ", status.step, status.steps ? message("/", *status.steps) : "")};
   if (status.loss) parts.push_back(print("loss %.4f", *status.loss));
   if (status.validation_loss) parts.push_back(print("held-out %.4f", *status.validation_loss));
-  if (status.tokens_per_second) parts.push_back(print("%.0f tokens/s", *status.tokens_per_second));
+  if (status.tokens_per_second) parts.push_back(print("%.0f ", *status.tokens_per_second) + status.unit + "/s");
   if (status.idle_share) parts.push_back(print("idle %.0f %%", 100 * *status.idle_share));
   if (status.seconds_left) parts.push_back(time_text(*status.seconds_left) + " left");
   return filled(parts, "  ", width);

@@ -1,21 +1,17 @@
 #include "launch/run/checked_plans.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "launch/forecast/run_plans.h"
 #include "launch/forecast/stage_parts.h"
 #include "launch/settings/parts.h"
 #include "models/model.h"
+#include "parallel/transport/listed_hosts.h"
 
 namespace interlock {
 
 std::optional<LocalRanks> ranks_to_start(const RunSettings& settings) {
-  const char* nodes = std::getenv("SLURM_JOB_NUM_NODES");  // our mpirun starts ranks on all of them
-  if (nodes != nullptr && std::atoi(nodes) > 1) return std::nullopt;
-  // Lists of hosts that mpirun takes: of a person, PBS, LSF, Grid Engine. There the first rank of each host asks.
-  for (const char* hosts : {"OMPI_MCA_orte_default_hostfile", "PBS_NODEFILE", "LSB_HOSTS", "PE_HOSTFILE"})
-    if (std::getenv(hosts) != nullptr) return std::nullopt;
+  if (listed_hosts() > 1) return std::nullopt;  // ranks come up on all of them, where the first of each host asks
   return LocalRanks{0, settings.parallel.processes()};
 }
 

@@ -36,6 +36,7 @@ void refuse_inside(const std::string& folder, const std::string& key, const std:
 // A full disk costs lines of metrics, not the run.
 void record(RunFolder& folder, const StepMetrics& metrics) {
   try {
+    folder.restore();
     folder.metrics().write(metrics);
   } catch (const Error& error) {
     static std::atomic<bool> told{false};

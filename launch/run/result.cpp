@@ -50,6 +50,7 @@ RunResult result_of(const RunSettings& settings, const RunSummary& summary, cons
   result.ended_early = summary.ended_early;
   result.left_out = summary.divergences.left_out();
   result.rewinds = summary.divergences.rewinds();
+  result.unit = dataset.unit();
   result.tokens_per_second = summary.tokens_per_second;
   result.idle_share = summary.idle_share;
   result.seconds = summary.seconds;

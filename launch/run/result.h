@@ -35,6 +35,7 @@ struct RunResult {
   // Steps left out and rewinds because a loss or a gradient was not finite, those that its checkpoints tell of
   // included.
   int64_t left_out = 0, rewinds = 0;
+  std::string unit = "tokens";  // that speed is told in; data of images and features: "samples"
   double tokens_per_second = 0, idle_share = 0, seconds = 0;
   std::vector<double> peak_rss_mib;  // by rank
   uint64_t messages = 0, bytes_sent = 0;

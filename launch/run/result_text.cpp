@@ -48,8 +48,8 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
     text << "Nothing was left to do: step " << result.steps << " is done\n";
   if (result.loss)
     text << "Trained " << result.performed << " steps in " << result.seconds << " s: loss " << *result.loss << ", "
-         << static_cast<int64_t>(result.tokens_per_second) << " tokens/s, ranks idle " << 100 * result.idle_share
-         << " % of the time\n";
+         << static_cast<int64_t>(result.tokens_per_second) << " " << result.unit << "/s, ranks idle "
+         << 100 * result.idle_share << " % of the time\n";
   if (result.left_out > 0)
     text << "Steps left out, as a loss or a gradient was not finite: " << result.left_out << "\n";
   if (result.rewinds > 0) text << "Went back to a checkpoint " << result.rewinds << " times\n";

@@ -30,7 +30,7 @@ std::optional<double> last_loss(const RunRecord& run) {
 
 Table summary_of(const std::vector<RunRecord>& runs) {
   Table table{"What came out",
-              {"run", "rule", "stages", "steps", "training loss", "held-out loss", "baseline", "time", "tokens/s",
+              {"run", "rule", "stages", "steps", "training loss", "held-out loss", "baseline", "time", "speed",
                "idle share", "peak of a rank", "sent"},
               {}};
   for (const RunRecord& run : runs) {
@@ -38,8 +38,9 @@ Table summary_of(const std::vector<RunRecord>& runs) {
     table.rows.push_back({run.name, rule_label(run), run.text("parallel.stages", "4"),
                           run.rows.empty() ? "0" : std::to_string(run.rows.back().step), shown(last_loss(run)),
                           shown(run.last_validation()), shown(run.result_number("unigram_baseline")),
-                          duration(run.seconds()), significant(run.tokens_per_second()), percent(run.idle_share()),
-                          peak ? significant(*peak) + " MiB" : "-", sent ? bytes(*sent) : "-"});
+                          duration(run.seconds()), significant(run.tokens_per_second()) + " " + run.unit() + "/s",
+                          percent(run.idle_share()), peak ? significant(*peak) + " MiB" : "-",
+                          sent ? bytes(*sent) : "-"});
   }
   return table;
 }
@@ -59,8 +60,8 @@ std::string lead_of(const std::vector<RunRecord>& runs) {
       sentence += message(" ended at a training loss of ", fixed(*loss, 3), " nats per target");
     }
     sentence += message(". ", run.rows.size(), " steps took ", duration(run.seconds()), " at ",
-                        significant(run.tokens_per_second()), " tokens/s, and ranks waited ", percent(run.idle_share()),
-                        " of that time.");
+                        significant(run.tokens_per_second()), " ", run.unit(), "/s, and ranks waited ",
+                        percent(run.idle_share()), " of that time.");
     out = "<p class=\"answer\">" + escaped(sentence) + "</p>\n";
   }
   out += html_of(summary_of(runs));
@@ -110,7 +111,8 @@ std::string curves_section(const std::vector<RunRecord>& runs) {
   }
   all += figure_of(
       chart_over(runs, "Norm of the gradient, before clipping", "step", "norm", of(&MetricsRow::gradient_norm)));
-  all += figure_of(chart_over(runs, "Speed", "step", "tokens per second", of(&MetricsRow::tokens_per_second)));
+  all += figure_of(chart_over(runs, "Speed", "step", (runs.empty() ? "tokens" : runs.front().unit()) + " per second",
+                              of(&MetricsRow::tokens_per_second)));
   return figures(all) + "<p class=\"note\">" +
          (runs.size() > 1 ? "Curves of many steps are drawn" : "A curve of many steps is drawn") +
          " as means of neighbours. Time is that of training steps: evaluations and checkpoints are not in it.</p>\n";

@@ -108,6 +108,9 @@ int64_t RunRecord::tokens_per_step() const {
   return static_cast<int64_t>(samples * number("data.sequence_length", 1));
 }
 
+// A dataset whose samples are sequences has asked for their length.
+std::string RunRecord::unit() const { return text("data.sequence_length").empty() ? "samples" : "tokens"; }
+
 std::optional<double> RunRecord::result_number(const std::string& key) const {
   if (!result.is_object()) return std::nullopt;
   const double value = number_of(result, key);

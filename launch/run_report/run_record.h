@@ -29,6 +29,7 @@ struct RunRecord {
   std::string text(const std::string& key, const std::string& fallback = "") const;  // of the config, without quotes
   double number(const std::string& key, double fallback) const;
   int64_t tokens_per_step() const;  // at the full number of microbatches
+  std::string unit() const;         // what those are, for people: "tokens" or "samples"
   std::optional<double> result_number(const std::string& key) const;
   double seconds() const { return rows.empty() ? 0 : rows.back().seconds; }
   double idle_share() const;                       // mean over steps, weighted by their time

@@ -15,29 +15,12 @@
 #include "runtime/data/token_file.h"
 #include "runtime/data/tokenizer/utf8.h"
 #include "runtime/storage/mapped_file.h"
+#include "runtime/storage/scratch_folder.h"
 
 namespace interlock {
 namespace {
 
 namespace fs = std::filesystem;
-
-// A folder for the token file of the texts. Its files may go as soon as they are mapped.
-class TemporaryFolder {
- public:
-  TemporaryFolder() : path_((fs::temp_directory_path() / "interlock-evaluate-XXXXXX").string()) {
-    if (mkdtemp(path_.data()) == nullptr)
-      throw Error(ExitCode::cannot_write, message("cannot make a folder like ", path_, " for the encoded text"));
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  std::string file(const std::string& name) const { return (fs::path(path_) / name).string(); }
-
- private:
-  std::string path_;
-};
 
 // Each file is one document.
 void encode_files(const Tokenizer& tokenizer, const std::vector<std::string>& files, const std::string& prefix,
@@ -100,7 +83,8 @@ std::string list_text(const std::vector<std::string>& texts) {
 
 std::shared_ptr<const Dataset> open_dataset(const TextModel& source, const std::vector<std::string>& overrides,
                                             uint64_t seed, bool training = false) {
-  const Config config = Config::from_text(source.weights->metadata().at("interlock.config"), overrides);
+  const Config config =
+      Config::from_text(source.weights->metadata().at("interlock.config"), overrides, "interlock.config");
   const DatasetSettings settings{.data = config.section("data"),
                                  .objective = config.section("objective"),
                                  .tokenizer = config.section("tokenizer"),
@@ -152,7 +136,12 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
   if (files.empty()) {
     std::vector<std::string> overrides;
     if (!source.reads_bytes()) overrides.push_back("tokenizer.path=" + nlohmann::json(source.tokenizer_path).dump());
-    return open_dataset(source, overrides, seed, true);
+    try {
+      return open_dataset(source, overrides, seed, true);
+    } catch (const Error& error) {
+      throw Error(error.code(), message(source.weights->path(), ": what its run held out is not there (", error.what(),
+                                        "); name what to evaluate with --data"));
+    }
   }
   if (source.reads_tables) {
     const std::string tokenizer = toml_quoted(source.tokenizer_path, "the tokenizer");
@@ -175,7 +164,7 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
     overrides.push_back("data.validation_paths=" + list_text(prefixes));
     return open_dataset(source, overrides, seed);
   }
-  const TemporaryFolder folder;
+  const ScratchFolder folder("the encoded text");
   encode_files(*source.tokenizer, files, folder.file("text"), between_files);
   overrides.push_back("data.validation_paths=" + list_text({folder.file("text")}));
   return open_dataset(source, overrides, seed);

@@ -94,7 +94,7 @@ auto blaming(const WeightsSet& weights, Act act) {
   try {
     return act();
   } catch (const Error& error) {
-    throw Error(ExitCode::bad_input, message(weights.path(), ": the interlock.config in its metadata: ", error.what()));
+    throw Error(ExitCode::bad_input, message(weights.path(), ": in its metadata: ", error.what()));
   }
 }
 
@@ -112,7 +112,8 @@ RunSettings stored_settings(const WeightsSet& weights) {
   std::vector<std::string> overrides;
   if (const auto labels = stored_labels(weights); !labels.empty())
     overrides.push_back("data.labels=" + labels_text(labels));
-  return blaming(weights, [&] { return read_settings(Config::from_text(config->second, overrides)); });
+  return blaming(weights,
+                 [&] { return read_settings(Config::from_text(config->second, overrides, "interlock.config")); });
 }
 
 TextModel open_text_model(const std::string& path, const std::string& command) {

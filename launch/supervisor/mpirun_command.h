@@ -26,7 +26,7 @@ std::string refusal_of_host(const std::string& version, const std::string& host)
 
 // `launch_word`: what the ranks show (handshake.h); "" for nothing. Error(config), with what to install, when there is
 // no mpirun or another MPI's, on a host that it cannot start on, and in a process that another launcher of ours has
-// started.
+// started. Error(cannot_write) where the folder for temporary files is full.
 std::vector<std::string> mpirun_command(const SupervisorRequest& request, const std::string& launch_word = "");
 
 }  // namespace interlock

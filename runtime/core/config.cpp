@@ -206,9 +206,9 @@ Config Config::from_file(const std::string& path, const std::vector<std::string>
   return Config(std::move(document));
 }
 
-Config Config::from_text(const std::string& toml, const std::vector<std::string>& overrides) {
+Config Config::from_text(const std::string& toml, const std::vector<std::string>& overrides, const std::string& name) {
   auto document = std::make_shared<ConfigDocument>();
-  document->file = "(text)";
+  document->file = name;
   document->parse(toml);
   for (const auto& text : overrides) document->apply_override(text);
   return Config(std::move(document));

@@ -51,7 +51,9 @@ class Config {
   // Reads a TOML file and applies `overrides`, each "section.key=VALUE" with a TOML value (a bare word that is not TOML
   // is taken as a string, so that rule=global works). A missing or unreadable file is Error(config).
   static Config from_file(const std::string& path, const std::vector<std::string>& overrides = {});
-  static Config from_text(const std::string& toml, const std::vector<std::string>& overrides = {});
+  // `name` stands in messages where a file's name would.
+  static Config from_text(const std::string& toml, const std::vector<std::string>& overrides = {},
+                          const std::string& name = "config");
 
   Section section(const std::string& name) const;
   // Throws for the first key in the file (or an override) that nobody has asked for.

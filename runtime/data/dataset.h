@@ -62,6 +62,8 @@ class Dataset {
   // What people should know about the data, a sentence each; once open.
   virtual std::vector<std::string> notes() const { return {}; }
   virtual SampleContent content() const { return SampleContent::numbers; }
+  // What throughput counts, for people.
+  const char* unit() const { return content() == SampleContent::numbers ? "samples" : "tokens"; }
   // Of tokens: what made them. Null while it is not known: before open(), when it is not where the settings say.
   virtual std::shared_ptr<const Tokenizer> tokenizer() const { return nullptr; }
   // The share of those tokens that is predicted, for the cost of readouts.

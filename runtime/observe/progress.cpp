@@ -33,10 +33,11 @@ std::string loss_text(const char* name, double loss) {
   return name + print(std::abs(loss) < 1e4 ? " %.4f" : " %.4g", loss);
 }
 
-std::string tokens_text(double rate) {
-  if (rate >= 1e6) return print("%.2fM tokens/s", rate / 1e6);
-  if (rate >= 1e4) return print("%.1fk tokens/s", rate / 1e3);
-  return print("%.0f tokens/s", rate);
+std::string rate_text(double rate, const std::string& unit) {
+  const std::string number = rate >= 1e6   ? print("%.2fM", rate / 1e6)
+                             : rate >= 1e4 ? print("%.1fk", rate / 1e3)
+                                           : print("%.0f", rate);
+  return number + " " + unit + "/s";
 }
 
 std::string time_text(double left) {
@@ -88,7 +89,7 @@ int terminal_width() {
 std::string redrawn(const std::string& line) { return "\r" + line + "\x1b[K"; }
 
 std::string progress_line(const std::string& label, const StepMetrics& metrics, int64_t total,
-                          std::optional<double> seconds_left, int width) {
+                          std::optional<double> seconds_left, int width, const std::string& unit) {
   std::vector<Part> parts;
   if (!label.empty()) parts.push_back({label, 0});
   parts.push_back({"step " + std::to_string(metrics.step) + "/" + std::to_string(total), 6});
@@ -96,7 +97,7 @@ std::string progress_line(const std::string& label, const StepMetrics& metrics, 
   if (metrics.validation_loss) parts.push_back({loss_text("held-out", *metrics.validation_loss), 3});
   if (const auto accuracy = metrics.validation_scores.find("accuracy"); accuracy != metrics.validation_scores.end())
     parts.push_back({print("accuracy %.3f", accuracy->second), 3});
-  parts.push_back({tokens_text(metrics.tokens_per_second), 2});
+  parts.push_back({rate_text(metrics.tokens_per_second, unit), 2});
   parts.push_back({print("idle %.0f %%", 100 * metrics.idle_share), 1});
   if (seconds_left) parts.push_back({time_text(*seconds_left), 4});
   if (width <= 0) return joined(parts);
@@ -108,8 +109,9 @@ std::string progress_line(const std::string& label, const StepMetrics& metrics, 
   return joined(parts).substr(0, room);
 }
 
-Progress::Progress(std::string label, int64_t total, double seconds_between)
+Progress::Progress(std::string label, int64_t total, double seconds_between, std::string unit)
     : label_(std::move(label)),
+      unit_(std::move(unit)),
       total_(total),
       seconds_between_(seconds_between),
       terminal_(watched_by_person()),
@@ -157,12 +159,13 @@ void Progress::show(const StepMetrics& metrics) {
     shown.validation_scores = validation_scores_;
     // The last column stays free: some terminals wrap as soon as it is filled.
     const int room = std::max(terminal_width() - 1, 1);
-    draw(progress_line(label_, shown, total_, seconds_left(metrics.step), room), metrics.validation_loss.has_value());
+    draw(progress_line(label_, shown, total_, seconds_left(metrics.step), room, unit_),
+         metrics.validation_loss.has_value());
     return;
   }
   const bool due = seconds(now - last_line_) >= seconds_between_;
   if (!first && !due && metrics.step != total_ && !metrics.validation_loss) return;
-  put(progress_line(label_, metrics, total_, seconds_left(metrics.step), 0) + "\n");
+  put(progress_line(label_, metrics, total_, seconds_left(metrics.step), 0, unit_) + "\n");
   last_line_ = now;
 }
 

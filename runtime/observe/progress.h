@@ -15,8 +15,9 @@ namespace interlock {
 class Progress {
  public:
   // Writes to stderr; one at a time. `label` opens the line, `total` is the last step. Plain lines come for the first
-  // and last step, for evaluations, and at most one every `seconds_between` otherwise.
-  Progress(std::string label, int64_t total, double seconds_between = 10.0);
+  // and last step, for evaluations, and at most one every `seconds_between` otherwise. `unit`: what a second has so
+  // many of, tokens or samples.
+  Progress(std::string label, int64_t total, double seconds_between = 10.0, std::string unit = "tokens");
   ~Progress();  // a message that follows starts on a line of its own
   Progress(const Progress&) = delete;
   void show(const StepMetrics& metrics);
@@ -28,7 +29,7 @@ class Progress {
   void wipe();
 
   std::mutex drawing_;  // log lines come from any thread
-  std::string label_;
+  std::string label_, unit_;
   int64_t total_, first_ = 0;  // first_: the first step shown, 0 before it
   double seconds_between_;
   bool terminal_, drawn_ = false;
@@ -50,6 +51,6 @@ std::string redrawn(const std::string& line);
 // One line with step, loss, held-out loss, accuracy of classes, tokens/s, idle share and time left, the least needed
 // parts left out until it fits `width` columns (0: no limit).
 std::string progress_line(const std::string& label, const StepMetrics& metrics, int64_t total,
-                          std::optional<double> seconds_left, int width);
+                          std::optional<double> seconds_left, int width, const std::string& unit = "tokens");
 
 }  // namespace interlock

@@ -25,6 +25,8 @@ class ParsedFile : public SafetensorsFile {
     if (bytes.size() < 8) refuse(message("only ", bytes.size(), " bytes: no safetensors file"));
     uint64_t header_size = 0;
     for (size_t i = 0; i < 8; ++i) header_size |= std::to_integer<uint64_t>(bytes[i]) << (8 * i);
+    if (header_size > bytes.size() - 8 && bytes.size() > 8 && bytes[8] != std::byte{'{'})
+      refuse("no safetensors file, as weights are; a run, a checkpoint or an imported model is named by its folder");
     if (header_size > safetensors_header_limit) {
       refuse(message("no safetensors file, or a corrupt one: its header would be ", header_size,
                      " bytes, the limit is ", safetensors_header_limit));

@@ -227,6 +227,16 @@ TEST_F(TokenFiles, NamesIdsThatNoVocabularyHas) {
   refuses(megatron(5, {3}, {0}, {0, 1}), packed<int64_t>({1, 2, int64_t{1} << 40}), {"id 2 of document 0"});
 }
 
+// Taken, and told: mostly the index is that of another file.
+TEST_F(TokenFiles, MoreIdsThanTheIndexLeadsToAreWarnedOf) {
+  testing::internal::CaptureStderr();
+  const auto file = open(megatron(8, {2}, {0}, {0, 1}), packed<uint16_t>({5, 6, 7}));
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("corpus.bin has 6 bytes"), std::string::npos) << said;
+  EXPECT_NE(said.find("first 4 only"), std::string::npos) << said;
+  EXPECT_EQ(documents_of(*file), (std::vector<Ids>{{5, 6}}));
+}
+
 TEST_F(TokenFiles, SaysWhatIsMissing) {
   const auto error = error_of([&] { TokenFile::open(prefix()); });
   ASSERT_TRUE(error);

@@ -74,6 +74,7 @@ TEST_F(ProgressTest, LineSaysEverything) {
   EXPECT_EQ(progress_line("quickstart", metrics, 600, 92.4, 0),
             "quickstart  step 12/600  loss 2.8412  held-out 2.9000  12.3k tokens/s  idle 14 %  1:32 left");
   EXPECT_THAT(progress_line("", metrics, 600, 3723.0, 0), HasSubstr("  1:02:03 left"));
+  EXPECT_THAT(progress_line("", metrics, 600, 3723.0, 0, "samples"), HasSubstr("  12.3k samples/s  "));
   EXPECT_THAT(progress_line("", metrics, 600, std::nullopt, 0), Not(HasSubstr("left")));
 }
 

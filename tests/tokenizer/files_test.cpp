@@ -99,6 +99,17 @@ TEST_F(Files, APlaceWithoutATokenizerIsRefused) {
   EXPECT_THAT(reason([&] { Tokenizer::open(path("half")); }), HasSubstr("holds no tokenizer"));
 }
 
+// What leads nowhere is not what is not there: the pair beside it may be another tokenizer.
+TEST_F(Files, ALinkThatLeadsNowhereIsNamed) {
+  write("linked/vocab.json", content_of(golden("vocab.json")));
+  write("linked/merges.txt", content_of(golden("merges.txt")));
+  for (const char* target : {"tokenizer.json", "nowhere.json"}) {
+    std::filesystem::remove(path("linked/tokenizer.json"));
+    std::filesystem::create_symlink(target, path("linked/tokenizer.json"));
+    EXPECT_THAT(reason([&] { Tokenizer::open(path("linked")); }), HasSubstr("linked/tokenizer.json")) << target;
+  }
+}
+
 TEST_F(Files, WhatIsNotJsonIsRefused) {
   EXPECT_THAT(refusal_of_text(""), HasSubstr("not JSON"));
   EXPECT_THAT(refusal_of_text("{\"model\": "), AllOf(HasSubstr("not JSON"), HasSubstr("line 1")));

@@ -256,6 +256,8 @@ TEST_F(Fill, WeightsThatDoNotSayTheirModelAreRefused) {
   expect_done(interlock({"inspect", "other.safetensors"}));
   write("other.safetensors", with_header(whole, "[model]", "[mod"));
   expect_failure(interlock({"fill", "other.safetensors", "<mask>"}), 65, {"other.safetensors", "TOML"});
+  // Well formed as its tensors are, nobody can use it.
+  expect_failure(interlock({"verify", "other.safetensors"}), 65, {"other.safetensors", "interlock.config", "TOML"});
   write("other.safetensors", with_header(whole, "width = 16", "width = 32"));
   expect_failure(interlock({"fill", "other.safetensors", "<mask>"}), 65, {"other.safetensors", "shape"});
 }

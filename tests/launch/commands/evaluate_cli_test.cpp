@@ -121,12 +121,26 @@ TEST_F(Evaluate, ModelsOfBytesTakeTexts) {
   size_t bytes = read("corpus/1.txt").size() + read("corpus/2.txt").size();
   EXPECT_EQ(one["tokens"].get<size_t>(), bytes + 2 * one["sequences"].get<size_t>());
   expect_failure(evaluate({"--data", "all"}, "bytes"), 65, {"all", "token file", "reads bytes"});
+
+  // Hugging Face's folder of it says that its tokens are bytes: no command asks for a tokenizer.
+  expect_done(interlock({"export", "bytes", "--to", "hf"}));
+  expect_done(interlock({"import", "hf", "--to", "in"}));
+  expect_done(interlock({"export", "in", "--to", "again"}));
+  EXPECT_EQ(read("again/config.json"), read("hf/config.json"));
+  expect_failure(evaluate({}, "in"), 64, {"in/weights.safetensors", "data.paths", "--data"});
+  for (const std::string model : {"hf", "in"}) {
+    EXPECT_EQ(result({"--data", "corpus/1.txt", "corpus/2.txt"}, model)["loss"], one["loss"]) << model;
+    const Words text{"fill", model, "al<mask>ha", "--json"};
+    EXPECT_EQ(last_object(interlock(text)), last_object(interlock({"fill", "bytes", text[2], text[3]})));
+  }
+  expect_done(interlock({"train", "in/config.toml", "--set", "data.paths=['corpus']", "--set", "run.steps=1"}));
 }
 
 TEST_F(Evaluate, WhatCannotBeReadIsNamed) {
   train_once();
   expect_failure(evaluate({"--data", "nothing.txt"}), 65, {"nothing.txt"});
   expect_failure(evaluate({"--data", "corpus"}, "nowhere"), 65, {"nowhere"});
+  expect_failure(evaluate({"--data", "corpus"}, "run/config.toml"), 65, {"run/config.toml", "named by its folder"});
   write("broken.txt", std::string("fine \xff"));
   expect_failure(evaluate({"--data", "broken.txt"}), 65, {"broken.txt", "5"});
   write("all.idx", "MMIDIDX");

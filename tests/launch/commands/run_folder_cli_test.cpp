@@ -1,6 +1,7 @@
 // Where a run writes: folders that cannot be written, that exist already, disks that are full. Exit code 73, and what
 // was there before stays as it was.
 #include <gmock/gmock.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -65,6 +66,26 @@ TEST_F(RunFolder, AResultOfAnEarlierRunGoesWhenAnotherStarts) {
   write("run/result.json", "{\"steps\": 99}");
   expect_failure(train_threads({"optimizer.learning_rate=1e30"}, {"--resume"}), 70, {"loss"});
   EXPECT_FALSE(fs::exists(path("run/result.json")));
+}
+
+// Somebody tidies up below a run that goes on: what the command that its end prints needs is there all the same.
+TEST_F(RunFolder, RemovedDuringTheRunItCanBeGoneOnWith) {
+  const Words endless = {"run.steps=1000000", "run.evaluate_every=0", "parallel.transport=loopback"};
+  Words words = train_words(endless);
+  words.insert(words.begin(), program());
+  CommandOptions here;
+  here.folder = path().string();
+  RunningCommand running(words, here);
+  ASSERT_TRUE(running.wait_until([&] { return fs::exists(path("run/metrics.jsonl")); }));
+  fs::remove_all(path("run"));
+  ASSERT_TRUE(running.wait_until([&] { return fs::exists(path("run/config.toml")); }));
+  running.signal(SIGTERM);
+  const CommandResult stopped = running.wait();
+  EXPECT_EQ(stopped.code, 75) << stopped.tail();
+  EXPECT_THAT(stopped.errors, HasSubstr("config.toml was removed from run"));
+  EXPECT_THAT(stopped.output, HasSubstr("interlock train run --resume"));
+  const int64_t step = last_object(interlock({"inspect", "run", "--json"}))["step"];
+  expect_done(interlock({"train", "run", "--resume", "--until", std::to_string(step + 1)}));
 }
 
 TEST_F(RunFolder, BelowAPlainFileIsRefusedBeforeRanksStart) {
@@ -209,6 +230,17 @@ TEST_F(FullDisk, AtTheTraceKeepsTheWeights) {
   // The same weights as on a disk with room.
   const CommandResult elsewhere = train_threads({"run.steps=30", "run.evaluate_every=30"}, {"--json"});
   EXPECT_EQ(last_object(kept)["digest"], last_object(elsewhere)["digest"]);
+}
+
+// Ranks that mpirun starts meet in files there, and used to end with "no word why".
+TEST_F(FullDisk, TheFolderForTemporaryFiles) {
+  const SmallDisk disk(path("disk"), 4 << 20);
+  if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
+  Words words{"env", "TMPDIR=" + path("disk").string(), program()};
+  for (const std::string& word : train_words({})) words.push_back(word);
+  CommandOptions here;
+  here.folder = path().string();
+  expect_failure(run_command(words, here), 73, {path("disk").string(), "16 MiB", "TMPDIR"});
 }
 
 TEST_F(FullDisk, PicturesAndPlansThatCannotBeWritten) {

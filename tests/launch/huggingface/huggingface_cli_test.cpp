@@ -23,6 +23,9 @@ TEST_F(HuggingFace, AnExportHoldsWhatTransformersRead) {
                            "hf/merges.txt", "hf/tokenizer_config.json", "hf/special_tokens_map.json"})
     EXPECT_THAT(all, Contains(Key(name)));
   EXPECT_EQ(all.size(), 7U);
+  const CommandResult verified = interlock({"verify", "hf"});
+  expect_done(verified);
+  EXPECT_THAT(verified.output, HasSubstr("hf/model.safetensors"));
   const json config = json::parse(all.at("hf/config.json"));
   const json expected = {{"architectures", {"RobertaForMaskedLM"}},
                          {"model_type", "roberta"},

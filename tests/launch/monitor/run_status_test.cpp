@@ -25,7 +25,7 @@ double calendar() { return std::chrono::duration<double>(std::chrono::system_clo
 class Status : public testing::Test {
  protected:
   Status() {
-    std::ofstream(folder / "config.toml") << "[run]\nsteps = 100\n";
+    std::ofstream(folder / "config.toml") << "[data]\nsequence_length = 32\n[run]\nsteps = 100\n";
     std::ofstream(folder / "metrics.jsonl")
         << R"({"step":1,"loss":5.5,"tokens_per_second":900.0,"idle_share":0.25,"validation_loss":5.25})"
         << "\n"
