@@ -5,7 +5,6 @@
 #include <ATen/ops/cat.h>
 
 #include <algorithm>
-#include <cassert>
 #include <cmath>
 #include <utility>
 
@@ -40,7 +39,11 @@ std::vector<StepReport> Engine::train(const Plan& plan, const StepOptions& optio
   step.waited += std::exchange(waited_between_, 0.0);  // for values, since the step before
   for (const Action& action : plan.ranks[context_.topology.pipeline_rank()]) perform(step, action);
   if (options.agreed) update_together(step);
-  assert(step.inputs.empty() && step.outputs.empty() && step.incoming.empty() && step.outgoing.empty());
+  if (!step.inputs.empty() || !step.outputs.empty() || !step.incoming.empty() || !step.outgoing.empty())
+    throw Error(ExitCode::gave_up,
+                message("step ", options.step, " ends with ",
+                        step.inputs.size() + step.outputs.size() + step.incoming.size() + step.outgoing.size(),
+                        " tensors that no action has taken: a mistake of the plan"));
   for (auto& stage : context_.stages) average_buffers(step, *stage);
   begin_report(step);
   return reports(context_.device.immediate ? 0 : 1);

@@ -95,9 +95,11 @@ SafetensorsWriter::SafetensorsWriter(const std::string& path, std::vector<Tensor
 SafetensorsWriter::~SafetensorsWriter() { discard(file_, temporary_); }
 
 void SafetensorsWriter::write(const std::string& name, std::span<const std::byte> bytes) {
-  assert(next_ < tensors_.size() && tensors_[next_].name == name && "tensors are written in the order of order()");
-  assert(bytes.size() == tensors_[next_].end - tensors_[next_].begin);
-  static_cast<void>(name);
+  // A file with its tensors in another order would look whole.
+  const bool its_turn = next_ < tensors_.size() && tensors_[next_].name == name;
+  if (!its_turn || bytes.size() != tensors_[next_].end - tensors_[next_].begin)
+    throw Error(ExitCode::gave_up, message(path_, ": ", name, " with ", bytes.size(), " bytes is not what comes next, ",
+                                           next_ < tensors_.size() ? tensors_[next_].name : "nothing"));
   append(bytes);
   ++next_;
 }
@@ -114,7 +116,8 @@ void SafetensorsWriter::append(std::span<const std::byte> bytes) {
 }
 
 void SafetensorsWriter::commit() {
-  assert(next_ == tensors_.size() && "every announced tensor is written before commit");
+  if (next_ != tensors_.size())
+    throw Error(ExitCode::gave_up, message(path_, ": ", tensors_[next_].name, " was announced and never written"));
   // A digest is kept by the caller, and what went into a pipe or a device cannot be come back to.
   if (digest_ == nullptr && !temporary_.empty()) seal_content(file_, temporary_, path_);
   publish(file_, temporary_, path_);

@@ -52,7 +52,9 @@ TEST_P(Placement, WeightGradientsPutOffChangeNoBit) {
                                         {"model.tie_embeddings=true", "parallel.microbatches=5"},
                                         {"model.layers=8", "run.recompute=block"},
                                         {"model.layers=8", "run.recompute=stage"},
-                                        {"optimizer.clip=0"}};
+                                        {"optimizer.clip=0"},
+                                        {"model.name=gpt", "objective.name=causal"},
+                                        {"model.name=gpt", "objective.name=causal", "model.tie_embeddings=true"}};
   for (const Overrides& kind : kinds) {
     Overrides plain = rule();
     plain.insert(plain.end(), kind.begin(), kind.end());

@@ -58,6 +58,10 @@ INSTANTIATE_TEST_SUITE_P(
              {"learning.rule=sum", "parallel.replicas=3", "parallel.microbatches=1", "parallel.shard_optimizer=true"}},
         Case{"batch_ramp",
              {"learning.rule=sum", "parallel.batch_change=[{at_step=1, microbatches=1}, {at_step=4, microbatches=3}]"}},
+        Case{"gpt", {"model.name=gpt", "objective.name=causal", "learning.rule=sum"}},
+        Case{"gpt_tied_bf16",
+             {"model.name=gpt", "objective.name=causal", "learning.rule=global", "model.tie_embeddings=true",
+              "run.precision=bf16"}},
         Case{"rule_changes", {"learning.rule=local", "learning.change=[{at_step=5, rule='global'}]"}}),
     [](const auto& one) { return one.param.name; });
 

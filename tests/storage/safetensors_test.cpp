@@ -131,6 +131,28 @@ TEST(Safetensors, FollowsASymbolicLink) {
   EXPECT_EQ(SafetensorsFile::open(folder.file("link"))->tensors().size(), 13u);
 }
 
+// Such a file would look whole to every reader.
+TEST(Safetensors, AWriterRefusesTensorsOutOfTurnAndLeftOut) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("w.safetensors");
+  const auto refuses = [&](const std::function<void(SafetensorsWriter&)>& act, const std::string& words) {
+    SafetensorsWriter writer(path, {{"a", "U8", {2}}, {"b", "U8", {2}}});
+    const auto error = error_of([&] { act(writer); });
+    ASSERT_TRUE(error) << words;
+    EXPECT_EQ(error->code(), ExitCode::gave_up);
+    EXPECT_NE(std::string(error->what()).find(words), std::string::npos) << error->what();
+  };
+  refuses([](auto& writer) { writer.write("b", bytes_of("xy")); }, "b with 2 bytes is not what comes next, a");
+  refuses([](auto& writer) { writer.write("a", bytes_of("xyz")); }, "a with 3 bytes is not what comes next, a");
+  refuses(
+      [](auto& writer) {
+        writer.write("a", bytes_of("xy"));
+        writer.commit();
+      },
+      "b was announced and never written");
+  EXPECT_EQ(folder.entries(), 0u);
+}
+
 TEST(Safetensors, StaysReadableAfterItsFileIsReplaced) {
   const TemporaryFolder folder;
   const std::string path = folder.file("w.safetensors");
