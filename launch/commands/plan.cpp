@@ -76,18 +76,6 @@ RuleRequest global_rule(const RuleRequest& asked) {
   return request;
 }
 
-// Costs of a run with as many stages, but of another model or microbatch, would say nothing about this one.
-void warn_of_other_sizes(const SimulationCosts& measured, const SimulationCosts& here, const std::string& file) {
-  for (size_t stage = 0; stage < measured.stages.size(); ++stage) {
-    const double theirs = measured.stages[stage].message_bytes, ours = here.stages[stage].message_bytes;
-    if (theirs == 0 || theirs == ours) continue;  // 0: a file by hand may leave it out
-    log_warning(message(file, ": stage ", stage, " was measured with messages of ", theirs / (1 << 20),
-                        " MiB, here they have ", ours / (1 << 20),
-                        ": the model, precision or microbatch was another one"));
-    return;
-  }
-}
-
 // Of a chain of Transformer blocks; of all of them as of the last, so that embeddings do not count.
 DepthAdvice advice_for(const RunSettings& run, const Model& model) {
   const std::vector<InsertionSite> sites = model.sites();
@@ -235,8 +223,8 @@ class PlanCommand final : public Command {
   // For a plan of this rule, among those of the run.
   SimulationCosts costs_of(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
                            const Flows& flows) const {
-    if (!costs_.empty()) return read_costs(costs_, settings.parallel.shape.stages);
     SimulationCosts costs = estimate_costs(settings, model, partition, flows, gflops_, bandwidth_);
+    if (!costs_.empty()) return with_times_of(std::move(costs), read_costs(costs_, settings.parallel.shape.stages));
     return unit_costs_ ? with_unit_times(costs) : costs;
   }
 
@@ -244,7 +232,7 @@ class PlanCommand final : public Command {
     if (unit_costs_)
       return "unit costs: forward, input gradient and weight gradient of every stage 1 each, heads, updates and "
              "messages 0";
-    if (!costs_.empty()) return "measured, from " + costs_;
+    if (!costs_.empty()) return "times measured, from " + costs_;
     return message("estimated from the model's operation counts at ", gflops_, " Gflop/s per thread (", threads,
                    " per rank) and ", bandwidth_, " GB/s between ranks; --costs FILE takes what a run measured");
   }
@@ -258,8 +246,12 @@ class PlanCommand final : public Command {
     if (timed) report.unit = TimeUnit::of_seconds(report.simulation.step);
   }
 
-  void tell_memory(PlanReport& report, const RunSettings& run, const Model& model) const {
-    report.memory = rank_footprints(run, model, report.blocks);
+  // Of the plans that the report tells of; of its first one where the run begins with it.
+  void tell_memory(PlanReport& report, const RunSettings& run, const Model& model, bool begins_with_it) const {
+    std::vector<const Plan*> plans;
+    if (begins_with_it) plans.push_back(&report.plan);
+    for (const PlanReport::Change& change : report.changes) plans.push_back(&change.plan);
+    report.memory = rank_footprints(run, model, report.blocks, plans);
     report.empty_rank = measure_empty_rank(run);
     const double data = measure_data(run);
     report.processes = run.parallel.processes();
@@ -309,13 +301,10 @@ class PlanCommand final : public Command {
     report.plan = report.choice.plan;
     report.memory_limit_mib = run.parallel.memory_mib;
     const SimulationCosts costs = costs_of(run, *model, report.blocks, report.plan.flows);
-    if (!costs_.empty())
-      warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);
+    if (!costs_.empty()) warn_of_other_sizes(costs, costs_);
     simulate_into(report, costs);
     if (const std::string why = nothing_learns(run, stage_parts(run, *model, report.blocks)); !why.empty())
       log_warning(why);
-    tell(run, "counting memory");
-    tell_memory(report, run, *model);
 
     const RunSettings global = under(run, global_rule(run.learning.rules.front().request));
     const PlanRequest global_request = plan_request(global, *model);
@@ -332,14 +321,20 @@ class PlanCommand final : public Command {
       report.break_even_by_formula = has_break_even_formula(asked, request.schedule);
       report.break_even = break_even_microbatches(request, asked, costs, report.most_tried);
     }
+    bool begins_with_it = false;
     for (const RunPhase& phase : phases_of(run)) {
-      if (phase.at_step == 1 && phase.microbatches == run.parallel.shape.microbatches) continue;  // told above
+      if (phase.at_step == 1 && phase.microbatches == run.parallel.shape.microbatches) {
+        begins_with_it = true;
+        continue;  // told above
+      }
       PlanRequest asked = plan_request(run, *model, phase.rule);
       asked.shape.microbatches = phase.microbatches;
       Plan plan = choice_of(run, *model, asked).plan;
       Simulation simulation = simulate(plan, costs_of(run, *model, report.blocks, plan.flows));
       report.changes.push_back({phase.at_step, std::move(plan), std::move(simulation)});
     }
+    tell(run, "counting memory");
+    tell_memory(report, run, *model, begins_with_it);
     return report;
   }
 
@@ -363,8 +358,7 @@ class PlanCommand final : public Command {
       report.blocks = make_partition(run, *model);
       report.cut_unit = run.parallel.unit;
       costs = costs_of(run, *model, report.blocks, report.plan.flows);
-      if (!costs_.empty())
-        warn_of_other_sizes(costs, estimate_costs(run, *model, report.blocks, report.plan.flows), costs_);
+      if (!costs_.empty()) warn_of_other_sizes(costs, costs_);
       report.costs = costs_sentence(run.parallel.threads);
     } else if (!costs_.empty()) {
       costs = read_costs(costs_, report.plan.shape.stages);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "runtime/core/error.h"
+#include "runtime/core/log.h"
 #include "runtime/storage/json_file.h"
 
 namespace interlock {
@@ -82,6 +83,33 @@ class CostsFile {
 }  // namespace
 
 SimulationCosts read_costs(const std::string& path, int stages) { return CostsFile(path).read(stages); }
+
+void warn_of_other_sizes(const SimulationCosts& here, const std::string& file) {
+  const SimulationCosts measured = read_costs(file, static_cast<int>(here.stages.size()));
+  for (size_t stage = 0; stage < measured.stages.size(); ++stage) {
+    const double theirs = measured.stages[stage].message_bytes, ours = here.stages[stage].message_bytes;
+    if (theirs == 0 || theirs == ours) continue;  // 0: a file by hand may leave it out
+    log_warning(message(file, ": stage ", stage, " was measured with messages of ", theirs / (1 << 20),
+                        " MiB, here they have ", ours / (1 << 20),
+                        ": the model, precision or microbatch was another one"));
+    return;
+  }
+}
+
+SimulationCosts with_times_of(SimulationCosts sizes, const SimulationCosts& measured) {
+  for (size_t i = 0; i < sizes.stages.size(); ++i) {
+    StageCosts& stage = sizes.stages[i];
+    const StageCosts& timed = measured.stages[i];
+    stage.forward = timed.forward;
+    stage.input_gradient = timed.input_gradient;
+    stage.weight_gradient = timed.weight_gradient;
+    stage.loss = timed.loss;
+    stage.update = timed.update;
+  }
+  sizes.seconds_per_byte = measured.seconds_per_byte;
+  sizes.latency = measured.latency;
+  return sizes;
+}
 
 SimulationCosts with_unit_times(SimulationCosts costs) {
   const StageCosts unit;

@@ -141,6 +141,42 @@ TEST_F(Commands, PlanSaysWhenCostsAreOfAnotherModel) {
   EXPECT_THAT(other.errors, HasSubstr("run/costs.json: stage 0 was measured with messages of "));
 }
 
+// A costs file tells the sizes of its own rule: under sum stages hold heads that global does not have. Under those even
+// 1F1B was refused within the memory that it needs itself.
+TEST_F(Commands, CostsOfAnotherRuleGiveTimesAlone) {
+  expect_done(train_threads({"run.steps=2"}));
+  const auto plan = [&](const Words& more) {
+    Words words{"plan", "config.toml", "--json", "--set", "learning.rule=global"};
+    words.insert(words.end(), more.begin(), more.end());
+    const CommandResult result = interlock(words);
+    expect_done(result);
+    return last_object(result);
+  };
+  const Words measured{"--costs", "run/costs.json"};
+  const nlohmann::json estimated = plan({}), timed = plan(measured);
+  const auto peaks = [](const nlohmann::json& told) {
+    std::map<std::string, double> all;
+    for (const auto& one : told["candidates"]) all[one["schedule"]] = one["peak_bytes"];
+    return all;
+  };
+  EXPECT_EQ(peaks(timed), peaks(estimated));
+  EXPECT_NE(timed["simulated"]["step"], estimated["simulated"]["step"]);
+  // What is told of memory is that of the plan that is shown, whichever costs it was chosen by.
+  const auto activations = [](const nlohmann::json& told) {
+    std::vector<double> all;
+    for (const auto& rank : told["memory"]["ranks"]) all.push_back(rank["activations"]);
+    return all;
+  };
+  // Over slow links GPipe is ahead, which keeps more alive.
+  std::string stages;
+  for (int stage = 0; stage < 4; ++stage)
+    stages += std::string(stage > 0 ? "," : "") + R"({"forward":1,"input_gradient":1,"weight_gradient":1})";
+  write("slow.json", "{\"latency\":50,\"stages\":[" + stages + "]}");
+  const nlohmann::json odd = plan({"--costs", "slow.json"});
+  EXPECT_EQ(odd["schedule"], "gpipe");
+  EXPECT_EQ(activations(odd), activations(plan({"--set", "parallel.schedule=" + odd["schedule"].get<std::string>()})));
+}
+
 // ---- data
 
 // What a rank of a plan holds beside its tensors: LibTorch and Open MPI alone take more than 100 MiB.
