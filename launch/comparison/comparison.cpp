@@ -18,6 +18,7 @@
 #include "models/model.h"
 #include "runtime/core/calendar.h"
 #include "runtime/core/error.h"
+#include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
 
 namespace interlock {
@@ -199,6 +200,7 @@ Outcome Comparison::perform() {
     for (GroupOutcome& group : outcome.groups) train(runner, group);
   }
   const TestRequest test{test_paths_of(settings_), request_.test_sequences, machine_cores()};
+  log_info("scoring the arms on the test split");  // of large models and splits it takes minutes
   for (GroupOutcome& group : outcome.groups) complete(group, test);
   outcome.ended = now_utc();
   const bool any = std::ranges::any_of(outcome.groups, [](const GroupOutcome& group) { return !group.done().empty(); });
