@@ -19,6 +19,7 @@
 #include "launch/commands/evaluate_images.h"
 #include "launch/run/class_table.h"
 #include "launch/run/together.h"
+#include "launch/stored_model/class_guess.h"
 #include "launch/stored_model/evaluation.h"
 #include "launch/stored_model/exits.h"
 #include "launch/stored_model/image_model.h"
@@ -66,8 +67,8 @@ BatchResult sum_of(const std::vector<BatchResult>& results) {
 // Nats over targets to bits over the bytes that these stand for: tokenizers compare by it.
 double bits_per_byte(const BatchResult& sum) { return sum.loss / std::numbers::ln2 / static_cast<double>(sum.bytes); }
 
-// What an evaluation needs of predictions: row, guess, truth, loss. By row.
-using ScoredRow = std::array<double, 4>;
+// What an evaluation needs of predictions: row, guess, truth, classes above the true one, loss. By row.
+using ScoredRow = std::array<double, 5>;
 std::vector<ScoredRow> gather(Transport& transport, const std::vector<ScoredRow>& own) {
   std::vector<ScoredRow> all;
   for (const std::string& part : from_all(transport, own.data(), own.size() * sizeof(ScoredRow))) {
@@ -231,9 +232,10 @@ std::vector<ScoredRow> Evaluate::share_rows(const LaunchPlace& place, const Load
   };
   std::vector<ScoredRow> rows;
   for (const Prediction& one : predict(loaded.source, loaded.model, *loaded.texts, request, progress)) {
-    const double guess =
-        loaded.source.objective == Objective::regression ? one.values[0] : static_cast<double>(one.guess());
-    rows.push_back({static_cast<double>(one.row), guess, loaded.texts->label(Split::held_out, one.row), one.loss});
+    const double truth = loaded.texts->label(Split::held_out, one.row);
+    const Guess guess =
+        loaded.source.objective == Objective::regression ? Guess{one.values[0], truth} : class_guess(one.values, truth);
+    rows.push_back({static_cast<double>(one.row), guess.guessed, truth, guess.above, one.loss});
   }
   return rows;
 }
@@ -241,8 +243,8 @@ std::vector<ScoredRow> Evaluate::share_rows(const LaunchPlace& place, const Load
 void Evaluate::tell(const Loaded& loaded, const std::vector<ScoredRow>& rows, double seconds) const {
   std::vector<Guess> guesses;
   double loss = 0;
-  for (const auto& [row, guess, truth, of_row] : rows) {
-    guesses.push_back({guess, truth});
+  for (const auto& [row, guess, truth, above, of_row] : rows) {
+    guesses.push_back({guess, truth, above});
     loss += of_row / static_cast<double>(rows.size());
   }
   const Scores scores = scores_of(loaded.source, guesses);

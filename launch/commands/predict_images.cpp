@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "launch/run/class_table.h"
+#include "launch/stored_model/class_guess.h"
 #include "launch/stored_model/evaluation.h"
 #include "launch/stored_model/image_model.h"
 #include "launch/terminal/amount_progress.h"
@@ -68,7 +69,7 @@ int predict_images(const ImagePrediction& asked) {
     std::cout << lines(guesses, classes);
   std::vector<Guess> judged;
   for (const ImageGuess& one : guesses)
-    judged.push_back({static_cast<double>(one.guess()), static_cast<double>(one.truth)});
+    judged.push_back(class_guess(one.probabilities, static_cast<double>(one.truth)));
   const Scores scores = classification_scores(judged, source.data->classes());
   std::ostream& people = asked.json || asked.output.empty() ? std::cerr : std::cout;
   people << "Of " << count << " samples: accuracy " << std::fixed << std::setprecision(4) << scores.at("accuracy")

@@ -21,7 +21,9 @@ int64_t end_of_documents(const TextModel& source) {
   return source.reads_bytes() ? byte_tokens::end : document_end(*source.tokenizer, source.tokenizer_path);
 }
 
-std::vector<int64_t> tokens_of(const TextModel& source, const std::string& prompt, int64_t end) {
+// `name`: of the prompt, in messages.
+std::vector<int64_t> tokens_of(const TextModel& source, const std::string& prompt, const std::string& name,
+                               int64_t end) {
   std::vector<int64_t> tokens;
   if (source.reads_bytes()) {
     for (const char byte : prompt) tokens.push_back(byte_tokens::of_byte(static_cast<uint8_t>(byte)));
@@ -29,7 +31,7 @@ std::vector<int64_t> tokens_of(const TextModel& source, const std::string& promp
     try {
       require_utf8(prompt);
     } catch (const Error& error) {
-      throw Error(ExitCode::usage, message("the prompt: ", error.what()));
+      throw Error(ExitCode::usage, message(name, ": ", error.what()));
     }
     std::vector<int32_t> ids;
     source.tokenizer->encode(prompt, ids);
@@ -37,7 +39,7 @@ std::vector<int64_t> tokens_of(const TextModel& source, const std::string& promp
   }
   if (tokens.empty()) tokens.push_back(end);
   if (std::ssize(tokens) >= source.max_length)
-    throw Error(ExitCode::usage, message("the prompt has ", tokens.size(), " tokens, the model reads at most ",
+    throw Error(ExitCode::usage, message(name, " has ", tokens.size(), " tokens, the model reads at most ",
                                          source.max_length, ": there is no room for one more; shorten it"));
   return tokens;
 }
@@ -178,8 +180,9 @@ std::vector<Continuation> continue_texts(const TextModel& source, const LoadedMo
   const c10::NoGradGuard no_graph;
   const int64_t end = end_of_documents(source);
   std::vector<Continuation> all;
-  for (const std::string& prompt : prompts) {
-    Continuation text{.tokens = tokens_of(source, prompt, end), .text = ""};
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const std::string name = prompts.size() == 1 ? "the prompt" : message("prompt ", i + 1, " of ", prompts.size());
+    Continuation text{.tokens = tokens_of(source, prompts[i], name, end), .text = ""};
     text.of_prompt = std::ssize(text.tokens);
     all.push_back(std::move(text));
   }

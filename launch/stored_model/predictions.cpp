@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "launch/stored_model/batch_workers.h"
+#include "launch/stored_model/class_guess.h"
 #include "runtime/data/labelled/labelled_batch.h"
 #include "runtime/data/labelled/labelled_settings.h"
 #include "runtime/data/tables/table.h"
@@ -172,8 +173,8 @@ std::vector<Guess> guesses_of(const TextModel& source, const LabelledTexts& text
   for (const Prediction& prediction : predictions) {
     const double label = texts.label(Split::held_out, prediction.row);
     if (std::isnan(label)) continue;
-    const bool score = source.objective == Objective::regression;
-    guesses.push_back({score ? prediction.values[0] : static_cast<double>(prediction.guess()), label});
+    guesses.push_back(source.objective == Objective::regression ? Guess{prediction.values[0], label}
+                                                                : class_guess(prediction.values, label));
   }
   return guesses;
 }
