@@ -93,7 +93,10 @@ TEST_F(BadWeights, Truncated) {
 
 TEST_F(BadWeights, Empty) { expect_refused("", {}); }
 
-TEST_F(BadWeights, HugeHeader) { expect_refused(std::string(16, '\x7f'), {"header"}); }
+TEST_F(BadWeights, HugeHeader) { expect_refused(std::string(8, '\x7f') + "{\"a\":1}", {"header"}); }
+
+// Whatever else it is: its first bytes are no length of a header, so no number is told.
+TEST_F(BadWeights, AnotherKindOfFile) { expect_refused(std::string(16, '\x7f'), {"no safetensors file"}); }
 
 TEST_F(BadWeights, HeaderThatIsNoJson) { expect_refused(by_hand("{\"a\":", ""), {}); }
 
