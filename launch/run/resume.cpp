@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <set>
 
+#include "launch/folders/run_folder.h"
 #include "launch/run/data_identity.h"
 #include "launch/run/schedule_changes.h"
 #include "launch/settings/parts.h"
@@ -41,6 +43,18 @@ void check_techniques(const RunSettings& settings, const TechniqueList& before, 
               "tables as they were, or start anew in another run.folder (run.weights takes over the weights)"));
 }
 
+// A run writes its weights at its end: beginning again would replace what a whole training has made.
+void check_nothing_is_lost(const std::string& run_folder) {
+  const std::string weights = weights_file(run_folder);
+  std::error_code absent;
+  if (!std::filesystem::exists(std::filesystem::symlink_status(weights, absent))) return;
+  throw Error(
+      ExitCode::bad_input,
+      message(weights, " is there, the end of a run, and no checkpoint that it could be gone on from. Nothing was ",
+              "changed. Train on from these weights in another run.folder with --set run.weights=", run_folder,
+              ", or start over with --overwrite, which replaces them"));
+}
+
 std::string value_or_none(const std::map<std::string, std::string>& values, const std::string& key) {
   const auto found = values.find(key);
   return found == values.end() ? "not set" : found->second;
@@ -76,6 +90,7 @@ std::string checkpoint_to_resume(const std::string& run_folder) {
   const std::string found = find_checkpoint(run_folder, &faults);
   for (const std::string& path : no_checkpoint_folders(run_folder))
     faults.push_back(path + ": has the name of a checkpoint, and is no folder");
+  if (found.empty() && faults.empty()) check_nothing_is_lost(run_folder);
   if (!found.empty() || faults.empty()) return found;
   std::string each;
   for (const std::string& fault : faults) each += "\n  " + fault;

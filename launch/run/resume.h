@@ -14,7 +14,7 @@ namespace interlock {
 // `faults`, when given, gets why, the newest first.
 std::string find_checkpoint(const std::string& run_folder, std::vector<std::string>* faults = nullptr);
 // The same for a run that is to go on: "" only where there is no checkpoint at all. Error(bad_input) names each of
-// those there are, and its fault, when none is whole.
+// those there are, and its fault, when none is whole; and weights of a run's end, which beginning again would replace.
 std::string checkpoint_to_resume(const std::string& run_folder);
 
 // Compares the config and the data with those of the checkpoint. What decides which network this is or which samples it

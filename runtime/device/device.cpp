@@ -39,6 +39,8 @@ void ask_for_equal_bits() {
   at::globalContext().setDeterministicFillUninitializedMemory(false);
   // Parts of a product in bfloat16 are added up in float: else it is rounded more than once, by what kernel it gets.
   at::globalContext().setAllowBF16ReductionCuBLAS(false);
+  // LibTorch would round what convolutions in float32 read to ten bits of fraction: float32 is float32.
+  at::globalContext().setAllowTF32CuDNN(false);
 }
 
 const CudaModule* open_at(const std::string& path) {

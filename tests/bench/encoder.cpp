@@ -1,8 +1,9 @@
-// bench_encoder: tokens per second, peak memory and idle share of the engine on a RoBERTa encoder with Adam, by default
+// bench_encoder: tokens per second, peak memory and idle share of the engine on a RoBERTa encoder (or GPT-2) with Adam, by default
 // in float32 on the CPU, without dropout, and with a full-vocabulary loss on every position. Starts its own ranks.
 //
 // Utilisation is of --peak (TFLOP/s), with the model FLOPs of a token of tests/bench/gpu_peer.py: 6 x layers x
-// (4 width^2 + 2 width x feed_forward) + 12 x layers x width x length + 6 x predicted x (width^2 + width x vocabulary).
+// (4 width^2 + 2 width x feed_forward) + 12 x layers x width x length + 6 x predicted x (width^2 + width x vocabulary);
+// GPT-2 has no width^2 in its readout.
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -36,7 +37,7 @@ struct Options {
   int stages = 2, ranks = 0, horizon = 2, microbatches = 8, microbatch = 4, threads = 1, steps = 8, warmup = 2;
   int layers = 8, width = 256, heads = 4, feed_forward = 1024, vocabulary = 8192, length = 128;
   std::string rule = "global", schedule = "auto", placement = "contiguous", unit = "block", cut, head = "linear";
-  std::string device = "cpu", precision = "float32", recompute = "none";
+  std::string model = "roberta", device = "cpu", precision = "float32", recompute = "none";
   double dropout = 0, predicted = 1, peak = 989;
   bool tied = false, profile = false, json = false;
 
@@ -62,6 +63,7 @@ void declare(CLI::App& app, Options& options) {
   number("--feed-forward", options.feed_forward);
   number("--vocabulary", options.vocabulary);
   number("--length", options.length);
+  app.add_option("--model", options.model, "roberta or gpt")->capture_default_str();
   app.add_option("--rule", options.rule)->capture_default_str();
   app.add_option("--schedule", options.schedule)->capture_default_str();
   app.add_option("--placement", options.placement)->capture_default_str();
@@ -81,10 +83,10 @@ void declare(CLI::App& app, Options& options) {
 
 RunSettings settings_of(const Options& o) {
   std::ostringstream text;
-  text << "[model]\nname = 'roberta'\nlayers = " << o.layers << "\nwidth = " << o.width << "\nheads = " << o.heads
+  text << "[model]\nname = '" << o.model << "'\nlayers = " << o.layers << "\nwidth = " << o.width << "\nheads = " << o.heads
        << "\nfeed_forward = " << o.feed_forward << "\nvocabulary = " << o.vocabulary << "\nmax_length = " << o.length
        << "\ndropout = " << std::fixed << o.dropout << "\ntie_embeddings = " << (o.tied ? "true" : "false")
-       << "\n[data]\nname = 'random_tokens'\nvocabulary = " << o.vocabulary << "\nsequence_length = " << o.length
+       << (o.model == "gpt" ? "\n[objective]\nname = 'causal'" : "") << "\n[data]\nname = 'random_tokens'\nvocabulary = " << o.vocabulary << "\nsequence_length = " << o.length
        << "\npredicted = " << o.predicted << "\n[learning]\nrule = '" << o.rule << "'\nhorizon = " << o.horizon
        << "\nhead = '" << o.head << "'\n[parallel]\nstages = " << o.stages
        << "\nranks = " << (o.ranks > 0 ? o.ranks : o.stages) << "\nmicrobatches = " << o.microbatches
@@ -112,7 +114,7 @@ double flops_per_token(const Options& o) {
   const double width = o.width, layers = o.layers;
   const double share = std::round(o.predicted * o.length) / o.length;
   return 6 * layers * (4 * width * width + 2 * width * o.feed_forward) + 12 * layers * width * o.length +
-         6 * share * (width * width + width * o.vocabulary);
+         6 * share * ((o.model == "gpt" ? 0 : width * width) + width * o.vocabulary);
 }
 
 // Milliseconds a step, the longest first.
@@ -149,7 +151,8 @@ void report(const Options& options, const RunSettings& settings, const RunSummar
   GpuMemory memory{};  // of this rank's GPU
   char problem[256] = "";
   if (const CudaModule* module = opened_cuda_module()) module->memory(0, &memory, problem, sizeof problem);
-  const json result = {{"stages", options.stages},
+  const json result = {{"model", options.model},
+                       {"stages", options.stages},
                        {"ranks", settings.parallel.shape.ranks},
                        {"rule", settings.learning.rules.front().request.rule},
                        {"horizon", options.horizon},

@@ -4,7 +4,7 @@
   gpu_peer.py [--microbatch-sizes 16 32 64] [--seconds 130] [--json FILE]
   gpu_peer.py --device cpu --layers 2 --width 64 --heads 2 --feed-forward 128 --vocabulary 500 --length 32 --microbatch-sizes 2 4
 
-Sizes default to RoBERTa-base at sequence 512. The model is plain_pytorch.py's: separate query, key and value, fused attention (SDPA), dropout 0.1,
+Sizes default to RoBERTa-base at sequence 512. `--model gpt` is plain_gpt.py's GPT-2 instead, which predicts every place (readout: the scores alone). The model is plain_pytorch.py's: separate query, key and value, fused attention (SDPA), dropout 0.1,
 tied embeddings. Each sequence has 15 % predicted positions, a fixed number, and the readout is computed at those only. A step is
 --microbatches forward and backward passes and one step of fused AdamW, without clipping; tokens are random and lie on the device already.
 
@@ -42,6 +42,7 @@ try:
 except ImportError:
     print(f"gpu_peer: {sys.executable} has no torch; start it with a python3 that has", file=sys.stderr)
     sys.exit(SKIPPED)
+from plain_gpt import Gpt
 from plain_pytorch import Encoder
 from torch.nn import functional as F
 
@@ -79,20 +80,24 @@ class RowsEncoder(Encoder):
 
 
 def predicted_rows(options, size):
-    return size * round(options.length * PREDICTED)
+    return size * (options.length if options.model == "gpt" else round(options.length * PREDICTED))
 
 
 def flops_per_token(o):
     matrices = o.layers * (4 * o.width**2 + 2 * o.width * o.feed_forward)
-    share = round(o.length * PREDICTED) / o.length
-    return 6 * matrices + 12 * o.layers * o.width * o.length + 6 * share * (o.width**2 + o.width * o.vocabulary)
+    share = predicted_rows(o, 1) / o.length
+    dense = 0 if o.model == "gpt" else o.width**2
+    return 6 * matrices + 12 * o.layers * o.width * o.length + 6 * share * (dense + o.width * o.vocabulary)
 
 
 def batches(options, size, device):
-    """Endless microbatches: tokens, indices of the predicted rows in ascending order, their targets."""
+    """Endless microbatches: tokens, indices of the predicted rows in ascending order (not of gpt), their targets."""
     made = []
     for _ in range(OPERAND_SETS):
         tokens = torch.randint(4, options.vocabulary, (size, options.length), device=device)
+        if options.model == "gpt":
+            made.append((tokens, tokens.roll(-1, 1)))
+            continue
         order = torch.rand(size, options.length, device=device).argsort(dim=1)[:, :round(options.length * PREDICTED)].sort(dim=1).values
         rows = (order + options.length * torch.arange(size, device=device)[:, None]).flatten()
         made.append((tokens, rows, tokens.flatten()[rows]))
@@ -106,7 +111,7 @@ def training_step(options, device, precision, mode, size):
     sizes = {"width": options.width, "layers": options.layers, "heads": options.heads, "feed_forward": options.feed_forward,
              "vocabulary": options.vocabulary, "max_length": options.length, "dropout": options.dropout, "tie_embeddings": True}
     with device:
-        model = RowsEncoder(sizes).train()
+        model = (Gpt if options.model == "gpt" else RowsEncoder)(sizes).train()
     masters = list(model.parameters())
     if precision == "copies":
         masters = [parameter.detach().clone().requires_grad_() for parameter in masters]
@@ -311,7 +316,17 @@ def measure(report, device):
     if not best:
         return
     chosen = next(iter(best.values()))  # of the first precision
-    size = chosen["microbatch_size"]
+    if not options.training_only:
+        measure_parts(report, device, chosen)
+    needs = COMPILE_SECONDS if device.type == "cuda" else 0
+    for precision, run in best.items():
+        compiled = measure_training(report, device, precision, "compile", run["microbatch_size"], needs)
+        if compiled:
+            needs = 1.2 * compiled["first_step_seconds"]
+
+
+def measure_parts(report, device, chosen):
+    options, size = report.options, chosen["microbatch_size"]
     products = report.attempt("products", 0, lambda: time_products(options, device, size))
     if products:
         products["share"] = products["seconds_per_microbatch"] * options.microbatches / statistics.median(chosen["step_seconds"])
@@ -327,11 +342,6 @@ def measure(report, device):
     if shares:
         report.keep("profile", shares, "\n".join(f"{kind:26}{1e3 * seconds:9.2f} ms {100 * seconds / shares['seconds']:5.1f} %"
                                                  for kind, seconds in shares["by_kind"].items()))
-    needs = COMPILE_SECONDS if device.type == "cuda" else 0
-    for precision, run in best.items():
-        compiled = measure_training(report, device, precision, "compile", run["microbatch_size"], needs)
-        if compiled:
-            needs = 1.2 * compiled["first_step_seconds"]
 
 
 def stop(signal_number, frame):
@@ -341,6 +351,8 @@ def stop(signal_number, frame):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--model", default="roberta", choices=["roberta", "gpt"])
+    parser.add_argument("--training-only", action="store_true", help="neither products, attention nor a profile")
     for name, value in (("layers", 12), ("width", 768), ("heads", 12), ("feed-forward", 3072), ("vocabulary", 50265), ("length", 512),
                         ("microbatches", 4), ("steps", 8), ("warmup", 2), ("repeats", 10)):
         parser.add_argument(f"--{name}", type=int, default=value, help=f"default: {value}")

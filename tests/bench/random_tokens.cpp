@@ -16,7 +16,9 @@ class RandomTokens final : public Dataset {
       : length_(settings.data.integer("sequence_length", 128, 1)),
         vocabulary_(settings.data.integer("vocabulary", 8192, 1)),
         in_sample_(std::llround(settings.data.number("predicted", 1.0, 0.0, 1.0) * static_cast<double>(length_))),
+        objective_(settings.objective.text("name", "masked") == "causal" ? Objective::causal : Objective::masked),
         seed_(settings.seed) {}
+  Objective objective() const override { return objective_; }
   int64_t samples(Split split) const override { return split == Split::training ? int64_t{1} << 40 : 0; }
   Batch batch(Split, std::span<const int64_t> numbers, BatchParts parts) const override {
     Batch batch;
@@ -56,6 +58,7 @@ class RandomTokens final : public Dataset {
   }
 
   int64_t length_, vocabulary_, in_sample_;
+  Objective objective_;
   uint64_t seed_;
 };
 

@@ -47,15 +47,42 @@ TEST_P(Runs, BitsDoNotDependOnPlacementScheduleOrRecomputation) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, Runs,
-                         testing::Values(Case{"global", {"learning.rule=global"}, 1e-4},
-                                         Case{"sum", {"learning.rule=sum"}, 1e-4},
-                                         Case{"local_no_dropout", {"learning.rule=local", "model.dropout=0.0"}, 1e-4},
-                                         Case{"lamb", {"learning.rule=furthest", "optimizer.name=lamb"}, 1e-4},
-                                         Case{"bf16", {"learning.rule=global", "run.precision=bf16"}, 2e-2},
-                                         Case{"tied", {"learning.rule=global", "model.tie_embeddings=true"}, 1e-4},
-                                         Case{"mlp", {"model.name=mlp"}, 1e-4}),
-                         [](const auto& tested) { return tested.param.name; });
+const std::vector<Case>& kinds() {
+  static const Overrides gpt{"model.name=gpt", "objective.name=causal"}, resnet{"model.name=resnet"};
+  const auto with = [](Overrides base, const Overrides& more) {
+    base.insert(base.end(), more.begin(), more.end());
+    return base;
+  };
+  static const std::vector<Case> all{
+      {"global", {"learning.rule=global"}, 1e-4},
+      {"sum", {"learning.rule=sum"}, 1e-4},
+      {"local_no_dropout", {"learning.rule=local", "model.dropout=0.0"}, 1e-4},
+      {"lamb", {"learning.rule=furthest", "optimizer.name=lamb"}, 1e-4},
+      {"bf16", {"learning.rule=global", "run.precision=bf16"}, 2e-2},
+      {"tied", {"learning.rule=global", "model.tie_embeddings=true"}, 1e-4},
+      {"mlp", {"model.name=mlp"}, 1e-4},
+      {"labelled", {"data.name=labelled", "learning.rule=sum"}, 1e-4},
+      {"gpt", with(gpt, {"learning.rule=sum"}), 1e-4},
+      {"gpt_documents", with(gpt, {"learning.rule=sum", "objective.document_mask=true"}), 1e-4},
+      {"gpt_tied_bf16", with(gpt, {"learning.rule=global", "model.tie_embeddings=true", "run.precision=bf16"}), 2e-2},
+      {"resnet_paper_heads", with(resnet, {"learning.rule=local", "learning.head=paper"}), 1e-4},
+      {"resnet_dgl_heads", with(resnet, {"learning.rule=furthest", "learning.head=dgl"}), 1e-4},
+      {"resnet_group_norm", with(resnet, {"learning.rule=global", "model.norm=group"}), 1e-4},
+      {"resnet_bottleneck", with(resnet, {"learning.rule=sum", "model.block=bottleneck"}), 1e-4},
+      {"layer_drop", {"learning.rule=sum", "technique=[{name='layer_drop', rate=0.5}]"}, 1e-4},
+      {"progressive_layer_drop",
+       {"learning.rule=sum", "model.norm=pre", "technique=[{name='progressive_layer_drop', theta=0.3, gamma=5.0}]"},
+       1e-4},
+      {"adapters", {"learning.rule=sum", "technique=[{name='adapters', size=3, deviation=0.1}]"}, 1e-4},
+      {"lora_and_average",
+       {"learning.rule=global", "technique=[{name='lora', rank=2, dropout=0.1}, {name='ema', decay=0.9}]"},
+       1e-4},
+      {"mixout", {"learning.rule=sum", "technique=[{name='mixout', rate=0.3}]"}, 1e-4},
+  };
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(Kinds, Runs, testing::ValuesIn(kinds()), [](const auto& tested) { return tested.param.name; });
 
 TEST(Replicas, SumOverTheHost) {
   NEEDS_GPU();

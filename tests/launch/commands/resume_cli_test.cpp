@@ -57,6 +57,19 @@ TEST_F(Resume, CheckpointsOfWhichNoneIsWholeAreRefusedByName) {
   EXPECT_TRUE(fs::exists(path("run/checkpoints/step-00000006/manifest.json")));
 }
 
+// As a run with checkpoint.every = 0 leaves them, or one whose checkpoints were removed: it used to train anew over
+// them.
+TEST_F(Resume, WeightsWithoutACheckpointAreNotReplaced) {
+  expect_done(resume());
+  fs::remove_all(path("run/checkpoints"));
+  const std::string weights = read("run/weights.safetensors");
+  expect_failure(resume({"run.seed=2"}), 65,
+                 {"run/weights.safetensors", "no checkpoint", "run.weights=run", "--overwrite"});
+  EXPECT_EQ(read("run/weights.safetensors"), weights);
+  fs::remove(path("run/weights.safetensors"));
+  expect_done(resume());
+}
+
 TEST_F(Resume, CheckpointsThatCannotBeLookedAtAreNotNone) {
   fs::rename(path("run/checkpoints"), path("kept"));
   write("run/checkpoints", "a file in the place of a folder");
