@@ -30,12 +30,11 @@ class ResnetBody : public Body {
   int64_t segments_before_units() const override { return stem_ ? 1 : 0; }
 
   at::Tensor forward_segment(int64_t segment, const at::Tensor& input, const ForwardContext& context) override {
-    if (stem_ && segment == 0) {
-      const ImageShape& image = settings_.image;
-      return stem_->forward(
-          input.to(settings_.numbers.hidden).view({input.size(0), image.channels, image.height, image.width}), context);
-    }
-    return block_of(segment).forward(input, context);
+    if (!stem_ || segment > 0) return block_of(segment).forward(arranged(input), context);
+    const ImageShape& image = settings_.image;
+    const at::Tensor images =
+        input.to(settings_.numbers.hidden).view({input.size(0), image.channels, image.height, image.width});
+    return stem_->forward(arranged(images), context);
   }
 
   std::vector<at::Tensor> segment_parameters(int64_t segment) const override {
@@ -43,6 +42,13 @@ class ResnetBody : public Body {
   }
 
  private:
+  // A GPU's products in bfloat16 want the channels of a place beside each other. A stage that gets its input by a
+  // message arranges it as one that does not, so that both compute the same.
+  static at::Tensor arranged(const at::Tensor& x) {
+    const bool by_place = x.is_cuda() && x.scalar_type() == at::kBFloat16;
+    return by_place ? x.contiguous(at::MemoryFormat::ChannelsLast) : x;
+  }
+
   ResidualBlock& block_of(int64_t segment) const {
     return *blocks_.at(static_cast<size_t>(segment - segments_before_units()));
   }

@@ -10,7 +10,10 @@ namespace {
 class Counter {
  public:
   Counter(const ResnetSettings& settings, int64_t samples)
-      : bytes_(settings.numbers.hidden_bytes()), samples_(samples) {}
+      : bytes_(settings.numbers.hidden_bytes()),
+        number_bytes_(settings.numbers.parameter_bytes()),
+        copy_bytes_(settings.numbers.copy_bytes()),
+        samples_(samples) {}
 
   // What the piece takes.
   void input(const ImageShape& image) {
@@ -25,18 +28,19 @@ class Counter {
     product(static_cast<double>(made.height * made.width * shape.inputs * shape.kernel * shape.kernel) *
             static_cast<double>(shape.outputs));
     costs.parameters += shape.parameters();
+    costs.product_copy_bytes += shape.parameters() * copy_bytes_;
     costs.recorded_bytes += of(made);
     const ImageShape taken = current_;
     current_ = made;
     norm();
-    weights_ = std::max(weights_, shape.parameters() * bytes_);
+    weights_ = std::max(weights_, gradient_of(shape.parameters()));
     unfolded_ = std::max(unfolded_, unfolded(taken, shape));
   }
   void norm() {
     const int64_t channels = current_.channels;
     costs.parameters += 2 * channels;
-    costs.recorded_bytes += 2 * channels * bytes_;
-    costs.activation_bytes += of(current_) + 2 * channels * bytes_;
+    costs.recorded_bytes += 2 * channels * number_bytes_;
+    costs.activation_bytes += of(current_) + 2 * channels * number_bytes_;
     largest_ = std::max(largest_, of(current_));
   }
   // ReLU whose result a convolution or linear layer of this piece takes.
@@ -47,10 +51,11 @@ class Counter {
   void linear(int64_t inputs, int64_t outputs) {
     product(static_cast<double>(inputs * outputs));
     costs.parameters += inputs * outputs + outputs;
+    costs.product_copy_bytes += (inputs * outputs + outputs) * copy_bytes_;
     costs.recorded_bytes += samples_ * outputs * bytes_;
     current_ = {outputs, 1, 1};
     largest_ = std::max(largest_, of(current_));
-    weights_ = std::max(weights_, inputs * outputs * bytes_);
+    weights_ = std::max(weights_, gradient_of(inputs * outputs));
   }
   void kept(int64_t bytes) { costs.activation_bytes += bytes; }
   // Rows, which a linear layer saves.
@@ -75,6 +80,10 @@ class Counter {
   Costs costs;
 
  private:
+  // In bfloat16 it is made in float, rounded, and widened again for the sum.
+  int64_t gradient_of(int64_t parameters) const {
+    return parameters * (bytes_ + (copy_bytes_ > 0 ? 2 * number_bytes_ : 0));
+  }
   // In float64 LibTorch lays out what every place of the result is made of, beside what it takes and makes.
   int64_t unfolded(const ImageShape& taken, const ConvolutionShape& shape) const {
     if (bytes_ < static_cast<int64_t>(sizeof(double)) || (shape.kernel == 1 && shape.stride == 1)) return 0;
@@ -88,7 +97,7 @@ class Counter {
     costs.weight_gradient_flops += flops;
   }
 
-  int64_t bytes_, samples_;
+  int64_t bytes_, number_bytes_, copy_bytes_, samples_;  // of a number that passes between operations, of a parameter
   ImageShape current_;
   int64_t largest_ = 0, weights_ = 0, unfolded_ = 0;
 };

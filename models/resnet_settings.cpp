@@ -75,8 +75,6 @@ ResnetSettings read_resnet(const ModelSettings& given) {
   if (given.classes < 2)
     model.refuse("name", message("the model resnet needs 2 or more classes; this data set has ", given.classes,
                                  " (0: its files are not where the settings say)"));
-  if (given.precision == Precision::bf16)
-    model.refuse("name", "the model resnet computes in float32 or float64, and run.precision is \"bf16\"");
   if (!settings.norm.batch) check_groups(settings, model);
   return settings;
 }

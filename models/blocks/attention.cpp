@@ -177,9 +177,11 @@ at::Tensor plain_attention(const at::Tensor& query, const at::Tensor& key, const
 at::Tensor dropped_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
                              bool causal, double rate, uint64_t layer, const ForwardContext& context) {
   const RandomKey draws = dropout_key(layer, Site::attention_probabilities, context);
-  const at::Tensor& lengths = context.batch->lengths;
-  if (!causal && fits_fused_attention(query, heads, lengths))
-    return fused_attention(query, key, value, heads, rate, of_microbatch(draws, *context.batch));
+  // Causal, a token never looks at the padding behind it.
+  const at::Tensor lengths = causal ? at::Tensor() : context.batch->lengths;
+  const bool by_documents = causal && context.batch->positions.defined();
+  if (!by_documents && fits_fused_attention(query, heads, lengths))
+    return fused_attention(query, key, value, heads, causal, rate, of_microbatch(draws, *context.batch));
   const Settings settings{heads,   rate,
                           draws,   sample_numbers(*context.batch, query.size(0)),
                           lengths, causal ? hidden_from(query, context.batch->positions) : at::Tensor()};

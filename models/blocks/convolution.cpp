@@ -31,24 +31,26 @@ struct ConvolutionFunction : torch::autograd::Function<ConvolutionFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const std::optional<at::Tensor>& bias, int64_t stride, int64_t padding,
                             ParameterAccess* parameters) {
-    context->save_for_backward({x, weight, bias.value_or(at::Tensor())});
+    const at::Tensor narrow = in_type(parameters, weight, x.scalar_type());
+    context->save_for_backward({x, weight, bias.value_or(at::Tensor()), narrow});
     context->saved_data["stride"] = stride;
     context->saved_data["padding"] = padding;
     context->saved_data["parameters"] = as_number(parameters);
-    return at::convolution(x, weight, bias, {stride, stride}, {padding, padding}, {1, 1}, false, {0, 0}, 1);
+    const auto added = bias ? std::optional(in_type(parameters, *bias, x.scalar_type())) : std::nullopt;
+    return at::convolution(x, narrow, added, {stride, stride}, {padding, padding}, {1, 1}, false, {0, 0}, 1);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2];
-    const at::Tensor gradient = gradients[0].contiguous();
+    const at::Tensor &x = saved[0], &weight = saved[1], &bias = saved[2], &narrow = saved[3];
+    const at::Tensor gradient = gradients[0].contiguous(x.suggest_memory_format());
     const Geometry geometry{context->saved_data["stride"].toInt(), context->saved_data["padding"].toInt()};
     ParameterAccess* parameters = parameters_of(context);
     variable_list result(6);
-    if (context->needs_input_grad(0)) result[0] = one_gradient(gradient, x, weight, geometry, 0);
+    if (context->needs_input_grad(0)) result[0] = one_gradient(gradient, x, narrow, geometry, 0);
     if (context->needs_input_grad(1))
       result[1] = hand_over(parameters, weight, [=](at::Tensor& sum, double factor, bool overwrite) {
-        add_scaled(sum, factor, overwrite, one_gradient(gradient, x, weight, geometry, 1));
+        add_scaled(sum, factor, overwrite, one_gradient(gradient, x, narrow, geometry, 1));
       });
     if (bias.defined() && context->needs_input_grad(2))
       result[2] = hand_over(parameters, bias, [gradient](at::Tensor& sum, double factor, bool overwrite) {

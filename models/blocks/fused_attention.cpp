@@ -26,7 +26,7 @@ at::Tensor together(const at::Tensor& x) {
 
 struct FusedAttention : torch::autograd::Function<FusedAttention> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& query, const at::Tensor& key,
-                            const at::Tensor& value, int64_t heads, double rate, uint64_t seed) {
+                            const at::Tensor& value, int64_t heads, bool causal, double rate, uint64_t seed) {
     const at::Tensor q = by_heads(query, heads), k = by_heads(key, heads), v = by_heads(value, heads);
     // Ranks that are threads of one process share the generator: what is seeded is drawn before another seeds it.
     static std::mutex seeding;
@@ -35,9 +35,10 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
     generator.set_current_seed(seed);
     generator.set_offset(0);
     const auto [out, log_sums, first_q, first_k, most_q, most_k, state, unused, mask] =
-        at::_scaled_dot_product_flash_attention(q, k, v, rate, /*is_causal=*/false, /*return_debug_mask=*/false);
+        at::_scaled_dot_product_flash_attention(q, k, v, rate, causal, /*return_debug_mask=*/false);
     context->save_for_backward({query, key, value, out, log_sums, first_q, first_k, state, unused});
     context->saved_data["heads"] = heads;
+    context->saved_data["causal"] = causal;
     context->saved_data["rate"] = rate;
     context->saved_data["most_q"] = most_q;
     context->saved_data["most_k"] = most_k;
@@ -50,9 +51,9 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
     const auto [of_query, of_key, of_value] = at::_scaled_dot_product_flash_attention_backward(
         by_heads(gradients[0].contiguous(), heads), by_heads(saved[0], heads), by_heads(saved[1], heads),
         by_heads(saved[2], heads), saved[3], saved[4], saved[5], saved[6], context->saved_data["most_q"].toInt(),
-        context->saved_data["most_k"].toInt(), context->saved_data["rate"].toDouble(), /*is_causal=*/false, saved[7],
-        saved[8]);
-    return {together(of_query), together(of_key), together(of_value), {}, {}, {}};
+        context->saved_data["most_k"].toInt(), context->saved_data["rate"].toDouble(), context->saved_data["causal"].toBool(),
+        saved[7], saved[8]);
+    return {together(of_query), together(of_key), together(of_value), {}, {}, {}, {}};
   }
 };
 
@@ -65,8 +66,8 @@ bool fits_fused_attention(const at::Tensor& query, int64_t heads, const at::Tens
 }
 
 at::Tensor fused_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
-                           double rate, RandomKey draws) {
-  return FusedAttention::apply(query, key, value, heads, rate, static_cast<uint64_t>(packed(draws)));
+                           bool causal, double rate, RandomKey draws) {
+  return FusedAttention::apply(query, key, value, heads, causal, rate, static_cast<uint64_t>(packed(draws)));
 }
 
 RandomKey of_microbatch(RandomKey draws, const Batch& batch) {

@@ -15,9 +15,9 @@ namespace interlock {
 // Whether it can take this: a GPU, bfloat16, nothing padded, a width of heads that is a multiple of 8 up to 256.
 bool fits_fused_attention(const at::Tensor& query, int64_t heads, const at::Tensor& lengths);
 
-// query, key, value and the result are [samples, length, width]; 0 < rate < 1.
+// query, key, value and the result are [samples, length, width]; 0 < rate < 1. `causal`: no place looks behind itself.
 at::Tensor fused_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value, int64_t heads,
-                           double rate, RandomKey draws);
+                           bool causal, double rate, RandomKey draws);
 
 // A key of its own for every microbatch, by its first sample: the kernel counts samples from 0 in each.
 RandomKey of_microbatch(RandomKey draws, const Batch& batch);

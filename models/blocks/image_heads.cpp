@@ -1,12 +1,32 @@
 #include "models/blocks/image_heads.h"
 
 #include <ATen/ops/adaptive_avg_pool2d.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/matmul.h>
 
 namespace interlock {
 namespace {
 
 // Its backward is the same on every kind of device, which that of an adaptive pool to one place is not.
 at::Tensor mean_over_places(const at::Tensor& images) { return images.mean({2, 3}); }
+
+// [pooled, size]: the share that each place has in each mean, as an adaptive pool takes them.
+at::Tensor shares_of_places(int64_t pooled, int64_t size, const at::TensorOptions& options) {
+  const auto whole = options.dtype(at::kLong);
+  const at::Tensor mean = at::arange(pooled, whole).unsqueeze(1), place = at::arange(size, whole);
+  const at::Tensor begin = mean.mul(size).floor_divide(pooled);
+  const at::Tensor end = mean.add(1).mul(size).add(pooled - 1).floor_divide(pooled);
+  return place.ge(begin).logical_and(place.lt(end)).to(options).div(end.sub(begin));
+}
+
+// On a GPU as two products: the library's way back adds up in any order there.
+at::Tensor average_pool(const at::Tensor& images, int64_t height, int64_t width) {
+  if (!images.is_cuda()) return at::adaptive_avg_pool2d(images, {height, width});
+  const at::TensorOptions options = images.options().requires_grad(false);
+  const at::Tensor rows = shares_of_places(height, images.size(2), options);
+  const at::Tensor columns = shares_of_places(width, images.size(3), options);
+  return at::matmul(at::matmul(rows, images.contiguous()), columns.t());
+}
 
 int64_t shrunk(int64_t size, int64_t by) { return (size + by - 1) / by; }
 
@@ -51,11 +71,11 @@ SequenceHead::SequenceHead(const std::string& path, const SequenceShape& shape, 
 at::Tensor SequenceHead::prepare(const at::Tensor& hidden, const ForwardContext& context) const {
   at::Tensor y = hidden;
   if (shape_.shrink > 0)
-    y = at::adaptive_avg_pool2d(y, {shrunk(y.size(2), shape_.shrink), shrunk(y.size(3), shape_.shrink)});
+    y = average_pool(y, shrunk(y.size(2), shape_.shrink), shrunk(y.size(3), shape_.shrink));
   for (size_t i = 0; i < convolutions_.size(); ++i)
     y = norms_[i]->forward(convolutions_[i]->forward(y, context), context).relu_();
   if (shape_.places == 1) return mean_over_places(y);
-  return at::adaptive_avg_pool2d(y, {shape_.places, shape_.places}).flatten(1);
+  return average_pool(y, shape_.places, shape_.places).flatten(1);
 }
 
 at::Tensor SequenceHead::classify(const at::Tensor& rows, const ForwardContext& context) const {

@@ -104,7 +104,8 @@ TEST(ResnetTruth, IsPlainAutograd) {
 TEST(ResnetPlacement, ChangesNoBitOfParametersAndStatistics) {
   for (const Overrides& rule : std::vector<Overrides>{{"learning.rule=local", "learning.head=paper"},
                                                       {"learning.rule=furthest", "learning.horizon=2"},
-                                                      {"learning.rule=global"}}) {
+                                                      {"learning.rule=global"},
+                                                      {"learning.rule=sum", "run.precision=bf16"}}) {
     const std::string digest = run_on_loopback(settings_for_test(with(rule, {"parallel.ranks=4"}))).digest;
     for (const Overrides& place : std::vector<Overrides>{
              {"parallel.ranks=1", "run.recompute=block"},

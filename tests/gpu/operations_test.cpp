@@ -9,11 +9,13 @@
 #include <ATen/ops/native_layer_norm.h>
 #include <ATen/ops/native_layer_norm_backward.h>
 #include <ATen/ops/one_hot.h>
+#include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 
+#include "models/blocks/fused_attention.h"
 #include "models/blocks/operations.h"
 #include "runtime/optimization/squares.h"
 #include "tests/gpu/gpu.h"
@@ -172,6 +174,33 @@ TEST_P(Operations, GradientsAreAddedUpWhereTheyStay) {
 
 INSTANTIATE_TEST_SUITE_P(Types, Operations, testing::Values(at::kFloat, at::kBFloat16),
                          [](const auto& tested) { return std::string(c10::toString(tested.param)); });
+
+TEST(FusedAttention, IsOnAverageThatWithoutDropoutAndLooksWhereItMay) {
+  NEEDS_GPU();
+  const Device gpu = gpu_for_test();
+  const int64_t heads = 2, draws = 64, late = 50;
+  const std::vector<int64_t> shape{3, 70, 32};
+  const at::Tensor q = numbers(shape, at::kBFloat16, 30), k = numbers(shape, at::kBFloat16, 31),
+                   v = numbers(shape, at::kBFloat16, 32);
+  const auto by_heads = [&](const at::Tensor& x) { return wide(x).view({3, 70, heads, 16}).transpose(1, 2); };
+  for (const bool causal : {false, true}) {
+    const auto attention = [&](const at::Tensor& keys, int64_t draw) {
+      return fused_attention(q.to(gpu.at), keys.to(gpu.at), v.to(gpu.at), heads, causal, 0.1,
+                             random_key(1, Purpose::dropout, draw));
+    };
+    at::Tensor mean = at::zeros(shape, at::kDouble);
+    for (int64_t draw = 0; draw < draws; ++draw) mean += wide(attention(k, draw)) / draws;
+    const at::Tensor truth =
+        at::scaled_dot_product_attention(by_heads(q), by_heads(k), by_heads(v), {}, 0.0, causal).transpose(1, 2);
+    // A place that looks at few others is all or nothing: its mean of 64 draws is right to sqrt(0.1 / 0.9 / 64) = 4 %
+    // of itself; five of these.
+    EXPECT_LT(error(mean, truth.reshape(shape)), 0.2) << causal;
+    at::Tensor other = k.clone();
+    other.narrow(1, late, 20).fill_(0);
+    const at::Tensor here = attention(k, 0).narrow(1, 0, late), there = attention(other, 0).narrow(1, 0, late);
+    EXPECT_EQ(at::equal(here, there), causal);
+  }
+}
 
 TEST(TableRows, AreAddedUpAsOnTheCpu) {
   NEEDS_GPU();

@@ -4,7 +4,9 @@
 
 #include <map>
 
+#include "models/blocks/convolution.h"
 #include "models/blocks/functions.h"
+#include "tests/models/image_support.h"
 #include "tests/models/support.h"
 
 namespace interlock::tests {
@@ -125,6 +127,66 @@ TEST(Bf16Mlp, GradientsAreThoseOfFloat32ButForTheRoundingOfProducts) {
       // wrong altogether: sqrt(1 / 40) = 2^-2.7 of the norm at most.
       EXPECT_LT(norm_of(ours.gradients.at(name) - expected), 0x1p-3 * norm_of(expected)) << kind << " " << name;
     }
+  }
+}
+
+TEST(Bf16Resnet, GradientsAreThoseOfFloat32ButForTheRoundingOfProducts) {
+  const Batch batch = images_by_formula(0, 32, 3 * 16 * 16);
+  const Config config = Config::from_text("[model]\nblocks = [1, 1]\nwidths = [16, 32]\n");
+  const auto of = [&](Precision precision) {
+    return Models::instance().create("model", "resnet",
+                                     {.model = config.section("model"),
+                                      .classes = 10,
+                                      .features = 3 * 16 * 16,
+                                      .precision = precision,
+                                      .objective = Objective::classification,
+                                      .image = {3, 16, 16}});
+  };
+  const auto exact = of(Precision::float32), rounded = of(Precision::bf16);
+  for (const std::string kind : {"", "linear", "paper", "dgl"}) {
+    const auto run = [&](const Model& model) {
+      return pass(*model.body(0, 2), kind.empty() ? *model.readout() : *model.head(kind, 2), batch);
+    };
+    const Pass truth = run(*exact), ours = run(*rounded);
+    EXPECT_NEAR(ours.loss, truth.loss, 0x1p-6 * truth.loss) << kind;
+    for (const auto& [name, expected] : truth.gradients) {
+      // A norm behind it takes a bias away again: its true gradient is zero.
+      const bool zero = name.ends_with(".bias") && norm_of(expected) < 1e-4;
+      // As of the MLP, over up to twelve ReLUs, each behind a norm that makes its inputs of size 1: 2^-7 of those of
+      // each are within rounding of zero, sqrt(12 * 2^-7) = 0.3 of the norm. A wrong gradient is off by all of it.
+      if (!zero) {
+        EXPECT_LT(norm_of(ours.gradients.at(name) - expected), 0.5 * norm_of(expected)) << kind << " " << name;
+      }
+      EXPECT_EQ(ours.gradients.at(name).scalar_type(), at::kFloat) << name;
+    }
+  }
+}
+
+// Of the same rounded numbers, in float64: one rounding of each number, and a sum's of a thousand products in float.
+TEST(Bf16Convolution, IsThatOfWideNumbersRoundedOnce) {
+  for (const ConvolutionShape& shape : {ConvolutionShape{8, 16, 3, 1, 1, true}, {8, 16, 3, 2, 1}, {16, 8, 1, 1, 0}}) {
+    Convolution narrow(shape, at::kFloat), wide(shape, at::kDouble);
+    {
+      const at::NoGradGuard no_graph;
+      for (auto& named : narrow.named_parameters()) {
+        named.value().copy_(some_numbers(named.value().sizes().vec(), at::kFloat).to(at::kBFloat16));
+        wide.named_parameters()[named.key()].copy_(named.value());
+      }
+    }
+    const at::Tensor x = some_numbers({4, shape.inputs, 9, 9}, at::kFloat).to(at::kBFloat16).requires_grad_();
+    const at::Tensor same = x.detach().to(at::kDouble).requires_grad_();
+    const ForwardContext context{};
+    const at::Tensor y = narrow.forward(x, context), truth = wide.forward(same, context);
+    ASSERT_EQ(y.scalar_type(), at::kBFloat16);
+    const at::Tensor back = some_numbers(y.sizes().vec(), at::kFloat).to(at::kBFloat16);
+    std::vector<at::Tensor> ours{x}, theirs{same};
+    for (auto& named : narrow.named_parameters()) ours.push_back(named.value());
+    for (auto& named : wide.named_parameters()) theirs.push_back(named.value());
+    std::vector<at::Tensor> found = torch::autograd::grad({y}, ours, {back});
+    std::vector<at::Tensor> expected = torch::autograd::grad({truth}, theirs, {back.to(at::kDouble)});
+    found.push_back(y), expected.push_back(truth);
+    for (size_t i = 0; i < found.size(); ++i)
+      EXPECT_LT(norm_of(found[i] - expected[i]), 0x1p-8 * norm_of(expected[i])) << i;
   }
 }
 
