@@ -18,16 +18,21 @@ std::vector<int64_t> read_list(const Section& model, const std::string& key, con
 }
 
 void check_groups(const ResnetSettings& settings, const Section& model) {
-  const auto check = [&](int64_t channels) {
+  const auto check = [&](int64_t channels, const ImageShape& image) {
     const int64_t groups = std::min(settings.norm.groups, channels);
     if (channels % groups != 0)
       model.refuse("norm_groups", message("is ", groups, ", which does not divide ", channels,
                                           " channels; group norm needs equal groups"));
+    // Such a norm makes zero of every number: nothing gets through, either way.
+    if (channels == groups && image.height * image.width == 1)
+      model.refuse("norm_groups", message("is ", groups, ", one channel to a group, and where images are 1 x 1 a group is ",
+                                          "one number, which its norm takes away; name fewer groups than ", channels));
   };
-  check(settings.stem.width);
+  check(settings.stem.width, settings.stem.convolved(settings.image));
   for (int64_t unit = 0; unit < settings.units(); ++unit) {
-    check(settings.block(unit).shape.width);
-    check(settings.block(unit).shape.outputs());
+    const ImageShape made = settings.behind(unit + 1);
+    check(settings.block(unit).shape.width, made);
+    check(settings.block(unit).shape.outputs(), made);
   }
 }
 

@@ -339,6 +339,8 @@ TEST(Resnet, RefusesWhatCannotBe) {
   EXPECT_NE(of("blocks = [0]\nwidths = [8]\n").find("model.blocks"), std::string::npos);
   EXPECT_NE(of("blocks = []\nwidths = []\n").find("model.blocks"), std::string::npos);
   EXPECT_NE(of("norm = 'group'\nnorm_groups = 5\n").find("norm_groups"), std::string::npos);
+  EXPECT_NE(of("blocks = [1, 1]\nwidths = [8, 8]\nnorm = 'group'\n", {3, 2, 2}).find("one number"), std::string::npos);
+  EXPECT_NO_THROW(resnet("blocks = [1, 1]\nwidths = [8, 8]\nnorm = 'group'\nnorm_groups = 4\n", {3, 2, 2}));
   EXPECT_NE(of("", {}).find("classes of images"), std::string::npos);
   EXPECT_NE(refusal([] { resnet("", cifar)->head("block", 1); }).find("paper"), std::string::npos);
   // One image, of which one place is left: no variance.
