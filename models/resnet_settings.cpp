@@ -25,8 +25,9 @@ void check_groups(const ResnetSettings& settings, const Section& model) {
                                           " channels; group norm needs equal groups"));
     // Such a norm makes zero of every number: nothing gets through, either way.
     if (channels == groups && image.height * image.width == 1)
-      model.refuse("norm_groups", message("is ", groups, ", one channel to a group, and where images are 1 x 1 a group is ",
-                                          "one number, which its norm takes away; name fewer groups than ", channels));
+      model.refuse("norm_groups",
+                   message("is ", groups, ", one channel to a group, and where images are 1 x 1 a group is ",
+                           "one number, which its norm takes away; name fewer groups than ", channels));
   };
   check(settings.stem.width, settings.stem.convolved(settings.image));
   for (int64_t unit = 0; unit < settings.units(); ++unit) {

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <sstream>
 
 #include "launch/checks/checks.h"
@@ -13,6 +12,7 @@
 #include "launch/supervisor/short_child.h"
 #include "parallel/transport/mpi.h"
 #include "runtime/core/error.h"
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
@@ -137,14 +137,15 @@ Check check_host(const std::string& host) {
 }
 
 std::vector<std::string> hosts_in(const std::string& hostfile) {
-  std::ifstream file(hostfile);
-  if (!file) throw Error(ExitCode::bad_input, message("cannot read the hostfile ", hostfile));
+  std::string problem;
+  const auto content = read_regular_file(hostfile, most_config_bytes, problem);
+  if (!content) throw Error(ExitCode::bad_input, message("cannot read the hostfile ", hostfile, ": ", problem));
+  std::istringstream file(*content);
   std::vector<std::string> hosts;
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line.substr(0, line.find('#')));
     if (std::string host; words >> host) hosts.push_back(host);
   }
-  if (file.bad()) throw Error(ExitCode::bad_input, message("cannot read the hostfile ", hostfile));
   return hosts;
 }
 

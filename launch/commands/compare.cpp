@@ -11,6 +11,7 @@
 #include "launch/comparison/report_json.h"
 #include "launch/comparison/report_page.h"
 #include "launch/terminal/interruption.h"
+#include "launch/terminal/number_option.h"
 #include "parallel/transport/launch_place.h"
 #include "runtime/core/log.h"
 #include "runtime/storage/atomic_file.h"
@@ -42,7 +43,7 @@ class Compare final : public Command {
         ->check(CLI::Range(1, 20))
         ->capture_default_str();
     app.add_option("--test-sequences", test_sequences_, "samples of the test split that are scored, at most")
-        ->check(CLI::PositiveNumber)
+        ->check(whole_number(1))
         ->capture_default_str();
     app.add_option("--set", overrides_, "override a key of the config: section.key=value")
         ->type_name("KEY=VALUE")

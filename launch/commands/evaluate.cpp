@@ -27,6 +27,7 @@
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/interruption.h"
 #include "launch/terminal/json_line.h"
+#include "launch/terminal/number_option.h"
 #include "parallel/transport/group.h"
 #include "parallel/transport/launch_place.h"
 #include "runtime/core/log.h"
@@ -91,9 +92,9 @@ class Evaluate final : public Command {
     app.add_option("--text", columns_.text, "of tables: the column of the texts, where it is not that of training");
     app.add_option("--pair", columns_.pair, "of tables: the column of the second texts");
     app.add_option("--label", columns_.label, "of tables: the column of the labels");
-    app.add_option("--sequences", sequences_, "evaluate so many sequences; all by default")->check(CLI::PositiveNumber);
+    app.add_option("--sequences", sequences_, "evaluate so many sequences; all by default")->check(whole_number(1));
     app.add_option("--seed", seed_, "of masks, and of which sequences come first (1; without --data that of the run)")
-        ->check(CLI::NonNegativeNumber);
+        ->check(whole_number(0));
     app.add_flag("--exits", exits_, "of a model of text: the loss above every local head that the weights hold, too");
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }

@@ -12,6 +12,7 @@
 #include "launch/finetune/technique_words.h"
 #include "launch/supervisor/stop_request.h"
 #include "launch/terminal/json_line.h"
+#include "launch/terminal/number_option.h"
 #include "parallel/transport/launch_place.h"
 #include "runtime/core/log.h"
 #include "runtime/storage/atomic_file.h"
@@ -36,7 +37,7 @@ class Finetune final : public Command {
         ->check(CLI::IsMember({"accuracy", "f1", "matthews", "loss", "spearman", "pearson", "squared_error"}));
     app.add_option("--seeds", request_.seeds, "so many runs, with seeds 1, 2, ...")
         ->check(CLI::Range(int64_t{1}, int64_t{1000}));
-    app.add_option("--epochs", request_.epochs, "how often each sample is seen at most")->check(CLI::PositiveNumber);
+    app.add_option("--epochs", request_.epochs, "how often each sample is seen at most")->check(number_between(1e-6));
     app.add_option("--technique", techniques_, "NAME:OPTION=VALUE,... as in adapters:size=64")->allow_extra_args(false);
     app.add_option("--set", request_.overrides, "override a key of the configs: section.key=value")
         ->type_name("KEY=VALUE")

@@ -2,28 +2,34 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <fstream>
 #include <iostream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "launch/command.h"
 #include "launch/stored_model/exits.h"
 #include "launch/stored_model/generation.h"
 #include "launch/terminal/number_option.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
 
 using nlohmann::ordered_json;
 
+constexpr uint64_t most_prompts_bytes = uint64_t{64} << 20;
+
 // One prompt a line.
 std::vector<std::string> read_prompts(const std::string& path) {
-  std::ifstream file(path);
+  std::string problem;
+  const auto content = read_regular_file(path, most_prompts_bytes, problem);
+  if (!content) throw Error(ExitCode::bad_input, message("--prompts: cannot read ", path, ": ", problem));
+  std::istringstream lines(*content);
   std::vector<std::string> prompts;
-  for (std::string line; std::getline(file, line);) prompts.push_back(line);
-  if (!file.eof() || prompts.empty())
-    throw Error(ExitCode::bad_input, message("--prompts: ", path, " cannot be read, or holds no line"));
+  for (std::string line; std::getline(lines, line);) prompts.push_back(line);
+  if (prompts.empty()) throw Error(ExitCode::bad_input, message("--prompts: ", path, " holds no line"));
   return prompts;
 }
 
@@ -34,16 +40,16 @@ class Generate final : public Command {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     auto* prompt = app.add_option("prompt", prompt_, "the text to continue; \"\" begins a document");
     app.add_option("--prompts", prompts_, "a file with a prompt on each line, in place of one")->excludes(prompt);
-    app.add_option("--tokens", sampling_.tokens, "new tokens at most")->check(CLI::PositiveNumber);
+    app.add_option("--tokens", sampling_.tokens, "new tokens at most")->check(whole_number(1));
     app.add_option("--temperature", sampling_.temperature, "below 1 likelier, 0 always the likeliest token")
         ->check(number_between(0, 100));
     app.add_option("--top-k", sampling_.top_k, "draw from so many of the likeliest tokens; 0 from all")
-        ->check(CLI::NonNegativeNumber);
+        ->check(whole_number(0));
     app.add_option("--top-p", sampling_.top_p, "draw from the likeliest that together have this probability")
         ->check(number_between(1e-9, 1));
-    app.add_option("--seed", sampling_.seed, "of the draws");
+    app.add_option("--seed", sampling_.seed, "of the draws")->check(whole_number(0));
     app.add_option("--exit", exit_, "read the model above so many layers, through the local head there")
-        ->check(CLI::PositiveNumber);
+        ->check(whole_number(1));
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }
 
@@ -73,7 +79,7 @@ class Generate final : public Command {
   void tell(const TextModel& source, const std::vector<Continuation>& found) const {
     ordered_json all = ordered_json::array();
     for (const Continuation& one : found) {
-      (json_ ? std::cerr : std::cout) << one.text << "\n";
+      (json_ ? std::cerr << printable_lines(one.text) : std::cout << one.text) << "\n";
       all.push_back(
           {{"text", one.text}, {"tokens", one.tokens}, {"prompt_tokens", one.of_prompt}, {"ended", one.ended}});
     }

@@ -130,7 +130,7 @@ class PlanCommand final : public Command {
         ->check(number_between(1e-9))
         ->needs(sweep);
     app.add_option("--link-latency", link_latency_, "of a message between ranks, in seconds")
-        ->check(number_between(0))
+        ->check(number_between(0, 1e9))
         ->needs(sweep);
     app.callback([config, check] {
       if (config->empty() && check->empty()) throw CLI::RequiredError("config (or --check FILE)");

@@ -14,7 +14,9 @@
 #include "launch/stored_model/predictions.h"
 #include "launch/stored_model/referral.h"
 #include "launch/terminal/amount_progress.h"
+#include "launch/terminal/number_option.h"
 #include "runtime/core/log.h"
+#include "runtime/core/printable.h"
 #include "runtime/storage/atomic_file.h"
 
 namespace interlock {
@@ -40,7 +42,7 @@ class Predict final : public Command {
     app.add_option("--svg", svg_, "draw accuracy over the share of rows referred into this file")
         ->type_name("FILE")
         ->needs(uncertainty);
-    app.add_option("--seed", seed_, "of dropout")->check(CLI::NonNegativeNumber)->needs(uncertainty);
+    app.add_option("--seed", seed_, "of dropout")->check(whole_number(0))->needs(uncertainty);
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }
   int run() override;
@@ -87,11 +89,11 @@ std::string Predict::label_of(const Prediction& prediction) const {
 std::string Predict::lines(const std::vector<Prediction>& predictions) const {
   std::string text = "label";
   if (!scores())
-    for (const std::string& label : source_->labels) text += "\t" + label;
+    for (const std::string& label : source_->labels) text += "\t" + printable(label);
   if (passes_ > 0) text += scores() ? "\tdeviation" : "\tentropy\tmutual_information";
   text += "\n";
   for (const Prediction& one : predictions) {
-    text += label_of(one);
+    text += printable(label_of(one));
     if (!scores())
       for (const double probability : one.values) text += "\t" + exact(probability);
     if (passes_ > 0) text += "\t" + exact(one.entropy);

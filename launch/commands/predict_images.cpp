@@ -15,6 +15,7 @@
 #include "launch/terminal/json_line.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
+#include "runtime/core/printable.h"
 #include "runtime/observe/scores.h"
 #include "runtime/storage/atomic_file.h"
 
@@ -26,10 +27,10 @@ using nlohmann::ordered_json;
 std::string lines(const std::vector<ImageGuess>& guesses, const std::vector<std::string>& classes) {
   std::ostringstream text;
   text << std::setprecision(6) << "label";
-  for (const std::string& name : classes) text << "\t" << name;
+  for (const std::string& name : classes) text << "\t" << printable(name);
   text << "\n";
   for (const ImageGuess& one : guesses) {
-    text << classes[static_cast<size_t>(one.guess())];
+    text << printable(classes[static_cast<size_t>(one.guess())]);
     for (const double probability : one.probabilities) text << "\t" << probability;
     text << "\n";
   }

@@ -14,6 +14,7 @@
 #include "launch/stored_model/pruning.h"
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/interruption.h"
+#include "launch/terminal/number_option.h"
 #include "runtime/core/nearest_name.h"
 
 namespace interlock {
@@ -41,7 +42,7 @@ class Prune final : public Command {
         ->check(CLI::IsMember({"every_other", "last", "search"}))
         ->needs(layers);
     app.add_option("--data", data_, "held-out texts or token files, for --strategy search");
-    app.add_option("--sequences", sequences_, "that search looks at, of --data")->check(CLI::PositiveNumber);
+    app.add_option("--sequences", sequences_, "that search looks at, of --data")->check(whole_number(1));
     app.add_option("--to", to_, "the folder to make")->required();
     app.add_flag("--overwrite", overwrite_, "replace the folder of an earlier prune");
     app.callback([this, keep, layers] {
@@ -58,6 +59,7 @@ class Prune final : public Command {
       throw Error(ExitCode::config, message("--layers ", wanted_, ": the model of ", source.weights->path(),
                                             " has no more than ", layers, " layers"));
     refuse_insertions(source);
+    check_size(*source.model, *source.weights);
     const Interruption interruption;
     try {
       const KeptLayers kept = choose(source, layers, interruption);

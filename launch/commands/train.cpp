@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "launch/command.h"
@@ -33,6 +32,7 @@
 #include "parallel/transport/transport.h"
 #include "runtime/core/log.h"
 #include "runtime/core/lost.h"
+#include "runtime/core/printable.h"
 #include "runtime/observe/progress.h"
 #include "runtime/observe/stack_dump.h"
 #include "runtime/storage/checkpoint.h"
@@ -171,8 +171,8 @@ void Train::take_run_folder() {
     throw Error(ExitCode::config, message(folder, ": is the folder of a run; go on with: ", resume_command(folder)));
   config_ = own;
   const std::string written = Config::from_file(own).section("run").text("folder", "");
-  if (!fs::equivalent(written, folder, problem))
-    overrides_.insert(overrides_.begin(), "run.folder=" + nlohmann::json(folder).dump());
+  if (fs::equivalent(written, folder, problem)) return;
+  overrides_.insert(overrides_.begin(), "run.folder=" + toml_quoted(folder, "the name of the run folder"));
 }
 
 int Train::run() {

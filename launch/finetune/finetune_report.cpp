@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "runtime/core/error.h"
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
@@ -19,7 +20,8 @@ using nlohmann::ordered_json;
 // The line of metrics.jsonl that an evaluation after this step has left.
 json metrics_of(const FinetunePlan::Run& run, int64_t step) {
   const std::string path = (std::filesystem::path(run.folder) / "metrics.jsonl").string();
-  std::ifstream file(path);
+  std::ifstream file;
+  if (is_regular_file(path)) file.open(path);
   for (std::string line; std::getline(file, line);) {
     json one = json::parse(line, nullptr, false);
     if (one.is_object() && one.value("step", int64_t{-1}) == step && one.contains("validation_loss")) return one;

@@ -11,6 +11,7 @@
 #include "launch/huggingface/inventory.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/storage/foreign_weights.h"
 #include "runtime/storage/scratch_folder.h"
 
@@ -47,12 +48,11 @@ const bool registered = [] {
 }  // namespace
 
 bool is_folder_model(const std::string& path) {
-  std::error_code absent;
   const fs::path folder = path;
-  if (is_adapter_folder(path) || !fs::is_regular_file(folder / "config.json", absent)) return false;
+  if (is_adapter_folder(path) || !is_named(folder / "config.json")) return false;
   for (const char* file :
        {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"})
-    if (fs::exists(folder / file, absent)) return true;
+    if (is_named(folder / file)) return true;
   return false;
 }
 

@@ -13,6 +13,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* architecture = "GPT2LMHeadModel";
+constexpr const char* body_alone = "GPT2Model";  // whose readout is the table of words, as that of the other is
 
 struct Gpt2Shape {
   int64_t layers = 12, width = 768, heads = 12, feed_forward = 3072, vocabulary = 50257, max_length = 1024;
@@ -24,9 +25,12 @@ struct Gpt2Shape {
 
 void check_details(const ConfigReader& reader) {
   const json* names = reader.find("architectures");
-  if (names != nullptr && (!names->is_array() || std::ranges::find(*names, json(architecture)) == names->end()))
+  const auto is = [&](const char* name) {
+    return names->is_array() && std::ranges::find(*names, json(name)) != names->end();
+  };
+  if (names != nullptr && !is(architecture) && !is(body_alone))
     reader.refuse(message("unknown architecture: \"architectures\" is ", names->dump(), "; [\"", architecture,
-                          "\"] can be imported"));
+                          "\"] can be imported, and [\"", body_alone, "\"]"));
   reader.require("activation_function", "gelu_new", "gelu_new", "blocks use GELU in its tanh form");
   reader.require("scale_attn_weights", true, true, "scores are divided by the root of a head's width");
   reader.require("scale_attn_by_inverse_layer_idx", false, false, "all layers scale their scores alike");

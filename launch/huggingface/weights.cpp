@@ -7,6 +7,7 @@
 
 #include "launch/huggingface/huggingface.h"
 #include "runtime/core/error.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/data/tokenizer/strict_json.h"
 #include "runtime/storage/content_hash.h"
 #include "runtime/storage/tensors/tensor_entry.h"
@@ -107,15 +108,14 @@ std::vector<TensorEntry> huggingface_tensors(const RobertaShape& shape) {
 
 std::shared_ptr<const WeightsSet> open_huggingface_weights(const std::string& folder) {
   const fs::path whole = fs::path(folder) / "model.safetensors", index = whole.string() + ".index.json";
-  std::error_code absent;
-  if (fs::exists(whole, absent)) {
+  if (is_named(whole)) {
     const auto file = open_whole(whole);
     return std::make_shared<const WeightsSet>(std::vector<std::shared_ptr<const SafetensorsFile>>{file}, whole.string(),
                                               file->metadata());
   }
-  if (fs::exists(index, absent)) return open_parts(folder, index.string());
+  if (is_named(index)) return open_parts(folder, index.string());
   for (const char* pickled : {"pytorch_model.bin", "pytorch_model.bin.index.json"})
-    if (fs::exists(fs::path(folder) / pickled, absent))
+    if (is_named(fs::path(folder) / pickled))
       throw Error(ExitCode::bad_input,
                   message((fs::path(folder) / pickled).string(),
                           ": a pickle can run any program when it is read, so it is not read. Save the model again as "

@@ -9,6 +9,7 @@
 #include "runtime/core/calendar.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
@@ -40,7 +41,9 @@ std::optional<RunEvent> event_of(const std::string& line) {
 
 std::optional<RunEvent> last_event(const std::string& run_folder) {
   constexpr std::streamoff enough = 64 << 10;  // lines are short
-  std::ifstream file(std::filesystem::path(run_folder) / EventLog::file_name, std::ios::binary | std::ios::ate);
+  const std::string path = (std::filesystem::path(run_folder) / EventLog::file_name).string();
+  if (!is_regular_file(path)) return std::nullopt;  // a pipe would be waited for
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) return std::nullopt;
   file.seekg(std::max<std::streamoff>(0, file.tellg() - enough));
   std::optional<RunEvent> last;
@@ -55,9 +58,11 @@ void EventLog::add(RunEvent event) {
   std::error_code absent;
   if (!std::filesystem::is_directory(run_folder_, absent)) return;
   const std::string path = (std::filesystem::path(run_folder_) / file_name).string();
-  std::ofstream file(path, std::ios::app);
-  for (; file && written_ < events_.size(); ++written_) file << json_line(events_[written_]) << std::flush;
-  if (!file) log_warning(path + " cannot be written: what happens to the run is told here alone");
+  std::ofstream file;
+  if (!is_named(path) || is_regular_file(path)) file.open(path, std::ios::app);
+  for (; file.is_open() && file && written_ < events_.size(); ++written_)
+    file << json_line(events_[written_]) << std::flush;
+  if (!file.is_open() || !file) log_warning(path + " cannot be written: what happens to the run is told here alone");
 }
 
 std::string EventLog::table() const {

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "runtime/core/error.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/storage/folder_lock.h"
 
 namespace interlock {
@@ -12,10 +13,10 @@ namespace {
 
 // Who says to hold the run folder: another text for every process, "" for nobody.
 std::string owner_of(const std::string& run_folder) {
-  std::ifstream file(std::filesystem::path(run_folder) / FolderLock::file_name);
-  std::string owner;
-  std::getline(file, owner);
-  return owner;
+  std::string ignored;
+  const std::string path = (std::filesystem::path(run_folder) / FolderLock::file_name).string();
+  const std::string note = read_regular_file(path, most_config_bytes, ignored).value_or("");
+  return note.substr(0, note.find('\n'));
 }
 
 // "pid (name) STATE ...", of a process of this host.

@@ -53,7 +53,9 @@ void load_readout(Head& readout, const Model& model, const StageRequest& request
   const auto own = readout.named_parameters();
   const size_t tied = model.tie() && own.contains(model.tie()->readout) ? 1 : 0;  // the table, which every file has
   const bool none = missing.size() + tied == own.size() + readout.named_buffers().size();
-  if (request.heads == StoredHeads::passed_over || (none && request.heads == StoredHeads::if_there))
+  // A vocabulary of another size is a mistake; another set of classes is what a trained model is taken over for.
+  const bool other_classes = model.vocabulary() == 0 && missing.empty() && !has_shapes_of(weights, readout);
+  if (request.heads == StoredHeads::passed_over || ((none || other_classes) && request.heads == StoredHeads::if_there))
     return tell_fresh(weights, "the readout", missing);
   load_weights(readout, weights, model.tie(), model.aliases());
 }

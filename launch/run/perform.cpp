@@ -17,6 +17,7 @@
 #include "parallel/transport/slow_links.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/optimization/learning_rate.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
@@ -52,6 +53,22 @@ void tell_unused_rows(const Model& model, const Dataset& dataset) {
   if (unused > 0)
     log_warning(message("model.vocabulary = ", model.vocabulary(), ", but the tokenizer has ", dataset.features(),
                         " tokens: ", unused, " rows of the model stand for none"));
+}
+
+// What a config says, and its author may not have meant.
+void tell_what_does_not_learn(const RunSettings& settings, const Model& model) {
+  const Section optimizer = settings.config.section("optimizer");
+  if (LearningRate::Config::from(optimizer, settings.steps).peak == 0)
+    log_warning("optimizer.learning_rate = 0: no parameter changes");
+  const int last = settings.parallel.shape.stages - 1;
+  if (last == 0 || !model.tie() || !model.tie()->trained) return;
+  for (const auto& [at_step, request] : settings.learning.rules) {
+    const bool below = std::ranges::count(request.frozen, 0) > 0, above = std::ranges::count(request.frozen, last) > 0;
+    if (below == above) continue;
+    log_warning(message("learning.frozen names stage ", below ? 0 : last, ", and the matrix ", model.tie()->body,
+                        ", which it shares with stage ", below ? last : 0, ", goes on learning there; name both"));
+    return;
+  }
 }
 
 // Before anything in the folder changes: a config that is refused leaves it as it is.
@@ -129,6 +146,7 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
                 message("--until ", *request.until, ", but ", checkpoint, " is beyond that step already"));
   const auto model = make_model(settings, *dataset);
   tell_unused_rows(*model, *dataset);
+  tell_what_does_not_learn(settings, *model);
   for (const std::string& note : dataset->notes()) log_info(note);
   folder.write_start(settings, *dataset, transport.description(), done);
   Divergences divergences(settings, folder, callbacks);

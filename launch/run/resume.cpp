@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
 #include <set>
 
 #include "launch/folders/run_folder.h"
@@ -11,6 +10,7 @@
 #include "launch/settings/parts.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
@@ -46,8 +46,7 @@ void check_techniques(const RunSettings& settings, const TechniqueList& before, 
 // A run writes its weights at its end: beginning again would replace what a whole training has made.
 void check_nothing_is_lost(const std::string& run_folder) {
   const std::string weights = weights_file(run_folder);
-  std::error_code absent;
-  if (!std::filesystem::exists(std::filesystem::symlink_status(weights, absent))) return;
+  if (!is_named(weights)) return;
   throw Error(
       ExitCode::bad_input,
       message(weights, " is there, the end of a run, and no checkpoint that it could be gone on from. Nothing was ",

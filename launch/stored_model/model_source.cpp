@@ -2,13 +2,16 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <map>
+#include <numeric>
 #include <set>
 #include <vector>
 
 #include "launch/run/data_identity.h"
 #include "launch/run/load_weights.h"
 #include "launch/settings/parts.h"
+#include "models/parameter_count.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/data/labelled/reads_tables.h"
 #include "runtime/storage/checkpoint.h"
@@ -172,7 +175,21 @@ void require_objective(const TextModel& source, const std::vector<Objective>& wa
 
 LoadedModel load_model(const TextModel& source) { return load_model(*source.model, *source.weights); }
 
+void check_size(const Model& model, const WeightsSet& weights) {
+  const int64_t needs = parameter_count(model);
+  double holds = 0;
+  for (const TensorEntry& tensor : weights.tensors())
+    holds += std::accumulate(tensor.shape.begin(), tensor.shape.end(), 1.0, std::multiplies<>());
+  // A model of half a GiB is made all the same: then the tensor of another shape is told by name.
+  constexpr double little = 1 << 27;
+  if (static_cast<double>(needs) <= std::max(holds, little)) return;
+  throw Error(ExitCode::bad_input, message(weights.path(), ": its config asks for a model of ", needs,
+                                           " parameters, and its ", weights.tensors().size(), " tensors hold ",
+                                           static_cast<int64_t>(holds), " numbers: they do not belong together"));
+}
+
 LoadedModel load_model(const Model& model, const WeightsSet& weights) {
+  check_size(model, weights);
   const int64_t layers = model.units();
   LoadedModel loaded{model.body(0, layers), model.readout(), layers};
   std::set<std::string> parameters;

@@ -49,6 +49,8 @@ struct LoadedModel {
 // The whole model with its weights. Error(bad_input) names what is missing, has another shape, or belongs to no part of
 // the model; local heads (heads.*) are passed over.
 LoadedModel load_model(const TextModel& source);
+// Error(bad_input) where the weights hold fewer numbers than a large model has: before memory for it is taken.
+void check_size(const Model& model, const WeightsSet& weights);
 LoadedModel load_model(const Model& model, const WeightsSet& weights);
 
 }  // namespace interlock

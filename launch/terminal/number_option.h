@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <sstream>
 #include <string>
@@ -24,6 +25,19 @@ inline CLI::Validator number_between(double least, double most = std::numeric_li
             return fits ? std::string() : "\"" + text + "\" is not " + expected;
           },
           "NUMBER", "number_between"};
+}
+
+// A whole number of at least `least`, as an int64 holds it. CLI11's checks let "1.5" pass, and print their range in 309
+// digits.
+inline CLI::Validator whole_number(int64_t least) {
+  return {[=](std::string& text) {
+            int64_t value = 0;
+            const char* end = text.data() + text.size();
+            const auto [stopped, problem] = std::from_chars(text.data(), end, value);
+            if (problem == std::errc() && stopped == end && value >= least) return std::string();
+            return "\"" + text + "\" is not a whole number from " + std::to_string(least) + " on";
+          },
+          "NUMBER", "whole_number"};
 }
 
 }  // namespace interlock

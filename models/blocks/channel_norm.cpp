@@ -10,6 +10,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <string>
 
 #include "models/blocks/layers.h"
 #include "runtime/core/error.h"
@@ -27,13 +28,14 @@ class BatchNorm : public ChannelNorm {
   }
 
   at::Tensor forward(const at::Tensor& x, const ForwardContext& context) override {
-    if (context.training && x.numel() == x.size(1))
+    if (context.training && x.numel() == x.size(1)) {
+      const std::string of = x.dim() > 2 ? message(" channels of ", x.sizes().slice(2)) : std::string(" features");
       throw Error(
           ExitCode::config,
           message("model.norm = \"batch\" takes the variance of each channel over a microbatch, and there is one "
                   "number in it where ",
-                  x.size(1), " channels of ", x.sizes().slice(2),
-                  " are left: parallel.microbatch_size must be at least 2 (or write norm = \"group\")"));
+                  x.size(1), of, " are left: parallel.microbatch_size must be at least 2 (or write norm = \"group\")"));
+    }
     const bool counts = !context.training || !context.recomputed;
     return at::batch_norm(x, weight, bias, counts ? std::optional(mean_) : std::nullopt,
                           counts ? std::optional(variance_) : std::nullopt, context.training, momentum, norm_epsilon,

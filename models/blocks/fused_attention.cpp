@@ -51,8 +51,8 @@ struct FusedAttention : torch::autograd::Function<FusedAttention> {
     const auto [of_query, of_key, of_value] = at::_scaled_dot_product_flash_attention_backward(
         by_heads(gradients[0].contiguous(), heads), by_heads(saved[0], heads), by_heads(saved[1], heads),
         by_heads(saved[2], heads), saved[3], saved[4], saved[5], saved[6], context->saved_data["most_q"].toInt(),
-        context->saved_data["most_k"].toInt(), context->saved_data["rate"].toDouble(), context->saved_data["causal"].toBool(),
-        saved[7], saved[8]);
+        context->saved_data["most_k"].toInt(), context->saved_data["rate"].toDouble(),
+        context->saved_data["causal"].toBool(), saved[7], saved[8]);
     return {together(of_query), together(of_key), together(of_value), {}, {}, {}, {}};
   }
 };

@@ -70,8 +70,7 @@ SequenceHead::SequenceHead(const std::string& path, const SequenceShape& shape, 
 
 at::Tensor SequenceHead::prepare(const at::Tensor& hidden, const ForwardContext& context) const {
   at::Tensor y = hidden;
-  if (shape_.shrink > 0)
-    y = average_pool(y, shrunk(y.size(2), shape_.shrink), shrunk(y.size(3), shape_.shrink));
+  if (shape_.shrink > 0) y = average_pool(y, shrunk(y.size(2), shape_.shrink), shrunk(y.size(3), shape_.shrink));
   for (size_t i = 0; i < convolutions_.size(); ++i)
     y = norms_[i]->forward(convolutions_[i]->forward(y, context), context).relu_();
   if (shape_.places == 1) return mean_over_places(y);

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <fstream>
 #include <set>
 #include <sstream>
 #include <string>
+
+#include "runtime/core/readable_file.h"
 
 namespace interlock {
 namespace {
@@ -13,7 +14,8 @@ namespace {
 // The first word of every line that is no comment. One that cannot be read is mpirun's to refuse.
 int hosts_of_file(const char* path) {
   std::set<std::string> hosts;
-  std::ifstream file(path);
+  std::string ignored;
+  std::istringstream file(read_regular_file(path, most_config_bytes, ignored).value_or(""));
   for (std::string line; std::getline(file, line);) {
     std::istringstream words(line.substr(0, line.find('#')));
     if (std::string host; words >> host) hosts.insert(host);

@@ -71,6 +71,11 @@ bool is_regular_file(const std::string& path) {
   return ::stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode);
 }
 
+bool is_named(const std::string& path) {
+  struct stat status;
+  return ::lstat(path.c_str(), &status) == 0;
+}
+
 void note_file_at_hand(const std::string& path) {
   const std::lock_guard lock(at_hand_mutex);
   at_hand() = path;

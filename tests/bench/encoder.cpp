@@ -1,5 +1,6 @@
-// bench_encoder: tokens per second, peak memory and idle share of the engine on a RoBERTa encoder (or GPT-2) with Adam, by default
-// in float32 on the CPU, without dropout, and with a full-vocabulary loss on every position. Starts its own ranks.
+// bench_encoder: tokens per second, peak memory and idle share of the engine on a RoBERTa encoder (or GPT-2) with Adam,
+// by default in float32 on the CPU, without dropout, and with a full-vocabulary loss on every position. Starts its own
+// ranks.
 //
 // Utilisation is of --peak (TFLOP/s), with the model FLOPs of a token of tests/bench/gpu_peer.py: 6 x layers x
 // (4 width^2 + 2 width x feed_forward) + 12 x layers x width x length + 6 x predicted x (width^2 + width x vocabulary);
@@ -83,10 +84,12 @@ void declare(CLI::App& app, Options& options) {
 
 RunSettings settings_of(const Options& o) {
   std::ostringstream text;
-  text << "[model]\nname = '" << o.model << "'\nlayers = " << o.layers << "\nwidth = " << o.width << "\nheads = " << o.heads
-       << "\nfeed_forward = " << o.feed_forward << "\nvocabulary = " << o.vocabulary << "\nmax_length = " << o.length
-       << "\ndropout = " << std::fixed << o.dropout << "\ntie_embeddings = " << (o.tied ? "true" : "false")
-       << (o.model == "gpt" ? "\n[objective]\nname = 'causal'" : "") << "\n[data]\nname = 'random_tokens'\nvocabulary = " << o.vocabulary << "\nsequence_length = " << o.length
+  text << "[model]\nname = '" << o.model << "'\nlayers = " << o.layers << "\nwidth = " << o.width
+       << "\nheads = " << o.heads << "\nfeed_forward = " << o.feed_forward << "\nvocabulary = " << o.vocabulary
+       << "\nmax_length = " << o.length << "\ndropout = " << std::fixed << o.dropout
+       << "\ntie_embeddings = " << (o.tied ? "true" : "false")
+       << (o.model == "gpt" ? "\n[objective]\nname = 'causal'" : "")
+       << "\n[data]\nname = 'random_tokens'\nvocabulary = " << o.vocabulary << "\nsequence_length = " << o.length
        << "\npredicted = " << o.predicted << "\n[learning]\nrule = '" << o.rule << "'\nhorizon = " << o.horizon
        << "\nhead = '" << o.head << "'\n[parallel]\nstages = " << o.stages
        << "\nranks = " << (o.ranks > 0 ? o.ranks : o.stages) << "\nmicrobatches = " << o.microbatches

@@ -84,7 +84,8 @@ TEST(ResnetTruth, IsPlainAutograd) {
       {"learning.rule=furthest", "learning.horizon=2", "learning.head=dgl", "parallel.ranks=2"},
       {"learning.rule=sum", "learning.horizon=2", "parallel.ranks=4", "run.recompute=block"},
       {"learning.rule=global", "model.block=bottleneck", "parallel.ranks=2", "run.recompute=stage"},
-      {"learning.rule=global", "model.norm=group", "model.norm_groups=2", "parallel.replicas=2", "parallel.microbatches=2"}};
+      {"learning.rule=global", "model.norm=group", "model.norm_groups=2", "parallel.replicas=2",
+       "parallel.microbatches=2"}};
   for (const Overrides& one : cases) {
     const RunSettings settings =
         settings_for_test(with(one, {"run.precision='float64'", "optimizer.name=sgd", "optimizer.learning_rate=0.05",

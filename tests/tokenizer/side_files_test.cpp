@@ -73,6 +73,16 @@ TEST_F(SideFiles, AnIdThatATokenDoesNotGetIsRefused) {
               AllOf(HasSubstr("folder/tokenizer_config.json: "), HasSubstr("has the id 650")));
 }
 
+// Passed over, another tokenizer would encode, and nobody would be told.
+TEST_F(SideFiles, LinksThatLeadNowhereAreToldOf) {
+  open(json::object());
+  for (const char* target : {"nowhere", "special_tokens_map.json"}) {
+    std::filesystem::create_symlink(target, path("folder/special_tokens_map.json"));
+    EXPECT_THAT(reason([&] { Tokenizer::open(path("folder")); }), HasSubstr("special_tokens_map.json")) << target;
+    std::filesystem::remove(path("folder/special_tokens_map.json"));
+  }
+}
+
 TEST_F(SideFiles, WhatIsNotSupportedIsNamed) {
   EXPECT_THAT(
       refusal_of_config({{"tokenizer_class", "CLIPTokenizer"}}),

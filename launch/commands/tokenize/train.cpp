@@ -8,6 +8,7 @@
 
 #include "launch/commands/tokenize/input.h"
 #include "launch/terminal/json_line.h"
+#include "launch/terminal/number_option.h"
 #include "runtime/core/error.h"
 #include "runtime/data/tokenizer/byte_level_tokenizer.h"
 #include "runtime/data/tokenizer/pretokens.h"
@@ -25,7 +26,7 @@ class TokenizeTrain final : public Command {
     app.add_option("--vocabulary", options_.vocabulary, "tokens, the 5 special ones and 256 bytes included")
         ->required();
     app.add_option("--min-frequency", options_.min_frequency, "a pair seen less often is not merged")
-        ->check(CLI::PositiveNumber)
+        ->check(whole_number(1))
         ->capture_default_str();
     app.add_option("--output", output_, "folder for tokenizer.json, vocab.json and merges.txt")->required();
     app.add_flag("--overwrite", overwrite_, "replace a tokenizer that is there");

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "runtime/core/nearest_name.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/data/images/cifar_file.h"
 #include "runtime/data/images/image_dataset.h"
 
@@ -72,6 +74,10 @@ class CifarDataset final : public ImageDataset {
   }
 
   int64_t classes() const override { return classes_; }
+  std::vector<std::string> notes() const override {
+    if (absent_.empty()) return {};
+    return {message(path_, ": trains on a part of CIFAR-10; absent: ", join(absent_))};
+  }
   std::vector<std::string> evaluation_keys() const override { return {"path"}; }
 
  private:
@@ -81,18 +87,19 @@ class CifarDataset final : public ImageDataset {
   }
 
   // Those of the five that are there: a part of them is a smaller set.
-  static std::vector<std::string> training_files(const fs::path& folder) {
+  std::vector<std::string> training_files(const fs::path& folder) {
     std::vector<std::string> names;
+    absent_.clear();
     for (int number = 1; number <= 5; ++number) {
       const std::string name = message("data_batch_", number, ".bin");
-      std::error_code absent;
-      if (fs::exists(folder / name, absent)) names.push_back(name);
+      (is_named((folder / name).string()) ? names : absent_).push_back(name);
     }
     if (names.empty()) names.emplace_back("data_batch_1.bin");  // whose absence is told
     return names;
   }
 
   std::string path_;
+  std::vector<std::string> absent_;  // of the five
   int64_t classes_ = 10;
   bool trains_, holds_out_test_ = true;
 };

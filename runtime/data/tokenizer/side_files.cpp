@@ -11,6 +11,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/data/tokenizer/strict_json.h"
 
 namespace interlock {
@@ -47,8 +48,7 @@ class File {
  public:
   File(const std::string& folder, const char* name)
       : path_((fs::path(folder) / name).string()), content_(json::object()) {
-    std::error_code absent;
-    if (!fs::exists(path_, absent)) return;
+    if (!is_named(path_)) return;
     content_ = read_strict_json(path_);
     exists_ = true;
     if (!content_.is_object()) refuse("a JSON object is expected");

@@ -127,6 +127,19 @@ TEST_F(Generate, ContinuesDrawsAndRefuses) {
   };
   expect_usage({"generate", "run", "a", "--prompts", "prompts.txt"}, "--prompts");
   expect_failure(interlock({"generate", "run", "--prompts", "nowhere.txt"}), 65, {"nowhere.txt"});
+  for (const char* path : {"/dev/zero", "run"})
+    expect_failure(interlock({"generate", "run", "--prompts", path}), 65, {"cannot read", path});
+  for (const auto& [option, value] :
+       std::vector<std::pair<std::string, std::string>>{{"--tokens", "0"},
+                                                        {"--tokens", "1.5"},
+                                                        {"--seed", "-1"},
+                                                        {"--exit", "99999999999999999999"},
+                                                        {"--top-k", "x"}}) {
+    const CommandResult result = interlock({"generate", "run", "a", option, value});
+    EXPECT_EQ(result.code, 2) << option;
+    EXPECT_THAT(result.all,
+                testing::AllOf(HasSubstr(option), HasSubstr("\"" + value + "\" is not a whole number from")));
+  }
   expect_usage({"generate", "run", "a", "--top-p", "0"}, "--top-p");
   expect_usage({"generate", "run", "a", "--temperature", "-1"}, "--temperature");
   expect_failure(interlock({"fill", "run", "a<mask>b"}), 64, {"continues texts", "interlock generate"});

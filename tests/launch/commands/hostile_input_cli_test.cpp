@@ -55,6 +55,25 @@ TEST_F(HostileInput, DevicesPipesAndSparseFiles) {
   write("old/config.toml", read("config.toml"));
   expect_refused({"report", "old"}, 65, {"metrics.jsonl", "not a regular file"});
   expect_done(interlock({"status", "old"}, little()));
+  for (const auto& [file, why] : {std::pair("/dev/zero", "not a regular file"), {"pipe", "not a regular file"}})
+    expect_failure(interlock({"doctor", "--hostfile", file}, little()), 65, {file, why});
+}
+
+// Opening one for reading or writing waits for somebody at its other end.
+TEST_F(HostileInput, PipesInTheFolderOfARun) {
+  expect_done(train_threads({"run.steps=2", "checkpoint.every=1"}));
+  for (const char* name : {"lock", "events.jsonl", "costs.json", "result.json", "manifest.json", "verdict.txt"}) {
+    fs::remove(path("run") / name);
+    ASSERT_EQ(mkfifo((path("run") / name).c_str(), 0600), 0);
+    CommandOptions options;
+    options.seconds = 30;
+    for (const Words& words : {Words{"status", "run"}, {"train", "run", "--resume", "--set", "run.steps=3"}}) {
+      const CommandResult result = interlock(words, options);
+      EXPECT_FALSE(result.timed_out) << name << ": " << words.front();
+      EXPECT_NE(result.code, 70) << name << ": " << words.front() << result.all;
+    }
+    fs::remove(path("run") / name);
+  }
 }
 
 TEST_F(HostileInput, SizesThatNoMachineHolds) {
@@ -91,6 +110,12 @@ TEST_F(HostileInput, SizesAndDepthInAStoredConfig) {
     write_weights("w.safetensors", "[model]\n" + size + " = 1099511627776\n");
     expect_refused({"fill", "w.safetensors", "a<mask>"}, 65, {"w.safetensors", "model." + size, "too large"});
   }
+  // Before memory for it is taken: 150 million parameters.
+  write_weights("w.safetensors",
+                "[model]\nname = \"roberta\"\nlayers = 24\nwidth = 768\nheads = 4\nfeed_forward = 3072\n"
+                "max_length = 16\n[data]\nname = \"text\"\npaths = [\"corpus\"]\nsequence_length = 16\n");
+  expect_refused({"fill", "w.safetensors", "a<mask>"}, 65,
+                 {"w.safetensors", "parameters", "1 tensors", "belong together"});
   std::string dots = "a";
   for (int i = 0; i < 400'000; ++i) dots += ".a";
   write_weights("w.safetensors", dots + " = 1\n");
@@ -159,6 +184,9 @@ TEST_F(HostileInput, NamesThatAreNoUtf8) {
   EXPECT_THAT(compared.code, testing::AnyOf(2, 64)) << compared.all;
   EXPECT_THAT(compared.all, HasSubstr("a\\xe9"));
   EXPECT_THAT(compared.all, Not(HasSubstr("json.exception")));
+  expect_done(train_threads({"run.steps=1"}));
+  fs::rename(path("run"), path("r\xff"));
+  expect_failure(interlock({"train", "r\xff", "--resume"}), 64, {"r\\xff", "UTF-8", "another name"});
 }
 
 TEST_F(HostileInput, OutputsGoThroughLinksAndIntoDevices) {

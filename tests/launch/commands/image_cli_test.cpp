@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -158,6 +159,20 @@ TEST_F(ImageCli, PredictTellsEveryImage) {
   expect_failure(interlock({"predict", "run", "--text", "x"}), 2, {"--text", "images"});
 }
 
+// As weights of ImageNet are taken over for another set of classes.
+TEST_F(ImageCli, AnotherNumberOfClassesBeginsWithAFreshReadout) {
+  expect_done(train_images({"run.steps=2", "run.folder='first'"}));
+  const CommandResult result = train_images({"data.classes=6", "run.weights='first'", "run.steps=0"});
+  expect_done(result);
+  EXPECT_THAT(result.errors, testing::HasSubstr("the readout starts fresh"));
+  const CommandResult compared = interlock({"inspect", "run", "--json"});
+  expect_done(compared);
+  const json inspected = last_object(compared);
+  std::map<std::string, json> shapes;
+  for (const json& tensor : inspected["tensors"]) shapes[tensor["name"]] = tensor["shape"];
+  EXPECT_EQ(shapes["fc.bias"], json::array({6})) << json(shapes);
+}
+
 TEST_F(ImageCli, CompressedFilesAreCalledThat) {
   write("train-images", "\x1f\x8b\x08 what gzip begins with");
   expect_failure(train_images({}), 65, {"train-images", "is compressed (gzip)", "gunzip"});
@@ -175,7 +190,6 @@ TEST_F(ImageCli, DataShowsRowsAsTheModelSeesThem) {
 TEST_F(ImageCli, RefusesWhatCannotBe) {
   expect_failure(train_images({"parallel.unit=half_block"}), 64, {"half_block", "resnet"});
   expect_failure(train_images({"parallel.partition=[1,1]"}), 64, {"partition"});
-  expect_failure(train_images({"run.precision=bf16"}), 64, {"resnet", "bf16"});
   expect_failure(train_images({"learning.head=block"}), 64, {"block", "paper", "dgl"});
   expect_failure(train_images({"data.name=spirals"}), 64, {"resnet", "images"});
   // 8 x 8 is 1 x 1 behind three more halvings.

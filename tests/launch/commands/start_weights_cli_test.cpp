@@ -68,6 +68,24 @@ TEST_F(StartWeights, ThatAreTruncatedAreRefused) {
   EXPECT_FALSE(std::filesystem::exists(path("run")));
 }
 
+TEST_F(StartWeights, WhatChangesNothingOrMoreThanItSaysIsToldOf) {
+  const CommandResult still = train_threads({"optimizer.learning_rate=0", "run.weights='first'", "run.steps=1"});
+  expect_done(still);
+  EXPECT_THAT(still.errors, HasSubstr("optimizer.learning_rate = 0: no parameter changes"));
+  EXPECT_EQ(against_first("run")["max_abs_difference"], 0);
+  const auto tied = [&](const std::string& frozen) {
+    const CommandResult result = train_threads(
+        {"model.tie_embeddings=true", "learning.rule=global", "learning.frozen=" + frozen}, {"--overwrite"});
+    expect_done(result);
+    return result.errors;
+  };
+  const std::string words = "goes on learning there";
+  EXPECT_THAT(tied("[0]"), testing::AllOf(HasSubstr(words), HasSubstr("names stage 0"), HasSubstr("with stage 3")));
+  EXPECT_THAT(tied("[3]"), HasSubstr(words));
+  EXPECT_THAT(tied("[1]"), Not(HasSubstr(words)));
+  EXPECT_THAT(tied("[0, 3]"), Not(HasSubstr(words)));
+}
+
 TEST_F(StartWeights, OfAnotherShapeAreRefused) {
   expect_failure(train_threads({"run.weights='first'", "model.width=32"}), 65, {"first/weights.safetensors", "shape"});
   EXPECT_FALSE(std::filesystem::exists(path("run/weights.safetensors")));
