@@ -3,6 +3,8 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 
@@ -25,6 +27,8 @@ void flatten(const toml::table& table, const std::string& path, Values& values) 
       flatten(*inner, name, values);
     } else if (array != nullptr && !array->empty() && array->is_homogeneous<toml::table>()) {
       for (size_t i = 0; i < array->size(); ++i) flatten(*(*array)[i].as_table(), message(name, "[", i, "]"), values);
+    } else if (const auto* number = node.as_floating_point(); number != nullptr && std::isfinite(number->get())) {
+      values[name] = nlohmann::json(number->get()).dump();  // 0.1, where the formatter would write 17 digits
     } else {
       std::ostringstream text;
       text << toml::toml_formatter(node);

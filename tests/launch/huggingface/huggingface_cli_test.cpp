@@ -142,6 +142,8 @@ TEST_F(HuggingFace, AnImportHasAConfig) {
   export_model();
   expect_done(import_model());
   expect_done(interlock({"plan", "in/config.toml"}));
+  EXPECT_THAT(read("in/config.toml"), AllOf(HasSubstr("dropout = 0"), Not(HasSubstr("0000000"))))
+      << "0.1, not 17 digits";
   // The folder is no run: nothing is to go on in it, and nothing to write over its weights.
   const auto imported = files("in");
   expect_failure(interlock({"train", "in"}), 64, {"no run has begun in it", "in/config.toml"});
