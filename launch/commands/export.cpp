@@ -17,6 +17,7 @@
 #include "runtime/data/byte_tokens.h"
 #include "runtime/data/token_vocabulary.h"
 #include "runtime/storage/atomic_file.h"
+#include "runtime/storage/content_hash.h"
 
 namespace interlock {
 namespace {
@@ -116,11 +117,13 @@ class Export final : public Command {
     std::vector<std::pair<std::string, std::string>> tensors;
     for (const TensorEntry& tensor : weights->tensors())
       if (!tensor.name.starts_with("heads.")) tensors.emplace_back(tensor.name, tensor.name);
+    std::map<std::string, std::string> metadata{{"format", "pt"}};
+    for (const auto& [key, value] : weights->metadata())
+      if (key.starts_with("interlock.") && key != content_hash_metadata) metadata[key] = value;  // what is needed here
     const Interruption interruption;
     try {
       OutputFolder folder(to_, overwrite_, exported_files);
-      copy_tensors(*weights, tensors, folder.file("model.safetensors"), {{"format", "pt"}},
-                   [&] { interruption.check(); });
+      copy_tensors(*weights, tensors, folder.file("model.safetensors"), metadata, [&] { interruption.check(); });
       folder.commit();
       std::cout << "Wrote " << folder.path() << ": " << tensors.size() << " tensors\n"
                 << "Of a ResNet, torchvision's takes them: load_state_dict(safetensors.torch.load_file(\""

@@ -9,6 +9,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
+#include "runtime/core/readable_file.h"
 #include "runtime/storage/checkpoint.h"
 #include "runtime/storage/checkpoint_verify.h"
 #include "runtime/storage/content_hash.h"
@@ -136,6 +137,9 @@ std::shared_ptr<const WeightsSet> WeightsSet::open(const std::string& path) {
   }
   for (const auto& open_foreign : foreign_readers())
     if (auto weights = open_foreign(path)) return weights;
+  // As `interlock export` makes one of a ResNet, of which torchvision reads the tensors alone.
+  const std::string alone = (fs::path(path) / "model.safetensors").string();
+  if (is_named(alone) && !is_named((fs::path(path) / "config.json").string())) return made(open_file(alone), alone);
   if (fs::exists(fs::path(path) / "config.json", problem) && fs::exists(fs::path(path) / "model.safetensors", problem))
     refuse(path,
            "this is a folder of Hugging Face; `interlock import " + path + " --to FOLDER` makes one to read here");

@@ -107,6 +107,13 @@ TEST_F(ImageCli, IsTrainedEvaluatedExportedAndTakenBack) {
   const CommandResult again =
       interlock({"evaluate", "again", "--data", "valid-images", "--data", "valid-labels", "--json"});
   EXPECT_EQ(last_object(again)["loss"], found["loss"]);
+  // The folder goes for its file, which says what model it is, and whose hash is its own.
+  const CommandResult at_once =
+      interlock({"evaluate", "exported", "--data", "valid-images", "--data", "valid-labels", "--json"});
+  expect_done(at_once);
+  EXPECT_EQ(last_object(at_once)["loss"], found["loss"]);
+  expect_done(interlock({"verify", "exported/model.safetensors"}));
+  expect_done(train_images({"run.steps=0", "run.weights=exported", "run.folder=once_more"}));
 }
 
 // What a person asks of a classifier: how many are right, and what the most frequent class alone would get. 48 images
