@@ -21,7 +21,8 @@ inline void add_scaled(at::Tensor sum, double factor, bool overwrite, const at::
   if (!overwrite) {
     sum.add_(gradient, factor);
   } else if (gradient.scalar_type() == sum.scalar_type()) {
-    at::mul_out(sum, gradient, at::scalar_tensor(factor, sum.options()));
+    // On the CPU wherever the gradient is: a kernel takes it along, a device would have to be asked to fill one.
+    at::mul_out(sum, gradient, at::scalar_tensor(factor, sum.scalar_type()));
   } else {
     sum.copy_(gradient).mul_(factor);  // a product of two types would be rounded to the narrower one
   }

@@ -133,7 +133,7 @@ int check_cluster(const ClusterCheckRequest& request, const std::function<int(co
   };
   if (place.size > 1)
     return run_together(
-        place, [&](Transport&) { prepare(); }, work);
+        place, [&](Transport&) { return prepare(), ConfigValues{}; }, work);  // it tells of configs that differ
   prepare();
   // More ranks from such a launcher would not find each other: to ask for them would be the wrong advice.
   if (!place.no_mpi.empty() && !(settings && settings->parallel.processes() == 1))

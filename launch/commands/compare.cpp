@@ -110,6 +110,8 @@ int Compare::run() {
     return static_cast<int>(ExitCode::done);
   }
   if (seeds_ == 1) log_warning("one seed: the report can give neither intervals nor tests");
+  if (seeds_ == 2)
+    log_warning("two seeds: intervals and tests rest on one degree of freedom; three or more tell more than luck");
   const Outcome outcome = [&] {
     try {
       return comparison.perform();

@@ -168,7 +168,8 @@ int Evaluate::run() {
   };
   if (place.size > 1)
     return run_together(
-        place, [&](Transport&) { prepare(); }, [&](Transport& transport) { return measure(&transport); });
+        place, [&](Transport&) { return prepare(), ConfigValues{}; },
+        [&](Transport& transport) { return measure(&transport); });
   prepare();
   return measure(nullptr);
 }

@@ -310,11 +310,13 @@ int Train::run_process(const LaunchPlace& place) const {
   if (!supervised) watch_as_rank(watch, place, [&] { return read_settings(Config::from_file(config_, overrides_)); });
   const auto prepare_rank = [&](Transport&) {
     settings.emplace(load());
+    const ConfigValues values = settings->config.resolved_values();
     check_processes(*settings, place);
     dataset = prepare(*settings, place.rank == 0);
     // Our own mpirun was started after this was looked at.
     if (!supervised || place.local_size < place.size || !ranks_to_start(*settings))
       plans = checked_plans(*settings, *dataset, ranks_beside(place), force_);
+    return values;
   };
   return run_together(place, prepare_rank, [&](Transport& transport) {
     if (supervised && place.rank == 0) say_that_ranks_are_up();

@@ -20,27 +20,40 @@ std::string with_interval(const SeedStatistics& statistics) {
   return text;
 }
 
+// Another name for global learning: at two stages furthest:2 has its weights to the last bit, in every seed.
+bool is_global_itself(const SeedStatistics& statistics) {
+  return statistics.difference && *statistics.difference == 0 && statistics.difference_interval &&
+         statistics.difference_interval->low == 0 && statistics.difference_interval->high == 0;
+}
+
 // Of the rules at these stages, but global: the one with the lowest mean.
 std::optional<size_t> best_other(const Outcome& outcome, const std::vector<SeedStatistics>& all, int stages) {
   std::optional<size_t> best;
   for (size_t i = 0; i < outcome.groups.size(); ++i) {
     const RuleGroup& group = outcome.groups[i].group;
-    if (group.stages != stages || group.is_global() || group.control || !all[i].mean) continue;
+    if (group.stages != stages || group.is_global() || group.control || !all[i].mean || is_global_itself(all[i]))
+      continue;
     if (!best || *all[i].mean < *all[*best].mean) best = i;
   }
   return best;
 }
 
 std::string counts_of(const Outcome& outcome, const std::vector<SeedStatistics>& all, int stages) {
-  int better = 0, worse = 0, noise = 0;
+  int better = 0, worse = 0, noise = 0, same = 0;
   for (size_t i = 0; i < all.size(); ++i) {
     if (outcome.groups[i].group.stages != stages || outcome.groups[i].group.control) continue;
+    if (is_global_itself(all[i])) {
+      ++same;
+      continue;
+    }
     better += all[i].verdict == Verdict::better;
     worse += all[i].verdict == Verdict::worse;
     noise += all[i].verdict == Verdict::within_noise;
   }
-  return message("Of the ", better + worse + noise, " others ", better, better == 1 ? " is" : " are", " better, ",
-                 worse, " worse and ", noise, " within the noise of the seeds.");
+  return message(
+      "Of the ", better + worse + noise, " others ", better, better == 1 ? " is" : " are", " better, ", worse,
+      " worse and ", noise, " within the noise of the seeds",
+      same == 0 ? "." : message("; ", same, same == 1 ? " more is" : " more are", " global learning by another name."));
 }
 
 std::string quality(const Outcome& outcome, const std::vector<SeedStatistics>& all, int stages) {
@@ -79,7 +92,8 @@ std::string step_time(const Outcome& outcome, int stages) {
   if (global == nullptr || !global->cost) return text + " (simulated from measured costs).";
   const double ratio = fastest->simulated_step() / global->simulated_step();
   text += message(" and one of global at its best (", global->settings_words, ") ", duration(global->simulated_step()),
-                  ": ", fixed(ratio, 2), " times as long (simulated from measured costs)");
+                  ": ", fixed(ratio, 2),
+                  " times as long (simulated from the costs of one short run each: a few per cent are noise)");
   const double own = measured_step(*fastest), its = measured_step(*global);
   if (own > 0 && its > 0)
     text += message("; on the ", outcome.cores, outcome.cores == 1 ? " core" : " cores", " of this machine they took ",

@@ -20,6 +20,7 @@
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
 
 namespace interlock {
 namespace {
@@ -241,6 +242,20 @@ Outcome Comparison::begin() const {
   return outcome;
 }
 
+// What is scored at the end is looked at before anything is trained.
+void Comparison::open_test_split(const RunSettings& settings, const RuleGroup& group) const {
+  const std::vector<std::string> paths = test_paths_of(settings);
+  if (paths.empty()) return;
+  std::vector<std::string> overrides = group.overrides;
+  overrides.push_back("data.validation_paths=" + toml_quoted(paths, "the test file"));
+  const auto test = make_dataset(settings_of(base_, overrides));
+  try {
+    test->open();
+  } catch (const Error& error) {
+    throw Error(error.code(), message("data.test_paths: ", error.what()));
+  }
+}
+
 void Comparison::add_shared_parts(Outcome& outcome) const {
   for (const uint64_t seed : outcome.seeds) {
     std::shared_ptr<Dataset> dataset;
@@ -256,6 +271,7 @@ void Comparison::add_shared_parts(Outcome& outcome) const {
           settings.config.section("data").refuse(
               "held_out", "holds nothing out: a comparison needs samples to choose and to test by");
         outcome.tokens_per_step = outcome.samples_per_step * dataset->sample_length();
+        open_test_split(settings, *group);
       }
       outcome.shared[{seed, stages}] = shared_parts(settings, *dataset);
     }

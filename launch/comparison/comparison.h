@@ -56,6 +56,7 @@ class Comparison {
   void complete(GroupOutcome& group, const TestRequest& test) const;
   Outcome begin() const;
   void add_shared_parts(Outcome& outcome) const;
+  void open_test_split(const RunSettings& settings, const RuleGroup& group) const;
 
   ComparisonRequest request_;
   BaseConfig base_;

@@ -34,8 +34,11 @@ std::optional<TimelinePicture> timeline_of(const GroupOutcome& group, const RunS
         read_costs((fs::path(group.costs_folder) / "costs.json").string(), group.group.stages);
     picture.groups.push_back(simulated_step(make_plans(settings, *model).back().plan, costs));
     picture.groups.back().name = "simulated, one core or GPU per rank, from costs measured on one rank";
-    picture.words += message("Simulated: ", duration(group.cost->step), " a step, ranks idle ",
-                             percent(group.cost->idle_share), ".");
+    picture.words +=
+        message("Simulated: ", duration(group.cost->step), " a step, ranks idle ", percent(group.cost->idle_share));
+    const double calibration = group.cost->calibration;
+    picture.words +=
+        calibration == 1 ? "." : message("; the tables have it times ", fixed(calibration, 2), " (calibrated).");
   }
   if (picture.groups.empty()) return std::nullopt;
   return picture;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <span>
 #include <thread>
@@ -118,12 +119,39 @@ std::optional<Error> meet(Transport& transport, const std::function<void()>& pre
   return Error(static_cast<ExitCode>(agreed.code), agreed.text);
 }
 
-int run_together(const LaunchPlace& place, const std::function<void(Transport&)>& prepare,
+std::optional<Error> compare_configs(Transport& transport, const ConfigValues& own) {
+  std::vector<int> members(static_cast<size_t>(transport.size()));
+  std::iota(members.begin(), members.end(), 0);
+  Group world(transport, members, 0, 0);
+  const std::string sent = world.broadcast(nlohmann::json(own).dump(), 0);
+  return meet(transport, [&] {
+    const auto first = nlohmann::json::parse(sent).get<ConfigValues>();
+    const auto value_in = [](const ConfigValues& values, const std::string& key) {
+      const auto found = values.find(key);
+      return found == values.end() ? std::string("not set") : found->second;
+    };
+    ConfigValues both = first;
+    both.insert(own.begin(), own.end());
+    for (const auto& [key, ignored] : both) {
+      const bool of_the_host = key == "run.device" || key == "parallel.threads" || key.starts_with("monitor.");
+      const std::string here = value_in(own, key), there = value_in(first, key);
+      if (!of_the_host && here != there)
+        throw Error(ExitCode::config,
+                    message(key, " is ", here, ", and ", there, " on rank 0: all ranks need one config; ",
+                            "copy it to every host, or name one that all of them see"));
+    }
+  });
+}
+
+int run_together(const LaunchPlace& place, const std::function<ConfigValues(Transport&)>& prepare,
                  const std::function<int(Transport&)>& work) {
   auto transport = start_mpi(place);
   int code = 0;
   try {
-    if (const auto refusal = meet(*transport, [&] { prepare(*transport); })) {
+    ConfigValues values;
+    auto refusal = meet(*transport, [&] { values = prepare(*transport); });
+    if (!refusal) refusal = compare_configs(*transport, values);
+    if (refusal) {
       if (place.rank == 0) say_error(refusal->what());
       code = static_cast<int>(refusal->code());
     } else {

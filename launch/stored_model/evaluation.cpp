@@ -12,6 +12,7 @@
 #include "runtime/core/printable.h"
 #include "runtime/data/byte_tokens.h"
 #include "runtime/data/corpus_files.h"
+#include "runtime/data/held_out_part.h"
 #include "runtime/data/token_file.h"
 #include "runtime/data/tokenizer/utf8.h"
 #include "runtime/storage/mapped_file.h"
@@ -91,6 +92,7 @@ std::shared_ptr<const Dataset> open_dataset(const TextModel& source, const std::
                                  .seed = seed,
                                  .training = training};
   std::shared_ptr<Dataset> dataset = Datasets::instance().create("dataset", source.settings.dataset_name, settings);
+  if (training) dataset = with_held_out_part(std::move(dataset), read_held_out_part(settings.data));  // as its run did
   dataset->open();
   if (dataset->sample_length() > source.max_length)
     throw Error(ExitCode::bad_input,

@@ -27,6 +27,7 @@ MpirunBanner read_mpirun_banner(const std::string& text) {
   static const std::regex abort("MPI_ABORT was invoked on rank (\\d+)[^]*errorcode (-?\\d+)");
   static const std::regex left("process rank (\\d+) with PID \\d+ on\\s+node (\\S+) exiting improperly");
   static const std::regex node("lost communication with a remote daemon[^]*Remote daemon:[^\\n]* on node (\\S+)");
+  static const std::regex slots("not enough slots available in the system to satisfy the (\\d+)");
   MpirunBanner banner;
   std::smatch found;
   const auto say = [&](const auto&... parts) {
@@ -36,6 +37,11 @@ MpirunBanner read_mpirun_banner(const std::string& text) {
     banner.by_signal = true;  // of its ranks nobody can say more
     banner.reason = message("interlock: error: mpirun has lost the host ", found[1],
                             " and the ranks on it: it is down, or the network between is");
+  } else if (std::regex_search(text, found, slots)) {
+    banner.reason =
+        message("interlock: error: mpirun finds fewer places in this job than ", found[1],
+                " ranks: a batch system counts tasks, not processors; ask for a task for each rank (Slurm: ",
+                "--ntasks=", found[1], ")");
   } else if (std::regex_search(text, found, signal)) {
     banner.by_signal = true;
     say(" on ", found[2], " ", signal_text(std::stoi(found[3])));

@@ -1,5 +1,6 @@
 #include "parallel/stage/parameter_store.h"
 
+#include <ATen/ops/_foreach_copy.h>
 #include <c10/core/GradMode.h>
 
 #include "runtime/core/error.h"
@@ -40,9 +41,16 @@ at::Tensor ParameterStore::values(Entry& entry, at::ScalarType type) {
   return entry.copy;
 }
 
-void ParameterStore::refresh(Entry& entry) {
+void ParameterStore::refresh(const std::vector<at::Tensor>& written) {
   c10::NoGradGuard no_graph;
-  if (entry.copy.defined()) entry.copy.copy_(entry.value);
+  std::vector<at::Tensor> copies, values;
+  for (const at::Tensor& value : written) {
+    const Entry* entry = find(value);
+    if (entry == nullptr || !entry->copy.defined()) continue;
+    copies.push_back(entry->copy);
+    values.push_back(entry->value);
+  }
+  if (!copies.empty()) at::_foreach_copy_(copies, values);  // on a GPU a few launches for all
 }
 
 }  // namespace interlock

@@ -39,8 +39,8 @@ class ParameterStore {
   // The values of an entry in `type`: themselves, or a copy that is made once and refreshed after an update. Products
   // of a run in bfloat16 would otherwise convert every weight for every microbatch.
   at::Tensor values(Entry& entry, at::ScalarType type);
-  // After the values were written: the copy follows.
-  void refresh(Entry& entry);
+  // After these values, tensors of modules, were written: their copies follow.
+  void refresh(const std::vector<at::Tensor>& written);
 
  private:
   void add(const std::string& name, const at::Tensor& value, Kind kind);

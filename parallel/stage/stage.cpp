@@ -111,9 +111,11 @@ std::vector<TrainableGroup*> Stage::active_groups() const {
 }
 
 void Stage::refresh(TrainableGroup& group, TrainableGroup::Range range) {
+  std::vector<at::Tensor> written;
   for (size_t i = 0; i < group.parameters().size(); ++i)
     if (group.offset(i) < range.second && group.offset(i + 1) > range.first)
-      store_.refresh(*store_.find(group.parameters()[i].value));
+      written.push_back(group.parameters()[i].value);
+  store_.refresh(written);
 }
 
 void Stage::keep_buffers() {

@@ -1,5 +1,6 @@
 #include "parallel/stage/trainable_group.h"
 
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
@@ -115,6 +116,20 @@ void TrainableGroup::attach_optimizer() {
         {whole.name, part(whole.value), part(whole.gradient), whole.decays, whole.decay_factor, whole.rate_factor});
   }
   optimizer_->attach(std::move(own));
+  list_runs();
+}
+
+void TrainableGroup::list_runs() {
+  std::vector<int64_t> runs;
+  for (const size_t index : own_shards_) {
+    const Shard& shard = shards_[index];
+    const int64_t first = first_square_[shard.parameter] + shard.begin / block, offset = offsets_[shard.parameter];
+    for (int64_t i = 0; i < blocks_of(shard.end - shard.begin); ++i) {
+      const int64_t begin = shard.begin + i * block;
+      runs.insert(runs.end(), {offset + begin, offset + std::min(begin + block, shard.end), first + i});
+    }
+  }
+  runs_ = at::tensor(runs, at::kLong).view({std::ssize(runs) / 3, 3}).to(gradient_.device());
 }
 
 void TrainableGroup::add_gradient(size_t i, const GradientTerm& term, double factor) {
@@ -132,12 +147,7 @@ void TrainableGroup::complete(size_t begin, size_t end) {
 
 at::Tensor& TrainableGroup::measure_norm() {
   squares_.zero_();
-  for (const size_t index : own_shards_) {
-    const Shard& shard = shards_[index];
-    const int64_t first = first_square_[shard.parameter] + shard.begin / block;
-    block_squares(gradient_.narrow(0, offsets_[shard.parameter] + shard.begin, shard.end - shard.begin), block,
-                  squares_.narrow(0, first, blocks_of(shard.end - shard.begin)));
-  }
+  run_squares(gradient_, runs_, squares_);
   return squares_;
 }
 

@@ -97,12 +97,14 @@ class TrainableGroup {
   void lay_out(const std::vector<NamedTensor>& tensors);
   void cut(bool elementwise);
   void attach_optimizer();
+  void list_runs();
 
   Options options_;
   std::vector<Parameter> parameters_;
   std::vector<int64_t> offsets_{0};
   std::vector<bool> started_;  // something was added since the last update
   at::Tensor values_, gradient_, squares_;
+  at::Tensor runs_;  // what is owned here of gradient_, every 4096 numbers of a parameter, as run_squares takes it
   std::unique_ptr<Optimizer> optimizer_;
   std::vector<Shard> shards_;
   std::vector<size_t> own_shards_;

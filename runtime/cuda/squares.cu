@@ -7,9 +7,10 @@ namespace {
 constexpr int threads = 256;
 
 template <class T>
-__global__ void block_squares_kernel(const T* numbers, int64_t count, int64_t block, double* sums) {
+__global__ void run_squares_kernel(const T* numbers, const int64_t* runs, double* sums) {
   __shared__ double of_thread[threads];
-  const int64_t begin = blockIdx.x * block, end = begin + block < count ? begin + block : count;
+  const int64_t* run = runs + 3 * static_cast<int64_t>(blockIdx.x);
+  const int64_t begin = run[0], end = run[1];
   double mine = 0;
   for (int64_t i = begin + threadIdx.x; i < end; i += threads) {
     const double number = numbers[i];
@@ -21,19 +22,18 @@ __global__ void block_squares_kernel(const T* numbers, int64_t count, int64_t bl
     if (threadIdx.x < half) of_thread[threadIdx.x] += of_thread[threadIdx.x + half];
     __syncthreads();
   }
-  if (threadIdx.x == 0) sums[blockIdx.x] = of_thread[0];
+  if (threadIdx.x == 0) sums[run[2]] = of_thread[0];
 }
 
 }  // namespace
 
 template <class T>
-void block_squares(const T* numbers, int64_t count, int64_t block, double* sums, cudaStream_t stream) {
+void run_squares(const T* numbers, const int64_t* runs, int64_t count, double* sums, cudaStream_t stream) {
   if (count == 0) return;
-  const auto blocks = static_cast<unsigned>((count + block - 1) / block);
-  block_squares_kernel<<<blocks, threads, 0, stream>>>(numbers, count, block, sums);
+  run_squares_kernel<<<static_cast<unsigned>(count), threads, 0, stream>>>(numbers, runs, sums);
 }
 
-template void block_squares(const float*, int64_t, int64_t, double*, cudaStream_t);
-template void block_squares(const double*, int64_t, int64_t, double*, cudaStream_t);
+template void run_squares(const float*, const int64_t*, int64_t, double*, cudaStream_t);
+template void run_squares(const double*, const int64_t*, int64_t, double*, cudaStream_t);
 
 }  // namespace interlock::kernels

@@ -7,9 +7,8 @@
 
 namespace interlock::kernels {
 
-// The sum of squares of every `block` numbers, the last of what is left: sums [(count + block - 1) / block]. T is float
-// or double.
+// `runs` [count][3]: where each begins in `numbers`, where it ends, and its place in `sums`. T is float or double.
 template <class T>
-void block_squares(const T* numbers, int64_t count, int64_t block, double* sums, cudaStream_t stream);
+void run_squares(const T* numbers, const int64_t* runs, int64_t count, double* sums, cudaStream_t stream);
 
 }  // namespace interlock::kernels

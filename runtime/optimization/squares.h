@@ -24,8 +24,8 @@ double sum_of_squares(const T* numbers, int64_t count) {
   return total;
 }
 
-// The sum of squares of every run of `block` elements of `numbers` (contiguous; the last run may be shorter) into
-// `out`, float64.
-void block_squares(const at::Tensor& numbers, int64_t block, at::Tensor out);
+// Sums of squares of parts of `numbers` (contiguous) into `out` (float64). `runs` is int64 [count, 3]: where each
+// begins, where it ends, and its place in `out`.
+void run_squares(const at::Tensor& numbers, const at::Tensor& runs, at::Tensor out);
 
 }  // namespace interlock

@@ -214,16 +214,17 @@ TEST(TableRows, AreAddedUpAsOnTheCpu) {
   EXPECT_TRUE(at::equal(here[1], there[1].cpu())) << "padding has no gradient";
 }
 
-TEST(Squares, OfBlocks) {
+TEST(Squares, OfRuns) {
   NEEDS_GPU();
   const Device gpu = gpu_for_test();
   const at::Tensor x = numbers({10'000}, at::kFloat, 13);
+  const at::Tensor runs = at::tensor(std::vector<int64_t>{0, 4096, 2, 4096, 8192, 0, 9000, 10'000, 1}).view({3, 3});
   const at::Tensor found = at::zeros({3}, at::TensorOptions(gpu.at).dtype(at::kDouble));
-  block_squares(x.to(gpu.at), 4096, found);
+  run_squares(x.to(gpu.at), runs.to(gpu.at), found);
   const at::Tensor squares = wide(x) * wide(x);
   for (int64_t i = 0; i < 3; ++i)
-    EXPECT_NEAR(found[i].item<double>(),
-                squares.slice(0, i * 4096, std::min<int64_t>(10'000, (i + 1) * 4096)).sum().item<double>(), 1e-9);
+    EXPECT_NEAR(found[runs[i][2].item<int64_t>()].item<double>(),
+                squares.slice(0, runs[i][0].item<int64_t>(), runs[i][1].item<int64_t>()).sum().item<double>(), 1e-9);
 }
 
 }  // namespace
