@@ -41,6 +41,9 @@ TEST_F(CompareFailures, WithoutATestSplitThereIsNoComparison) {
                  {"data.held_out_part", "data.test_paths"});
   expect_failure(compare({"--rules", "local", "--set", "data.test_paths=['corpus/1.txt']"}), 64,
                  {"data.test_paths", "also lies in data.paths"});
+  // Known before a folder is made, not when all is trained.
+  expect_failure(compare({"--rules", "local", "--set", "data.test_paths=['nowhere']"}), 65,
+                 {"data.test_paths", "nowhere"});
   expect_failure(compare({"--rules", "local", "--set", "learning.change=[{at_step=2, rule='global'}]"}), 64,
                  {"learning.change"});
   expect_failure(compare({"--rules", "local", "--set", "data.paths=['nowhere']"}), 65, {"nowhere"});
