@@ -87,6 +87,8 @@ std::vector<std::string> heads_of(const ComparisonRequest& request, const RunSet
   return request.heads;
 }
 
+}  // namespace
+
 std::string settings_words_of(const RunSettings& settings) {
   const char* recompute = settings.recompute == Recompute::none    ? "nothing recomputed"
                           : settings.recompute == Recompute::block ? "blocks recomputed"
@@ -94,8 +96,6 @@ std::string settings_words_of(const RunSettings& settings) {
   return message(settings.parallel.shape.microbatches, " microbatches of ", settings.parallel.batch.microbatch_size,
                  ", ", recompute);
 }
-
-}  // namespace
 
 Comparison::Comparison(ComparisonRequest request)
     : request_(std::move(request)),

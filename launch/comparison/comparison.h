@@ -27,6 +27,9 @@ struct ComparisonRequest {
   std::string command;  // as it was given, for the report
 };
 
+// "8 microbatches of 4, nothing recomputed"
+std::string settings_words_of(const RunSettings& settings);
+
 class Comparison {
  public:
   // Reads and checks everything that can be refused before the first arm: config, rules, heads, folder, data.

@@ -61,7 +61,11 @@ void Comparison::choose_global(ArmRunner& runner, GroupOutcome& global, const st
     const auto within = held(way);
     overrides.insert(overrides.end(), within.begin(), within.end());
     try {
-      const auto cost = replayed(settings_of(base_, overrides), arm.folder, why);
+      const RunSettings settings = settings_of(base_, overrides);
+      const auto cost = replayed(settings, arm.folder, why);
+      global.ways_tried.push_back(message(
+          settings_words_of(settings), ": ",
+          cost ? message(duration(cost->step * cost->calibration), ", ", significant(cost->peak_mib), " MiB") : why));
       // Costs of one short run differ by some per cent from those of the next: the plainer way, which comes first,
       // stays unless another is faster beyond that.
       constexpr double beyond_noise = 0.95;

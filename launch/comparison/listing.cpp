@@ -36,9 +36,9 @@ void Comparison::list(std::ostream& out) const {
     const int64_t trials = request_.tune > 1 ? request_.tune : 0;
     const double all = step * static_cast<double>(settings_.steps * (trials + request_.seeds));
     flops += all;
-    out << "  " << group.label() << ", " << group.stages << " stages: " << request_.seeds << " seeds"
-        << (trials > 0 ? message(", ", trials, " learning rates") : "") << ", " << significant(step) << "FLOP a step, "
-        << significant(all) << "FLOP in all\n";
+    out << "  " << group.label() << ", " << group.stages << " stages: " << request_.seeds
+        << (request_.seeds == 1 ? " seed" : " seeds") << (trials > 0 ? message(", ", trials, " learning rates") : "")
+        << ", " << significant(step) << "FLOP a step, " << significant(all) << "FLOP in all\n";
     for (const Arm& arm : trial_arms(group))
       if (status_of(arm) == ArmStatus::done) {
         ++done;

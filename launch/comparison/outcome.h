@@ -48,7 +48,8 @@ struct GroupOutcome {
   std::optional<BreakEven> break_even;
   std::vector<std::pair<double, double>> by_bandwidth;  // bytes per second, simulated step in seconds
   std::optional<TimelinePicture> timeline;              // of a step, measured above simulated
-  std::string settings_words;                           // "8 microbatches of 4, zero_bubble, recomputation: none"
+  std::vector<std::string> ways_tried;  // of global: settings, the step that its costs make, tensors of a rank
+  std::string settings_words;           // "8 microbatches of 4, zero_bubble, recomputation: none"
 
   std::vector<const ArmOutcome*> done() const;
   // Means over the arms that are done; none without one.

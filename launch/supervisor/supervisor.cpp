@@ -87,6 +87,7 @@ class Supervision {
   bool started_nothing() const;
   int exit_code() const;
   bool ended_with_us() const;
+  bool lost_without_a_word() const;
   std::string ended_with_us_text() const;
   std::string verdict_text() const;
   std::string how_to_go_on() const;
@@ -255,7 +256,7 @@ int Supervision::exit_code() const {
   // An mpirun that is gone took its ranks along; where one had said why, we have ended it.
   const ExitCode without_mpirun = output_.rank_said_why() ? ExitCode::gave_up : lost_rank;
   const int code = WIFEXITED(status) ? WEXITSTATUS(status) : static_cast<int>(without_mpirun);
-  if (output_.killed_by_signal()) return static_cast<int>(lost_rank);
+  if (output_.killed_by_signal() || lost_without_a_word()) return static_cast<int>(lost_rank);
   if (code == static_cast<int>(ExitCode::stopped) && stop_asked_by_ == SIGINT) return 128 + SIGINT;
   if (started_nothing()) return static_cast<int>(ExitCode::config);
   for (const ExitCode ours : {ExitCode::done, ExitCode::usage, ExitCode::config, ExitCode::bad_input, ExitCode::gave_up,
@@ -263,6 +264,13 @@ int Supervision::exit_code() const {
     if (code == static_cast<int>(ours)) return code;
   }
   return static_cast<int>(ExitCode::gave_up);
+}
+
+// A rank that is killed while mpirun still starts it: there is no banner, only the shell's code of a signal.
+bool Supervision::lost_without_a_word() const {
+  const int status = tree_.status();
+  return WIFEXITED(status) && WEXITSTATUS(status) > 128 && WEXITSTATUS(status) != 128 + SIGINT &&
+         !output_.rank_said_why() && output_.reason().empty();
 }
 
 // A run that ended well, and of which no rank was seen: neither said so nor took the run folder.
@@ -328,7 +336,9 @@ SupervisedEnd Supervision::told(int code) const {
     end.reason = "asked to stop by " + signal_name(stop_asked_by_);
   } else if (code != 0) {
     const std::string said = output_.reason(), prefix = "interlock: error: ";
-    end.reason = said.empty() ? "mpirun ended" : said.substr(said.starts_with(prefix) ? prefix.size() : 0);
+    end.reason = said.empty() && lost_without_a_word() ? "a rank was ended by a signal before it could say anything"
+                 : said.empty()                        ? "mpirun ended"
+                                                       : said.substr(said.starts_with(prefix) ? prefix.size() : 0);
     end.reason = end.reason.substr(0, end.reason.find('\n'));
     std::smatch found;
     if (std::regex_search(end.reason, found, std::regex("^rank (\\d{1,9})\\b"))) end.rank = std::stoll(found[1]);
@@ -362,6 +372,9 @@ void Supervision::say_why(int code) {
                     ranks_,
                     " ranks came up, so nothing was done: it is no mpirun of Open MPI, or one that starts nothing; ",
                     open_mpi_first, "\n");
+  } else if (lost_without_a_word()) {
+    text += message("interlock: error: a rank was ended by ", signal_name(WEXITSTATUS(tree_.status()) - 128),
+                    " before it could say anything\n");
   } else if (!rank_said_why && code != 0) {
     text += output_.remarks();
     text += message("interlock: error: mpirun ended with ",

@@ -139,6 +139,7 @@ TEST_F(CompareCommand, RatesAreSearchedByTheSameBudget) {
     EXPECT_TRUE(rule["p_value"].is_null());
   }
   EXPECT_THAT(read("cmp/report.md"), HasSubstr("One seed: there is no interval and no test"));
+  EXPECT_THAT(read("cmp/report.html"), HasSubstr("ways of global at 4 stages"));
 }
 
 TEST_F(CompareCommand, StagesAndControlsStandBesideEachOther) {

@@ -187,6 +187,15 @@ class StandIns {
 };
 const std::string is_open_mpi = "if [ \"$1\" = --version ]; then echo 'mpirun (Open MPI) 4.1.4'; exit; fi\n";
 
+// As a rank leaves it that is killed while mpirun starts it: it can be started again.
+TEST(Supervisor, ASignalsCodeWithoutABannerIsALostRank) {
+  const StandIns programs;
+  programs.add("mpirun", is_open_mpi + "exit 137");
+  Launch run(2, {"environment"}, programs.first());
+  EXPECT_EQ(run.end(), 71) << run.errors;
+  EXPECT_THAT(run.errors, EndsWith("interlock: error: a rank was ended by SIGKILL before it could say anything\n"));
+}
+
 // The ranks show that they are there, so an mpirun that starts none is no run that went well.
 TEST(Supervisor, AnMpirunThatStartsNothingIsAFailure) {
   const StandIns programs;
