@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 
+#include "runtime/core/compressed.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
@@ -61,6 +62,10 @@ std::optional<std::string> read_regular_file(const std::string& path, uint64_t m
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return refuse(std::strerror(errno));
     if (got == 0) return content;
+    if (content.empty()) {
+      const std::string compression = compression_of({buffer.get(), static_cast<size_t>(got)});
+      if (!compression.empty()) return refuse("it " + compressed_text(compression, path));
+    }
     content.append(buffer.get(), static_cast<size_t>(got));
     if (content.size() > most) return refuse(too_large(content.size(), most));
   }

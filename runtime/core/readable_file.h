@@ -11,7 +11,8 @@ namespace interlock {
 // What a config, a plan's costs or a result may have at most. The largest of ours, with every key, has a few KiB.
 inline constexpr uint64_t most_config_bytes = uint64_t{16} << 20;
 
-// nullopt when it cannot be read, is no regular file or has more than `most` bytes; `problem` then says so.
+// nullopt when it cannot be read, is no regular file, is compressed or has more than `most` bytes; `problem` then says
+// so.
 std::optional<std::string> read_regular_file(const std::string& path, uint64_t most, std::string& problem);
 // Whether a file may be opened without waiting for somebody to write to it, and ends. False as well when there is none.
 bool is_regular_file(const std::string& path);

@@ -11,9 +11,9 @@
 #include <map>
 #include <set>
 
+#include "runtime/core/compressed.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
-#include "runtime/data/compressed.h"
 
 namespace interlock {
 namespace {

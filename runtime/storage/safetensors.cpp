@@ -6,6 +6,7 @@
 #include <cassert>
 #include <cstring>
 
+#include "runtime/core/compressed.h"
 #include "runtime/core/error.h"
 #include "runtime/storage/content_hash.h"
 #include "runtime/storage/safetensors_header.h"
@@ -25,6 +26,10 @@ class ParsedFile : public SafetensorsFile {
     if (bytes.size() < 8) refuse(message("only ", bytes.size(), " bytes: no safetensors file"));
     uint64_t header_size = 0;
     for (size_t i = 0; i < 8; ++i) header_size |= std::to_integer<uint64_t>(bytes[i]) << (8 * i);
+    // A length may have the first bytes of a compressed file; behind it stands a header.
+    if (const std::string compression = compression_of({reinterpret_cast<const char*>(bytes.data()), 8});
+        !compression.empty() && (bytes.size() == 8 || bytes[8] != std::byte{'{'}))
+      refuse(compressed_text(compression, path));
     if (header_size > bytes.size() - 8 && bytes.size() > 8 && bytes[8] != std::byte{'{'})
       refuse("no safetensors file, as weights are; a run, a checkpoint or an imported model is named by its folder");
     if (header_size > safetensors_header_limit) {

@@ -6,7 +6,7 @@
 #include <cassert>
 #include <cmath>
 
-#include "runtime/data/compressed.h"
+#include "runtime/core/compressed.h"
 #include "runtime/data/images/image_dataset.h"
 #include "runtime/storage/mapped_file.h"
 

@@ -5,9 +5,9 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "runtime/core/compressed.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
-#include "runtime/data/compressed.h"
 #include "runtime/data/tables/fields.h"
 #include "runtime/data/tokenizer/foreign_json.h"
 #include "runtime/data/tokenizer/strict_json.h"
@@ -44,8 +44,10 @@ void check_utf8(const std::string& text, int64_t line) {
   try {
     require_utf8(text);
   } catch (const Error& problem) {
-    refuse(message("line ", line, ": ", problem.what(),
-                   "; tables are UTF-8 (`iconv -f latin1 -t utf-8 OLD > NEW` converts one)"));
+    // What spreadsheets call Unicode text begins with a byte order mark of UTF-16 (RFC 2781).
+    const bool utf16 = text.starts_with("\xff\xfe") || text.starts_with("\xfe\xff");
+    refuse(message("line ", line, ": ", problem.what(), "; tables are UTF-8 (`iconv -f ", utf16 ? "utf-16" : "latin1",
+                   " -t utf-8 OLD > NEW` converts one)"));
   }
 }
 

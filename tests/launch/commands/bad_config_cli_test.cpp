@@ -48,6 +48,16 @@ TEST_F(BadConfig, NotToml) {
   expect_refused({}, {"config.toml:2", "not valid TOML"});
 }
 
+TEST_F(BadConfig, ACompressedFileIsCalledThat) {
+  const std::string gzip("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", 10);
+  write("packed.toml", gzip);
+  expect_failure(interlock({"plan", "packed.toml"}), 64,
+                 {"it is compressed (gzip); unpack it first: gunzip -k packed.toml"});
+  write("packed.safetensors", gzip);
+  expect_failure(interlock({"inspect", "packed.safetensors"}), 65,
+                 {"packed.safetensors: is compressed (gzip); unpack it first"});
+}
+
 TEST_F(BadConfig, MissingConfigFile) {
   expect_failure(interlock({"train", "nowhere.toml"}), 64, {"nowhere.toml", "No such file"});
 }

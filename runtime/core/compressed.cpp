@@ -1,4 +1,4 @@
-#include "runtime/data/compressed.h"
+#include "runtime/core/compressed.h"
 
 #include <fcntl.h>
 #include <unistd.h>
