@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
@@ -15,12 +16,14 @@
 #include <memory>
 #include <span>
 #include <sstream>
+#include <thread>
 
 #include "launch/command.h"
 #include "launch/run/failure.h"
 #include "launch/supervisor/stop_request.h"
 #include "launch/terminal/printable_output.h"
 #include "launch/version/version.h"
+#include "parallel/transport/launch_place.h"
 #include "runtime/core/error.h"
 #include "runtime/core/likely_keys.h"
 #include "runtime/core/log.h"
@@ -127,10 +130,22 @@ std::string name_of(const CLI::App& app) {
   return chosen.front()->get_name() + (inner.empty() ? "" : " " + inner);
 }
 
+// Ranks of a launcher mostly read the same words, before any of them has met another: rank 0 says what is wrong with
+// them and ends, and launchers then end all. Who is still there after that has words of its own.
+void let_rank_zero_speak() {
+  if (interlock::launch_place().rank != 0) std::this_thread::sleep_for(std::chrono::seconds(3));
+}
+
+int say_usage(const std::string& text) {
+  let_rank_zero_speak();
+  return say(text, interlock::ExitCode::usage);
+}
+
 // What CLI11 says of a word quotes the word.
 int say_usage(const CLI::App& app, const CLI::ParseError& problem) {
   std::ostringstream out, error;
   const int code = app.exit(problem, out, error);
+  if (code != 0) let_rank_zero_speak();
   std::cout << out.str() << std::flush;
   std::cerr << interlock::printable_lines(error.str()) << std::flush;
   return code == 0 ? 0 : static_cast<int>(interlock::ExitCode::usage);
@@ -165,8 +180,9 @@ int perform(int argc, char** argv, interlock::PrintableOutput& output, std::stri
   const bool asks_help = !words.empty() && std::string_view(words[0]) == "help";
   if (asks_help) words = words.subspan(1);
   const std::string unknown = unknown_command(app, words);
-  if (!unknown.empty()) return say(unknown + ". `interlock --help` says more", ExitCode::usage);
+  if (!unknown.empty()) return say_usage(unknown + ". `interlock --help` says more");
   if (asks_help || words.empty()) {
+    if (!asks_help) let_rank_zero_speak();
     std::cout << help_of(app, words);
     return with_output_written(asks_help ? 0 : static_cast<int>(ExitCode::usage));
   }
@@ -174,7 +190,7 @@ int perform(int argc, char** argv, interlock::PrintableOutput& output, std::stri
     app.parse(argc, argv);
   } catch (const CLI::ExtrasError& problem) {
     const std::string advice = unknown_option(app, words);
-    if (!advice.empty()) return say(advice, ExitCode::usage);
+    if (!advice.empty()) return say_usage(advice);
     return say_usage(app, problem);
   } catch (const CLI::ParseError& problem) {
     return say_usage(app, problem);

@@ -102,9 +102,7 @@ Plans agreed(Group& world, const Plans& own) {
 
 // Whole on rank 0.
 ClusterFacts ask(Transport& transport, const std::optional<RunSettings>& settings) {
-  std::vector<int> members(static_cast<size_t>(transport.size()));
-  std::iota(members.begin(), members.end(), 0);
-  Group world(transport, members, 0, 0);
+  Group world = Group::of_all(transport);
   const bool leads = transport.rank() == 0;
   const RankFacts own = facts_of_this_rank(settings ? digest_of(settings->config.resolved()) : "",
                                            settings ? settings->parallel.threads : 1, transport.description());

@@ -11,7 +11,6 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <numbers>
-#include <numeric>
 #include <optional>
 #include <thread>
 
@@ -36,9 +35,7 @@ namespace interlock {
 namespace {
 
 std::vector<std::string> from_all(Transport& transport, const void* own, size_t bytes) {
-  std::vector<int> members(static_cast<size_t>(transport.size()));
-  std::iota(members.begin(), members.end(), 0);
-  return Group(transport, members, 0, 0).all_gather(std::string(static_cast<const char*>(own), bytes));
+  return Group::of_all(transport).all_gather(std::string(static_cast<const char*>(own), bytes));
 }
 
 // The results of all ranks, in the order of the batches.
@@ -140,12 +137,13 @@ class Evaluate final : public Command {
 int Evaluate::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
-  const bool tells_images = is_image_model(path_);
-  if (tells_images && exits_) throw Error(ExitCode::usage, "--exits is for a model of text; this one tells classes");
-  if (tells_images)
-    return place.rank == 0 ? evaluate_images({path_, data_, sequences_, json_}) : static_cast<int>(ExitCode::done);
-  std::optional<Loaded> loaded;
-  const auto prepare = [&] { loaded.emplace(load()); };
+  std::optional<Loaded> loaded;  // nothing: a model of images
+  const auto prepare = [&] {
+    const bool tells_images = is_image_model(path_);
+    if (tells_images && exits_) throw Error(ExitCode::usage, "--exits is for a model of text; this one tells classes");
+    if (!tells_images) loaded.emplace(load());
+  };
+  const auto measure_images = [&] { return evaluate_images({path_, data_, sequences_, json_}); };
   const auto measure = [&](Transport* transport) {
     const auto start = std::chrono::steady_clock::now();
     const auto seconds = [&] {
@@ -169,9 +167,15 @@ int Evaluate::run() {
   if (place.size > 1)
     return run_together(
         place, [&](Transport&) { return prepare(), ConfigValues{}; },
-        [&](Transport& transport) { return measure(&transport); });
+        [&](Transport& transport) {
+          if (loaded) return measure(&transport);
+          begin_together(transport, [&] {  // rank 0 does it for all
+            if (place.rank == 0) measure_images();
+          });
+          return static_cast<int>(ExitCode::done);
+        });
   prepare();
-  return measure(nullptr);
+  return loaded ? measure(nullptr) : measure_images();
 }
 
 Evaluate::Loaded Evaluate::load() {

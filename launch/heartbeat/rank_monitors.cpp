@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <numeric>
 
 #include "launch/heartbeat/invitation.h"
 #include "launch/monitor/prometheus.h"
@@ -30,10 +29,7 @@ std::string invitation_of(const ListenAddress& listen, int ranks, std::unique_pt
 }
 
 std::string from_rank_zero(Transport& transport, const std::string& text) {
-  std::vector<int> members(static_cast<size_t>(transport.size()));
-  std::iota(members.begin(), members.end(), 0);
-  Group world(transport, members, 0, 0);
-  return world.broadcast(text, 0);
+  return Group::of_all(transport).broadcast(text, 0);
 }
 
 std::vector<PulseRecord> pulses_of_host(const std::string& run_folder, const std::string& host) {

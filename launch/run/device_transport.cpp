@@ -2,7 +2,6 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <numeric>
 
 #include "parallel/plan/pair_order.h"
 #include "parallel/transport/group.h"
@@ -17,9 +16,7 @@ using ModuleEntry = NcclCalls* (*)(int gpu);
 
 // Of the first rank that has one; "": none has. All ranks learn the same.
 std::string first_problem(Transport& host, const std::string& mine) {
-  std::vector<int> members(host.size());
-  std::iota(members.begin(), members.end(), 0);
-  const std::vector<std::string> problems = Group(host, members, 0, 0).all_gather(mine);
+  const std::vector<std::string> problems = Group::of_all(host).all_gather(mine);
   for (size_t rank = 0; rank < problems.size(); ++rank)
     if (!problems[rank].empty()) return message("rank ", rank, ": ", problems[rank]);
   return "";
@@ -62,7 +59,8 @@ DeviceTransport choose_device_transport(const RunSettings& settings, Transport& 
   DeviceTransport chosen;
   if (!forced && wanted != "auto")
     return chosen.reason = message("parallel.transport = \"", wanted, "\""), std::move(chosen);
-  if (settings.parallel.links.slowed()) return chosen.reason = "its links are slowed down", std::move(chosen);
+  if (settings.parallel.links.slowed())
+    return chosen.reason = "as parallel.link_bandwidth and parallel.link_latency ask for", std::move(chosen);
   if (!forced && host.size() == 1) return chosen.reason = "there is one rank", std::move(chosen);
   if (!forced && device.is_cpu()) return chosen.reason = "ranks compute on the CPU", std::move(chosen);
   std::string obstacle = first_problem(host, calls ? "" : problem);

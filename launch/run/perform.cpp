@@ -12,6 +12,7 @@
 #include "launch/run/run.h"
 #include "launch/run/schedule_changes.h"
 #include "launch/run/start_techniques.h"
+#include "launch/run/together.h"
 #include "launch/settings/parts.h"
 #include "models/model.h"
 #include "parallel/transport/slow_links.h"
@@ -60,6 +61,9 @@ void tell_what_does_not_learn(const RunSettings& settings, const Model& model) {
   const Section optimizer = settings.config.section("optimizer");
   if (LearningRate::Config::from(optimizer, settings.steps).peak == 0)
     log_warning("optimizer.learning_rate = 0: no parameter changes");
+  if (settings.parallel.shape.stages == 1 && settings.learning.rules.front().request.rule != "global" &&
+      settings.config.section("learning").has("rule"))
+    log_warning("parallel.stages = 1: there are no stages below, so learning.rule and its heads change nothing");
   const int last = settings.parallel.shape.stages - 1;
   if (last == 0 || !model.tie() || !model.tie()->trained) return;
   for (const auto& [at_step, request] : settings.learning.rules) {
@@ -197,7 +201,12 @@ RunResult perform(const RunSettings& settings, Transport& given, std::shared_ptr
   const LinkSpeed& links = settings.parallel.links;
   const auto slowed = links.slowed() ? make_slow_links(given, links) : nullptr;
   Transport& transport = slowed ? *slowed : given;
-  device_of(settings, transport);  // first: one that cannot be had leaves no folder behind
+  // First: a device that cannot be had, or weights that one host lacks, leave no folder behind.
+  begin_together(given, [&] {
+    device_of(settings, transport);
+    const bool looked_at = transport.rank() == 0 || request.folder == FolderUse::resume;  // by check_folders; later
+    if (!looked_at && !settings.weights.empty()) WeightsSet::open(settings.weights);
+  });
   if (transport.rank() == 0) return lead(settings, transport, dataset, request, callbacks);
   const RunSummary summary = run_through(settings, transport, dataset, {weights_file(settings.folder), {}, {}},
                                          {"", request.until, true, request.plans, settings.folder}, {});

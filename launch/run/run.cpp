@@ -5,8 +5,8 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
-#include <numeric>
 #include <optional>
+#include <thread>
 
 #include "launch/forecast/run_plans.h"
 #include "launch/run/assemble.h"
@@ -14,6 +14,7 @@
 #include "launch/run/device_transport.h"
 #include "launch/run/failure.h"
 #include "launch/run/resume.h"
+#include "launch/run/together.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
 #include "models/model.h"
@@ -28,12 +29,6 @@
 namespace interlock {
 namespace {
 
-std::vector<int> everyone(const Transport& transport) {
-  std::vector<int> members(transport.size());
-  std::iota(members.begin(), members.end(), 0);
-  return members;
-}
-
 // What all ranks of this run share and rank 0 says: a number that other runs do not have, so that messages that stray
 // are recognised, and the checkpoint to go on from.
 struct Agreement {
@@ -42,7 +37,7 @@ struct Agreement {
 };
 
 Agreement agree(Transport& transport, const std::string& resume) {
-  Group world(transport, everyone(transport), 0, 0);
+  Group world = Group::of_all(transport);
   Agreement agreement;
   agreement.run = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   world.broadcast(std::as_writable_bytes(std::span(&agreement.run, 1)), 0);
@@ -84,16 +79,17 @@ Roles roles_in(const TrainerSettings::RulePlans& plans, int64_t steps, int stage
   return roles;
 }
 
-// Told by rank 0, for all: which rank computes on what, and why. Error(config) when some have a GPU and others none:
-// two kinds of device give two kinds of bits, and one would wait for the other.
+// Told by rank 0, for all: which rank computes on what, and why. CommonError when some have a GPU and others none: two
+// kinds of device give two kinds of bits, and one would wait for the other.
 void tell_devices(Transport& transport, const Device& device) {
-  Group world(transport, everyone(transport), 0, 0);
+  Group world = Group::of_all(transport);
   const std::vector<std::string> names = world.all_gather((device.is_cpu() ? "cpu " : "gpu ") + device.name);
   for (size_t rank = 0; rank < names.size(); ++rank)
     if (names[rank].substr(0, 3) != names.front().substr(0, 3))
-      throw Error(ExitCode::config, message("rank 0 computes on ", names.front().substr(4), ", but rank ", rank, " on ",
-                                            names[rank].substr(4), "; set run.device to \"cpu\", or start ranks only ",
-                                            "where there is a GPU"));
+      throw CommonError(
+          {ExitCode::config,
+           message("rank 0 computes on ", names.front().substr(4), ", but rank ", rank, " on ", names[rank].substr(4),
+                   "; set run.device to \"cpu\", or start ranks only where there is a GPU")});
   if (world.position() != 0) return;
   log_info(message("computes on ", device.name, ": ", device.reason));
   for (size_t rank = 1; rank < names.size(); ++rank)
@@ -106,11 +102,53 @@ void check_alike(Transport& transport, const RunSettings& settings,
   std::string all = settings.config.resolved();
   for (const auto& [at_step, plan] : plans) all += print_plan(plan);
   const std::string own = message(std::hash<std::string>{}(all));
-  const std::vector<std::string> found = Group(transport, everyone(transport), 0, 0).all_gather(own);
+  const std::vector<std::string> found = Group::of_all(transport).all_gather(own);
   for (size_t rank = 0; rank < found.size(); ++rank)
     if (found[rank] != found.front())
-      throw Error(ExitCode::config, message("rank ", rank, " has another config or other plans than rank 0: start all ",
-                                            "ranks with the same program, file and overrides"));
+      throw CommonError({ExitCode::config, message("rank ", rank, " has another config or other plans than rank 0: ",
+                                                   "start all ranks with the same program, file and overrides")});
+}
+
+// A host that has looked for the folder before rank 0 made it may believe for a while that there is none (NFS); listing
+// the folder above has it ask again.
+bool sees_folder(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code problem;
+  fs::path path = fs::absolute(folder).lexically_normal();
+  if (!path.has_filename()) path = path.parent_path();  // "runs/x/"
+  for (int attempt = 0; attempt < 8; ++attempt) {
+    if (attempt > 0) std::this_thread::sleep_for(std::chrono::milliseconds(500));
+    const fs::directory_iterator listed(path.parent_path(), problem);
+    if (fs::is_directory(path, problem)) return true;
+  }
+  return false;
+}
+
+// Rank 0 has made the folder, and every rank writes its own part of checkpoints there. A run that is to write none does
+// without, unless it is asked to stop.
+void check_run_folder(const RunSettings& settings, const RunRequest& request) {
+  if ((settings.checkpoint.every == 0 && !request.until) || sees_folder(settings.folder)) return;
+  throw Error(
+      ExitCode::cannot_write,
+      message(settings.folder, ": the run folder, which rank 0 has made, is not seen here: run.folder must lie ",
+              "on a file system that all hosts share (`interlock doctor --cluster` looks)"));
+}
+
+// Of the files that this rank begins with. Errors as of check_changes and WeightsSet::open.
+struct Beginning {
+  std::shared_ptr<const Checkpoint> checkpoint;
+  std::shared_ptr<const WeightsSet> weights;
+};
+Beginning open_beginning(const RunSettings& settings, const Dataset& dataset, const std::string& resume) {
+  Beginning beginning;
+  if (!resume.empty()) {
+    beginning.checkpoint = Checkpoint::open(resume);
+    check_changes(settings, dataset, *beginning.checkpoint);
+    beginning.weights = WeightsSet::open(resume);
+  } else if (!settings.weights.empty()) {
+    beginning.weights = WeightsSet::open(settings.weights);
+  }
+  return beginning;
 }
 
 // Checkpoints of a run that trains a little of a model name the weights it started from, and leave out the rest. One
@@ -156,7 +194,14 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
   const bool leads = host.rank() == 0;
   if (leads && !request.pulses.empty()) pulse->publish(request.pulses, 0);
   const Agreement agreement = agree(host, request.resume);
-  if (!leads && !request.pulses.empty()) pulse->publish(request.pulses, host.rank());
+  Beginning beginning;
+  begin_together(host, [&] {  // one host may lack what the others have
+    if (!leads && !request.pulses.empty()) {
+      check_run_folder(settings, request);
+      pulse->publish(request.pulses, host.rank());
+    }
+    beginning = open_beginning(settings, *dataset, agreement.resume);
+  });
   const auto model = make_model(settings, *dataset);
   const std::vector<int> partition = make_partition(settings, *model);
   TrainerSettings trainer;
@@ -202,16 +247,12 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
   trainer.checkpoint.state = data_identity(*dataset);
   trainer.checkpoint.state_is_shared_out = settings.parallel.shard_optimizer;
 
-  std::shared_ptr<const WeightsSet> weights;
   DataPosition start;
-  if (!agreement.resume.empty()) {
-    trainer.resume = Checkpoint::open(agreement.resume);
-    check_changes(settings, *dataset, *trainer.resume);
+  std::shared_ptr<const WeightsSet> weights = std::move(beginning.weights);
+  trainer.resume = std::move(beginning.checkpoint);
+  if (trainer.resume) {
     start = data_position(*trainer.resume);
     if (request.next_sample) start.samples = *request.next_sample;
-    weights = WeightsSet::open(agreement.resume);
-  } else if (!settings.weights.empty()) {
-    weights = WeightsSet::open(settings.weights);
   }
   name_base(settings, agreement.resume, trainer.checkpoint);
   if (const auto base = trainer.checkpoint.state.find(base_digest_state); base != trainer.checkpoint.state.end())

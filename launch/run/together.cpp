@@ -5,7 +5,6 @@
 #include <chrono>
 #include <iostream>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <span>
 #include <thread>
 #include <vector>
@@ -111,19 +110,18 @@ std::unique_ptr<Transport> start_mpi(const LaunchPlace& place) {
 
 std::optional<Error> meet(Transport& transport, const std::function<void()>& prepare) {
   const Refusal own = attempt(prepare);
-  std::vector<int> members(static_cast<size_t>(transport.size()));
-  std::iota(members.begin(), members.end(), 0);
-  Group world(transport, members, 0, 0);
+  Group world = Group::of_all(transport);
   const Refusal agreed = unpacked(world.broadcast(packed(verdict_of(world, own)), 0));
   if (agreed.code == 0) return std::nullopt;
   return Error(static_cast<ExitCode>(agreed.code), agreed.text);
 }
 
+void begin_together(Transport& transport, const std::function<void()>& prepare) {
+  if (const auto refusal = meet(transport, prepare)) throw CommonError(*refusal);
+}
+
 std::optional<Error> compare_configs(Transport& transport, const ConfigValues& own) {
-  std::vector<int> members(static_cast<size_t>(transport.size()));
-  std::iota(members.begin(), members.end(), 0);
-  Group world(transport, members, 0, 0);
-  const std::string sent = world.broadcast(nlohmann::json(own).dump(), 0);
+  const std::string sent = Group::of_all(transport).broadcast(nlohmann::json(own).dump(), 0);
   return meet(transport, [&] {
     const auto first = nlohmann::json::parse(sent).get<ConfigValues>();
     const auto value_in = [](const ConfigValues& values, const std::string& key) {
@@ -149,14 +147,12 @@ int run_together(const LaunchPlace& place, const std::function<ConfigValues(Tran
   int code = 0;
   try {
     ConfigValues values;
-    auto refusal = meet(*transport, [&] { values = prepare(*transport); });
-    if (!refusal) refusal = compare_configs(*transport, values);
-    if (refusal) {
-      if (place.rank == 0) say_error(refusal->what());
-      code = static_cast<int>(refusal->code());
-    } else {
-      code = work(*transport);
-    }
+    begin_together(*transport, [&] { values = prepare(*transport); });
+    if (const auto refusal = compare_configs(*transport, values)) throw CommonError(*refusal);
+    code = work(*transport);
+  } catch (const CommonError& error) {
+    if (place.rank == 0) say_error(error.what());
+    code = static_cast<int>(error.code());
   } catch (...) {
     const Error error = as_error();
     say_error(message("rank ", place.rank, ": ", error.what()));

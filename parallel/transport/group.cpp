@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <numeric>
 
 namespace interlock {
 namespace {
@@ -26,6 +27,12 @@ Group::Group(Transport& transport, std::vector<int> members, int number, uint64_
   const auto own = std::find(members_.begin(), members_.end(), transport_.rank());
   assert(own != members_.end() && "a rank may only make groups that it belongs to");
   position_ = static_cast<int>(own - members_.begin());
+}
+
+Group Group::of_all(Transport& transport) {
+  std::vector<int> members(static_cast<size_t>(transport.size()));
+  std::iota(members.begin(), members.end(), 0);
+  return {transport, std::move(members), 0, 0};
 }
 
 // `step` counts the group's operations, so that members who disagree about which one they are in are told so. `phase`

@@ -18,6 +18,8 @@ class Group final : public Collectives {
  public:
   // `members` are transport ranks in group order, the same on all; groups that share two of them differ in `number`.
   Group(Transport& transport, std::vector<int> members, int number, uint64_t run);
+  // All ranks, for what they tell each other before their run has a number.
+  static Group of_all(Transport& transport);
   int position() const override { return position_; }
   int size() const override { return static_cast<int>(members_.size()); }
 

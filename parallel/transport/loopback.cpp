@@ -12,6 +12,7 @@
 #include <thread>
 #include <tuple>
 
+#include "parallel/transport/common_error.h"
 #include "parallel/transport/delivery.h"
 
 namespace interlock {
@@ -28,8 +29,10 @@ struct End {
   std::string mismatch;
 };
 
+constexpr int every_rank = -1;
+
 struct Failure {
-  int rank;
+  int rank;  // or every_rank
   ExitCode code;
   std::string reason;
 };
@@ -196,6 +199,8 @@ std::vector<std::unique_ptr<Transport>> transports_of(const std::shared_ptr<Exch
 void run_rank(Exchange& exchange, Transport& transport, const std::function<void(Transport&)>& body) {
   try {
     body(transport);
+  } catch (const CommonError& error) {
+    exchange.fail(every_rank, error.code(), error.what());
   } catch (const Error& error) {
     exchange.fail(transport.rank(), error.code(), error.what());
   } catch (const std::exception& error) {
@@ -227,7 +232,8 @@ void run_loopback(int size, const std::function<void(Transport&)>& body) {
   for (auto& thread : threads) thread.join();
   // A failure that another one caused comes later than its cause, and the exchange keeps the first.
   if (const auto failure = exchange->failure()) {
-    throw Error(failure->code, message("rank ", failure->rank, ": ", failure->reason));
+    const std::string who = failure->rank == every_rank ? "" : message("rank ", failure->rank, ": ");
+    throw Error(failure->code, who + failure->reason);
   }
 }
 

@@ -164,6 +164,46 @@ TEST_F(Faults, WhatOneHostLacksIsSaidOnceWithItsRank) {
   EXPECT_FALSE(std::filesystem::exists(path("run")));
 }
 
+// Two hosts with folders of their own at one path: /proc/self/cwd is another folder for the last two ranks.
+TEST_F(Faults, FilesThatOneHostLacksAreSaidOnceWithItsRank) {
+  std::filesystem::create_directory(path("elsewhere"));
+  expect_done(train({"run.steps=1", "run.folder='earlier'"}));
+  const Words here{program(), "train", path("config.toml").string()};
+  const auto on_two_hosts = [&](const Words& more) {
+    Words words{"2"};
+    for (const std::string& word : here) words.push_back(word);
+    words.insert(words.end(), more.begin(), more.end());
+    words.insert(words.end(), {":", "-n", "2", "env", "-C", path("elsewhere").string()});
+    for (const std::string& word : here) words.push_back(word);
+    words.insert(words.end(), more.begin(), more.end());
+    return bare_mpirun(words);
+  };
+  const std::string texts = "data.paths=['" + path("corpus").string() + "']";
+  for (const auto& [overrides, code, reason] :
+       {std::tuple{Words{"--set", texts, "--set", "run.folder='" + path("run").string() + "'", "--set",
+                         "run.weights='/proc/self/cwd/earlier/weights.safetensors'"},
+                   65, "rank 2 on [^ ]+: no weights .* at /proc/self/cwd/earlier/weights.safetensors .2 of 4 ranks"},
+        {Words{"--set", texts, "--set", "run.folder='/proc/self/cwd/unseen'"}, 73,
+         "rank 2 on [^ ]+: /proc/self/cwd/unseen: the run folder, .* not seen here.*2 of 4 ranks"}}) {
+    const CommandResult result = on_two_hosts(overrides);
+    expect_bare_failure(result, code, reason);
+    EXPECT_EQ(occurrences(result.all, "interlock: error:"), 1u) << result.all;
+    EXPECT_THAT(result.all, Not(HasSubstr("MPI_ABORT")));
+    EXPECT_FALSE(std::filesystem::exists(path("run"))) << "weights are looked for before a folder is made";
+  }
+}
+
+TEST_F(Faults, AWrongCommandLineIsSaidOnce) {
+  for (const Words& words : {Words{"train", "config.toml", "--steps", "3"}, Words{"trian", "config.toml"},
+                             Words{"evaluate", "nowhere", "--data", "corpus"}}) {
+    Words started{"4", program()};
+    started.insert(started.end(), words.begin(), words.end());
+    const CommandResult result = bare_mpirun(started);
+    EXPECT_NE(result.code, 0);
+    EXPECT_EQ(occurrences(result.all, "interlock: error:"), 1u) << result.all;
+  }
+}
+
 TEST_F(Faults, WhatIsWrongForAllIsSaidOnce) {
   const CommandResult result = bare_mpirun(4, {"model.layerz=3"});
   expect_bare_failure(result, 64, "layerz: unknown key");

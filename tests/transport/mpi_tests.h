@@ -5,7 +5,6 @@
 #include <gmock/gmock.h>
 
 #include <iostream>
-#include <numeric>
 
 #include "parallel/transport/group.h"
 #include "runtime/core/error.h"
@@ -35,10 +34,7 @@ inline int run_all_tests(Transport& transport) {
     listeners.Append(new FailuresOnly(transport.rank()));
   }
   const double own = RUN_ALL_TESTS();
-  std::vector<int> members(transport.size());
-  std::iota(members.begin(), members.end(), 0);
-  Group everyone(transport, members, 0, 0);
-  const auto failed = everyone.all_gather(std::vector<double>{own});
+  const auto failed = Group::of_all(transport).all_gather(std::vector<double>{own});
   int total = 0;
   for (int rank = 0; rank < transport.size(); ++rank) {
     total += failed[rank] != 0;

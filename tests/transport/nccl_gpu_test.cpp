@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <iostream>
+#include <numeric>
 #include <thread>
 
 #include "parallel/transport/loopback.h"

@@ -1,7 +1,6 @@
 // What is asked before a communicator is made: whether all ranks have the same NCCL, and a GPU each.
 #include <cstdlib>
 #include <cstring>
-#include <numeric>
 #include <sstream>
 
 #include "parallel/transport/group.h"
@@ -63,14 +62,11 @@ std::string shared_gpu(const std::vector<Answer>& answers) {
 }  // namespace
 
 std::string nccl_obstacle(Transport& host, NcclCalls& calls) {
-  std::vector<int> members(host.size());
-  std::iota(members.begin(), members.end(), 0);
   const char* variable = std::getenv(shared_gpu_variable);
   const bool shares = variable != nullptr && std::strcmp(variable, "1") == 0;
   std::vector<Answer> answers;
-  for (const std::string& text : Group(host, members, 0, 0)
-                                     .all_gather(message(calls.library_version(), " ", calls.header_version(), " ",
-                                                         shares ? 1 : 0, " ", calls.gpu_uuid())))
+  for (const std::string& text : Group::of_all(host).all_gather(
+           message(calls.library_version(), " ", calls.header_version(), " ", shares ? 1 : 0, " ", calls.gpu_uuid())))
     answers.push_back(parse(text));
   check_versions(answers);
   const int version = answers.front().library;

@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <mutex>
 #include <nlohmann/json.hpp>
-#include <numeric>
 #include <thread>
 
 #include "launch/cluster_check/cluster_report.h"
@@ -226,16 +225,10 @@ TEST(Links, NoRankIsInTwoPairsOfARound) {
   EXPECT_EQ(in_rounds({{0, 1}, {1, 2}, {2, 3}}).size(), 2u) << "a chain takes two rounds";
 }
 
-Group world_of(Transport& transport) {
-  std::vector<int> members(static_cast<size_t>(transport.size()));
-  std::iota(members.begin(), members.end(), 0);
-  return Group(transport, members, 0, 0);
-}
-
 TEST(Links, EveryPairIsMeasuredAndToldOnRankZero) {
   std::vector<Link> links;
   run_loopback(4, [&](Transport& transport) {
-    Group world = world_of(transport);
+    Group world = Group::of_all(transport);
     const auto measured = measure_links(transport, world, {{0, 1}, {1, 2}, {2, 3}}, 1 << 16);
     if (transport.rank() == 0) links = measured;
   });
@@ -270,7 +263,7 @@ class SharedFolder : public testing::Test {
   std::vector<std::string> check(const std::vector<std::string>& paths) {
     std::vector<std::string> problems;
     run_loopback(static_cast<int>(paths.size()), [&](Transport& transport) {
-      Group world = world_of(transport);
+      Group world = Group::of_all(transport);
       const auto told = check_shared_folder(world, paths[transport.rank()], std::chrono::milliseconds(300));
       if (transport.rank() == 0) problems = told;
     });
