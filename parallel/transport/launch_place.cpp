@@ -3,6 +3,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <string_view>
@@ -74,16 +75,41 @@ LaunchPlace slurm_task() {
   return place;
 }
 
-// MPICH, Intel MPI and their relatives start ranks with Hydra. I_MPI_ROOT and such alone only mean that Intel's
+// A launcher that is neither Open MPI's nor Slurm, by the variables that it gives its ranks.
+struct ForeignLauncher {
+  const char *name, *rank, *size, *local_rank, *local_size;
+  bool may_speak_pmix;  // which Open MPI's ranks find each other by
+};
+// Those that speak PMI beside words of their own stand before Hydra (of MPICH and its relatives), which has PMI alone.
+constexpr ForeignLauncher foreign_launchers[] = {
+    {"MVAPICH2", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE",
+     false},
+    {"HPE PALS", "PALS_RANKID", "PMI_SIZE", "PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE", true},
+    {"Flux", "FLUX_TASK_RANK", "FLUX_JOB_SIZE", "FLUX_TASK_LOCAL_ID", "", true},
+    {"MPICH", "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS", false},
+};
+const ForeignLauncher& hydra = foreign_launchers[3];
+
+// Of a launcher that does not tell it, an even share of its nodes.
+long ranks_of_node(const ForeignLauncher& launcher, long size) {
+  if (const auto told = number(launcher.local_size)) return *told;
+  const long nodes = std::max(1L, number("FLUX_JOB_NNODES").value_or(size));
+  return (size + nodes - 1) / nodes;
+}
+
+// Without a size the rank cannot begin, but it is one of several. I_MPI_ROOT and such alone only mean that Intel's
 // environment was loaded.
-LaunchPlace hydra_rank(long rank, long size) {
+LaunchPlace foreign_rank(const ForeignLauncher& launcher, long rank, std::optional<long> told_size) {
+  const long size = told_size.value_or(std::max(2L, rank + 1));
   LaunchPlace place{.launched = true, .rank = static_cast<int>(rank), .size = static_cast<int>(size)};
-  place.local_rank = static_cast<int>(number("MPI_LOCALRANKID").value_or(0));
-  place.local_size = static_cast<int>(number("MPI_LOCALNRANKS").value_or(1));
+  place.local_rank = static_cast<int>(number(launcher.local_rank).value_or(0));
+  place.local_size = static_cast<int>(ranks_of_node(launcher, size));
+  if (launcher.may_speak_pmix && told_size && is_set("PMIX_NAMESPACE")) return place;
+  const bool intel = &launcher == &hydra && any_begins_with("I_MPI_");
   place.no_mpi =
-      std::string("started by the launcher of ") + (any_begins_with("I_MPI_") ? "Intel MPI" : "MPICH") +
-      " (PMI_RANK is set), whose ranks do not find each other in a program that is linked with Open MPI: use "
-      "the mpirun of Open MPI (Debian: mpirun.openmpi), or srun --mpi=pmix";
+      std::string("started by the launcher of ") + (intel ? "Intel MPI" : launcher.name) + " (" + launcher.rank +
+      " is set), whose ranks do not find each other in a program that is linked with Open MPI: use the mpirun "
+      "of Open MPI (Debian: mpirun.openmpi), or srun --mpi=pmix";
   return place;
 }
 
@@ -94,9 +120,9 @@ LaunchPlace launch_place() {
     return open_mpi_rank(*rank, *size);
   // A step of Slurm may speak PMI too, and Hydra may start its ranks in a step: only Hydra counts those of a node.
   const bool step = is_step_task();
-  if (const auto rank = number("PMI_RANK"), size = number("PMI_SIZE");
-      rank && size && (!step || is_set("MPI_LOCALNRANKS")))
-    return hydra_rank(*rank, *size);
+  for (const ForeignLauncher& launcher : foreign_launchers)
+    if (const auto rank = number(launcher.rank); rank && (&launcher != &hydra || !step || is_set(hydra.local_size)))
+      return foreign_rank(launcher, *rank, number(launcher.size));
   return step ? slurm_task() : LaunchPlace{};
 }
 

@@ -1,9 +1,13 @@
 // What launch_place makes of the environments of mpirun and Slurm.
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "parallel/transport/launch_place.h"
 
@@ -13,14 +17,14 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
+// Without what a launcher of this test itself has set.
 LaunchPlace place_in(const std::map<std::string, std::string>& environment) {
-  for (const char* name :
-       {"OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
-        "SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS",
-        "SLURM_STEP_TASKS_PER_NODE", "SLURM_TASKS_PER_NODE", "PMIX_NAMESPACE", "PMI_RANK", "PMI_SIZE",
-        "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "I_MPI_ROOT", "I_MPI_MPIRUN"}) {
-    unsetenv(name);
-  }
+  std::vector<std::string> inherited;
+  for (char** variable = environ; *variable; ++variable)
+    for (const char* prefix : {"OMPI_", "SLURM_", "PMI", "MPI_", "I_MPI_", "MV2_", "PALS_", "FLUX_"})
+      if (std::string_view(*variable).starts_with(prefix))
+        inherited.emplace_back(*variable, std::strchr(*variable, '='));
+  for (const std::string& name : inherited) unsetenv(name.c_str());
   for (const auto& [name, value] : environment) setenv(name.c_str(), value.c_str(), 1);
   return launch_place();
 }
@@ -95,6 +99,42 @@ TEST(LaunchPlace, IntelMpiIsNamed) {
   auto rank = hydra;
   rank.emplace("I_MPI_MPIRUN", "mpirun");
   EXPECT_THAT(place_in(rank).no_mpi, StartsWith("started by the launcher of Intel MPI"));
+}
+
+TEST(LaunchPlace, OtherLaunchersAreNamed) {
+  const auto mvapich = place_in({{"MV2_COMM_WORLD_RANK", "3"},
+                                 {"MV2_COMM_WORLD_SIZE", "4"},
+                                 {"MV2_COMM_WORLD_LOCAL_RANK", "1"},
+                                 {"MV2_COMM_WORLD_LOCAL_SIZE", "2"}});
+  expect_place(mvapich, 3, 4, 1, 2);
+  EXPECT_THAT(mvapich.no_mpi, StartsWith("started by the launcher of MVAPICH2 (MV2_COMM_WORLD_RANK is set)"));
+  // They set PMI's variables too, and are not taken for MPICH.
+  std::map<std::string, std::string> pals{
+      {"PALS_RANKID", "3"}, {"PALS_LOCAL_RANKID", "1"}, {"PALS_LOCAL_SIZE", "2"}, {"PMI_RANK", "3"}, {"PMI_SIZE", "4"}};
+  expect_place(place_in(pals), 3, 4, 1, 2);
+  EXPECT_THAT(place_in(pals).no_mpi, StartsWith("started by the launcher of HPE PALS"));
+  std::map<std::string, std::string> flux{{"FLUX_TASK_RANK", "3"},     {"FLUX_JOB_SIZE", "4"}, {"FLUX_JOB_NNODES", "2"},
+                                          {"FLUX_TASK_LOCAL_ID", "1"}, {"PMI_RANK", "3"},      {"PMI_SIZE", "4"}};
+  expect_place(place_in(flux), 3, 4, 1, 2);
+  EXPECT_THAT(place_in(flux).no_mpi, StartsWith("started by the launcher of Flux"));
+  // With PMIx, which Open MPI starts by, each of them is a launcher like another.
+  for (auto* launcher : {&pals, &flux}) {
+    launcher->emplace("PMIX_NAMESPACE", "some");
+    EXPECT_EQ(place_in(*launcher).no_mpi, "");
+    EXPECT_EQ(place_in(*launcher).size, 4);
+  }
+  // Inside a step of Slurm, whose variables its ranks inherit.
+  flux.erase("PMIX_NAMESPACE");
+  flux.insert({{"SLURM_PROCID", "0"}, {"SLURM_STEP_ID", "0"}, {"SLURM_STEP_NUM_TASKS", "2"}});
+  expect_place(place_in(flux), 3, 4, 1, 2);
+}
+
+// One that was not told how many there are is no process by itself, which would start ranks of its own.
+TEST(LaunchPlace, ARankWithoutASizeIsOneOfSeveral) {
+  const LaunchPlace place = place_in({{"PALS_RANKID", "0"}, {"PMIX_NAMESPACE", "some"}});
+  EXPECT_GT(place.size, 1);
+  EXPECT_THAT(place.no_mpi, HasSubstr("HPE PALS"));
+  EXPECT_GT(place_in({{"PMI_RANK", "0"}}).size, 1);
 }
 
 TEST(LaunchPlace, AnEnvironmentOfIntelMpiThatIsOnlyLoadedLaunchesNothing) {

@@ -146,6 +146,21 @@ row_missing_file_plain() {  # README's srun, which ends tasks only when all have
   says_once 'rank 0 on node1: cannot read the config file absent.toml'
   ((seconds <= 10)) || fail "took $seconds s"
 }
+# What lies on node 1 alone: /proc/self/cwd is a folder of its own on each.
+elsewhere() { echo "[ \$SLURM_NODEID = 0 ] || { mkdir -p elsewhere; cd elsewhere; }; exec $program train $PWD/config.toml $*"; }
+row_missing_weights() {
+  step "${pmix[@]}" bash -c "$(elsewhere --set run.folder="$PWD/missing_weights" \
+    --set run.weights=/proc/self/cwd/srun/weights.safetensors)"
+  expect "exit code" "$code" 65
+  says_once 'rank 2 on node2: no weights .*/proc/self/cwd/srun/weights.safetensors .2 of 4 ranks'
+  ((seconds <= 10)) || fail "took $seconds s"
+}
+row_missing_folder() {
+  step "${pmix[@]}" bash -c "$(elsewhere --set run.folder=/proc/self/cwd/missing_folder)"
+  expect "exit code" "$code" 73
+  says_once 'rank 2 on node2: /proc/self/cwd/missing_folder: the run folder, which rank 0 has made, is not seen here'
+  ((seconds <= 10)) || fail "took $seconds s"
+}
 row_bad_config() {
   step "${pmix[@]}" $(train --set model.layerz=1)
   expect "exit code" "$code" 64
@@ -245,6 +260,15 @@ row_gpus() {  # four per node, which nobody touches: run.device is "auto"
   wait_until 90 state_is COMPLETED
   expect "digest" "$(digest two_gpus)" "$undisturbed"
 }
+row_sbatch_missing_library() {  # of the program, on node 2 alone
+  printf '#!/bin/sh\n[ "$SLURMD_NODENAME" = node1 ] || exec %s/absent\nexec %s "$@"\n' "$PWD" "$program" >half_installed
+  chmod +x half_installed
+  INTERLOCK=$PWD/half_installed submit --nodes=2 "$scripts/slurm.sbatch" config.toml \
+    --set run.folder=sbatch_missing_library
+  wait_until 60 state_is FAILED
+  expect "exit code" "$(field ExitCode)" 64:0
+  says_once 'does not start on every node'
+}
 row_sbatch_missing_file() {
   cp config.toml data.toml
   sed -i 's|paths = .*|paths = ["/proc/self/cwd/absent"]|' data.toml
@@ -299,8 +323,8 @@ row_time_limits() {
 }
 
 rows=("$@")
-((${#rows[@]} > 0)) || rows=(srun usr1 killed_rank missing_file missing_file_plain bad_config no_pmix one_task slots mpich doctor_cluster
-  requeue array lost_rank gpus sbatch_missing_file mpirun mpirun_two_nodes time_limits)
+((${#rows[@]} > 0)) || rows=(srun usr1 killed_rank missing_file missing_file_plain missing_weights missing_folder bad_config
+  no_pmix one_task slots mpich doctor_cluster requeue array lost_rank gpus sbatch_missing_library sbatch_missing_file mpirun mpirun_two_nodes time_limits)
 [[ " ${rows[*]} " == *" srun "* ]] || rows=(srun "${rows[@]}")
 for name in "${rows[@]}"; do
   begin=$SECONDS before=$failures row=$name

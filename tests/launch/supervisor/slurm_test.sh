@@ -19,6 +19,11 @@ mkdir stand-ins
 # Starts two tasks, forwards SIGUSR1 to them as Slurm does before the time limit, and answers with the highest exit code.
 cat >stand-ins/srun <<'END'
 #!/usr/bin/env bash
+if [[ ${*: -1} == --version ]]; then  # on every node, before the ranks
+  [[ $BEHAVIOUR != cannot_start ]] || { echo "program: error while loading shared libraries: libmpi.so.40" >&2; exit 127; }
+  [[ $BEHAVIOUR != asked_early ]] || exit 138
+  exit 0
+fi
 printf '%s\n' "$@" >srun.called
 echo >>starts
 echo $$ >srun.pid
@@ -121,6 +126,15 @@ job fail config.toml
 expect "exit code" "$code" 65
 [[ ! -e scontrol.called ]] || fail "requeued a run that failed"
 expect "starts of a run that failed" "$(wc -l <starts)" 1
+# A program that one node cannot start is no lost rank.
+job cannot_start config.toml
+expect "exit code of a program that a node cannot start" "$code" 64
+grep -q 'does not start on every node' log || fail "does not say why"
+[[ ! -e starts && ! -e scontrol.called ]] || fail "started ranks of a program that cannot start"
+job asked_early config.toml
+expect "exit code of a job that is asked before its ranks start" "$code" 138
+expect "scontrol" "$(cat scontrol.called)" "requeue 4711"
+[[ ! -e starts ]] || fail "started ranks of a job that was asked to stop"
 # A rank that is lost or hangs: again in the same job, so often and no more.
 job lost config.toml
 expect "exit code of a run that was lost once" "$code" 0
