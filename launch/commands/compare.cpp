@@ -42,6 +42,10 @@ class Compare final : public Command {
                    "learning rates tried for every rule, around the config's by factors of 2; 1: as given")
         ->check(CLI::Range(1, 20))
         ->capture_default_str();
+    app.add_option("--links", links_,
+                   "also: a few steps of each rule with links of so many bytes per second, by a delay put into the "
+                   "transport; by commas")
+        ->type_name("BYTES,...");
     app.add_option("--test-sequences", test_sequences_, "samples of the test split that are scored, at most")
         ->check(whole_number(1))
         ->capture_default_str();
@@ -60,7 +64,7 @@ class Compare final : public Command {
  private:
   std::string command() const;
 
-  std::string config_, rules_, heads_, stages_, output_;
+  std::string config_, rules_, heads_, stages_, links_, output_;
   std::vector<std::string> overrides_;
   int seeds_ = 5, tune_ = 6;
   int64_t steps_ = 0, test_sequences_ = 4096;
@@ -79,6 +83,7 @@ std::string Compare::command() const {
   if (!stages_.empty()) text += " --stages " + stages_;
   text += message(" --seeds ", seeds_, " --tune ", tune_);
   if (steps_ > 0) text += message(" --steps ", steps_);
+  if (!links_.empty()) text += " --links " + links_;
   if (controls_) text += " --controls";
   if (diagnostics_) text += " --diagnostics";
   for (const std::string& one : overrides_) text += " --set " + quoted(one);
@@ -103,6 +108,7 @@ int Compare::run() {
                             .test_sequences = test_sequences_,
                             .controls = controls_,
                             .diagnostics = diagnostics_,
+                            .links = links_.empty() ? std::vector<double>() : parse_speeds(links_, "--links"),
                             .command = command()};
   Comparison comparison(std::move(request));
   if (dry_run_) {

@@ -38,6 +38,7 @@ std::optional<size_t> best_other(const Outcome& outcome, const std::vector<SeedS
   return best;
 }
 
+// Behind a sentence about the best of them.
 std::string counts_of(const Outcome& outcome, const std::vector<SeedStatistics>& all, int stages) {
   int better = 0, worse = 0, noise = 0, same = 0;
   for (size_t i = 0; i < all.size(); ++i) {
@@ -50,10 +51,12 @@ std::string counts_of(const Outcome& outcome, const std::vector<SeedStatistics>&
     worse += all[i].verdict == Verdict::worse;
     noise += all[i].verdict == Verdict::within_noise;
   }
-  return message(
-      "Of the ", better + worse + noise, " others ", better, better == 1 ? " is" : " are", " better, ", worse,
-      " worse and ", noise, " within the noise of the seeds",
-      same == 0 ? "." : message("; ", same, same == 1 ? " more is" : " more are", " global learning by another name."));
+  const std::string again =
+      same == 0 ? "" : message(same, same == 1 ? " more is" : " more are", " global learning by another name.");
+  const int others = better + worse + noise;
+  if (others == 1) return again.empty() ? "" : " " + again;  // of the one it was said before
+  return message(" Of the ", others, " others ", better, better == 1 ? " is" : " are", " better, ", worse,
+                 " worse and ", noise, " within the noise of the seeds", again.empty() ? "." : "; " + again);
 }
 
 std::string quality(const Outcome& outcome, const std::vector<SeedStatistics>& all, int stages) {
@@ -76,7 +79,7 @@ std::string quality(const Outcome& outcome, const std::vector<SeedStatistics>& a
   if (!other.p_adjusted) return text + ", from one seed, which allows neither an interval nor a test.";
   return message(text, " (paired 95 % interval ", fixed(other.difference_interval->low, 4), " to ",
                  fixed(other.difference_interval->high, 4), ", corrected p ", p_text(other.p_adjusted), "), which is ",
-                 verdict_words(other.verdict), ". ", counts_of(outcome, all, stages));
+                 verdict_words(other.verdict), ".", counts_of(outcome, all, stages));
 }
 
 std::string step_time(const Outcome& outcome, int stages) {

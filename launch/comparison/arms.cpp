@@ -19,14 +19,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-// The shortest text that TOML reads back to the same number.
-std::string exact(double value) {
-  std::array<char, 32> text{};
-  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
-  const std::string shortest(text.data(), end);
-  return shortest.find_first_of(".e") == std::string::npos ? shortest + ".0" : shortest;
-}
-
 std::string status_file(const Arm& arm) { return arm.folder + ".json"; }
 
 json object_in(const std::string& path) {
@@ -51,6 +43,13 @@ std::string stored_digest(const std::string& folder) {
 }
 
 }  // namespace
+
+std::string exact_number(double value) {
+  std::array<char, 32> text{};
+  const auto end = std::to_chars(text.data(), text.data() + text.size(), value).ptr;
+  const std::string shortest(text.data(), end);
+  return shortest.find_first_of(".e") == std::string::npos ? shortest + ".0" : shortest;
+}
 
 std::string text_of(ArmStatus status) {
   switch (status) {
@@ -97,7 +96,7 @@ Arm make_arm(const BaseConfig& base, const RuleGroup& group, const std::string& 
   arm.overrides = base.overrides;
   arm.overrides.insert(arm.overrides.end(), group.overrides.begin(), group.overrides.end());
   arm.overrides.push_back(message("run.seed=", seed));
-  arm.overrides.push_back("optimizer.learning_rate=" + exact(learning_rate));
+  arm.overrides.push_back("optimizer.learning_rate=" + exact_number(learning_rate));
   arm.overrides.insert(arm.overrides.end(), more.begin(), more.end());
   arm.overrides.push_back("run.folder=" + toml_quoted(arm.folder, "the folder"));
   const RunSettings settings = settings_of({base.file, {}}, arm.overrides);

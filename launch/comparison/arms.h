@@ -31,6 +31,7 @@ struct Arm {
 
 // done: its steps are all there; diverged: a loss or gradient was not finite; failed: ended for another reason.
 enum class ArmStatus { waiting, done, diverged, failed };
+std::string exact_number(double value);  // the shortest text that TOML reads back to the same number
 std::string text_of(ArmStatus status);
 
 // The settings that `overrides` of the base give, checked as `train` checks them.

@@ -15,6 +15,7 @@
 #include "launch/comparison/step_timeline.h"
 #include "launch/page/markup.h"
 #include "launch/settings/parts.h"
+#include "launch/terminal/amount_progress.h"
 #include "models/model.h"
 #include "runtime/core/calendar.h"
 #include "runtime/core/error.h"
@@ -78,6 +79,16 @@ std::vector<int> stages_of(const ComparisonRequest& request, const RunSettings& 
   return request.stages.empty() ? std::vector<int>{settings.parallel.shape.stages} : request.stages;
 }
 
+// A cut finer than the model has units.
+void check_stages(const ComparisonRequest& request, const RunSettings& settings) {
+  if (request.stages.empty()) return;
+  const int64_t units = make_model(settings, *make_dataset(settings))->units();
+  for (const int stages : request.stages)
+    if (stages > units)
+      throw Error(ExitCode::config,
+                  message("--stages: ", stages, ": the model has ", units, " units to cut, so at most as many stages"));
+}
+
 std::vector<std::string> heads_of(const ComparisonRequest& request, const RunSettings& settings) {
   if (request.heads.empty()) return {settings.learning.head_kind};
   const auto known = make_model(settings, *make_dataset(settings))->head_kinds();
@@ -104,6 +115,7 @@ Comparison::Comparison(ComparisonRequest request)
       groups_() {
   check_base(settings_, request_);
   check_test_apart(settings_);
+  check_stages(request_, settings_);
   groups_ = make_groups(settings_, request_.rules, heads_of(request_, settings_), stages_of(request_, settings_));
   if (request_.controls)
     add_controls(
@@ -111,8 +123,10 @@ Comparison::Comparison(ComparisonRequest request)
         [&](const std::vector<std::string>& overrides) { return flops_of_step(settings_of(base_, overrides)); });
   base_values_ = values_of(settings_);
   ComparisonFolder::check(request_.output, base_values_);
-  for (const RuleGroup& group : groups_.all)
-    seed_arms(group, learning_rate_of(settings_));  // refuses what does not fit
+  for (const RuleGroup& group : groups_.all) {  // refuses what does not fit
+    seed_arms(group, learning_rate_of(settings_));
+    link_arms(group);
+  }
 }
 
 std::vector<double> Comparison::grid() const {
@@ -197,12 +211,23 @@ Outcome Comparison::perform() {
   {
     ArmRunner runner(request_.config, planned_arms(), planned_steps());
     cost(runner, outcome);
+    for (GroupOutcome& group : outcome.groups) sweep_links(runner, group, outcome.notes);
     for (GroupOutcome& group : outcome.groups) tune(runner, group);
     for (GroupOutcome& group : outcome.groups) train(runner, group);
   }
   const TestRequest test{test_paths_of(settings_), request_.test_sequences, machine_cores()};
   log_info("scoring the arms on the test split");  // of large models and splits it takes minutes
-  for (GroupOutcome& group : outcome.groups) complete(group, test);
+  AmountProgress progress("scored", request_.seeds * std::ssize(outcome.groups), false);
+  int64_t scored = 0;
+  for (GroupOutcome& group : outcome.groups) {
+    complete(group);
+    for (ArmOutcome& arm : group.arms) {
+      complete(arm, group, test);
+      progress.show(++scored);
+    }
+    group.timeline = timeline_of(group, settings_of(base_, group.group.overrides));
+  }
+  progress.finish();
   outcome.ended = now_utc();
   const bool any = std::ranges::any_of(outcome.groups, [](const GroupOutcome& group) { return !group.done().empty(); });
   if (!any) {
@@ -256,6 +281,17 @@ void Comparison::open_test_split(const RunSettings& settings, const RuleGroup& g
   }
 }
 
+// Opened, with something held out, and a test split that can be read.
+std::shared_ptr<Dataset> Comparison::open_data(const RunSettings& settings, const RuleGroup& group) const {
+  std::shared_ptr<Dataset> dataset = make_dataset(settings);
+  dataset->open();
+  if (dataset->samples(Split::held_out) == 0)
+    settings.config.section("data").refuse("held_out",
+                                           "holds nothing out: a comparison needs samples to choose and to test by");
+  open_test_split(settings, group);
+  return dataset;
+}
+
 void Comparison::add_shared_parts(Outcome& outcome) const {
   for (const uint64_t seed : outcome.seeds) {
     std::shared_ptr<Dataset> dataset;
@@ -265,20 +301,15 @@ void Comparison::add_shared_parts(Outcome& outcome) const {
       overrides.push_back(message("run.seed=", seed));
       const RunSettings settings = settings_of(base_, overrides);
       if (!dataset) {
-        dataset = make_dataset(settings);
-        dataset->open();
-        if (dataset->samples(Split::held_out) == 0)
-          settings.config.section("data").refuse(
-              "held_out", "holds nothing out: a comparison needs samples to choose and to test by");
+        dataset = open_data(settings, *group);
         outcome.tokens_per_step = outcome.samples_per_step * dataset->sample_length();
-        open_test_split(settings, *group);
       }
       outcome.shared[{seed, stages}] = shared_parts(settings, *dataset);
     }
   }
 }
 
-void Comparison::complete(GroupOutcome& group, const TestRequest& test) const {
+void Comparison::complete(GroupOutcome& group) const {
   const RunSettings settings = settings_of(base_, group.group.overrides);
   group.flops_of_step = flops_of_step(settings);
   group.settings_words = settings_words_of(settings);
@@ -289,20 +320,20 @@ void Comparison::complete(GroupOutcome& group, const TestRequest& test) const {
       group.by_bandwidth.emplace_back(speed,
                                       step_at_bandwidth(settings, group.costs_folder, speed) * group.cost->calibration);
   }
-  for (ArmOutcome& arm : group.arms) {
-    std::error_code absent;
-    if (!fs::exists(fs::path(arm.arm.folder) / "config.toml", absent)) continue;
-    arm.run = read_run(arm.arm.folder);
-    arm.flops = group.flops_of_step * static_cast<double>(arm.run->rows.size());
-    if (arm.status != ArmStatus::done) continue;
-    const double steps = arm.run->result.value("steps", 0.0), performed = arm.run->result.value("performed", steps);
-    // An arm that went on from a checkpoint has counted the bytes of its last part; every step sends as many.
-    arm.bytes_sent = arm.run->result.value("bytes_sent", 0.0) * (performed > 0 ? steps / performed : 1);
-    if (request_.diagnostics && group.group.stages > 1)
-      arm.cosines = gradient_cosines_once(arm.arm.folder, arm.run->result.at("digest"), diagnosed_samples);
-    arm.test = score_once(arm.arm.folder, arm.run->result.at("digest"), test);
-  }
-  group.timeline = timeline_of(group, settings);
+}
+
+void Comparison::complete(ArmOutcome& arm, const GroupOutcome& group, const TestRequest& test) const {
+  std::error_code absent;
+  if (!fs::exists(fs::path(arm.arm.folder) / "config.toml", absent)) return;
+  arm.run = read_run(arm.arm.folder);
+  arm.flops = group.flops_of_step * static_cast<double>(arm.run->rows.size());
+  if (arm.status != ArmStatus::done) return;
+  const double steps = arm.run->result.value("steps", 0.0), performed = arm.run->result.value("performed", steps);
+  // An arm that went on from a checkpoint has counted the bytes of its last part; every step sends as many.
+  arm.bytes_sent = arm.run->result.value("bytes_sent", 0.0) * (performed > 0 ? steps / performed : 1);
+  if (request_.diagnostics && group.group.stages > 1)
+    arm.cosines = gradient_cosines_once(arm.arm.folder, arm.run->result.at("digest"), diagnosed_samples);
+  arm.test = score_once(arm.arm.folder, arm.run->result.at("digest"), test);
 }
 
 }  // namespace interlock

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iosfwd>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 namespace interlock {
 
 class ArmRunner;
+class Dataset;
 
 struct ComparisonRequest {
   std::string config;
@@ -24,7 +26,8 @@ struct ComparisonRequest {
   std::string output;
   int64_t test_sequences = 4096;
   bool controls = false, diagnostics = false;
-  std::string command;  // as it was given, for the report
+  std::vector<double> links;  // bytes per second, each put into the transport of a short run
+  std::string command;        // as it was given, for the report
 };
 
 // "8 microbatches of 4, nothing recomputed"
@@ -35,7 +38,8 @@ class Comparison {
   // Reads and checks everything that can be refused before the first arm: config, rules, heads, folder, data.
   explicit Comparison(ComparisonRequest request);
 
-  // What would be done, and how long it may take. Performs and writes nothing.
+  // What would be done, and how long it may take. Opens the data, as whatever it lacks would stop the comparison;
+  // performs and writes nothing.
   void list(std::ostream& out) const;
   // All arms that are not done yet. Error(gave_up) when none of them could be done.
   Outcome perform();
@@ -46,18 +50,23 @@ class Comparison {
   std::vector<double> grid() const;
   std::vector<Arm> trial_arms(const RuleGroup& group) const;
   std::vector<Arm> seed_arms(const RuleGroup& group, double learning_rate) const;
+  std::vector<Arm> link_arms(const RuleGroup& group) const;
   // Of the runs that only measure costs: the first step is in no cost, the others average out.
   int64_t costing_steps() const { return std::min<int64_t>(24, std::max<int64_t>(4, settings_.steps)); }
+  int64_t planned_costs(const RuleGroup& group) const;
   int64_t planned_arms() const;
   int64_t planned_steps() const;
 
   void cost(ArmRunner& runner, Outcome& outcome);
   void choose_global(ArmRunner& runner, GroupOutcome& global, const std::vector<GroupOutcome>& groups,
                      std::vector<std::string>& notes);
+  void sweep_links(ArmRunner& runner, GroupOutcome& group, std::vector<std::string>& notes);
   void tune(ArmRunner& runner, GroupOutcome& group);
   void train(ArmRunner& runner, GroupOutcome& group);
-  void complete(GroupOutcome& group, const TestRequest& test) const;
+  void complete(GroupOutcome& group) const;
+  void complete(ArmOutcome& arm, const GroupOutcome& group, const TestRequest& test) const;
   Outcome begin() const;
+  std::shared_ptr<Dataset> open_data(const RunSettings& settings, const RuleGroup& group) const;
   void add_shared_parts(Outcome& outcome) const;
   void open_test_split(const RunSettings& settings, const RuleGroup& group) const;
 

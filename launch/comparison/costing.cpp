@@ -47,14 +47,12 @@ double planned_mib(const RunSettings& settings, const Parts& parts) {
 // A run on one rank does one action after another: what its steps took beyond the sum of its actions is the engine's.
 double calibration_of(const std::string& folder, const SimulationCosts& costs) {
   const RunRecord run = read_run(folder);
-  if (run.rows.size() < 3) return 1;
+  const auto measured = steady_step(run);
+  if (!measured) return 1;
   const RunSettings settings =
       read_settings(Config::from_file((std::filesystem::path(folder) / "config.toml").string()));
   const double simulated = simulate(parts_of(settings).plan, costs).step;
-  // The first step touches its memory first; it is in no cost either.
-  const double measured =
-      (run.rows.back().seconds - run.rows.front().seconds) / static_cast<double>(run.rows.size() - 1);
-  return simulated > 0 ? measured / simulated : 1;
+  return simulated > 0 ? *measured / simulated : 1;  // the first step is in no cost either
 }
 
 }  // namespace
@@ -95,6 +93,11 @@ std::optional<StepCost> replayed(const RunSettings& settings, const std::string&
     why = error.what();
     return std::nullopt;
   }
+}
+
+std::optional<double> steady_step(const RunRecord& run) {
+  if (run.rows.size() < 3) return std::nullopt;
+  return (run.rows.back().seconds - run.rows.front().seconds) / static_cast<double>(run.rows.size() - 1);
 }
 
 double step_at_bandwidth(const RunSettings& settings, const std::string& costs_folder, double bytes_per_second) {

@@ -10,6 +10,8 @@
 
 namespace interlock {
 
+struct RunRecord;
+
 // Floating-point operations of one step over all replicas, by the model's own counts: every forward pass, head, stream
 // that is handed on and weight gradient of the plan, recomputation included; optimizer and norms are not counted.
 double flops_of_step(const RunSettings& settings);
@@ -25,6 +27,9 @@ struct StepCost {
 // The plan of `settings` with the costs in `costs_folder`, a run of the same stages on one rank, whose actions nobody
 // disturbed. None where that run is not there: `why`.
 std::optional<StepCost> replayed(const RunSettings& settings, const std::string& costs_folder, std::string& why);
+
+// Seconds of a step as measured, without the first, which touches its memory first; none of fewer than three.
+std::optional<double> steady_step(const RunRecord& run);
 
 // The step at this many bytes per second between ranks, with those costs.
 double step_at_bandwidth(const RunSettings& settings, const std::string& costs_folder, double bytes_per_second);

@@ -1,5 +1,8 @@
 #include "launch/comparison/frames.h"
 
+#include <algorithm>
+#include <tuple>
+
 namespace interlock {
 
 std::optional<double> loss_at(const LossCurve& curve, double step) {
@@ -20,6 +23,15 @@ std::optional<double> step_reaching(const LossCurve& curve, double target) {
     return curve[i - 1].step + share * (curve[i].step - curve[i - 1].step);
   }
   return std::nullopt;
+}
+
+std::vector<CostAndLoss> front_of(std::vector<CostAndLoss> points) {
+  std::ranges::sort(points, {},
+                    [](const CostAndLoss& point) { return std::tuple(point.cost, point.loss, point.index); });
+  std::vector<CostAndLoss> front;
+  for (const CostAndLoss& point : points)
+    if (front.empty() || point.loss < front.back().loss) front.push_back(point);
+  return front;
 }
 
 }  // namespace interlock

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <map>
 #include <set>
 #include <sstream>
@@ -103,6 +104,16 @@ std::vector<int> parse_numbers(const std::string& words, const std::string& opti
     numbers.push_back(*number);
   }
   return numbers;
+}
+
+std::vector<double> parse_speeds(const std::string& words, const std::string& option) {
+  std::vector<double> speeds;
+  for (const std::string& word : parse_words(words, option)) {
+    const auto speed = number_in<double>(word);
+    if (!speed || !std::isfinite(*speed) || *speed <= 0) refuse(message(option, ": ", word, " is no speed above 0"));
+    speeds.push_back(*speed);
+  }
+  return speeds;
 }
 
 int ranks_for(const RunSettings& base, int stages) {

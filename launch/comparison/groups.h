@@ -17,6 +17,7 @@ struct RuleWord {
 // "local,sum:2,global". Error(usage) names the word: an unknown rule, a number that is missing, too much or none.
 std::vector<RuleWord> parse_rules(const std::string& words);
 std::vector<std::string> parse_words(const std::string& words, const std::string& option);  // "linear,block"
+std::vector<double> parse_speeds(const std::string& words, const std::string& option);      // above 0, "1e8"
 std::vector<int> parse_numbers(const std::string& words, const std::string& option);        // "2,4,8", each from 1 on
 
 // Where no stage but the last has a head, the kind of head says nothing: then `head` is "none", and there is one group

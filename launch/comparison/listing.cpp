@@ -9,25 +9,31 @@
 
 namespace interlock {
 
+// Runs that only measure what a step takes.
+int64_t Comparison::planned_costs(const RuleGroup& group) const {
+  return (group.is_global() ? std::ssize(ways_of_global()) : 1) + std::ssize(link_arms(group));
+}
+
 int64_t Comparison::planned_arms() const {
   int64_t arms = 0;
   for (const RuleGroup& group : groups_.all)
-    arms += request_.seeds + (request_.tune > 1 ? request_.tune : 0) +
-            (group.is_global() ? static_cast<int64_t>(ways_of_global().size()) : 1);
+    arms += request_.seeds + (request_.tune > 1 ? request_.tune : 0) + planned_costs(group);
   return arms;
 }
 
 int64_t Comparison::planned_steps() const {
   int64_t steps = 0;
   for (const RuleGroup& group : groups_.all) {
-    const int64_t costs = group.is_global() ? static_cast<int64_t>(ways_of_global().size()) : 1;
-    steps += (request_.seeds + (request_.tune > 1 ? request_.tune : 0)) * settings_.steps + costs * costing_steps();
+    steps += (request_.seeds + (request_.tune > 1 ? request_.tune : 0)) * settings_.steps +
+             planned_costs(group) * costing_steps();
   }
   return steps;
 }
 
 void Comparison::list(std::ostream& out) const {
   const int64_t arms = planned_arms();
+  const RuleGroup& first = groups_.all.front();
+  open_data(settings_of(base_, first.overrides), first);
   double flops = 0, done_flops = 0, done_seconds = 0;
   int64_t done = 0;
   out << "Arms of the comparison in " << request_.output << "\n";
@@ -38,6 +44,7 @@ void Comparison::list(std::ostream& out) const {
     flops += all;
     out << "  " << group.label() << ", " << group.stages << " stages: " << request_.seeds
         << (request_.seeds == 1 ? " seed" : " seeds") << (trials > 0 ? message(", ", trials, " learning rates") : "")
+        << (link_arms(group).empty() ? "" : message(", ", request_.links.size(), " short runs over slowed links"))
         << ", " << significant(step) << "FLOP a step, " << significant(all) << "FLOP in all\n";
     for (const Arm& arm : trial_arms(group))
       if (status_of(arm) == ArmStatus::done) {

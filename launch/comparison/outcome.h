@@ -46,8 +46,9 @@ struct GroupOutcome {
   std::string no_cost;  // why there is none
   std::string costs_folder;
   std::optional<BreakEven> break_even;
-  std::vector<std::pair<double, double>> by_bandwidth;  // bytes per second, simulated step in seconds
-  std::optional<TimelinePicture> timeline;              // of a step, measured above simulated
+  std::vector<std::pair<double, double>> by_bandwidth;    // bytes per second, simulated step in seconds
+  std::vector<std::pair<double, double>> by_slowed_link;  // bytes per second put into the transport, measured step
+  std::optional<TimelinePicture> timeline;                // of a step, measured above simulated
   std::vector<std::string> ways_tried;  // of global: settings, the step that its costs make, tensors of a rank
   std::string settings_words;           // "8 microbatches of 4, zero_bubble, recomputation: none"
 

@@ -12,6 +12,7 @@
 #include "launch/run_report/curves.h"
 #include "launch/run_report/measured_trace.h"
 #include "runtime/core/error.h"
+#include "runtime/core/nearest_name.h"
 
 namespace interlock {
 namespace {
@@ -44,7 +45,15 @@ Chart curves(const Outcome& outcome, int stages, const std::string& title, const
 Chart scatter(const Outcome& outcome, int stages, const std::string& title, const std::string& x_label,
               double (*cost)(const GroupOutcome&)) {
   Chart chart{title, x_label, "test loss, nats per target", {}};
-  chart.note = "Left and low is better. Bars are 95 % intervals over seeds.";
+  std::vector<std::string> unbettered;
+  Series front{"none is better in both", looks - 1, {}, true, false};
+  for (const CostAndLoss& point : group_front(outcome, stages, cost)) {
+    unbettered.push_back(outcome.groups[point.index].group.label());
+    front.points.push_back({point.cost, point.loss, 1, 0, ""});
+  }
+  chart.note = "Left and low is better; by their means none is better in both: " + join(unbettered) +
+               ". Bars are 95 % intervals over seeds.";
+  if (front.points.size() > 1) chart.series.push_back(std::move(front));
   const std::vector<SeedStatistics> all = outcome.statistics();
   for (size_t i = 0; i < all.size(); ++i) {
     const GroupOutcome& group = outcome.groups[i];
@@ -93,8 +102,8 @@ std::string learning_curves(const Outcome& outcome, int stages) {
 std::string quality_and_cost(const Outcome& outcome, int stages) {
   return figures(
       figure_of(scatter(outcome, stages, "Quality and time of a step", "seconds per step, simulated", simulated)) +
-      figure_of(scatter(outcome, stages, "Quality and memory", "MiB of the largest rank, tensors as planned",
-                        [](const GroupOutcome& group) { return group.cost ? group.cost->peak_mib : 0; })));
+      figure_of(
+          scatter(outcome, stages, "Quality and memory", "MiB of the largest rank, tensors as planned", planned_mib)));
 }
 
 std::string steps_in_time(const Outcome& outcome, int stages) {
@@ -112,7 +121,14 @@ std::string steps_in_time(const Outcome& outcome, int stages) {
 
 std::string exits_of(const Outcome& outcome, int stages) {
   Chart losses{"Test loss of every head", "stage", "nats per target", {}};
+  const bool local =
+      std::ranges::any_of(outcome.groups, [](const GroupOutcome& group) { return group.group.rule.word == "local"; });
   losses.note = "A rule without local losses has the last head alone.";
+  if (local)
+    losses.note +=
+        " Under local, the first head is that of the shallow model that the first stage is by itself: nothing reaches "
+        "it "
+        "from above.";
   Chart cosines{"Cosine of each stage's gradient with the global one", "stage", "cosine", {}};
   cosines.note = "On held-out samples of the validation half, at the trained weights; 1 under global learning.";
   for (const GroupOutcome& group : outcome.groups) {
@@ -175,7 +191,19 @@ std::string over_bandwidth(const Outcome& outcome, int stages) {
     chart.series.push_back({group.group.label(), look_of(outcome, group), points});
   }
   chart.note = "Simulated: measured costs of every stage, messages slowed down. No link was slowed down for it.";
-  return figures(figure_of(chart));
+  Chart measured{message("A step by the bandwidth between ranks, measured on ", outcome.cores, " cores"),
+                 "bytes per second",
+                 "seconds per step",
+                 {}};
+  measured.log_x = true;
+  measured.note = "A delay was put into the transport (parallel.link_bandwidth) of a short run for every point.";
+  for (const GroupOutcome& group : outcome.groups) {
+    if (group.group.stages != stages || group.by_slowed_link.empty()) continue;
+    Series series{group.group.label(), look_of(outcome, group), {}};
+    for (const auto& [bandwidth, step] : group.by_slowed_link) series.points.push_back({bandwidth, step, 1, 0, ""});
+    measured.series.push_back(std::move(series));
+  }
+  return figures(figure_of(chart) + figure_of(measured));
 }
 
 }  // namespace interlock

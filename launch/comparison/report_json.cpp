@@ -79,7 +79,10 @@ json rule_json(const GroupOutcome& group, const SeedStatistics& statistics) {
               {"verdict", text_of(statistics.verdict)},
               {"flops_of_step", group.flops_of_step},
               {"simulated", json()},
-              {"break_even", json()}};
+              {"break_even", json()},
+              {"slowed_links", json::array()}};
+  for (const auto& [bandwidth, step] : group.by_slowed_link)
+    one["slowed_links"].push_back({{"bandwidth", bandwidth}, {"step", step}});
   if (group.cost)
     one["simulated"] = {{"step", group.cost->step},
                         {"idle_share", group.cost->idle_share},

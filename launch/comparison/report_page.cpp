@@ -82,7 +82,9 @@ std::string for_each_cut(const Outcome& outcome, const std::function<std::string
 }
 
 std::string budgets_section(const Outcome& outcome) {
-  return html_of(frames_table(outcome)) + html_of(targets_table(outcome)) +
+  const Table memory = memory_table(outcome);
+  return html_of(frames_table(outcome)) + (memory.rows.empty() ? "" : html_of(memory)) +
+         html_of(targets_table(outcome)) +
          "<p class=\"note\">Losses between two evaluations are taken on the straight line between them.</p>\n";
 }
 
@@ -195,7 +197,9 @@ std::string report_markdown(const Outcome& outcome) {
     table(rules_table(outcome, stages));
     table(costs_table(outcome, stages));
   }
-  for (const Table& one : {frames_table(outcome), targets_table(outcome), break_even_table(outcome)}) table(one);
+  for (const Table& one :
+       {frames_table(outcome), memory_table(outcome), targets_table(outcome), break_even_table(outcome)})
+    table(one);
   if (outcome.tune > 1) table(search_table(outcome));
   table(arms_table(outcome));
   const auto list = [&](const std::string& heading, const std::vector<std::string>& sentences) {

@@ -145,6 +145,19 @@ Table frames_table(const Outcome& outcome) {
   return table;
 }
 
+Table memory_table(const Outcome& outcome) {
+  Table table{"Test loss at equal memory: with as much for a rank, the best mean among the rules that fit",
+              {"tensors of a rank, planned", "stages", "best rule", "its test loss", "its step, simulated"},
+              {}};
+  for (const int stages : outcome.stage_counts())
+    for (const CostAndLoss& best : group_front(outcome, stages, planned_mib)) {
+      const GroupOutcome& group = outcome.groups[best.index];
+      table.rows.push_back({"from " + mib(best.cost) + " on", stages_of(group), group.group.label(), loss(best.loss),
+                            duration(group.simulated_step())});
+    }
+  return table;
+}
+
 Table targets_table(const Outcome& outcome) {
   Table table{
       "What it takes to validation losses that global has after half, three quarters and all of its steps",

@@ -9,6 +9,7 @@ namespace interlock {
 Table rules_table(const Outcome& outcome, int stages);  // quality and time of each group
 Table costs_table(const Outcome& outcome, int stages);  // speed, idle shares, memory, messages, operations
 Table frames_table(const Outcome& outcome);             // losses at equal budgets
+Table memory_table(const Outcome& outcome);             // test losses at equal memory
 Table targets_table(const Outcome& outcome);            // steps, times and operations to target losses
 Table break_even_table(const Outcome& outcome);
 Table search_table(const Outcome& outcome);

@@ -60,6 +60,17 @@ double measured_step(const GroupOutcome& group) {
       .value_or(0);
 }
 
+double planned_mib(const GroupOutcome& group) { return group.cost ? group.cost->peak_mib : 0; }
+
+std::vector<CostAndLoss> group_front(const Outcome& outcome, int stages, double (*cost)(const GroupOutcome&)) {
+  const std::vector<SeedStatistics> all = outcome.statistics();
+  std::vector<CostAndLoss> points;
+  for (size_t i = 0; i < all.size(); ++i)
+    if (outcome.groups[i].group.stages == stages && all[i].mean && cost(outcome.groups[i]) > 0)
+      points.push_back({i, cost(outcome.groups[i]), *all[i].mean});
+  return front_of(std::move(points));
+}
+
 std::vector<double> targets_at(const Outcome& outcome, int stages) {
   std::vector<double> targets;
   const GroupOutcome* reference = reference_at(outcome, stages);

@@ -29,6 +29,10 @@ struct FrameRow {
 };
 std::vector<FrameRow> frame_rows(const Outcome& outcome);
 
+// Groups of as many stages to which none is better in both mean test loss and cost; those without either are left out.
+std::vector<CostAndLoss> group_front(const Outcome& outcome, int stages, double (*cost)(const GroupOutcome&));
+double planned_mib(const GroupOutcome& group);  // tensors of the hungriest rank; 0: not known
+
 double measured_step(const GroupOutcome& group);  // seconds, mean over arms; 0: none is done
 
 }  // namespace interlock

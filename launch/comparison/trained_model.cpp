@@ -1,5 +1,6 @@
 #include "launch/comparison/trained_model.h"
 
+#include "launch/folders/run_folder.h"
 #include "launch/run/load_weights.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
@@ -9,7 +10,7 @@
 namespace interlock {
 
 TrainedModel load_trained_model(const RunSettings& settings, const Dataset& dataset, const std::string& folder) {
-  const auto weights = WeightsSet::open(folder);
+  const auto weights = WeightsSet::open(weights_file(folder));
   TrainedModel trained;
   trained.model = make_model(settings, dataset);
   const Model& model = *trained.model;

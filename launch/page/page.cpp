@@ -44,7 +44,7 @@ svg .axis{fill:var(--soft)}svg.timeline{min-width:680px;font-size:11px}
 svg text.rim{fill:var(--bartext);stroke:var(--rim);stroke-width:2.2;paint-order:stroke;stroke-linejoin:round}
 code,pre{font-family:"DejaVu Sans Mono",Menlo,Consolas,monospace;font-size:.88em;overflow-wrap:anywhere}pre{white-space:pre-wrap;background:var(--raised);padding:.6rem .8rem;max-width:100%}
 .defs{position:absolute;width:0;height:0}
-@media (max-width:520px){main,header,footer{padding:0 12px}h1{font-size:1.35rem}th,td{padding:.28rem .5rem}table{font-size:.86rem}}
+@media (max-width:520px){main,header,footer{padding:0 12px}h1{font-size:1.35rem}.answer{font-size:1rem;line-height:1.4}th,td{padding:.28rem .5rem}table{font-size:.86rem}}
 @media print{body{font-size:10pt}.scroll{overflow:visible}svg.timeline{min-width:0}h2{break-after:avoid}nav,.skip{display:none}tbody th{position:static}.figures{grid-template-columns:1fr 1fr}table{font-size:7.5pt}th,td{padding:.15rem .3rem;white-space:normal}details>*{display:block}}
 )";
 

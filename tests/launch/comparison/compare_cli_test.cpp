@@ -13,6 +13,7 @@ namespace interlock {
 namespace {
 
 using nlohmann::json;
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -64,11 +65,12 @@ class CompareCommand : public SmallProject {
 };
 
 TEST_F(CompareCommand, ArmsAreOrdinaryRunsAndTheReportHoldsThem) {
-  const Words asked{"--rules", "local,sum:2,global", "--seeds", "2", "--tune", "1", "--diagnostics"};
+  Words asked{"--rules", "local,sum:2,global", "--seeds", "2", "--tune", "1", "--diagnostics", "--links", "1e8,1e5"};
   const CommandResult done = compare(asked);
   expect_done(done);
   EXPECT_THAT(done.output, HasSubstr("global learning has a test loss of"));
   EXPECT_THAT(done.output, HasSubstr("cmp/report.html"));
+  EXPECT_THAT(done.errors, AllOf(HasSubstr("scoring the arms"), Not(HasSubstr("reading "))));
 
   const json found = report();
   std::ifstream schema(INTERLOCK_SCHEMA);
@@ -82,6 +84,17 @@ TEST_F(CompareCommand, ArmsAreOrdinaryRunsAndTheReportHoldsThem) {
     EXPECT_GT(one["flops"], 0);
     EXPECT_GT(one["seconds"], 0);
   }
+  // What a link carries of a step in one direction takes so long at 1e5 bytes per second.
+  const double of_a_direction = arm(found, "global", 1)["bytes_sent"].get<double>() / 4 / 3 / 2;
+  for (const json& rule : found["rules"]) {
+    ASSERT_EQ(rule["slowed_links"].size(), 2U);
+    EXPECT_EQ(rule["slowed_links"][0]["bandwidth"], 1e8);
+    EXPECT_EQ(rule["slowed_links"][1]["bandwidth"], 1e5);
+  }
+  for (const json& rule : found["rules"])
+    if (rule["rule"] == "global") {
+      EXPECT_GT(rule["slowed_links"][1]["step"], of_a_direction / 1e5);
+    }
   // One batch order and start for both rules of a seed; heads and streams cost operations.
   EXPECT_GT(arm(found, "local", 1)["flops"], 0);
   EXPECT_GT(arm(found, "sum:2", 1)["flops"], arm(found, "local", 1)["flops"]);
@@ -100,9 +113,10 @@ TEST_F(CompareCommand, ArmsAreOrdinaryRunsAndTheReportHoldsThem) {
   const std::string page = read("cmp/report.html");
   expect_whole_page(page);
   for (const char* part : {"Which way of learning is worth its cost", "Quality and time: 4 stages", "Learning curves",
-                           "By time, simulated", "Quality and memory", "Equal budgets", "what ranks did, measured",
+                           "By time, simulated", "Quality and memory", "by their means none is better in both: ",
+                           "Test loss at equal memory", "Equal budgets", "what ranks did, measured",
                            "Test loss of every head", "Cosine of each stage", "No link was slowed down",
-                           "2 seeds: intervals are rough", "Holm", "bootstrap"})
+                           "A delay was put into the transport", "2 seeds: intervals are rough", "Holm", "bootstrap"})
     EXPECT_THAT(page, HasSubstr(part));
   EXPECT_THAT(read("cmp/report.md"), HasSubstr("| rule | test loss, mean [95 %] |"));
 
@@ -161,6 +175,11 @@ TEST_F(CompareCommand, ADryRunWritesNothing) {
   for (const char* part : {"local linear, 4 stages: 2 seeds, 6 learning rates", "FLOP a step", "runs of 4 steps"})
     EXPECT_THAT(listed.output, HasSubstr(part));
   EXPECT_FALSE(fs::exists(path("cmp")));
+  // What would stop the comparison is said now.
+  expect_failure(compare({"--rules", "local,global", "--dry-run", "--set", "data.test_paths=['nowhere']"}), 65,
+                 {"data.test_paths", "nowhere"});
+  expect_failure(compare({"--rules", "local,global", "--dry-run", "--stages", "2,99"}), 64,
+                 {"--stages: 99: the model has", "units to cut"});
 }
 
 TEST_F(CompareCommand, AnInterruptedOneGoesOn) {

@@ -25,5 +25,16 @@ TEST(Frames, FirstStepAtALoss) {
   EXPECT_FALSE(step_reaching(curve, 1.9));
 }
 
+TEST(Frames, TheFrontIsWhatNoneBettersInBoth) {
+  const auto indices = [](const std::vector<CostAndLoss>& points) {
+    std::vector<size_t> all;
+    for (const CostAndLoss& point : front_of(points)) all.push_back(point.index);
+    return all;
+  };
+  EXPECT_EQ(indices({{0, 3, 1}, {1, 1, 4}, {2, 2, 4}, {3, 2, 2}, {4, 4, 1}}), (std::vector<size_t>{1, 3, 0}));
+  EXPECT_EQ(indices({{0, 1, 1}, {1, 1, 1}}), std::vector<size_t>{0});
+  EXPECT_TRUE(indices({}).empty());
+}
+
 }  // namespace
 }  // namespace interlock

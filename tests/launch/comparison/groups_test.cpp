@@ -52,6 +52,8 @@ TEST(Rules, WhatIsNoRuleIsRefusedInWords) {
   EXPECT_THAT(refused(""), HasSubstr("nothing is given"));
   EXPECT_THROW(parse_numbers("2,0", "--stages"), Error);
   EXPECT_THROW(parse_numbers("2,x", "--stages"), Error);
+  for (const char* speed : {"0", "-1", "x", "1e8x", "inf", "nan"}) EXPECT_THROW(parse_speeds(speed, "--links"), Error);
+  EXPECT_EQ(parse_speeds("1e8,5", "--links"), (std::vector<double>{1e8, 5}));
 }
 
 TEST(Groups, HeadsMultiplyRulesThatNeedThem) {
