@@ -108,7 +108,9 @@ class Lora final : public Technique {
                                           ": a rank is at most the smaller of the two"));
     }
     if (!unused.empty())
-      options_.refuse("targets", unknown_name("linear layer", *unused.begin(), {known.begin(), known.end()}));
+      options_.refuse("targets",
+                      unknown_name("linear layer", *unused.begin(), {known.begin(), known.end()}) +
+                          (options_.has("targets") ? "" : "; set it: its default is of models that have these"));
   }
 
   std::shared_ptr<Insertion> insertion(const InsertionSite& site, const NetworkFacts& network) const override {

@@ -15,6 +15,7 @@
 #include "launch/terminal/number_option.h"
 #include "parallel/transport/launch_place.h"
 #include "runtime/core/log.h"
+#include "runtime/core/printable.h"
 #include "runtime/storage/atomic_file.h"
 
 namespace interlock {
@@ -38,7 +39,10 @@ class Finetune final : public Command {
     app.add_option("--seeds", request_.seeds, "so many runs, with seeds 1, 2, ...")
         ->check(CLI::Range(int64_t{1}, int64_t{1000}));
     app.add_option("--epochs", request_.epochs, "how often each sample is seen at most")->check(number_between(1e-6));
-    app.add_option("--technique", techniques_, "NAME:OPTION=VALUE,... as in adapters:size=64")->allow_extra_args(false);
+    app.add_option(
+        "--technique", techniques_,
+        "NAME:OPTION=VALUE,... as in adapters:size=64, or lora:rank=4,targets=[\"query\"]; several behind one "
+        "another");
     app.add_option("--set", request_.overrides, "override a key of the configs: section.key=value")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
@@ -65,6 +69,8 @@ void introduce(const FinetunePlan& plan) {
   log_info(message(plan.training_samples, " samples to train on, ", plan.held_out_samples, " to choose by; ",
                    plan.runs.size(), plan.runs.size() == 1 ? " run" : " runs", " of at most ", plan.steps, " steps, ",
                    plan.trained_parameters, " numbers trained"));
+  if (plan.labels.size() == 2)
+    log_info(message("f1 is that of the class ", printable(plan.labels[1]), ", the second of data.labels"));
 }
 
 int Finetune::perform(const FinetunePlan& plan) const {

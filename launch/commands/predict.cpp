@@ -123,9 +123,10 @@ ordered_json Predict::objects(const std::vector<Prediction>& predictions) const 
 ordered_json Predict::judge(const std::vector<Prediction>& predictions) const {
   const std::vector<Guess> guesses = guesses_of(*source_, *texts_, predictions);
   ordered_json found = ordered_json::object();
-  if (columns_.label && guesses.size() < predictions.size())
+  if ((columns_.label || !guesses.empty()) && guesses.size() < predictions.size())
     log_warning(message(
-        "--label ", *columns_.label, ": ", predictions.size() - guesses.size(), " of ", predictions.size(),
+        columns_.label ? "--label " + *columns_.label : std::string("labels"), ": ",
+        predictions.size() - guesses.size(), " of ", predictions.size(),
         scores() ? " rows have no number there" : " rows have a label there that the model does not know, or none",
         "; accuracy is told of the others alone"));
   if (guesses.empty()) return found;

@@ -2,8 +2,10 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <functional>
 #include <iostream>
-#include <limits>
+#include <memory>
+#include <optional>
 #include <thread>
 
 #include "launch/command.h"
@@ -11,6 +13,7 @@
 #include "launch/huggingface/huggingface.h"
 #include "launch/run/data_identity.h"
 #include "launch/stored_model/evaluation.h"
+#include "launch/stored_model/predictions.h"
 #include "launch/stored_model/pruning.h"
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/interruption.h"
@@ -41,8 +44,10 @@ class Prune final : public Command {
            "another, the layer without which the loss on --data is lowest")
         ->check(CLI::IsMember({"every_other", "last", "search"}))
         ->needs(layers);
-    app.add_option("--data", data_, "held-out texts or token files, for --strategy search");
-    app.add_option("--sequences", sequences_, "that search looks at, of --data")->check(whole_number(1));
+    app.add_option("--data", data_,
+                   "held-out texts or token files, of a model of labels tables, for --strategy search");
+    app.add_option("--sequences", sequences_, "that search looks at, of texts in --data; 256 by default")
+        ->check(whole_number(1));
     app.add_option("--to", to_, "the folder to make")->required();
     app.add_flag("--overwrite", overwrite_, "replace the folder of an earlier prune");
     app.callback([this, keep, layers] {
@@ -87,21 +92,49 @@ class Prune final : public Command {
     if (strategy_ == "every_other") return every_other(layers, wanted_);
     if (strategy_ == "last") return without_the_last(wanted_);
     const LoadedModel model = load_model(source);
-    const auto data = evaluation_data(source, data_, 1, [&] { interruption.check(); });
-    const int64_t count = std::min(data->samples(Split::held_out), sequences_);
-    const int threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    const auto loss =
+        predicts_tokens(source.objective) ? loss_of_text(source, model, interruption) : loss_of_labels(source, model);
     AmountProgress bar("search", (layers * (layers + 1) - wanted_ * (wanted_ + 1)) / 2, false);
     int64_t evaluated = 0;
-    return search_layers(layers, wanted_, [&](const KeptLayers& kept) {
+    const KeptLayers kept = search_layers(layers, wanted_, [&](const KeptLayers& some) {
       interruption.check();
+      const double found = loss(some);
+      bar.show(++evaluated);
+      return found;
+    });
+    bar.finish();
+    std::cout << "Loss on --data: " << loss(without_the_last(layers)) << " with all layers, " << loss(kept) << " with "
+              << words_of(kept) << "\n";
+    return kept;
+  }
+
+  static int threads() { return static_cast<int>(std::max(1U, std::thread::hardware_concurrency())); }
+
+  // Per target, of so many layers of the model.
+  using Loss = std::function<double(const KeptLayers&)>;
+  Loss loss_of_text(const TextModel& source, const LoadedModel& model, const Interruption& interruption) const {
+    const std::shared_ptr<const Dataset> data = evaluation_data(source, data_, 1, [&] { interruption.check(); });
+    const int64_t count = std::min(data->samples(Split::held_out), sequences_.value_or(256));
+    return [model, data, count](const KeptLayers& kept) {
       BatchResult sum;
       for (const BatchResult& result :
-           evaluate_batches(with_layers(model, kept), *data, count, 0, 1, threads, [](int64_t) {}))
+           evaluate_batches(with_layers(model, kept), *data, count, 0, 1, threads(), [](int64_t) {}))
         sum.loss += result.loss, sum.targets += result.targets;
       if (sum.targets == 0) throw Error(ExitCode::bad_input, "--data: nothing to predict in it");
-      bar.show(++evaluated);
-      return sum.loss;
-    });
+      return sum.loss / static_cast<double>(sum.targets);
+    };
+  }
+  Loss loss_of_labels(const TextModel& source, const LoadedModel& model) const {
+    if (sequences_)
+      throw Error(ExitCode::usage,
+                  "--sequences counts sequences of a text; of a table all rows are looked at: give it fewer of them");
+    const auto texts = open_texts(source, data_, {}, true);
+    return [&source, model, texts](const KeptLayers& kept) {
+      const auto rows = predict(source, with_layers(model, kept), *texts, {.threads = threads()}, [](int64_t) {});
+      double sum = 0;
+      for (const Prediction& row : rows) sum += row.loss;
+      return sum / static_cast<double>(rows.size());
+    };
   }
 
   // Returns the folder's path.
@@ -129,7 +162,8 @@ class Prune final : public Command {
 
   std::string path_, keep_, to_, strategy_ = "every_other";
   std::vector<std::string> data_;
-  int64_t wanted_ = 0, sequences_ = 256;
+  int64_t wanted_ = 0;
+  std::optional<int64_t> sequences_;
   bool overwrite_ = false;
 };
 

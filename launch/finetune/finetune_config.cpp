@@ -9,6 +9,9 @@
 #include "launch/run/start_techniques.h"
 #include "launch/settings/parts.h"
 #include "runtime/core/printable.h"
+#include "runtime/storage/mapped_file.h"
+#include "runtime/storage/sha256.h"
+#include "runtime/storage/weights.h"
 
 namespace interlock {
 namespace {
@@ -25,11 +28,15 @@ std::string quoted(const std::vector<std::string>& paths) {
   return toml_quoted(all, "the file");
 }
 
-// The keys of the stored model, but for what belongs to its pretraining.
+// The keys of the stored model, but for what belongs to its pretraining, and for a second dropout that is the first: it
+// follows model.dropout, to whatever that is set.
 std::string model_section(const TextModel& source) {
   std::string text = "[model]\n";
-  for (const auto& [key, value] : source.settings.config.resolved_values()) {
+  const auto values = source.settings.config.resolved_values();
+  const auto dropout = values.find("model.dropout");
+  for (const auto& [key, value] : values) {
     if (!key.starts_with("model.") || key == "model.tie_embeddings" || key == "model.frozen") continue;
+    if (key == "model.attention_dropout" && dropout != values.end() && value == dropout->second) continue;
     text += key.substr(6) + " = " + value + "\n";
   }
   return text;
@@ -69,11 +76,33 @@ std::string config_text(const FinetuneRequest& request, const TextModel& source,
   return text.str();
 }
 
+// Of "section.key = value", with or without blanks.
+std::string key_of(const std::string& override_text) {
+  std::string key = override_text.substr(0, override_text.find('='));
+  std::erase_if(key, [](char c) { return c == ' ' || c == '\t'; });
+  return key;
+}
+
+// Of the tables and the weights, byte by byte: what lies at a path later may be something else.
+std::string digest_of_inputs(const FinetuneRequest& request, const TextModel& source) {
+  Sha256 digest;
+  for (const auto* paths : {&request.train, &request.validation}) {
+    digest.add(message(paths->size(), " files "));
+    for (const std::string& path : *paths) {
+      const MappedFile file(path);
+      digest.add(message(file.bytes().size(), " bytes "));
+      digest.add(file.bytes());
+    }
+  }
+  digest.add(weights_digest(*source.weights));
+  return digest.hex();
+}
+
 void refuse_own_keys(const std::vector<std::string>& overrides) {
   for (const char* own :
        {"run.seed", "run.folder", "run.weights", "run.keep_best", "data.paths", "data.validation_paths"})
     for (const std::string& override_text : overrides)
-      if (override_text.starts_with(std::string(own) + "="))
+      if (key_of(override_text) == own)
         throw Error(ExitCode::usage, message("--set ", own, ": finetune itself sets this key (by --seeds, --to, PATH, ",
                                              "--metric, --train and --validation)"));
 }
@@ -122,13 +151,14 @@ FinetunePlan plan_finetuning(const FinetuneRequest& request) {
   check_start_techniques(probe, *dataset, *source.weights);
   const Length length = length_of(request, probe, *dataset);
   const std::string text = config_text(request, source, plan.metric, length);
+  const std::string mark = input_mark + digest_of_inputs(request, source) + "\n";
   for (int64_t seed = 1; seed <= request.seeds; ++seed) {
     const fs::path base = fs::path(absolute(request.to)) / message("seed-", seed);
     std::vector<std::string> overrides = request.overrides;
     overrides.push_back(message("run.seed=", seed));
     overrides.push_back("run.folder=" + quoted(base.string()));
     const RunSettings settings = settings_of(text, overrides);
-    plan.runs.push_back({seed, base.string() + ".toml", settings.config.resolved(), base.string()});
+    plan.runs.push_back({seed, base.string() + ".toml", mark + settings.config.resolved(), base.string()});
     plan.steps = settings.steps;
     plan.metric = settings.evaluation.keep_best;
   }

@@ -22,6 +22,9 @@ struct FinetuneRequest {
   std::string to;                      // the folder of configs and runs
 };
 
+// The first line of a config: a comment with the SHA-256 of the tables and the weights that it was made for.
+inline constexpr const char* input_mark = "# for tables and weights ";
+
 struct FinetunePlan {
   std::string metric;
   struct Run {

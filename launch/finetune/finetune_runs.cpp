@@ -58,6 +58,26 @@ bool lies_in(const std::string& path, const std::string& folder) {
   return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
 }
 
+// A config and, where it tells, the digest of what it was made for.
+std::pair<std::string, std::string> parted(const std::string& config) {
+  if (!config.starts_with(input_mark)) return {"", config};
+  const size_t end = config.find('\n') + 1;
+  return {config.substr(0, end), config.substr(end)};
+}
+
+void check_same(const FinetunePlan::Run& run, const std::string& stored) {
+  const auto [inputs_before, before] = parted(stored);
+  const auto [inputs_now, now] = parted(run.config);
+  const char* advice = "; choose another --to, or replace it with --overwrite";
+  if (before != now)
+    throw Error(ExitCode::cannot_write,
+                message(run.config_file, ": the folder holds a fine-tuning with other settings or data", advice));
+  if (!inputs_before.empty() && inputs_before != inputs_now)
+    throw Error(ExitCode::cannot_write,
+                message(run.config_file, ": what lies at the paths of --train, --validation or ",
+                        "the model is not what this fine-tuning began with", advice));
+}
+
 void refuse_own_input(const FinetuneRequest& request) {
   const auto refuse = [&](const char* option, const std::string& path) {
     if (lies_in(path, request.to))
@@ -81,13 +101,8 @@ void write_configs(const FinetunePlan& plan, const FinetuneRequest& request, boo
   fs::create_directories(folder, problem);
   if (!fs::is_directory(folder))
     throw Error(ExitCode::cannot_write, message("--to: cannot make the folder ", folder, ": ", problem.message()));
-  for (const FinetunePlan::Run& run : plan.runs) {
-    if (!fs::exists(run.config_file)) continue;
-    if (read_whole(run.config_file) != run.config)
-      throw Error(ExitCode::cannot_write,
-                  message(run.config_file, ": the folder holds a fine-tuning with other settings or data; choose ",
-                          "another --to, or replace it with --overwrite"));
-  }
+  for (const FinetunePlan::Run& run : plan.runs)
+    if (fs::exists(run.config_file)) check_same(run, read_whole(run.config_file));
   for (const FinetunePlan::Run& run : plan.runs)
     if (!fs::exists(run.config_file)) write_atomically(run.config_file, run.config);
 }

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <filesystem>
+#include <limits>
 #include <vector>
 
 #include "runtime/core/error.h"
@@ -15,7 +16,7 @@ namespace interlock {
 namespace {
 
 constexpr const char *step_state = "best.step", *value_state = "best.value", *stale_state = "best.stale",
-                     *score_state = "best.score";
+                     *score_state = "best.score", *loss_state = "best.loss";
 
 template <class Number>
 bool read(const std::map<std::string, std::string>& state, const char* name, Number& number) {
@@ -43,9 +44,11 @@ bool BestWeights::improves(int64_t step, double loss, const std::map<std::string
                 message("run.keep_best: ", unknown_name("score of this objective", settings_.score, names)));
   }
   const double value = found == scores.end() ? loss : found->second;
-  const bool better = !best_ || (lower_is_better(settings_.score) ? value < best_->value : value > best_->value);
+  const bool better = !best_ || (value == best_->value              ? loss < best_->loss
+                                 : lower_is_better(settings_.score) ? value < best_->value
+                                                                    : value > best_->value);
   stale_ = better ? 0 : stale_ + 1;
-  if (better) best_ = Best{step, value};
+  if (better) best_ = Best{step, value, loss};
   return better;
 }
 
@@ -54,6 +57,7 @@ std::map<std::string, std::string> BestWeights::state() const {
   return {{score_state, settings_.score},
           {step_state, std::to_string(best_->step)},
           {value_state, exact(best_->value)},
+          {loss_state, exact(best_->loss)},
           {stale_state, std::to_string(stale_)}};
 }
 
@@ -65,6 +69,8 @@ void BestWeights::restore(const std::map<std::string, std::string>& state) {
   int64_t stale = 0;
   if (!read(state, step_state, best.step) || !read(state, value_state, best.value) || !read(state, stale_state, stale))
     return;
+  // Checkpoints of before know none: what is only as good is then no better.
+  if (!read(state, loss_state, best.loss)) best.loss = -std::numeric_limits<double>::infinity();
   best_ = best;
   stale_ = stale;
 }

@@ -28,6 +28,7 @@ class BestWeights {
   struct Best {
     int64_t step = 0;
     double value = 0;
+    double loss = 0;  // decides between equal values: scores of few samples take few
   };
   const std::optional<Best>& best() const { return best_; }
   const BestSettings& settings() const { return settings_; }

@@ -64,6 +64,12 @@ void LabelledTexts::learn_classes(const std::vector<Row>& rows) {
     if (row.label.empty()) refuse(message(row.path, ": line ", row.line, ": the label is empty"));
     labels.push_back(row.label);
   }
+  // Columns by number make no header of the first line.
+  for (const Row& row : rows)
+    if (row.line == 1 && !row.path.ends_with(".jsonl") && std::ranges::count(labels, row.label) == 1)
+      notes_.push_back(message(row.path, ": \"", row.label,
+                               "\", the label of line 1, occurs nowhere else; if that line ",
+                               "names the columns, set data.header = true"));
   try {
     classes_ = LabelSet::of(labels);
   } catch (const Error& problem) {

@@ -131,12 +131,45 @@ TEST_F(FinetuneCli, NothingOfOthersIsReplaced) {
   expect_done(interlock(words({"--seeds", "1", "--epochs", "1", "--to", "out", "--overwrite"})));
 }
 
+// The same paths, and other tables or another model: seeds that are done tell nothing of these.
+TEST_F(FinetuneCli, WhatLiesAtItsPathsIsWhatItBeganWith) {
+  const Words again = words({"--seeds", "1", "--epochs", "1", "--to", "out"});
+  expect_done(interlock(again));
+  const std::string good = read("train.tsv");
+  write("train.tsv", table(160, 3));
+  expect_failure(interlock(again), 73, {"out/seed-1.toml", "not what this fine-tuning began with", "--overwrite"});
+  write("train.tsv", good);
+  EXPECT_THAT(interlock(again).errors, HasSubstr("seed 1 is done already"));
+  expect_done(train({"model.max_length=64", "run.steps=3", "run.folder=other"}));
+  std::filesystem::rename(path("base"), path("earlier"));
+  std::filesystem::rename(path("other"), path("base"));
+  expect_failure(interlock(again), 73, {"not what this fine-tuning began with"});
+}
+
+TEST_F(FinetuneCli, ASecondDropoutFollowsTheFirst) {
+  expect_done(interlock(words({"--seeds", "1", "--epochs", "0.1", "--to", "out", "--set", "model.dropout=0"})));
+  EXPECT_THAT(read("out/seed-1.toml"), HasSubstr("attention_dropout = 0.0"));
+}
+
+TEST_F(FinetuneCli, SaysWhatMayBeOtherThanMeant) {
+  const CommandResult result =
+      interlock({"finetune", "base", "--train", "train.tsv", "--text", "0", "--label", "1", "--seeds", "1", "--epochs",
+                 "0.1", "--to", "out", "--set", "parallel.transport=loopback", "--set", "learning.rule=local"});
+  expect_done(result);
+  EXPECT_THAT(result.errors, HasSubstr("\"label\", the label of line 1, occurs nowhere else"));
+  EXPECT_THAT(result.errors, HasSubstr("parallel.stages = 1: there are no stages below"));
+  const CommandResult named = interlock(words({"--seeds", "1", "--epochs", "0.1", "--to", "named"}));
+  EXPECT_THAT(named.errors, testing::Not(HasSubstr("occurs nowhere else")));
+  EXPECT_THAT(named.errors, HasSubstr("f1 is that of the class"));
+}
+
 TEST_F(FinetuneCli, WhatIsRefused) {
   const auto to = [&](const std::string& folder, Words more) {
     more.insert(more.end(), {"--seeds", "1", "--epochs", "1", "--to", folder});
     return interlock(words(more));
   };
   expect_failure(to("a", {"--set", "run.seed=3"}), 2, {"run.seed", "--seeds"});
+  expect_failure(to("a", {"--set", "run.folder = \"x\""}), 2, {"run.folder", "--to"});
   expect_failure(to("a", {"--metric", "spearman"}), 64, {"run.keep_best", "spearman", "accuracy"});
   expect_failure(to("b", {"--set", "optimizer.learning_rat=1"}), 64, {"learning_rat", "learning_rate"});
   expect_failure(to("b", {"--technique", "adapters:size"}), 2, {"--technique adapters:size", "OPTION=VALUE"});

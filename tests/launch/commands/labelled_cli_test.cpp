@@ -229,5 +229,20 @@ TEST_F(LabelledCli, WhatIsRefused) {
   expect_failure(train_labels({"run.folder=again"}, {"--resume"}), 64, {"other classes", "neither"});
 }
 
+TEST_F(LabelledCli, PrunesByALossOfLabels) {
+  expect_done(train_labels({"run.steps=4"}));
+  const CommandResult pruned =
+      interlock({"prune", "run", "--layers", "2", "--strategy", "search", "--data", "valid.tsv", "--to", "pruned"});
+  expect_done(pruned);
+  EXPECT_THAT(pruned.output, HasSubstr("Loss on --data: "));
+  // What it says of those it keeps is what `evaluate` finds.
+  const double loss = last_object(interlock({"evaluate", "pruned", "--data", "valid.tsv", "--json"}))["loss"];
+  const std::string with = pruned.output.substr(pruned.output.find("layers, ") + 8);
+  EXPECT_NEAR(std::stod(with), loss, 1e-5 * loss);  // printed with six digits
+  expect_failure(interlock({"prune", "run", "--layers", "2", "--strategy", "search", "--data", "valid.tsv",
+                            "--sequences", "4", "--to", "other"}),
+                 2, {"--sequences"});
+}
+
 }  // namespace
 }  // namespace interlock
