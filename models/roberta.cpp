@@ -1,7 +1,6 @@
 // The model "roberta": the encoder of Liu et al., 2019 (learned positions with offset 2, post-norm blocks, exact GELU,
 // masked language modelling) with the parameter names of Hugging Face's RobertaForMaskedLM; with model.norm = "pre"
 // that of RobertaPreLayerNormForMaskedLM. Owns its slices and what the model says about itself.
-#include <algorithm>
 #include <cassert>
 #include <map>
 
@@ -11,26 +10,17 @@
 #include "models/blocks/reconstruction.h"
 #include "models/blocks/transformer_body.h"
 #include "models/model.h"
-#include "models/residual_stream.h"
 #include "models/roberta_costs.h"
 #include "models/roberta_readout.h"
 #include "models/roberta_settings.h"
+#include "models/transformer_model.h"
 
 namespace interlock {
 namespace {
 
-LayerPath layer_path_of(const RobertaSettings& settings) {
-  return [settings](int64_t layer) { return settings.layer_path(layer); };
-}
-
-class Roberta : public Model, public ResidualStream {
+class Roberta : public TransformerModel<RobertaSettings> {
  public:
-  explicit Roberta(const ModelSettings& given) : settings_(RobertaSettings::from(given)) {}
-
-  int64_t units() const override { return settings_.units(); }
-  bool offers(Unit) const override { return true; }
-  bool has_residual_stream() const override { return settings_.pre_norm(); }
-  std::optional<int64_t> layer_of(int64_t unit) const override { return unit / settings_.units_of_a_block(); }
+  explicit Roberta(const ModelSettings& given) : TransformerModel(RobertaSettings::from(given)) {}
 
   std::shared_ptr<Body> body(int64_t begin, int64_t end) const override {
     assert(0 <= begin && begin < end && end <= units());
@@ -40,7 +30,7 @@ class Roberta : public Model, public ResidualStream {
       embeddings = std::make_shared<RobertaEmbeddings>(
           RobertaEmbeddings::Shape{settings_.vocabulary, settings_.max_length, shape.width, settings_.token_types,
                                    shape.dropout, shape.norm_epsilon, shape.numbers});
-    const auto made = std::make_shared<TransformerBody>(settings_, layer_path_of(settings_), begin, end, embeddings,
+    const auto made = std::make_shared<TransformerBody>(settings_, layer_path(), begin, end, embeddings,
                                                         settings_.root() + ".embeddings");
     if (embeddings) embeddings->clear_padding_rows();
     return made;
@@ -54,29 +44,17 @@ class Roberta : public Model, public ResidualStream {
   std::shared_ptr<Head> head(const std::string& kind, int64_t units_below) const override {
     check_kind(kind);
     const TransformerShape& shape = settings_.block;
-    const int64_t of_a_block = settings_.units_of_a_block();
-    const HeadPlace place{units_below / of_a_block, units_below % of_a_block != 0};
+    const HeadPlace place = head_place(units_below);
     if (kind == "shared_readout")
       return std::make_shared<SharedReadoutHead>(place.path(), shape, place.layer(), settings_.seed,
                                                  make_readout(settings_, place.layer()));
     if (kind == "reconstruction")
       return std::make_shared<ReconstructionHead>(place.path(), shape.width, shape.numbers.parameters, settings_.seed);
-    std::shared_ptr<Head> made;
-    if (kind == "block") {
-      made = std::make_shared<BlockHead>(place.path(), shape, place.layer(), settings_.classes);
-    } else {
-      made = std::make_shared<LinearHead>(place.path(), shape.width, settings_.classes, shape.numbers.parameters);
-    }
-    initialize_blocks(*made, shape, settings_.seed);
-    return made;
+    return plain_head(kind, place);
   }
 
   std::vector<std::string> head_kinds() const override {
     return {"linear", "block", "shared_readout", "reconstruction"};
-  }
-
-  std::vector<InsertionSite> sites() const override {
-    return transformer_network_sites(settings_, layer_path_of(settings_));
   }
 
   std::vector<Costs> unit_costs(int64_t samples) const override {
@@ -105,24 +83,6 @@ class Roberta : public Model, public ResidualStream {
     if (!settings_.tied || settings_.objective != Objective::masked) return std::nullopt;
     return Tie{settings_.word_table(), decoder_weight, settings_.vocabulary * settings_.block.width};
   }
-
-  at::ScalarType input_type() const override { return at::kLong; }
-  int64_t classes() const override { return settings_.classes; }
-  int64_t vocabulary() const override { return settings_.vocabulary; }
-  int64_t max_length() const override { return settings_.max_length; }
-  Boundary boundary(int64_t) const override {
-    return {{settings_.length, settings_.block.width}, settings_.block.numbers.hidden, 0};
-  }
-
- private:
-  void check_kind(const std::string& kind) const {
-    const auto kinds = head_kinds();
-    if (std::find(kinds.begin(), kinds.end(), kind) == kinds.end()) {
-      throw Error(ExitCode::config, unknown_name("head", kind, kinds));
-    }
-  }
-
-  RobertaSettings settings_;
 };
 
 const Registration<Model, const ModelSettings&> registered("roberta", [](const ModelSettings& settings) {

@@ -5,11 +5,10 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio.hpp>
-#include <chrono>
 #include <mutex>
 #include <set>
 
+#include "launch/heartbeat/asio.h"
 #include "launch/heartbeat/beat.h"
 #include "launch/heartbeat/session.h"
 #include "runtime/core/blocked_signals.h"
@@ -19,18 +18,7 @@
 namespace interlock {
 namespace {
 
-namespace asio = boost::asio;
-using asio::ip::tcp;
-using boost::system::error_code;
-using Clock = std::chrono::steady_clock;
-
 constexpr size_t part = 16 << 10, most_unsent = 256 << 10;
-
-Clock::duration seconds_of(double seconds) {
-  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-}
-
-tcp::endpoint endpoint_of(const ListenAddress& where) { return {asio::ip::make_address(where.address), where.port}; }
 
 }  // namespace
 

@@ -4,21 +4,15 @@
 #include <fcntl.h>
 
 #include <array>
-#include <boost/asio.hpp>
-#include <chrono>
 #include <set>
 #include <thread>
 
+#include "launch/heartbeat/asio.h"
 #include "runtime/core/blocked_signals.h"
 #include "runtime/core/error.h"
 
 namespace interlock {
 namespace {
-
-namespace asio = boost::asio;
-using asio::ip::tcp;
-using boost::system::error_code;
-using Clock = std::chrono::steady_clock;
 
 constexpr size_t longest_request = 8 << 10, most_visitors = 16;
 constexpr auto patience = std::chrono::seconds(5);
@@ -42,7 +36,7 @@ struct MetricsServer::State {
   using VisitorPtr = std::shared_ptr<Visitor>;
 
   State(const ListenAddress& where, std::function<std::string()> made) : make_text(std::move(made)) {
-    const tcp::endpoint endpoint(asio::ip::make_address(where.address), where.port);
+    const tcp::endpoint endpoint = endpoint_of(where);
     acceptor.open(endpoint.protocol());
     fcntl(acceptor.native_handle(), F_SETFD, FD_CLOEXEC);  // not for the mpirun that is started meanwhile
     acceptor.set_option(tcp::acceptor::reuse_address(true));

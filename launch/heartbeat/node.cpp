@@ -3,9 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/asio.hpp>
-#include <chrono>
 
+#include "launch/heartbeat/asio.h"
 #include "launch/heartbeat/beat.h"
 #include "launch/heartbeat/session.h"
 #include "runtime/core/blocked_signals.h"
@@ -15,18 +14,7 @@
 namespace interlock {
 namespace {
 
-namespace asio = boost::asio;
-using asio::ip::tcp;
-using boost::system::error_code;
-using Clock = std::chrono::steady_clock;
-
 constexpr size_t part = 16 << 10;
-
-Clock::duration seconds_of(double seconds) {
-  return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
-}
-
-tcp::endpoint endpoint_of(const ListenAddress& where) { return {asio::ip::make_address(where.address), where.port}; }
 
 // A socket whose every operation has a deadline; false: it has passed, or the connection is gone.
 class Line {
