@@ -73,7 +73,10 @@ class Counter {
   Costs done() {
     costs.working_bytes = std::max(4 * largest_, unfolded_) + weights_;
     costs.kept_working_bytes = std::max(5 * largest_, unfolded_ + largest_) + weights_;
-    costs.forward_working_bytes = std::max(3 * largest_, unfolded_) + weights_;
+    // In bfloat16 as many as the library lays out anew for the processor's products: one more where those are tiles
+    // (AMX).
+    const int64_t alive = copy_bytes_ > 0 ? 4 : 3;
+    costs.forward_working_bytes = std::max(alive * largest_, unfolded_) + weights_;
     return costs;
   }
 

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "tests/support/small_project.h"
 
@@ -155,6 +156,25 @@ TEST_F(Generate, FromAnExit) {
   const json early = generated({"abcd efgh ab", "--tokens", "10", "--temperature", "3", "--exit", "1"});
   EXPECT_EQ(early["tokens"].size(), 22U);
   expect_failure(interlock({"generate", "run", "a", "--exit", "5"}), 64, {"--exit 5", "1, 2, 3", "4"});
+}
+
+// The engine has evaluated the same samples by the same heads, stage by stage; `evaluate` puts a body of its own
+// together for every exit. By heads of blocks: those that read through a copy of the readout are read through the
+// present one.
+TEST_F(Generate, ExitsHaveTheLossesThatTrainingFound) {
+  expect_done(interlock({"train", "gpt.toml", "--set", "run.folder=told", "--set", "learning.head=block", "--set",
+                         "run.steps=20", "--set", "run.evaluate_every=20", "--set", "run.evaluate_sequences=1000",
+                         "--set", "data.held_out=0.2"}));
+  std::istringstream lines(read("told/metrics.jsonl"));
+  json told;
+  for (std::string line; std::getline(lines, line);)
+    if (const json row = json::parse(line); row.contains("validation_losses")) told = row["validation_losses"];
+  const json exits = last_object(interlock({"evaluate", "told", "--json", "--exits"}))["exits"];
+  ASSERT_EQ(told.size(), 4U);
+  ASSERT_EQ(exits.size(), 4U);
+  for (size_t i = 0; i < 4; ++i)  // float32, added up in another order
+    EXPECT_NEAR(exits[i]["loss"].get<double>(), told[std::to_string(i)].get<double>(), 1e-5) << i;
+  EXPECT_NE(exits[0]["loss"], exits[3]["loss"]);
 }
 
 TEST_F(Generate, BitsPerByteFitTheLoss) {
