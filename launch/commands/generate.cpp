@@ -9,6 +9,7 @@
 #include "launch/command.h"
 #include "launch/stored_model/exits.h"
 #include "launch/stored_model/generation.h"
+#include "launch/terminal/amount_progress.h"
 #include "launch/terminal/number_option.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/core/printable.h"
@@ -59,7 +60,9 @@ class Generate final : public Command {
     if (prompts_.empty() && !prompt_) throw Error(ExitCode::usage, "generate: give a prompt, or a file with --prompts");
     const auto prompts = prompts_.empty() ? std::vector<std::string>{*prompt_} : read_prompts(prompts_);
     const LoadedModel model = choose(source, load_model(source));
-    const auto found = continue_texts(source, model, prompts, sampling_, [](int64_t) {});
+    AmountProgress bar("generate", std::ssize(prompts) * sampling_.tokens, false);
+    const auto found = continue_texts(source, model, prompts, sampling_, [&](int64_t done) { bar.show(done); });
+    bar.finish();
     tell(source, found);
     return static_cast<int>(ExitCode::done);
   }

@@ -1,6 +1,5 @@
 #include "launch/settings/known_keys.h"
 
-#include <map>
 #include <set>
 
 #include "launch/settings/parts.h"
@@ -31,21 +30,16 @@ std::string named(const std::string& section, const std::string& name) {
 
 std::vector<std::string> known_keys() {
   std::set<std::string> keys;
-  const std::string text_model =
+  // Sizes that some models refuse to be without, and others do not know.
+  const std::string sizes =
       "layers = 4\nwidth = 8\nheads = 1\nfeed_forward = 8\nvocabulary = 300\nmax_length = 64\ntie_embeddings = false\n";
-  // Keys that are asked for only where they stand.
-  const std::map<std::string, std::string> rare = {{"text", "held_out_part = \"all\"\ntest_paths = []\n"},
-                                                   {"labelled", "header = true\n"}};
-  for (const std::string& model : Models::instance().names()) {
-    for (const std::string& dataset : Datasets::instance().names()) {
-      for (const char* objective : {"masked", "causal", "classification"}) {
-        const bool of_text = dataset == "tokens" || dataset == "text" || dataset == "labelled";
-        ask(named("model", model) + (of_text ? text_model : "") + named("data", dataset) +
-                (rare.contains(dataset) ? rare.at(dataset) : "") + named("objective", objective),
-            keys);
-      }
-    }
-  }
+  // Keys that whoever knows them asks for only where they stand.
+  const std::string rare = "held_out_part = \"all\"\ntest_paths = []\nheader = true\n";
+  for (const std::string& model : Models::instance().names())
+    for (const std::string& dataset : Datasets::instance().names())
+      for (const char* objective : {"masked", "causal", "classification"})
+        for (const std::string& given : {std::string(), sizes})
+          ask(named("model", model) + given + named("data", dataset) + rare + named("objective", objective), keys);
   for (const std::string& optimizer : Optimizers::instance().names())
     for (const char* decay : {"linear", "polynomial", "cosine", "steps"})
       ask(named("model", "mlp") + named("data", "spirals") + named("optimizer", optimizer) + "decay = \"" + decay +

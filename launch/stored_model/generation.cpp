@@ -70,7 +70,7 @@ class Group {
     at::Tensor scores = read_prompts();
     for (int64_t made = 0; made < sampling.tokens; ++made) {
       const int64_t going_on = take(scores, sampling, made);
-      progress(going_on);
+      progress(made + 1);
       if (going_on == 0 || made + 1 == sampling.tokens) return;
       scores = read_last();
     }
@@ -190,7 +190,11 @@ std::vector<Continuation> continue_texts(const TextModel& source, const LoadedMo
     const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first),
                stop = all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), first + at_a_time));
     std::vector<Continuation> some(begin, stop);
-    Group(source, model, some, static_cast<int64_t>(first)).run(sampling, progress);
+    const auto before = static_cast<int64_t>(first), rows = std::ssize(some);
+    Group(source, model, some, before).run(sampling, [&](int64_t made) {
+      progress(before * sampling.tokens + rows * made);
+    });
+    progress((before + rows) * sampling.tokens);  // of texts that ended early too
     std::ranges::move(some, begin);
   }
   for (Continuation& text : all) text.text = text_of(source, text.tokens);

@@ -26,7 +26,8 @@ struct Continuation {
 };
 
 // Prompts of any lengths, several at a time. An empty prompt begins a document. Error(usage) for one that leaves no
-// room for a token, or is not UTF-8. `progress` is told how many tokens are done; it may throw.
+// room for a token, or is not UTF-8. `progress` is told
+// how many of prompts x sampling.tokens are done, those that an early end leaves out among them; it may throw.
 std::vector<Continuation> continue_texts(const TextModel& source, const LoadedModel& model,
                                          const std::vector<std::string>& prompts, const Sampling& sampling,
                                          const std::function<void(int64_t)>& progress);
