@@ -76,9 +76,13 @@ TEST_F(RunFolder, RemovedDuringTheRunItCanBeGoneOnWith) {
   CommandOptions here;
   here.folder = path().string();
   RunningCommand running(words, here);
-  ASSERT_TRUE(running.wait_until([&] { return fs::exists(path("run/metrics.jsonl")); }));
-  fs::remove_all(path("run"));
-  ASSERT_TRUE(running.wait_until([&] { return fs::exists(path("run/config.toml")); }));
+  // A step is written once every rank has begun; whoever finds no folder before is refused.
+  std::error_code problem;
+  const auto has_a_step = [&] { return fs::exists(path("run/metrics.jsonl")) && !read("run/metrics.jsonl").empty(); };
+  ASSERT_TRUE(running.wait_until(has_a_step)) << running.wait(0).tail();
+  do fs::remove_all(path("run"), problem);
+  while (problem);  // what the run has written meanwhile is in the way
+  ASSERT_TRUE(running.wait_until([&] { return fs::exists(path("run/config.toml")); })) << running.wait(0).tail();
   running.signal(SIGTERM);
   const CommandResult stopped = running.wait();
   EXPECT_EQ(stopped.code, 75) << stopped.tail();
