@@ -54,6 +54,15 @@ void remove_entries(const std::string& folder, bool (*wanted)(const std::string&
   for (const fs::path& path : found) fs::remove_all(path, problem);
 }
 
+// Whoever opens a pipe waits for somebody at its other end.
+void refuse_pipes(const fs::path& folder) {
+  std::error_code absent;
+  for (const std::string& name : names_of_a_run())
+    if (const fs::path file = folder / name; fs::is_fifo(file, absent) || fs::is_socket(file, absent))
+      throw Error(ExitCode::cannot_write,
+                  message("run.folder: ", file.string(), " is a pipe, and the run writes a file there; remove it"));
+}
+
 // The nearest of its parents that exists decides whether a folder can be made.
 void check_can_be_made(const fs::path& path) {
   fs::path parent = fs::absolute(path).lexically_normal();
@@ -84,6 +93,7 @@ void RunFolder::check(const std::string& path, FolderUse use) {
                         " exists already and is kept; choose another with --set run.folder=..., go on from its newest "
                         "checkpoint with: ",
                         resume_command(path), " - or replace its files with --overwrite"));
+  if (use == FolderUse::resume) refuse_pipes(path);
   check_can_be_made(path);
 }
 

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <filesystem>
 
+#include "launch/folders/resume_command.h"
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_costs.h"
 #include "launch/forecast/run_plans.h"
@@ -15,6 +16,7 @@
 #include "launch/run/together.h"
 #include "launch/settings/parts.h"
 #include "models/model.h"
+#include "parallel/transport/common_error.h"
 #include "parallel/transport/slow_links.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
@@ -137,6 +139,16 @@ class Divergences {
   Divergence last_;
 };
 
+// What remains of a run whose file could not be written, and how it goes on. `weights`: those of its end are written.
+Error with_what_is_kept(const Error& error, const std::string& run_folder, bool weights) {
+  std::string kept = weights ? weights_file(run_folder) : "";
+  const auto checkpoints = list_checkpoints(run_folder);
+  if (!checkpoints.empty())
+    kept += message(kept.empty() ? "" : " and ", checkpoints.front(), ", from which `", resume_command(run_folder),
+                    "` goes on");
+  return {error.code(), kept.empty() ? error.what() : message(error.what(), ". Kept: ", kept)};
+}
+
 // Rank 0: the run and its folder.
 RunResult lead(const RunSettings& settings, Transport& transport, std::shared_ptr<const Dataset> dataset,
                const PerformRequest& request, const PerformCallbacks& callbacks) {
@@ -167,13 +179,22 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
                                     }};
   const auto plans =
       request.plans ? request.plans : std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *model));
-  const RunSummary summary =
-      run_through(settings, transport, dataset, to_trainer, {checkpoint, request.until, true, plans, settings.folder},
-                  [&] { return divergences.go_back(); });
-  folder.write_end(settings, summary, costs_of(settings, *model, summary, *plans));
-  RunResult result = result_of(settings, summary, *dataset);
-  folder.write_result(to_json(result), result.steps == 0 || result.performed > 0);
-  return result;
+  bool weights = false;
+  try {
+    const RunSummary summary =
+        run_through(settings, transport, dataset, to_trainer, {checkpoint, request.until, true, plans, settings.folder},
+                    [&] { return divergences.go_back(); });
+    weights = summary.ending != Ending::stopped;
+    folder.write_end(settings, summary, costs_of(settings, *model, summary, *plans));
+    RunResult result = result_of(settings, summary, *dataset);
+    folder.write_result(to_json(result), result.steps == 0 || result.performed > 0);
+    return result;
+  } catch (const CommonError&) {
+    throw;
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::cannot_write) throw;
+    throw with_what_is_kept(error, settings.folder, weights);
+  }
 }
 
 }  // namespace

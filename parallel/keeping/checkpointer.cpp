@@ -1,6 +1,7 @@
 #include "parallel/keeping/checkpointer.h"
 
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "parallel/keeping/stored_state.h"
@@ -99,11 +100,12 @@ std::vector<CheckpointPart> Checkpointer::copy_everything() {
 void Checkpointer::begin(int64_t step, int64_t samples, const std::map<std::string, std::string>& state) {
   const double start = TraceRecorder::now();
   finish();
+  manifest_ = {step, settings_.config, settings_.state, {}};
   // Ranks that do not lead know only of their own part. Until the last checkpoint is published nobody takes space for
   // the next one, which may not fit beside it.
   if (begun_) context_.world.barrier();
   begun_ = true;
-  manifest_ = {step, settings_.config, settings_.state, {}};
+  warn_of_a_removed_one();
   manifest_.state["samples"] = std::to_string(samples);
   for (const auto& [name, value] : state) manifest_.state[name] = value;
   auto parts = std::make_shared<std::vector<CheckpointPart>>(copy_everything());
@@ -122,6 +124,17 @@ void Checkpointer::begin(int64_t step, int64_t samples, const std::map<std::stri
     }
   }
   seconds_ += TraceRecorder::now() - start;
+}
+
+// Somebody tidies up below a run that goes on: until the next one stands there is nothing to go on from.
+void Checkpointer::warn_of_a_removed_one() const {
+  if (!published_) return;
+  namespace fs = std::filesystem;
+  const fs::path newest = fs::path(checkpoints_folder(settings_.run_folder)) / checkpoint_name(*published_);
+  std::error_code unknown;
+  if (fs::exists(newest, unknown) || unknown) return;
+  log_warning(message(newest.string(), ", the newest checkpoint, was removed while the run goes on; that of step ",
+                      manifest_.step, " is written now"));
 }
 
 void Checkpointer::poll() {

@@ -87,6 +87,7 @@ class Checkpointer {
   bool leads() const { return context_.topology.world_rank == 0; }
   MessageHeader header(uint64_t bytes) const;
   std::vector<CheckpointPart> copy_everything();
+  void warn_of_a_removed_one() const;
   void report(bool wait);
   void collect(bool wait);
   void conclude(bool wait);

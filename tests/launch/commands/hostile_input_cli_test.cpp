@@ -74,6 +74,14 @@ TEST_F(HostileInput, PipesInTheFolderOfARun) {
     }
     fs::remove(path("run") / name);
   }
+  for (const char* name : {"weights.safetensors", "trace.json"}) {
+    fs::remove(path("run") / name);
+    ASSERT_EQ(mkfifo((path("run") / name).c_str(), 0600), 0);
+    CommandOptions options;
+    options.seconds = 30;
+    expect_failure(interlock({"train", "run", "--resume", "--set", "run.steps=3"}, options), 73, {name, "is a pipe"});
+    fs::remove(path("run") / name);
+  }
 }
 
 TEST_F(HostileInput, SizesThatNoMachineHolds) {

@@ -92,6 +92,30 @@ TEST_F(RunFolder, RemovedDuringTheRunItCanBeGoneOnWith) {
   expect_done(interlock({"train", "run", "--resume", "--until", std::to_string(step + 1)}));
 }
 
+TEST_F(RunFolder, CheckpointsRemovedDuringTheRunAreMissed) {
+  const Words endless = {"run.steps=1000000", "run.evaluate_every=0", "parallel.transport=loopback",
+                         "checkpoint.every=50"};
+  Words words = train_words(endless);
+  words.insert(words.begin(), program());
+  CommandOptions here;
+  here.folder = path().string();
+  RunningCommand running(words, here);
+  const auto checkpoints = [&] {
+    std::error_code none;
+    return fs::exists(path("run/checkpoints"), none) && !names("run/checkpoints").empty();
+  };
+  ASSERT_TRUE(running.wait_until([&] { return fs::exists(path("run/checkpoints/step-00000050/manifest.json")); }))
+      << running.wait(0).tail();
+  std::error_code problem;
+  do fs::remove_all(path("run/checkpoints"), problem);
+  while (problem);  // what the run has written meanwhile is in the way
+  ASSERT_TRUE(running.wait_until(checkpoints)) << running.wait(0).tail();
+  running.signal(SIGTERM);
+  const CommandResult stopped = running.wait();
+  EXPECT_EQ(stopped.code, 75) << stopped.tail();
+  EXPECT_THAT(stopped.errors, testing::ContainsRegex("step-[0-9]+, the newest checkpoint, was removed while the run"));
+}
+
 TEST_F(RunFolder, BelowAPlainFileIsRefusedBeforeRanksStart) {
   const CommandResult result = train({"run.folder='corpus/1.txt/run'"});
   expect_failure(result, 73, {"run.folder", "corpus/1.txt", "not a folder"});
@@ -168,11 +192,12 @@ TEST_F(RunFolder, AFileSizeLimitIsAWriteErrorAndNoCrash) {
 // The weights have 130 KiB; metrics, events and manifest have some 4 KiB each.
 class FullDisk : public RunFolder {
  protected:
-  void expect_full(const Words& overrides, const std::string& file) {
+  // `kept`: what the last word names beside the file that found no room.
+  void expect_full(const Words& overrides, const std::string& file, const std::string& kept = "") {
     const auto before = files("corpus");
     Words all{"run.folder='disk/run'"};
     all.insert(all.end(), overrides.begin(), overrides.end());
-    expect_failure(train_threads(all), 73, {file, "No space left on device"});
+    expect_failure(train_threads(all), 73, {file, "No space left on device", kept});
     expect_no_half_files(path("disk"));
     EXPECT_EQ(files("corpus"), before);
   }
@@ -198,7 +223,8 @@ TEST_F(FullDisk, AtTheFirstWeights) {
 TEST_F(FullDisk, AtTheWeightsKeepsTheCheckpoint) {
   const SmallDisk disk(path("disk"), 540 << 10);
   if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
-  expect_full({"optimizer.decay=constant", "checkpoint.every=3", "run.trace_steps=0"}, "disk/run/weights.safetensors");
+  expect_full({"optimizer.decay=constant", "checkpoint.every=3", "run.trace_steps=0"}, "disk/run/weights.safetensors",
+              "Kept: disk/run/checkpoints/step-00000003, from which `interlock train disk/run --resume` goes on");
   const CommandResult kept = interlock({"inspect", "disk/run", "--json"});
   expect_done(kept);
   // At a constant rate a run of three steps has the weights that one of four has after three.
@@ -228,7 +254,8 @@ TEST_F(FullDisk, AtTheLastCheckpointSaysThatTheWeightsAreKept) {
 TEST_F(FullDisk, AtTheTraceKeepsTheWeights) {
   const SmallDisk disk(path("disk"), 1000 << 10);
   if (!disk.problem().empty()) GTEST_SKIP() << "no right to mount a small disk: " << disk.problem();
-  expect_full({"run.steps=30", "run.trace_steps=30", "run.evaluate_every=30"}, "disk/run/trace.json");
+  expect_full({"run.steps=30", "run.trace_steps=30", "run.evaluate_every=30"}, "disk/run/trace.json",
+              "Kept: disk/run/weights.safetensors");
   const CommandResult kept = interlock({"inspect", "disk/run", "--json"});
   expect_done(kept);
   // The same weights as on a disk with room.
