@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "runtime/core/error.h"
 
@@ -53,14 +54,14 @@ TrainableGroup& Stage::add_group(const NamedTensors& tensors, TrainableGroup::Op
 // shared tensor in it.
 void Stage::group_parameters() {
   const Tie tie = parts_.tie.value_or(Tie{});
-  const auto shared_of = [](const torch::nn::Module& module, const std::string& name) -> const at::Tensor* {
+  const auto shared_of = [](const torch::nn::Module& module, const std::string& name) -> std::optional<at::Tensor> {
     const auto named = module.named_parameters();
     const at::Tensor* found = named.find(name);
-    return found != nullptr && found->requires_grad() ? found : nullptr;
+    return found != nullptr && found->requires_grad() ? std::optional(*found) : std::nullopt;
   };
   if (const NamedTensors own = trained_tensors(*parts_.body, tie.body, parts_.rate_factor); !own.empty())
     body_group_ = &add_group(own, {.role = Role::body});
-  if (const at::Tensor* table = shared_of(*parts_.body, tie.body))
+  if (const auto table = shared_of(*parts_.body, tie.body))
     add_group({{tie.body, *table, parts_.rate_factor ? parts_.rate_factor(tie.body) : 1.0}},
               {.role = Role::body, .shared = true});
   if (!parts_.head) return;
@@ -70,7 +71,7 @@ void Stage::group_parameters() {
   if (!parts_.head->named_parameters().contains(tie.readout)) return;
   store_.entry(tie.readout).stored = false;
   // Under the name of the first: the optimizer's state and messages about it are those of one tensor.
-  if (const at::Tensor* decoder = shared_of(*parts_.head, tie.readout))
+  if (const auto decoder = shared_of(*parts_.head, tie.readout))
     add_group({{tie.body, *decoder, parts_.rate_factor ? parts_.rate_factor(tie.body) : 1.0}},
               {.role = role, .shared = true, .primary = false});
 }
