@@ -113,7 +113,7 @@ class Evaluate final : public Command {
     double loss() const { return sum.loss / static_cast<double>(sum.targets); }
     nlohmann::ordered_json json() const;
   };
-  Loaded load();
+  Loaded load(const std::shared_ptr<const WeightsSet>& weights);
   std::shared_ptr<const Dataset> prepare(const TextModel& source) const;
   // What the run held out it has evaluated under its own seed.
   int64_t seed_of(const TextModel& source) const {
@@ -138,12 +138,14 @@ int Evaluate::run() {
   const LaunchPlace place = launch_place();
   start_log(place.launched ? place.rank : -1);
   std::optional<Loaded> loaded;  // nothing: a model of images
+  std::shared_ptr<const WeightsSet> weights;
   const auto prepare = [&] {
-    const bool tells_images = is_image_model(path_);
+    weights = WeightsSet::open(path_);
+    const bool tells_images = is_image_model(*weights);
     if (tells_images && exits_) throw Error(ExitCode::usage, "--exits is for a model of text; this one tells classes");
-    if (!tells_images) loaded.emplace(load());
+    if (!tells_images) loaded.emplace(load(weights));
   };
-  const auto measure_images = [&] { return evaluate_images({path_, data_, sequences_, json_}); };
+  const auto measure_images = [&] { return evaluate_images({weights, data_, sequences_, json_}); };
   const auto measure = [&](Transport* transport) {
     const auto start = std::chrono::steady_clock::now();
     const auto seconds = [&] {
@@ -178,8 +180,8 @@ int Evaluate::run() {
   return loaded ? measure(nullptr) : measure_images();
 }
 
-Evaluate::Loaded Evaluate::load() {
-  TextModel source = open_text_model(path_, "evaluate");
+Evaluate::Loaded Evaluate::load(const std::shared_ptr<const WeightsSet>& weights) {
+  TextModel source = open_text_model(weights, "evaluate");
   if (!predicts_tokens(source.objective)) {
     if (exits_) throw Error(ExitCode::usage, "--exits is for a model of text; this one tells labels");
     if (sequences_)

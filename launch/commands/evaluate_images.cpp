@@ -36,7 +36,7 @@ void tell(const ImageEvaluation& asked, const BatchResult& sum, double majority,
 }  // namespace
 
 int evaluate_images(const ImageEvaluation& asked) {
-  const ImageModel source = open_image_model(asked.path, asked.files);
+  const ImageModel source = open_image_model(asked.weights, asked.files);
   for (const std::string& note : source.data->notes()) log_info(note);
   const LoadedModel model = load_model(*source.model, *source.weights);
   const int64_t count = std::min(source.data->samples(Split::held_out), asked.samples.value_or(INT64_MAX));

@@ -2,14 +2,17 @@
 // `interlock evaluate` of a model of images.
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "runtime/storage/weights_set.h"
+
 namespace interlock {
 
 struct ImageEvaluation {
-  std::string path;
+  std::shared_ptr<const WeightsSet> weights;
   std::vector<std::string> files;
   std::optional<int64_t> samples;  // at most so many
   bool json = false;

@@ -86,8 +86,9 @@ class Export final : public Command {
   }
 
   int run() override {
-    if (has_images(path_)) return export_images();
-    const TextModel source = open_text_model(path_, "export");
+    const auto weights = WeightsSet::open(path_);
+    if (has_images(*weights)) return export_images(*weights);
+    const TextModel source = open_text_model(weights, "export");
     if (adapter_) {
       require_roberta(source.settings, "an adapter");
       return export_adapter(source, shape_of(source.settings));
@@ -110,20 +111,19 @@ class Export final : public Command {
 
  private:
   // Body, readout and running statistics, under the names they have in torchvision.
-  int export_images() const {
+  int export_images(const WeightsSet& weights) const {
     if (adapter_)
       throw Error(ExitCode::config, "--adapter: a model of images has neither adapters nor low-rank updates");
-    const auto weights = WeightsSet::open(path_);
     std::vector<std::pair<std::string, std::string>> tensors;
-    for (const TensorEntry& tensor : weights->tensors())
+    for (const TensorEntry& tensor : weights.tensors())
       if (!tensor.name.starts_with("heads.")) tensors.emplace_back(tensor.name, tensor.name);
     std::map<std::string, std::string> metadata{{"format", "pt"}};
-    for (const auto& [key, value] : weights->metadata())
+    for (const auto& [key, value] : weights.metadata())
       if (key.starts_with("interlock.") && key != content_hash_metadata) metadata[key] = value;  // what is needed here
     const Interruption interruption;
     try {
       OutputFolder folder(to_, overwrite_, exported_files);
-      copy_tensors(*weights, tensors, folder.file("model.safetensors"), metadata, [&] { interruption.check(); });
+      copy_tensors(weights, tensors, folder.file("model.safetensors"), metadata, [&] { interruption.check(); });
       folder.commit();
       std::cout << "Wrote " << folder.path() << ": " << tensors.size() << " tensors\n"
                 << "Of a ResNet, torchvision's takes them: load_state_dict(safetensors.torch.load_file(\""

@@ -175,12 +175,13 @@ ordered_json Predict::refer(const std::vector<Prediction>& predictions) const {
 }
 
 int Predict::run() {
-  if (is_image_model(path_)) {
+  const auto weights = WeightsSet::open(path_);
+  if (is_image_model(*weights)) {
     refuse_of_images();
-    return predict_images({path_, input_, output_, json_});
+    return predict_images({weights, input_, output_, json_});
   }
   if (input_.empty()) throw Error(ExitCode::usage, "--input is required: tables of texts (.tsv, .csv, .jsonl)");
-  source_.emplace(open_text_model(path_, "predict"));
+  source_.emplace(open_text_model(weights, "predict"));
   require_objective(*source_, {Objective::classification, Objective::regression}, "predict");
   const Section model = source_->settings.config.section("model");
   const double dropout = model.number("dropout", 0.1, 0.0, 1.0);

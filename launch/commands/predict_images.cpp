@@ -51,7 +51,7 @@ ordered_json objects(const std::vector<ImageGuess>& guesses, const std::vector<s
 }  // namespace
 
 int predict_images(const ImagePrediction& asked) {
-  const ImageModel source = open_image_model(asked.path, asked.files);
+  const ImageModel source = open_image_model(asked.weights, asked.files);
   for (const std::string& note : source.data->notes()) log_info(note);
   const LoadedModel model = load_model(*source.model, *source.weights);
   const int64_t count = source.data->samples(Split::held_out);

@@ -1,13 +1,16 @@
 #pragma once
 // `interlock predict` of a model of images, or of other samples that are numbers.
 
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "runtime/storage/weights_set.h"
 
 namespace interlock {
 
 struct ImagePrediction {
-  std::string path;
+  std::shared_ptr<const WeightsSet> weights;
   std::vector<std::string> files;  // as `evaluate --data` takes them; none: what the run held out
   std::string output;              // a file; "": stdout
   bool json = false;

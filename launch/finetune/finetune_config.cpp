@@ -8,6 +8,7 @@
 #include "launch/run/data_identity.h"
 #include "launch/run/start_techniques.h"
 #include "launch/settings/parts.h"
+#include "runtime/core/nearest_name.h"
 #include "runtime/core/printable.h"
 #include "runtime/storage/mapped_file.h"
 #include "runtime/storage/sha256.h"
@@ -107,6 +108,13 @@ void refuse_own_keys(const std::vector<std::string>& overrides) {
                                              "--metric, --train and --validation)"));
 }
 
+void check_metric(const FinetuneRequest& request) {
+  const std::vector<std::string> scores = scores_of(request.objective);
+  if (request.metric.empty() || std::ranges::find(scores, request.metric) != scores.end()) return;
+  throw Error(ExitCode::usage, message("--metric ", request.metric, ": with --objective ", name_of(request.objective),
+                                       " it is one of ", join(scores)));
+}
+
 RunSettings settings_of(const std::string& text, const std::vector<std::string>& overrides) {
   RunSettings settings = read_settings(Config::from_text(text, overrides));
   check_settings(settings);
@@ -139,6 +147,7 @@ int64_t trained_numbers(const Model& model) {
 
 FinetunePlan plan_finetuning(const FinetuneRequest& request) {
   refuse_own_keys(request.overrides);
+  check_metric(request);
   const TextModel source = open_text_model(request.path, "finetune");
   FinetunePlan plan;
   plan.metric = !request.metric.empty()                      ? request.metric

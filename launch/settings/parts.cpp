@@ -147,11 +147,9 @@ void check_frozen_readout(const RunSettings& settings) {
                                 "all: name the stage under all of them, or freeze it in a run of its own"));
 }
 
-// Evaluations tell these of what is predicted.
 void check_best_score(const RunSettings& settings, Objective objective) {
-  std::vector<std::string> scores{"none", "loss"};
-  if (objective == Objective::classification) scores.insert(scores.end(), {"accuracy", "f1", "matthews"});
-  if (objective == Objective::regression) scores.insert(scores.end(), {"spearman", "pearson", "squared_error"});
+  std::vector<std::string> scores = scores_of(objective);
+  scores.insert(scores.begin(), "none");
   if (std::ranges::find(scores, settings.evaluation.keep_best) != scores.end()) return;
   settings.config.section("run").refuse(
       "keep_best", message("the objective ", name_of(objective), " has no \"", settings.evaluation.keep_best,
@@ -159,6 +157,12 @@ void check_best_score(const RunSettings& settings, Objective objective) {
 }
 
 }  // namespace
+
+std::vector<std::string> scores_of(Objective objective) {
+  if (objective == Objective::classification) return {"loss", "accuracy", "f1", "matthews"};
+  if (objective == Objective::regression) return {"loss", "spearman", "pearson", "squared_error"};
+  return {"loss"};
+}
 
 void check_settings(const RunSettings& settings) {
   const auto dataset = make_dataset(settings);

@@ -13,6 +13,8 @@ class Optimizer;
 
 // Lets every part ask for its keys, then refuses what nobody asked for.
 void check_settings(const RunSettings& settings);
+// What `run.keep_best` may be, beside "none": the scores that evaluations tell of what is predicted.
+std::vector<std::string> scores_of(Objective objective);
 std::unique_ptr<Optimizer> make_optimizer(const RunSettings& settings);
 std::shared_ptr<Dataset> make_dataset(const RunSettings& settings);  // not opened yet
 std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& dataset);

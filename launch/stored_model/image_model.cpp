@@ -55,18 +55,17 @@ std::vector<std::string> ImageModel::classes() const {
   return names;
 }
 
-bool is_image_model(const std::string& path) {
-  const RunSettings settings = stored_settings(*WeightsSet::open(path));
+bool is_image_model(const WeightsSet& weights) {
+  const RunSettings settings = stored_settings(weights);
   return dataset_of(settings, settings.config, false)->content() == SampleContent::numbers;
 }
 
-bool has_images(const std::string& path) {
-  const RunSettings settings = stored_settings(*WeightsSet::open(path));
+bool has_images(const WeightsSet& weights) {
+  const RunSettings settings = stored_settings(weights);
   return dataset_of(settings, settings.config, false)->image().numbers() > 0;
 }
 
-ImageModel open_image_model(const std::string& path, const std::vector<std::string>& files) {
-  const auto weights = WeightsSet::open(path);
+ImageModel open_image_model(const std::shared_ptr<const WeightsSet>& weights, const std::vector<std::string>& files) {
   const RunSettings settings = stored_settings(*weights);
   const auto asked = dataset_of(settings, settings.config, false);
   std::shared_ptr<Dataset> data = files.empty() ? dataset_of(settings, settings.config, true, true)

@@ -23,15 +23,14 @@ struct ImageModel {
   std::vector<std::string> classes() const;  // by number: their names, or else the numbers themselves
 };
 
-// Whether the weights at this path, as open_text_model takes it, belong to a model of images or other numbers.
-// Error(bad_input) as there.
-bool is_image_model(const std::string& path);
+// Whether these weights belong to a model of images or other numbers. Error(bad_input) as stored_settings.
+bool is_image_model(const WeightsSet& weights);
 // The same of images alone: points and other features have no rows and columns.
-bool has_images(const std::string& path);
+bool has_images(const WeightsSet& weights);
 // `files`: what stands in the keys of [data] that Dataset::evaluation_keys names; none: what the run held out itself,
-// where its config says. Error(usage) for another number of
-// them, Error(bad_input) for what is wrong with weights or files.
-ImageModel open_image_model(const std::string& path, const std::vector<std::string>& files);
+// where its config says. Error(usage) for another number of them, Error(bad_input) for what is wrong with weights or
+// files.
+ImageModel open_image_model(const std::shared_ptr<const WeightsSet>& weights, const std::vector<std::string>& files);
 
 // The most frequent class among held-out samples 0 .. count - 1, as a share: the accuracy of always guessing it.
 double majority_of(const Dataset& data, int64_t count);

@@ -120,7 +120,10 @@ RunSettings stored_settings(const WeightsSet& weights) {
 }
 
 TextModel open_text_model(const std::string& path, const std::string& command) {
-  const auto weights = WeightsSet::open(path);
+  return open_text_model(WeightsSet::open(path), command);
+}
+
+TextModel open_text_model(const std::shared_ptr<const WeightsSet>& weights, const std::string& command) {
   TextModel source{.weights = weights,
                    .settings = stored_settings(*weights),
                    .tokenizer = nullptr,

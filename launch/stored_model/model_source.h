@@ -38,7 +38,8 @@ void require_objective(const TextModel& source, const std::vector<Objective>& wa
 // for a checkpoint that of its run, else tokenizer.path of the settings. Error(config) for a model of no text,
 // Error(bad_input) for what is missing, and for a tokenizer of another vocabulary than the model (with both numbers) or
 // other than the one the weights name.
-TextModel open_text_model(const std::string& path, const std::string& command);
+TextModel open_text_model(const std::shared_ptr<const WeightsSet>& weights, const std::string& command);
+TextModel open_text_model(const std::string& path, const std::string& command);  // of what lies there
 
 struct LoadedModel {
   std::shared_ptr<Body> body;  // all blocks

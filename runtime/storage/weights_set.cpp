@@ -101,6 +101,17 @@ std::vector<ForeignReader>& foreign_readers() {
   return readers;
 }
 
+// As of a fine-tuning or a comparison, whose folder holds several.
+std::string runs_below(const std::string& folder) {
+  std::vector<std::string> found;
+  std::error_code problem;
+  for (const auto& entry : fs::directory_iterator(folder, problem))
+    if (is_named((entry.path() / "weights.safetensors").string())) found.push_back(entry.path().string());
+  if (found.empty()) return "";
+  std::ranges::sort(found);
+  return message("; name one of the runs below it, as ", found.front(), found.size() > 1 ? " or " + found.back() : "");
+}
+
 }  // namespace
 
 void read_foreign_weights_by(ForeignReader open) { foreign_readers().push_back(std::move(open)); }
@@ -146,7 +157,8 @@ std::shared_ptr<const WeightsSet> WeightsSet::open(const std::string& path) {
   if (list_checkpoints(path).empty()) {
     refuse(path,
            "the folder holds neither weights.safetensors nor checkpoints: no run folder, or its run has not written "
-           "weights yet");
+           "weights yet" +
+               runs_below(path));
   }
   std::string reason;
   const auto newest = newest_checkpoint(path, -1, reason);

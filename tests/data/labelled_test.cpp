@@ -119,6 +119,15 @@ TEST_F(Labelled, WhatIsCutOrLeftOutIsSaid) {
   EXPECT_EQ(dataset->padded_length(Split::training, both), 20);
 }
 
+// Words are told apart as they are written, and numbers too.
+TEST_F(Labelled, ClassesThatAreOneNumberAreSaid) {
+  const std::string file = table("a.tsv", "text\tlabel\na\t1\nb\t1.0\nc\t0\n");
+  const auto dataset = open("paths = [" + file + "]\nheld_out = 0.0");
+  EXPECT_EQ(dataset->labels().size(), 3U);
+  ASSERT_EQ(dataset->notes().size(), 1U);
+  EXPECT_THAT(dataset->notes()[0], HasSubstr("\"1\" and \"1.0\" are one number written in two ways"));
+}
+
 // A text may be missing where there is a label; whoever does not know it is told.
 TEST_F(Labelled, RowsWithoutTextAreSaid) {
   const std::string file = table("a.tsv", "text\tlabel\n\t1\nb\t0\n\t0\n");
@@ -240,6 +249,9 @@ TEST_F(Labelled, WhatIsRefused) {
       HasSubstr("v.tsv: line 3: the label \"z\" does not occur in training, which has \"x\", \"y\""));
   EXPECT_THAT(refusal("paths = [" + table("one.tsv", "text\tlabel\na\tx\nb\tx\n") + "]"),
               HasSubstr("all 2 rows have the label \"x\": there is nothing to tell apart"));
+  EXPECT_THAT(refusal("paths = [" + table("score.tsv", "text\tlabel\na\t2\nb\t2.0\n") + "]",
+                      "[objective]\nname = 'regression'"),
+              HasSubstr("score.tsv, column label: all 2 rows have the score 2: there is nothing to learn"));
   EXPECT_THAT(refusal("paths = [" + table("none.tsv", "text\tlabel\na\tx\nb\t \n") + "]"),
               HasSubstr("none.tsv: line 3: the label is empty"));
   EXPECT_THAT(refusal("paths = [" + good + "]\nlabel = 'lable'"),

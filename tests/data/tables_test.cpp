@@ -60,6 +60,11 @@ TEST_F(Tables, ColumnsByNameInAnyOrder) {
   EXPECT_EQ(rows("a.txt", "text\tlabel\nx\ty", named), (Rows{{"x", "y"}}));
 }
 
+TEST_F(Tables, EndingsInCapitals) {
+  EXPECT_EQ(rows("a.TSV", "text\tlabel\nx\ty\n", named), (Rows{{"x", "y"}}));
+  EXPECT_EQ(rows("a.Csv", "text,label\nx,y\n", named), (Rows{{"x", "y"}}));
+}
+
 TEST_F(Tables, ColumnsByNumberHaveNoHeaderUnlessItIsSaid) {
   const TableRequest numbered{{"3", "", "1"}, {}};
   EXPECT_EQ(rows("a.tsv", "gj04\t1\t\tOur friends\n", numbered), (Rows{{"Our friends", "", "1"}}));

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 
 #include "runtime/data/tables/table.h"
 #include "runtime/storage/sha256.h"
@@ -20,6 +21,15 @@ double place_of(const std::string& text, const std::string& pair) {
   return static_cast<double>(std::stoull(digest.hex().substr(0, 12), nullptr, 16)) * 0x1p-48;
 }
 
+// Two names of classes that stand for one number; else two empty ones.
+std::pair<std::string, std::string> same_number(const LabelSet& classes) {
+  std::map<double, std::string> known;
+  for (const std::string& name : classes.names())
+    if (const auto number = score_of(name))
+      if (const auto [found, fresh] = known.emplace(*number, name); !fresh) return {found->second, name};
+  return {};
+}
+
 std::string quoted_list(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "\"" : ", \"") + name + "\"";
@@ -32,6 +42,7 @@ LabelledTexts::LabelledTexts(const LabelledRequest& request, const TextEncoder& 
     : request_(request), classes_(request.classes) {
   std::vector<Row> rows = read(request.paths);
   if (request.objective == Objective::classification && request.classes.empty()) learn_classes(rows);
+  if (request.objective == Objective::regression && request.needs_labels) look_at_scores(rows);
   if (request.validation_paths.empty()) {
     split(std::move(rows), encoder);
   } else {
@@ -66,15 +77,28 @@ void LabelledTexts::learn_classes(const std::vector<Row>& rows) {
   }
   // Columns by number make no header of the first line.
   for (const Row& row : rows)
-    if (row.line == 1 && !row.path.ends_with(".jsonl") && std::ranges::count(labels, row.label) == 1)
+    if (row.line == 1 && table_format(row.path) != TableFormat::objects && std::ranges::count(labels, row.label) == 1)
       notes_.push_back(message(row.path, ": \"", row.label,
                                "\", the label of line 1, occurs nowhere else; if that line ",
                                "names the columns, set data.header = true"));
   try {
     classes_ = LabelSet::of(labels);
+    const auto [one, other] = same_number(classes_);
+    if (!one.empty())
+      notes_.push_back(message(request_.paths.front(), ", column ", request_.label, ": \"", one, "\" and \"", other,
+                               "\" are one number written in two ways, and two classes here"));
   } catch (const Error& problem) {
     refuse(message(request_.paths.front(), ", column ", request_.label, ": ", problem.what()));
   }
+}
+
+// A column of one score, as one of one class.
+void LabelledTexts::look_at_scores(const std::vector<Row>& rows) const {
+  if (rows.empty() || !score_of(rows.front().label)) return;  // label_of says what is no score
+  const auto same = [first = score_of(rows.front().label)](const Row& row) { return score_of(row.label) == first; };
+  if (std::ranges::all_of(rows, same))
+    refuse(message(rows.front().path, ", column ", request_.label, ": all ", rows.size(), " rows have the score ",
+                   rows.front().label, ": there is nothing to learn"));
 }
 
 double LabelledTexts::label_of(const Row& row) const {

@@ -51,6 +51,7 @@ class LabelledTexts {
   };
   std::vector<Row> read(const std::vector<std::string>& paths);
   void learn_classes(const std::vector<Row>& rows);
+  void look_at_scores(const std::vector<Row>& rows) const;
   double label_of(const Row& row) const;
   void add(Samples& samples, const Row& row, const TextEncoder& encoder);
   void split(std::vector<Row> rows, const TextEncoder& encoder);

@@ -2,6 +2,7 @@
 #include "runtime/data/tables/table.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -22,19 +23,6 @@ using nlohmann::json;
 using Format = TableFormat;
 
 [[noreturn]] void refuse(const std::string& what) { throw Error(ExitCode::bad_input, what); }
-
-Format format_of(const std::string& path) {
-  std::error_code absent;
-  if (std::filesystem::is_directory(path, absent)) refuse("is a folder; name the tables in it, each by itself");
-  if (const std::string compression = compression_of_file(path); !compression.empty())
-    refuse(compressed_text(compression, path));
-  const std::string ending = std::filesystem::path(path).extension().string();
-  if (ending == ".tsv" || ending == ".txt") return Format::tabs;
-  if (ending == ".csv") return Format::commas;
-  if (ending == ".jsonl" || ending == ".ndjson") return Format::objects;
-  refuse(message("the ending \"", ending,
-                 "\" says of no table; .tsv or .txt (tabs), .csv (commas and quotes) and .jsonl are read"));
-}
 
 bool is_number(const std::string& column) {
   return !column.empty() && column.size() < 6 && column.find_first_not_of("0123456789") == std::string::npos;
@@ -170,6 +158,20 @@ void refuse_returns_alone(std::string_view text) {
 
 }  // namespace
 
+TableFormat table_format(const std::string& path) {
+  std::error_code absent;
+  if (std::filesystem::is_directory(path, absent)) refuse("is a folder; name the tables in it, each by itself");
+  if (const std::string compression = compression_of_file(path); !compression.empty())
+    refuse(compressed_text(compression, path));
+  std::string ending = std::filesystem::path(path).extension().string();
+  std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (ending == ".tsv" || ending == ".txt") return Format::tabs;
+  if (ending == ".csv") return Format::commas;
+  if (ending == ".jsonl" || ending == ".ndjson") return Format::objects;
+  refuse(message("the ending \"", ending,
+                 "\" says of no table; .tsv or .txt (tabs), .csv (commas and quotes) and .jsonl are read"));
+}
+
 Table parse_table(std::string_view text, TableFormat format, const TableRequest& request) {
   text = without_mark(text);
   refuse_returns_alone(text);
@@ -190,7 +192,7 @@ Table parse_table(std::string_view text, TableFormat format, const TableRequest&
 
 Table read_table(const std::string& path, const TableRequest& request) {
   return naming(path, [&] {
-    const Format format = format_of(path);
+    const Format format = table_format(path);
     const MappedFile file(path);
     return parse_table(text_of(file), format, request);
   });
@@ -198,7 +200,7 @@ Table read_table(const std::string& path, const TableRequest& request) {
 
 bool has_column(const std::string& path, const TableRequest& request, const std::string& column) {
   return naming(path, [&] {
-    const Format format = format_of(path);
+    const Format format = table_format(path);
     const MappedFile file(path);
     const std::string_view text = without_mark(text_of(file));
     std::optional<FieldsOfLine> first;

@@ -32,6 +32,10 @@ enum class TableFormat {
   objects,  // .jsonl, .ndjson
 };
 
+// By the ending of `path`, in small letters or capitals. Error(bad_input): one of no table, a folder, a compressed
+// file.
+TableFormat table_format(const std::string& path);
+
 // `path` ends as its format does. Error(bad_input) names the file and the line: a format that is not known, a column
 // that is not there (with those that are) or stands twice, a row of another number of fields, a quote that does not
 // end, what is not UTF-8, a table without rows.

@@ -45,6 +45,12 @@ TEST_F(FinetuneCli, WritesOrdinaryConfigsAndReportsTheirRuns) {
   EXPECT_NEAR(report["spread"].get<double>(), std::abs(first - second) / std::sqrt(2.0), 1e-12);
   EXPECT_GT(report["mean"].get<double>(), 0.6);  // half of it by chance
   EXPECT_THAT(result.errors, HasSubstr("the readout starts fresh"));
+  expect_failure(interlock({"predict", "out", "--input", "valid.tsv"}), 65, {"out/seed-1 or out/seed-2"});
+  const CommandResult predicted = interlock({"predict", "out/seed-1", "--input", "valid.tsv"});
+  expect_done(predicted);
+  const std::string& told = predicted.errors;
+  EXPECT_THAT(told, HasSubstr("reading out/seed-1/weights.safetensors"));
+  EXPECT_EQ(told.find("reading "), told.rfind("reading ")) << "opened more than once";
   size_t numbers = 0;  // of the file: nothing is frozen, and there are no local heads
   for (const json& seed : report["seeds"]) {
     const std::string path = seed["path"];
@@ -170,7 +176,9 @@ TEST_F(FinetuneCli, WhatIsRefused) {
   };
   expect_failure(to("a", {"--set", "run.seed=3"}), 2, {"run.seed", "--seeds"});
   expect_failure(to("a", {"--set", "run.folder = \"x\""}), 2, {"run.folder", "--to"});
-  expect_failure(to("a", {"--metric", "spearman"}), 64, {"run.keep_best", "spearman", "accuracy"});
+  expect_failure(to("a", {"--metric", "spearman"}), 2, {"--metric spearman", "classification", "accuracy, f1"});
+  expect_failure(to("a", {"--metric", "accuracy", "--objective", "regression"}), 2,
+                 {"--metric accuracy", "regression", "spearman"});
   expect_failure(to("b", {"--set", "optimizer.learning_rat=1"}), 64, {"learning_rat", "learning_rate"});
   expect_failure(to("b", {"--technique", "adapters:size"}), 2, {"--technique adapters:size", "OPTION=VALUE"});
   expect_failure(
