@@ -48,6 +48,10 @@ class Study:
         report["command"] = self.without_paths(shlex.join(["interlock", *map(str, words[1:])]))
         return report
 
+    def answer(self, name):
+        """What the report of a comparison says of quality: the first paragraph below its question."""
+        return (self.runs / name / "report.md").read_text().split("\n\n")[2]
+
     def without_paths(self, text):
         """As it stands in a page: runs lie in runs/NAME wherever they were made."""
         return text.replace(str(self.runs), f"runs/{self.runs.name}").replace(str(self.interlock), "interlock").replace(f"{ROOT}/", "")
