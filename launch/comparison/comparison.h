@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iosfwd>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,6 +54,8 @@ class Comparison {
   std::vector<Arm> link_arms(const RuleGroup& group) const;
   // Of the runs that only measure costs: the first step is in no cost, the others average out.
   int64_t costing_steps() const { return std::min<int64_t>(24, std::max<int64_t>(4, settings_.steps)); }
+  std::vector<Arm> runs_at_known_rates(const RuleGroup& group) const;
+  std::optional<double> timed_step(const RuleGroup& group) const;
   int64_t planned_costs(const RuleGroup& group) const;
   int64_t planned_arms() const;
   int64_t planned_steps() const;

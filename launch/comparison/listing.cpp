@@ -1,5 +1,7 @@
 // What a comparison would do, before it does it.
 
+#include <algorithm>
+#include <optional>
 #include <ostream>
 
 #include "launch/comparison/comparison.h"
@@ -8,6 +10,18 @@
 #include "runtime/core/error.h"
 
 namespace interlock {
+namespace {
+
+// Of the longest of these runs that is done; it holds its evaluations.
+std::optional<double> seconds_of_step(const std::vector<Arm>& arms) {
+  const Arm* longest = nullptr;
+  for (const Arm& arm : arms)
+    if (status_of(arm) == ArmStatus::done && (longest == nullptr || arm.steps > longest->steps)) longest = &arm;
+  if (longest == nullptr || longest->steps == 0) return std::nullopt;
+  return read_run(longest->folder).seconds() / static_cast<double>(longest->steps);
+}
+
+}  // namespace
 
 // Runs that only measure what a step takes.
 int64_t Comparison::planned_costs(const RuleGroup& group) const {
@@ -30,12 +44,29 @@ int64_t Comparison::planned_steps() const {
   return steps;
 }
 
+// What a search finds, and what global is best at, nobody knows before; the runs at it are not among these.
+std::vector<Arm> Comparison::runs_at_known_rates(const RuleGroup& group) const {
+  return request_.tune > 1 ? trial_arms(group) : seed_arms(group, learning_rate_of(settings_));
+}
+
+// Seconds; nothing before a run of this rule is done.
+std::optional<double> Comparison::timed_step(const RuleGroup& group) const {
+  if (const auto seconds = seconds_of_step(runs_at_known_rates(group))) return seconds;
+  const Arm costs =
+      group.is_global() ? costs_arm(group, "costs-1", ways_of_global().front()) : costs_arm(group, "costs", {});
+  auto seconds = seconds_of_step({costs});
+  // One rank held all stages there.
+  if (seconds) *seconds /= std::min(settings_of(base_, group.overrides).parallel.shape.ranks, machine_cores());
+  return seconds;
+}
+
 void Comparison::list(std::ostream& out) const {
   const int64_t arms = planned_arms();
   const RuleGroup& first = groups_.all.front();
   open_data(settings_of(base_, first.overrides), first);
-  double flops = 0, done_flops = 0, done_seconds = 0;
+  double flops = 0, known_flops = 0, seconds = 0;  // known: of rules whose steps were timed
   int64_t done = 0;
+  const int cores = machine_cores();
   out << "Arms of the comparison in " << request_.output << "\n";
   for (const RuleGroup& group : groups_.all) {
     const double step = flops_of_step(settings_of(base_, group.overrides));
@@ -46,21 +77,20 @@ void Comparison::list(std::ostream& out) const {
         << (request_.seeds == 1 ? " seed" : " seeds") << (trials > 0 ? message(", ", trials, " learning rates") : "")
         << (link_arms(group).empty() ? "" : message(", ", request_.links.size(), " short runs over slowed links"))
         << ", " << significant(step) << "FLOP a step, " << significant(all) << "FLOP in all\n";
-    for (const Arm& arm : trial_arms(group))
-      if (status_of(arm) == ArmStatus::done) {
-        ++done;
-        done_flops += step * static_cast<double>(arm.steps);
-        done_seconds += read_run(arm.folder).seconds();
-      }
+    const std::vector<Arm> runs = runs_at_known_rates(group);
+    done += std::ranges::count_if(runs, [](const Arm& arm) { return status_of(arm) == ArmStatus::done; });
+    const std::optional<double> step_seconds = timed_step(group);
+    if (!step_seconds) continue;
+    known_flops += all;
+    seconds += *step_seconds * static_cast<double>(settings_.steps * (trials + request_.seeds));
   }
   for (const std::string& sentence : groups_.left_out) out << "  left out: " << sentence << "\n";
   out << arms << " runs of " << settings_.steps << " steps (those that only measure costs are shorter), " << done
-      << " of the search done already\n";
-  if (done_flops > 0) {
-    out << "About " << duration(flops / done_flops * done_seconds) << " at the speed of the runs that are done\n";
+      << (request_.tune > 1 ? " of the search" : " of those whose settings are known by now") << " done already\n";
+  if (known_flops > 0) {
+    out << "About " << duration(flops / known_flops * seconds) << " in all, by the runs that are done\n";
   } else {
-    const double speed = 50e9 * machine_cores();
-    out << "At least " << duration(flops / speed) << " at 50 Gflop/s on each of " << machine_cores()
+    out << "At least " << duration(flops / (50e9 * cores)) << " at 50 Gflop/s on each of " << cores
         << " cores; small models and short runs take several times as long\n";
   }
 }

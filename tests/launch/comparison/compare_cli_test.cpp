@@ -172,7 +172,8 @@ TEST_F(CompareCommand, StagesAndControlsStandBesideEachOther) {
 TEST_F(CompareCommand, ADryRunWritesNothing) {
   const CommandResult listed = compare({"--rules", "local,global", "--seeds", "2", "--dry-run"});
   expect_done(listed);
-  for (const char* part : {"local linear, 4 stages: 2 seeds, 6 learning rates", "FLOP a step", "runs of 4 steps"})
+  for (const char* part : {"local linear, 4 stages: 2 seeds, 6 learning rates", "FLOP a step", "runs of 4 steps",
+                           "0 of the search done already", "At least"})
     EXPECT_THAT(listed.output, HasSubstr(part));
   EXPECT_FALSE(fs::exists(path("cmp")));
   // What would stop the comparison is said now.
@@ -199,8 +200,15 @@ TEST_F(CompareCommand, AnInterruptedOneGoesOn) {
     EXPECT_THAT(ended.left_running, testing::IsEmpty());
   }
   EXPECT_FALSE(fs::exists(path("cmp/report.json")));
+  // What a step costs is known by then, and in the end all of it.
+  all.push_back("--dry-run");
+  const CommandResult listed = run_command(all, options);
+  EXPECT_THAT(listed.output, AllOf(HasSubstr(", 0 of those"), HasSubstr("in all, by the runs that are done")));
+  all.pop_back();
   const CommandResult rest = run_command(all, options);
   expect_done(rest);
+  all.push_back("--dry-run");
+  EXPECT_THAT(run_command(all, options).output, HasSubstr(", 1 of those whose settings are known"));
   EXPECT_THAT(rest.errors, Not(HasSubstr("_costs  done")));  // those were done before
   for (const json& one : report()["arms"]) EXPECT_EQ(one["status"], "done");
 }
