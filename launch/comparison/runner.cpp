@@ -94,7 +94,8 @@ ArmStatus ArmRunner::run(const Arm& arm) {
   const std::string why = ending(end);
   if (end.code == static_cast<int>(ExitCode::cannot_write))
     throw Error(ExitCode::cannot_write,
-                message(name_of(arm), ": ", why, ". Arms that are done are kept; the same command goes on from here"));
+                message(name_of(arm), ": ", why,
+                        ". Arms that are done are kept; for the comparison the same command goes on from here"));
   const bool diverged = end.code == static_cast<int>(ExitCode::gave_up) && says_divergence(why);
   const ArmStatus status = diverged ? ArmStatus::diverged : ArmStatus::failed;
   keep_status(arm, status, why);

@@ -39,7 +39,7 @@ struct FinetunePlan {
 };
 
 // Opens the model and the data, so that everything that can be refused is refused here. The config of each seed is
-// whole: every key with its value. Error(config, bad_input).
+// whole: every key with its value. Error(usage, config, bad_input).
 FinetunePlan plan_finetuning(const FinetuneRequest& request);
 
 }  // namespace interlock

@@ -29,7 +29,7 @@ const std::vector<std::string>& names_of_a_run() {
   static const std::vector<std::string> names = {
       "config.toml", "manifest.json",       "metrics.jsonl", "trace.json", "costs.json",
       "result.json", "weights.safetensors", "checkpoints",   "tokenizer",  "best.safetensors",
-      "report.html", "events.jsonl",        "pulse",         "trace"};
+      "report.html", "events.jsonl",        "pulse",         "trace",      "verdict.txt"};
   return names;
 }
 
@@ -59,8 +59,8 @@ void refuse_pipes(const fs::path& folder) {
   std::error_code absent;
   for (const std::string& name : names_of_a_run())
     if (const fs::path file = folder / name; fs::is_fifo(file, absent) || fs::is_socket(file, absent))
-      throw Error(ExitCode::cannot_write,
-                  message("run.folder: ", file.string(), " is a pipe, and the run writes a file there; remove it"));
+      throw Error(ExitCode::cannot_write, message("run.folder: ", file.string(),
+                                                  " is a pipe or a socket, and the run writes there; remove it"));
 }
 
 // The nearest of its parents that exists decides whether a folder can be made.

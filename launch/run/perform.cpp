@@ -142,10 +142,12 @@ class Divergences {
 // What remains of a run whose file could not be written, and how it goes on. `weights`: those of its end are written.
 Error with_what_is_kept(const Error& error, const std::string& run_folder, bool weights) {
   std::string kept = weights ? weights_file(run_folder) : "";
-  const auto checkpoints = list_checkpoints(run_folder);
-  if (!checkpoints.empty())
-    kept += message(kept.empty() ? "" : " and ", checkpoints.front(), ", from which `", resume_command(run_folder),
-                    "` goes on");
+  try {
+    if (const auto checkpoints = list_checkpoints(run_folder); !checkpoints.empty())
+      kept += message(kept.empty() ? "" : " and ", checkpoints.front(), "; `", resume_command(run_folder),
+                      "` goes on from the newest whole checkpoint");
+  } catch (const Error&) {  // a disk that fails at this too: its first word counts
+  }
   return {error.code(), kept.empty() ? error.what() : message(error.what(), ". Kept: ", kept)};
 }
 
@@ -164,7 +166,6 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
   tell_unused_rows(*model, *dataset);
   tell_what_does_not_learn(settings, *model);
   for (const std::string& note : dataset->notes()) log_info(note);
-  folder.write_start(settings, *dataset, transport.description(), done);
   Divergences divergences(settings, folder, callbacks);
   const TrainerCallbacks to_trainer{weights_file(settings.folder),
                                     [&](const StepMetrics& metrics) {
@@ -181,6 +182,7 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
       request.plans ? request.plans : std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *model));
   bool weights = false;
   try {
+    folder.write_start(settings, *dataset, transport.description(), done);
     const RunSummary summary =
         run_through(settings, transport, dataset, to_trainer, {checkpoint, request.until, true, plans, settings.folder},
                     [&] { return divergences.go_back(); });

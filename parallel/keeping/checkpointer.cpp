@@ -105,7 +105,7 @@ void Checkpointer::begin(int64_t step, int64_t samples, const std::map<std::stri
   // the next one, which may not fit beside it.
   if (begun_) context_.world.barrier();
   begun_ = true;
-  warn_of_a_removed_one();
+  miss_a_removed_one();
   manifest_.state["samples"] = std::to_string(samples);
   for (const auto& [name, value] : state) manifest_.state[name] = value;
   auto parts = std::make_shared<std::vector<CheckpointPart>>(copy_everything());
@@ -126,15 +126,18 @@ void Checkpointer::begin(int64_t step, int64_t samples, const std::map<std::stri
   seconds_ += TraceRecorder::now() - start;
 }
 
-// Somebody tidies up below a run that goes on: until the next one stands there is nothing to go on from.
-void Checkpointer::warn_of_a_removed_one() const {
+// Somebody tidies up below a run that goes on.
+void Checkpointer::miss_a_removed_one() {
   if (!published_) return;
   namespace fs = std::filesystem;
   const fs::path newest = fs::path(checkpoints_folder(settings_.run_folder)) / checkpoint_name(*published_);
   std::error_code unknown;
-  if (fs::exists(newest, unknown) || unknown) return;
-  log_warning(message(newest.string(), ", the newest checkpoint, was removed while the run goes on; that of step ",
-                      manifest_.step, " is written now"));
+  if (fs::exists(newest / "manifest.json", unknown) || unknown) return;
+  log_warning(message(newest.string(),
+                      ", the newest checkpoint so far, was removed while the run goes on; that of step ",
+                      manifest_.step, " follows it"));
+  published_.reset();
+  removed_ = true;
 }
 
 void Checkpointer::poll() {
@@ -219,7 +222,9 @@ void Checkpointer::conclude(bool wait) {
   for (const std::string& problem : published.spared)
     if (spared_.insert(problem).second)
       log_warning("a damaged checkpoint stays, for something of it may be rescued; remove it by hand: " + problem);
+  if (settings_.keep > 1) miss_a_removed_one();  // else the new one has taken its place
   published_ = manifest_.step;
+  removed_ = false;
   failures_ = 0;
   problem_.clear();
 }
@@ -227,10 +232,11 @@ void Checkpointer::conclude(bool wait) {
 void Checkpointer::fail(const std::string& problem) {
   ++failures_;
   problem_ = problem;
-  const std::string last = published_ ? message("the checkpoint of step ", *published_, " stays the last good one")
-                                      : std::string("earlier checkpoints are untouched");
+  const std::string last = published_ ? message(", the checkpoint of step ", *published_, " stays the last good one")
+                           : removed_ ? ""
+                                      : ", earlier checkpoints are untouched";
   log_warning(message("the checkpoint of step ", manifest_.step, " could not be written: ", problem,
-                      "; training goes on, ", last));
+                      "; training goes on", last));
 }
 
 namespace {

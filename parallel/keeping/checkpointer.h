@@ -87,7 +87,7 @@ class Checkpointer {
   bool leads() const { return context_.topology.world_rank == 0; }
   MessageHeader header(uint64_t bytes) const;
   std::vector<CheckpointPart> copy_everything();
-  void warn_of_a_removed_one() const;
+  void miss_a_removed_one();
   void report(bool wait);
   void collect(bool wait);
   void conclude(bool wait);
@@ -107,6 +107,7 @@ class Checkpointer {
   std::unique_ptr<Handle> sending_;
   std::set<std::string> spared_;  // damaged checkpoints that were told of
   std::optional<int64_t> published_;
+  bool removed_ = false;  // the newest, by somebody else, and none was published since
   int failures_ = 0;
   std::string problem_;
   double seconds_ = 0;

@@ -207,7 +207,8 @@ void Trainer::conclude(Ending ending) {
   if (leader && asked && !settings_.checkpoint.run_folder.empty() && checkpointer_.published() != last)
     throw Error(ExitCode::cannot_write,
                 message("the run stopped after step ", last, ", but its checkpoint could not be written",
-                        checkpointer_.problem().empty() ? "" : ": ", checkpointer_.problem()));
+                        checkpointer_.problem().empty() ? "" : ": ", checkpointer_.problem(),
+                        ending == Ending::stopped ? "" : "; its weights are in " + callbacks_.weights_path));
   summary_.not_kept = checkpointer_.problem();
   summary_.ranks = gather_summaries();
   engine_.pulse().enter(PulsePhase::ended);

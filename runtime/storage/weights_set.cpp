@@ -105,8 +105,9 @@ std::vector<ForeignReader>& foreign_readers() {
 std::string runs_below(const std::string& folder) {
   std::vector<std::string> found;
   std::error_code problem;
-  for (const auto& entry : fs::directory_iterator(folder, problem))
-    if (is_named((entry.path() / "weights.safetensors").string())) found.push_back(entry.path().string());
+  for (const fs::path& above : {fs::path(folder), fs::path(folder) / "arms"})
+    for (const auto& entry : fs::directory_iterator(above, problem))
+      if (is_named((entry.path() / "weights.safetensors").string())) found.push_back(entry.path().string());
   if (found.empty()) return "";
   std::ranges::sort(found);
   return message("; name one of the runs below it, as ", found.front(), found.size() > 1 ? " or " + found.back() : "");

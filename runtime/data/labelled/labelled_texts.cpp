@@ -21,11 +21,11 @@ double place_of(const std::string& text, const std::string& pair) {
   return static_cast<double>(std::stoull(digest.hex().substr(0, 12), nullptr, 16)) * 0x1p-48;
 }
 
-// Two names of classes that stand for one number; else two empty ones.
+// Two names of classes that stand for one number; else two empty ones. Beyond 2^53 a double is several integers.
 std::pair<std::string, std::string> same_number(const LabelSet& classes) {
   std::map<double, std::string> known;
   for (const std::string& name : classes.names())
-    if (const auto number = score_of(name))
+    if (const auto number = score_of(name); number && std::abs(*number) < 0x1p53)
       if (const auto [found, fresh] = known.emplace(*number, name); !fresh) return {found->second, name};
   return {};
 }

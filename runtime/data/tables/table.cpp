@@ -163,12 +163,13 @@ TableFormat table_format(const std::string& path) {
   if (std::filesystem::is_directory(path, absent)) refuse("is a folder; name the tables in it, each by itself");
   if (const std::string compression = compression_of_file(path); !compression.empty())
     refuse(compressed_text(compression, path));
-  std::string ending = std::filesystem::path(path).extension().string();
+  const std::string written = std::filesystem::path(path).extension().string();
+  std::string ending = written;
   std::ranges::transform(ending, ending.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (ending == ".tsv" || ending == ".txt") return Format::tabs;
   if (ending == ".csv") return Format::commas;
   if (ending == ".jsonl" || ending == ".ndjson") return Format::objects;
-  refuse(message("the ending \"", ending,
+  refuse(message("the ending \"", written,
                  "\" says of no table; .tsv or .txt (tabs), .csv (commas and quotes) and .jsonl are read"));
 }
 

@@ -33,7 +33,7 @@ enum class TableFormat {
 };
 
 // By the ending of `path`, in small letters or capitals. Error(bad_input): one of no table, a folder, a compressed
-// file.
+// file. It does not name the path.
 TableFormat table_format(const std::string& path);
 
 // `path` ends as its format does. Error(bad_input) names the file and the line: a format that is not known, a column
