@@ -32,6 +32,10 @@ size_t distance(const std::string& pattern, const std::string& name) {
   return row.back();
 }
 
+bool fits(const std::string& pattern, const std::string& name) {
+  return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
+}
+
 class FrozenModel final : public ModelDecorator {
  public:
   FrozenModel(std::shared_ptr<Model> model, std::vector<std::string> patterns, Trains trains,
@@ -153,10 +157,6 @@ class FrozenModel final : public ModelDecorator {
     return costs;
   }
 
-  static bool fits(const std::string& pattern, const std::string& name) {
-    return fnmatch(pattern.c_str(), name.c_str(), 0) == 0;
-  }
-
   // Which heads there are is for the learning rule to say: a pattern for heads may fit none.
   static void refuse_unused(const std::string& key, size_t i, const std::string& pattern,
                             const std::vector<std::string>& names) {
@@ -180,6 +180,10 @@ class FrozenModel final : public ModelDecorator {
 };
 
 }  // namespace
+
+bool fits_any(const std::vector<std::string>& patterns, const std::string& name) {
+  return std::ranges::any_of(patterns, [&](const std::string& pattern) { return fits(pattern, name); });
+}
 
 std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns, Trains trains,
                               const std::vector<NamedPatterns>& others) {

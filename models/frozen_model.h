@@ -27,4 +27,7 @@ struct NamedPatterns {
 std::shared_ptr<Model> freeze(std::shared_ptr<Model> model, const std::vector<std::string>& patterns,
                               Trains trains = {}, const std::vector<NamedPatterns>& others = {});
 
+// Whether a global name fits one of such patterns.
+bool fits_any(const std::vector<std::string>& patterns, const std::string& name);
+
 }  // namespace interlock

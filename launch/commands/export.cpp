@@ -9,6 +9,7 @@
 #include "launch/huggingface/adapter_folder.h"
 #include "launch/huggingface/folder_model.h"
 #include "launch/huggingface/huggingface.h"
+#include "launch/huggingface/inventory.h"
 #include "launch/run/load_weights.h"
 #include "launch/stored_model/image_model.h"
 #include "launch/stored_model/model_source.h"
@@ -26,26 +27,9 @@ const std::vector<std::string> exported_files = {
     "config.json", "model.safetensors",     "tokenizer.json",         "vocab.json",
     "merges.txt",  "tokenizer_config.json", "special_tokens_map.json"};
 
-// Where each tensor of the file lies in the weights. A checkpoint holds the decoder's bias under one name only.
-std::vector<std::pair<std::string, std::string>> sources_of(const TextModel& source, const FolderModel& model) {
-  std::vector<std::pair<std::string, std::string>> tensors;
-  const auto aliases = source.model->aliases();
-  for (const FolderTensor& wanted : model.tensors) {
-    const TensorEntry* found = source.weights->find(wanted.name);
-    for (const auto& [alias, name] : aliases) {
-      if (found == nullptr && wanted.name == alias) found = source.weights->find(name);
-      if (found == nullptr && wanted.name == name) found = source.weights->find(alias);
-    }
-    if (found == nullptr)
-      throw Error(ExitCode::bad_input, message(source.weights->path(), ": has no tensor ", wanted.name));
-    if (found->shape != wanted.shape_here())
-      throw Error(ExitCode::bad_input,
-                  message(source.weights->path(), ": tensor ", wanted.name, " has shape ", shape_text(found->shape),
-                          ", the model needs ", shape_text(wanted.shape_here())));
-    tensors.emplace_back(wanted.name, found->name);
-  }
-  return tensors;
-}
+const std::vector<std::string> adapter_files = {"adapter_config.json", "adapter.safetensors",
+                                                "adapter_model.safetensors", "head_config.json",
+                                                "model_head.safetensors"};
 
 // Tensors that the model itself does not have: local heads, which stay behind, and what nobody knows.
 size_t count_local_heads(const TextModel& source, const std::vector<std::pair<std::string, std::string>>& tensors) {
@@ -91,11 +75,11 @@ class Export final : public Command {
     const TextModel source = open_text_model(weights, "export");
     if (adapter_) {
       require_roberta(source.settings, "an adapter");
-      return export_adapter(source, shape_of(source.settings));
+      return export_adapter(source);
     }
     const FolderModel model = folder_model_of(source);
     refuse_adapters(source);
-    const auto tensors = sources_of(source, model);
+    const auto tensors = tensors_for(model, *source.weights, source.model->aliases());
     const size_t heads = count_local_heads(source, tensors);
     const std::string made = write(source, model, tensors);
 
@@ -169,20 +153,25 @@ class Export final : public Command {
                             "they were trained on"));
   }
 
-  int export_adapter(const TextModel& source, const RobertaShape& shape) const {
-    const auto adapter = adapter_folder(source.settings, *source.model, *source.weights, shape);
+  int export_adapter(const TextModel& source) const {
+    const auto adapter = adapter_folder(source);
     if (!adapter)
       throw Error(ExitCode::config, message("--adapter: ", source.weights->path(),
                                             " was trained with neither adapters nor lora ([[technique]])"));
     const Interruption interruption;
     try {
-      OutputFolder folder(to_, overwrite_, {"adapter_config.json", "adapter.safetensors", "adapter_model.safetensors"});
-      copy_tensors(*source.weights, adapter->tensors, folder.file(adapter->file), {}, [&] { interruption.check(); });
-      write_atomically(folder.file("adapter_config.json"), adapter->config);
+      OutputFolder folder(to_, overwrite_, adapter_files);
+      size_t count = 0;
+      for (const auto& [file, names, metadata] : adapter->tensors) {
+        copy_tensors(*source.weights, names, folder.file(file), metadata, [&] { interruption.check(); });
+        count += names.size();
+      }
+      for (const auto& [file, content] : adapter->configs) write_atomically(folder.file(file), content);
       folder.commit();
-      std::cout << "Wrote " << folder.path() << ": " << adapter->tensors.size() << " tensors\n"
-                << "Left out, as the format has no place for it: " << join(adapter->left_out)
-                << ", which trained as well\n";
+      std::cout << "Wrote " << folder.path() << ": " << count << " tensors\n";
+      if (!adapter->left_out.empty())
+        std::cout << "Left out, as the format has no place for it: " << join(adapter->left_out)
+                  << ", which trained as well\n";
     } catch (const Interrupted& interrupted) {
       end_by(interrupted);
     }

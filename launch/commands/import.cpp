@@ -1,6 +1,7 @@
 // `interlock import`: a model from a Hugging Face folder, as a folder that all commands take.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <set>
@@ -69,6 +70,52 @@ class Import final : public Command {
   }
 
  private:
+  // The base with the readout of the adapter, where that has one: what it scores, and how its classes are called.
+  RobertaShape shape_with(const TextModel& base, const ForeignAdapter& adapter) const {
+    RobertaShape shape = shape_of(base);
+    if (adapter.readout.empty()) return shape;
+    const auto scores =
+        std::ranges::find(adapter.readout, "classifier.out_proj.weight", &std::pair<std::string, std::string>::first);
+    if (scores == adapter.readout.end()) {
+      shape.objective = Objective::masked;
+      shape.labels.clear();
+      return shape;
+    }
+    const TensorEntry* entry = adapter.readout_file->find(scores->second);
+    const size_t classes = entry->shape.empty() ? 0 : static_cast<size_t>(entry->shape[0]);
+    shape.objective = classes == 1 ? Objective::regression : Objective::classification;
+    shape.labels = classes == 1 ? std::vector<std::string>{} : labels_of(base, adapter, classes);
+    shape.tied = false;
+    return shape;
+  }
+
+  // As the adapter says, else as the base does, else as transformers call them.
+  std::vector<std::string> labels_of(const TextModel& base, const ForeignAdapter& adapter, size_t classes) const {
+    if (!adapter.labels.empty() && adapter.labels.size() != classes)
+      throw Error(ExitCode::bad_input, message(adapter.readout_file->path(), ": scores ", classes, " classes, where ",
+                                               "head_config.json names ", adapter.labels.size()));
+    if (!adapter.labels.empty()) return adapter.labels;
+    if (base.labels.size() == classes) return base.labels;
+    std::vector<std::string> labels;
+    for (size_t i = 0; i < classes; ++i) labels.push_back("LABEL_" + std::to_string(i));
+    return labels;
+  }
+
+  // Whether a tensor of the readout is one of the base under a second name, so that there is no place for it.
+  static bool is_tied(const std::pair<std::string, std::string>& tensor, const ForeignAdapter& adapter,
+                      const TextModel& base) {
+    const auto tie = base.model->tie();
+    if (!tie || tensor.first != tie->readout) return false;
+    const TensorEntry *here = adapter.readout_file->find(tensor.second), *twin = base.weights->find(tie->body);
+    if (twin == nullptr || here->dtype != twin->dtype ||
+        !std::ranges::equal(adapter.readout_file->bytes(*here), base.weights->bytes(*twin)))
+      throw Error(ExitCode::bad_input,
+                  message(adapter.readout_file->path(), ": ", tensor.second, " differs from ", tie->body, " of ",
+                          base.weights->path(), ", which that model ties it to (model.tie_embeddings): an untied ",
+                          "base takes it"));
+    return true;
+  }
+
   // The base with the adapter in it, as a run with the technique would have left it.
   int import_adapter() const {
     if (base_.empty())
@@ -80,18 +127,33 @@ class Import final : public Command {
     if (!adapter.base_digest.empty() && adapter.base_digest != weights_digest(*base.weights))
       throw Error(ExitCode::bad_input, message(from_, ": was trained on another model than ", base.weights->path(),
                                                " (digest ", adapter.base_digest.substr(0, 12), "...)"));
-    const WeightsSet together({adapter.file}, adapter.file->path(), {}, base.weights);
+    const RobertaShape shape = shape_with(base, adapter);
+    std::vector<std::shared_ptr<const SafetensorsFile>> files{adapter.file};
+    if (adapter.readout_file && adapter.readout_file != adapter.file) files.push_back(adapter.readout_file);
+    const WeightsSet together(std::move(files), adapter.file->path(), {}, base.weights);
     std::vector<std::pair<std::string, std::string>> tensors = adapter.tensors;
-    for (const TensorEntry& tensor : base.weights->tensors())
-      if (!tensor.name.starts_with("heads.") && !base.model->is_inserted(tensor.name))
+    for (const auto& one : adapter.readout)
+      if (!is_tied(one, adapter, base)) tensors.push_back(one);
+    const size_t of_adapter = tensors.size();
+    for (const TensorEntry& tensor : base.weights->tensors()) {
+      const bool readout = !tensor.name.starts_with(shape.root() + ".");
+      if (!tensor.name.starts_with("heads.") && !base.model->is_inserted(tensor.name) &&
+          !(readout && !adapter.readout.empty()))
         tensors.emplace_back(tensor.name, tensor.name);
+    }
     std::map<std::string, std::string> metadata = base.weights->metadata();
     for (const char* of_its_run : {step_metadata, base_state, base_digest_state}) metadata.erase(of_its_run);
-    metadata["interlock.config"] = model_config(*base.weights, {}) + "\n" + adapter.technique;
+    const bool same_objective = shape.objective == base.objective;
+    metadata["interlock.config"] =
+        (same_objective ? model_config(*base.weights, {}) : interlock_config(shape)) + "\n" + adapter.technique;
+    metadata.erase(labels_metadata);
+    if (!shape.labels.empty()) metadata[labels_metadata] = labels_text(shape.labels);
     const std::string made = write_folder(together, tensors, metadata, base.tokenizer.get());
     load_model(open_text_model(made, "import"));  // refuses what does not fit together
-    std::cout << "Wrote " << made << ": " << adapter.tensors.size() << " tensors of the adapter and "
-              << tensors.size() - adapter.tensors.size() << " of " << base.weights->path() << "\n";
+    std::cout << "Wrote " << made << ": " << of_adapter << " tensors of the adapter"
+              << (adapter.readout.empty() ? "" : ", its readout among them,") << " and " << tensors.size() - of_adapter
+              << " of " << base.weights->path() << "\n";
+    if (shape.labels != base.labels) std::cout << "Its classes are " << some_of(shape.labels) << "\n";
     return static_cast<int>(ExitCode::done);
   }
 

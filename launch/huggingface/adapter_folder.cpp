@@ -7,6 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "launch/huggingface/folder_model.h"
+#include "launch/huggingface/inventory.h"
+#include "launch/run/data_identity.h"
+#include "launch/settings/parts.h"
 #include "runtime/core/error.h"
 #include "runtime/storage/tensors/tensor_entry.h"
 #include "runtime/storage/weights_set.h"
@@ -35,8 +39,10 @@ double reduction_factor(int64_t width, int64_t size) {
   return width % size == 0 ? wide / narrow : wide / (narrow + 0.5);
 }
 
+constexpr const char* adapterhub_version = "adapters.1.2.0";
+
 // All fields of its BnConfig (adapters 1.2.0): what is missing is taken from other defaults by other versions.
-json adapterhub_config(const Options& options, int64_t width, const std::string& base_digest) {
+json adapterhub_config(const Options& options, const RobertaShape& shape) {
   const bool pfeiffer = options.at("variant") == "pfeiffer";
   const json bottleneck = {{"adapter_residual_before_ln", false},
                            {"architecture", nullptr},
@@ -65,21 +71,35 @@ json adapterhub_config(const Options& options, int64_t width, const std::string&
                            {"phm_init_range", 0.0001},
                            {"phm_layer", false},
                            {"phm_rank", 1},
-                           {"reduction_factor", reduction_factor(width, options.at("size"))},
+                           {"reduction_factor", reduction_factor(shape.width, options.at("size"))},
                            {"residual_before_ln", true},
                            {"scaling", 1.0},
                            {"shared_W_phm", false},
                            {"shared_phm_rule", true},
                            {"stochastic_depth", 0.0},
                            {"use_gating", false}};
-  json config = {{"config", bottleneck},       {"hidden_size", width},    {"model_class", "RobertaForMaskedLM"},
-                 {"model_name", nullptr},      {"model_type", "roberta"}, {"name", options.at("adapter_name")},
-                 {"version", "adapters.1.2.0"}};
-  if (!base_digest.empty()) config[base_digest_state] = base_digest;
+  return {{"config", bottleneck},         {"hidden_size", shape.width}, {"model_class", architecture_of(shape)},
+          {"model_name", nullptr},        {"model_type", "roberta"},    {"name", options.at("adapter_name")},
+          {"version", adapterhub_version}};
+}
+
+// What stands beside the readout's tensors in a file of their own. Their library takes a readout of the same class of
+// model alone.
+json adapterhub_head_config(const RobertaShape& shape) {
+  json config = {{"config", nullptr},
+                 {"hidden_size", shape.width},
+                 {"model_class", architecture_of(shape)},
+                 {"model_name", nullptr},
+                 {"model_type", "roberta"},
+                 {"name", nullptr},
+                 {"version", adapterhub_version}};
+  if (shape.objective == Objective::masked) return config;
+  config["num_labels"] = shape.classes();
+  for (size_t i = 0; i < shape.labels.size(); ++i) config["label2id"][shape.labels[i]] = i;
   return config;
 }
 
-json peft_config(const Options& options, const std::string& base_digest) {
+json peft_config(const Options& options, const RobertaShape& shape) {
   json config = {{"base_model_name_or_path", nullptr},
                  {"bias", "none"},
                  {"fan_in_fan_out", false},
@@ -93,7 +113,7 @@ json peft_config(const Options& options, const std::string& base_digest) {
                  {"target_modules", options.at("targets")},
                  {"task_type", nullptr},
                  {"use_rslora", false}};
-  if (!base_digest.empty()) config[base_digest_state] = base_digest;
+  if (shape.objective != Objective::masked) config["task_type"] = "SEQ_CLS";
   return config;
 }
 
@@ -106,6 +126,79 @@ json without_adapter(const std::vector<int64_t>& layers, const std::set<int64_t>
   return left_out;
 }
 
+using Names = std::vector<std::pair<std::string, std::string>>;
+
+// Of the tensors that were inserted those whose names have `part`, behind `prefix`; and of the model they were trained
+// on what the weights know.
+AdapterFolder::Tensors inserted(const TextModel& source, const std::string& file, const std::string& part,
+                                const std::string& prefix) {
+  AdapterFolder::Tensors tensors{file, {}, {{"format", "pt"}}};
+  for (const TensorEntry& tensor : source.weights->tensors())
+    if (source.model->is_inserted(tensor.name) && tensor.name.find(part) != std::string::npos)
+      tensors.names.emplace_back(prefix + tensor.name, tensor.name);
+  const auto digest = source.weights->metadata().find(base_digest_state);
+  if (digest != source.weights->metadata().end()) tensors.metadata.insert(*digest);
+  return tensors;
+}
+
+struct Readout {
+  Names tensors;                           // under their names in transformers
+  std::vector<std::string> linear_layers;  // among its modules
+  bool trained = false;                    // else it is the base's own
+
+  std::string module() const { return tensors.front().first.substr(0, tensors.front().first.find('.')); }
+};
+
+Readout readout_of(const TextModel& source, const RobertaShape& shape) {
+  FolderModel model = folder_model_of(source);
+  std::erase_if(model.tensors, [&](const FolderTensor& tensor) { return tensor.name.starts_with(shape.root() + "."); });
+  Readout readout{tensors_for(model, *source.weights, source.model->aliases()), {}};
+  for (const FolderTensor& tensor : model.tensors)
+    if (tensor.shape.size() == 2) readout.linear_layers.push_back(tensor.name.substr(0, tensor.name.rfind('.')));
+  std::vector<std::string> names;
+  for (const auto& tensor : readout.tensors) names.push_back(tensor.second);
+  readout.trained = trains_readout(source.settings, *source.model, names);
+  // PEFT saves a module with all its tensors, tied ones too, and looks for all of them.
+  for (const auto& [name, twin] : model.tied)
+    if (const TensorEntry* stored = source.weights->find(twin)) readout.tensors.emplace_back(name, stored->name);
+  return readout;
+}
+
+AdapterFolder adapterhub_folder(const TextModel& source, const RobertaShape& shape, const Options& options,
+                                const Readout& readout) {
+  std::set<int64_t> there;
+  for (const InsertionSite& site : source.model->sites()) there.insert(site.layer);
+  json config = adapterhub_config(options, shape);
+  config["config"]["leave_out"] = without_adapter(options.at("layers"), there);
+  AdapterFolder folder{{{"adapter_config.json", config.dump(2) + "\n"}},
+                       {inserted(source, "adapter.safetensors", ".adapters.", "")},
+                       {}};
+  if (readout.trained) {
+    folder.configs["head_config.json"] = adapterhub_head_config(shape).dump(2) + "\n";
+    folder.tensors.push_back({"model_head.safetensors", readout.tensors, {{"format", "pt"}}});
+  }
+  if (options.at("train_norms") == true) folder.left_out.emplace_back("norms");
+  return folder;
+}
+
+AdapterFolder peft_folder(const TextModel& source, const RobertaShape& shape, const Options& options,
+                          const Readout& readout) {
+  const std::string prefix = "base_model.model.";
+  json config = peft_config(options, shape);
+  AdapterFolder::Tensors tensors = inserted(source, "adapter_model.safetensors", ".lora_", prefix);
+  if (readout.trained) {
+    config["modules_to_save"] = json::array({readout.module()});
+    for (const auto& [name, stored] : readout.tensors) tensors.names.emplace_back(prefix + name, stored);
+    if (!shape.labels.empty()) tensors.metadata[labels_metadata] = labels_text(shape.labels);  // PEFT asks the base
+  }
+  // PEFT looks for targets in the readout too, unless it saves that, and warns of an exclusion that it did not need.
+  for (const std::string& layer : readout.linear_layers)
+    for (const json& target : options.at("targets"))
+      if (!readout.trained && layer.ends_with("." + target.get<std::string>()))
+        config["exclude_modules"].push_back(layer);
+  return {{{"adapter_config.json", config.dump(2) + "\n"}}, {tensors}, {}};
+}
+
 }  // namespace
 
 void require_roberta(const RunSettings& settings, const std::string& what) {
@@ -114,34 +207,20 @@ void require_roberta(const RunSettings& settings, const std::string& what) {
                                         settings.model_name, "\""));
 }
 
-std::optional<AdapterFolder> adapter_folder(const RunSettings& settings, const Model& model, const WeightsSet& weights,
-                                            const RobertaShape& shape) {
-  const Options adapters = options_of(settings, "adapters"), lora = options_of(settings, "lora");
+std::optional<AdapterFolder> adapter_folder(const TextModel& source) {
+  const Options adapters = options_of(source.settings, "adapters"), lora = options_of(source.settings, "lora");
   if (adapters.empty() && lora.empty()) return std::nullopt;
+  const std::string& path = source.weights->path();
   if (!adapters.empty() && !lora.empty())
-    throw Error(ExitCode::config,
-                message(weights.path(), ": was trained with adapters and lora together; AdapterHub's ",
-                        "format has no place for the one, PEFT's none for the other"));
+    throw Error(ExitCode::config, message(path, ": was trained with adapters and lora together; AdapterHub's format ",
+                                          "has no place for the one, PEFT's none for the other"));
+  const RobertaShape shape = shape_of(source);
   if (!adapters.empty() && shape.pre_norm)
-    throw Error(ExitCode::config, message(weights.path(), ": model.norm is \"pre\", and AdapterHub's library has no ",
-                                          "adapters for such a RoBERTa"));
-  const auto found = weights.metadata().find(base_digest_state);
-  const std::string digest = found == weights.metadata().end() ? "" : found->second;
-  AdapterFolder folder;
-  json config = lora.empty() ? adapterhub_config(adapters, shape.width, digest) : peft_config(lora, digest);
-  if (lora.empty()) {
-    std::set<int64_t> there;
-    for (const InsertionSite& site : model.sites()) there.insert(site.layer);
-    config["config"]["leave_out"] = without_adapter(adapters.at("layers"), there);
-    if (adapters.at("train_norms") == true) folder.left_out.emplace_back("norms");
-  }
-  folder.left_out.emplace_back("the readout");
-  folder.config = config.dump(2) + "\n";
-  folder.file = lora.empty() ? "adapter.safetensors" : "adapter_model.safetensors";
-  for (const TensorEntry& tensor : weights.tensors())
-    if (model.is_inserted(tensor.name) && tensor.name.find(lora.empty() ? ".adapters." : ".lora_") != std::string::npos)
-      folder.tensors.emplace_back((lora.empty() ? "" : "base_model.model.") + tensor.name, tensor.name);
-  return folder;
+    throw Error(
+        ExitCode::config,
+        message(path, ": model.norm is \"pre\", and AdapterHub's library has no adapters for ", "such a RoBERTa"));
+  const Readout readout = readout_of(source, shape);
+  return lora.empty() ? adapterhub_folder(source, shape, adapters, readout) : peft_folder(source, shape, lora, readout);
 }
 
 std::map<std::string, at::Tensor> merged_weights(const RunSettings& settings, const WeightsSet& weights) {

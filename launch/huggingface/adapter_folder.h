@@ -12,20 +12,25 @@
 #include <vector>
 
 #include "launch/huggingface/huggingface.h"
-#include "models/model.h"
+#include "launch/stored_model/model_source.h"
 
 namespace interlock {
 
 struct AdapterFolder {
-  std::string config;                                        // adapter_config.json
-  std::string file;                                          // of the tensors
-  std::vector<std::pair<std::string, std::string>> tensors;  // name in the file, name in the weights
-  std::vector<std::string> left_out;                         // what else was trained that the format has no place for
+  struct Tensors {
+    std::string file;
+    std::vector<std::pair<std::string, std::string>> names;  // in the file, in the weights
+    std::map<std::string, std::string> metadata;
+  };
+  std::map<std::string, std::string> configs;  // adapter_config.json, and what else is JSON, by its file
+  std::vector<Tensors> tensors;
+  std::vector<std::string> left_out;  // what else was trained that the format has no place for
 };
-// Of weights trained with `adapters` or `lora`; null when with neither. Error(config) for both (neither format
-// has a place for the other's) and for adapters in a pre-norm model.
-std::optional<AdapterFolder> adapter_folder(const RunSettings& settings, const Model& model, const WeightsSet& weights,
-                                            const RobertaShape& shape);
+// Of weights trained with `adapters` or `lora`, with the readout where that trained too: PEFT keeps it beside the
+// updates (modules_to_save), AdapterHub in files of its own (head_config.json, model_head.safetensors). None when
+// trained with neither. Error(config) for both (neither format has a place for the other's) and for adapters in a
+// pre-norm model.
+std::optional<AdapterFolder> adapter_folder(const TextModel& source);
 
 // Error(config) for another model than "roberta", which `what` is not there for.
 void require_roberta(const RunSettings& settings, const std::string& what);
@@ -34,7 +39,10 @@ void require_roberta(const RunSettings& settings, const std::string& what);
 struct ForeignAdapter {
   std::string technique;  // the [[technique]] table that says the same
   std::shared_ptr<const SafetensorsFile> file;
+  std::shared_ptr<const SafetensorsFile> readout_file = {};  // null: it has no readout
   std::vector<std::pair<std::string, std::string>> tensors;  // global name, name in the file
+  std::vector<std::pair<std::string, std::string>> readout;  // the same of readout_file
+  std::vector<std::string> labels = {};                      // of its classes, by number; empty: it does not say
   std::string base_digest;                                   // of the model it was trained on; "": it does not say
 };
 bool is_adapter_folder(const std::string& folder);

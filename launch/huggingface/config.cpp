@@ -108,6 +108,14 @@ RobertaShape shape_of(const RunSettings& settings) {
   return shape;
 }
 
+RobertaShape shape_of(const TextModel& source) {
+  RobertaShape shape = shape_of(source.settings);
+  shape.objective = source.objective;
+  shape.labels = source.labels;
+  shape.bytes = source.reads_bytes();
+  return shape;
+}
+
 std::string architecture_of(const RobertaShape& shape) {
   return shape.objective == Objective::masked ? masked_architecture(shape.pre_norm)
                                               : label_architecture(shape.pre_norm);

@@ -53,13 +53,7 @@ FolderModel of_roberta(const RobertaShape& shape) {
 
 FolderModel read_roberta(const std::string& path) { return of_roberta(read_huggingface_config(path)); }
 
-FolderModel roberta_of(const TextModel& source) {
-  RobertaShape shape = shape_of(source.settings);
-  shape.objective = source.objective;
-  shape.labels = source.labels;
-  shape.bytes = source.reads_bytes();
-  return of_roberta(shape);
-}
+FolderModel roberta_of(const TextModel& source) { return of_roberta(shape_of(source)); }
 
 }  // namespace
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "launch/settings/run_settings.h"
+#include "launch/stored_model/model_source.h"
 #include "runtime/data/objective.h"
 #include "runtime/data/tokenizer.h"
 #include "runtime/storage/safetensors.h"
@@ -42,7 +43,9 @@ struct RobertaShape {
 // The class of transformers that opens it.
 std::string architecture_of(const RobertaShape& shape);
 
-RobertaShape shape_of(const RunSettings& settings);  // of a model "roberta"
+// Of a model "roberta": from its settings alone, and with what it scores and how it names classes.
+RobertaShape shape_of(const RunSettings& settings);
+RobertaShape shape_of(const TextModel& source);
 // Its [model] and [data], as TOML that read_settings takes; names of classes stand in the metadata of weights.
 std::string interlock_config(const RobertaShape& shape);
 

@@ -124,6 +124,26 @@ std::map<std::string, std::string> metadata_of(const FolderModel& model, const T
   return metadata;
 }
 
+std::vector<std::pair<std::string, std::string>> tensors_for(
+    const FolderModel& model, const WeightsSet& weights,
+    const std::vector<std::pair<std::string, std::string>>& aliases) {
+  std::vector<std::pair<std::string, std::string>> tensors;
+  for (const FolderTensor& wanted : model.tensors) {
+    const TensorEntry* found = weights.find(wanted.name);
+    for (const auto& [alias, name] : aliases) {
+      if (found == nullptr && wanted.name == alias) found = weights.find(name);
+      if (found == nullptr && wanted.name == name) found = weights.find(alias);
+    }
+    if (found == nullptr) throw Error(ExitCode::bad_input, message(weights.path(), ": has no tensor ", wanted.name));
+    if (found->shape != wanted.shape_here())
+      throw Error(ExitCode::bad_input,
+                  message(weights.path(), ": tensor ", wanted.name, " has shape ", shape_text(found->shape),
+                          ", the model needs ", shape_text(wanted.shape_here())));
+    tensors.emplace_back(wanted.name, found->name);
+  }
+  return tensors;
+}
+
 void check_tokenizer(const Tokenizer& tokenizer, const FolderModel& model, const std::string& folder) {
   if (tokenizer.vocabulary() > model.vocabulary)
     throw Error(ExitCode::bad_input,

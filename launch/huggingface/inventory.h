@@ -34,6 +34,12 @@ std::string fresh_text(const Inventory& inventory);
 // What the weights of such a model carry besides. `tokenizer`: null where there is none.
 std::map<std::string, std::string> metadata_of(const FolderModel& model, const Tokenizer* tokenizer);
 
+// The other way: every tensor of `model` with the name that it has in `weights`; a second name of one tensor
+// (`aliases`) serves as well. Error(bad_input) names what is missing or of another shape.
+std::vector<std::pair<std::string, std::string>> tensors_for(
+    const FolderModel& model, const WeightsSet& weights,
+    const std::vector<std::pair<std::string, std::string>>& aliases);
+
 // The tensors are not of a model that its tokenizer belongs to: Error(bad_input).
 void check_tokenizer(const Tokenizer& tokenizer, const FolderModel& model, const std::string& folder);
 

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "launch/huggingface/adapter_folder.h"
+#include "launch/run/data_identity.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/data/tokenizer/strict_json.h"
@@ -25,10 +26,13 @@ class Reader {
 
   ForeignAdapter read() {
     const bool peft = all_.contains("peft_type");
-    open(peft ? "adapter_model.safetensors" : "adapter.safetensors");
+    adapter_.file = open(peft ? "adapter_model.safetensors" : "adapter.safetensors");
     adapter_.technique = peft ? low_rank() : bottleneck();
-    if (const auto digest = all_.find(base_digest_state); digest != all_.end() && digest->is_string())
-      adapter_.base_digest = digest->get<std::string>();
+    const auto& metadata = adapter_.file->metadata();
+    if (const auto digest = metadata.find(base_digest_state); digest != metadata.end())
+      adapter_.base_digest = digest->second;
+    if (adapter_.labels.empty())
+      adapter_.labels = stored_labels(WeightsSet({adapter_.file}, adapter_.file->path(), metadata));
     return std::move(adapter_);
   }
 
@@ -46,14 +50,25 @@ class Reader {
       refuse(message("\"", key, "\" is ", found.dump(), "; only ", wanted.dump(), " is supported"));
   }
 
-  void open(const std::string& name) {
+  std::shared_ptr<const SafetensorsFile> open(const std::string& name) const {
     const fs::path file = fs::path(folder_) / name;
     std::error_code absent;
     if (!fs::exists(file, absent))
       throw Error(ExitCode::bad_input, message(folder_, ": holds no ", name, "; what is pickled is not read: save it ",
                                                "again as safetensors"));
-    adapter_.file = SafetensorsFile::open(file.string());
-    require_content(*adapter_.file);
+    std::shared_ptr<const SafetensorsFile> opened = SafetensorsFile::open(file.string());
+    require_content(*opened);
+    return opened;
+  }
+
+  // Takes a tensor of the readout, which transformers call by one of two names; false when it is none.
+  bool take_readout(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name,
+                    const std::string& stored) {
+    if (!name.starts_with("classifier.") && !name.starts_with("lm_head.")) return false;
+    adapter_.readout_file = file;
+    // Saved with its twin, which is the same tensor there.
+    if (name != "lm_head.decoder.bias") adapter_.readout.emplace_back(name, stored);
+    return true;
   }
 
   // Takes the tensors whose names are `prefix` or, where the whole model was the encoder, lack "roberta.".
@@ -61,6 +76,7 @@ class Reader {
   void take(const std::string& prefix) {
     for (const TensorEntry& tensor : adapter_.file->tensors()) {
       std::string name = tensor.name.starts_with(prefix) ? tensor.name.substr(prefix.size()) : tensor.name;
+      if (take_readout(adapter_.file, name, tensor.name)) continue;
       if (!name.starts_with(shape_.root() + ".")) name = shape_.root() + "." + name;
       const std::string layers = shape_.root() + ".encoder.layer.";
       if (!name.starts_with(layers)) refuse_tensor(tensor, "belongs to no layer of an encoder");
@@ -114,6 +130,7 @@ class Reader {
     if (std::ranges::find(known, activation) == known.end())
       refuse(message("\"non_linearity\" is \"", activation, "\"; supported are ", join(known)));
     take("");
+    readout_of_its_own();
     std::string layers;
     for (const int64_t layer : layers_) layers += (layers.empty() ? "" : ", ") + std::to_string(layer);
     return message("[[technique]]\nname = \"adapters\"\nvariant = \"", of_norm ? "pfeiffer" : "houlsby",
@@ -121,10 +138,45 @@ class Reader {
                    activation, "\"\nadapter_name = ", json(value(all_, "name", "interlock")).dump(), "\n");
   }
 
-  std::string low_rank() {
+  // AdapterHub's: the readout of the class of model, in two files beside the adapter's.
+  void readout_of_its_own() {
+    const fs::path config = fs::path(folder_) / "head_config.json";
+    std::error_code absent;
+    if (!fs::exists(config, absent)) return;
+    path_ = config.string();
+    const json head = read_strict_json(path_);
+    const json kind = head.is_object() ? value(head, "model_class", "") : json();
+    RobertaShape masked, labels;
+    labels.objective = Objective::classification;
+    if (kind != architecture_of(masked) && kind != architecture_of(labels))
+      refuse(message("\"model_class\" is ", kind.dump(), "; readouts of ", architecture_of(masked), " and ",
+                     architecture_of(labels), " are supported"));
+    const auto file = open("model_head.safetensors");
+    for (const TensorEntry& tensor : file->tensors())
+      if (!take_readout(file, tensor.name, tensor.name))
+        throw Error(ExitCode::bad_input, message(file->path(), ": ", tensor.name, " belongs to no readout of ", kind));
+    const json labels_of_head = value(head, "label2id", json::object());
+    for (const auto& [label, number] : labels_of_head.items()) {
+      if (!number.is_number_integer()) refuse(message("\"label2id\" has ", number.dump(), " for ", label));
+      by_number_[number.get<int64_t>()] = label;
+    }
+    for (const auto& [number, label] : by_number_) adapter_.labels.push_back(label);
+  }
+
+  // Of PEFT's options those that change what is computed, beside what they are where they change nothing.
+  void require_plain_updates() const {
     require(all_, "peft_type", "LORA");
     require(all_, "bias", "none");
-    for (const char* off : {"fan_in_fan_out", "use_rslora", "use_dora"}) require(all_, off, false);
+    for (const char* off : {"fan_in_fan_out", "use_rslora", "use_dora", "use_qalora", "lora_bias"})
+      require(all_, off, false);
+    for (const char* none : {"rank_pattern", "alpha_pattern"}) require(all_, none, json::object());
+    for (const char* none : {"alora_invocation_tokens", "layer_replication", "target_parameters",
+                             "trainable_token_indices", "use_bdlora", "arrow_config", "monteclora_config"})
+      require(all_, none, nullptr);
+  }
+
+  std::string low_rank() {
+    require_plain_updates();
     const json targets = value(all_, "target_modules", json::array());
     if (!targets.is_array() || targets.empty()) refuse("\"target_modules\" is no list of names");
     const double alpha = value(all_, "lora_alpha", 8.0).get<double>(),
@@ -140,6 +192,7 @@ class Reader {
   json all_;
   ForeignAdapter adapter_;
   std::set<int64_t> layers_;
+  std::map<int64_t, std::string> by_number_;  // classes of a readout
 };
 
 }  // namespace

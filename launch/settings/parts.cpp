@@ -128,6 +128,14 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
                           [&](int64_t layer) { return share_of_runs(settings.techniques, layer, layers_of(*model)); });
 }
 
+bool trains_readout(const RunSettings& settings, const Model& model, const std::vector<std::string>& names) {
+  const std::vector<std::string> patterns = settings.config.section("model").texts("frozen", {});
+  const Trains trains = trains_by(settings, model);
+  return std::ranges::any_of(names, [&](const std::string& name) {
+    return !fits_any(patterns, name) && (!trains || trains({name, false, std::nullopt, false}));
+  });
+}
+
 namespace {
 
 // Asked for only where it stands: a model that cannot tie must not seem to know the key.

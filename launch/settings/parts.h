@@ -21,6 +21,8 @@ std::shared_ptr<Model> make_model(const RunSettings& settings, const Dataset& da
 // `model`, made without techniques, with what those of the settings insert: for whoever reads weights and trains
 // nothing.
 std::shared_ptr<Model> equipped(const RunSettings& settings, std::shared_ptr<Model> model);
+// Whether a run of `settings` trains any of these parameters of the readout.
+bool trains_readout(const RunSettings& settings, const Model& model, const std::vector<std::string>& names);
 std::vector<int> make_partition(const RunSettings& settings, const Model& model);  // units per stage
 
 }  // namespace interlock

@@ -9,10 +9,8 @@
 Needs a Python with torch, transformers and tokenizers.
 """
 import json
-import logging
 import os
 import sys
-import warnings
 
 import tokenizers
 import torch
@@ -57,26 +55,14 @@ def write_expected(folder, model, tokenizer):
         out.write("\n")
 
 
-def open_export(folder, rows_file, predictions_file):
-    heard = []
-
-    class Listener(logging.Handler):
-        def emit(self, record):
-            if record.levelno >= logging.WARNING:
-                heard.append(record.getMessage())
-
-    transformers.utils.logging.get_logger("transformers").addHandler(Listener())
-    warnings.simplefilter("error")
-    model, report = transformers.RobertaForSequenceClassification.from_pretrained(folder, output_loading_info=True)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    assert not any(report.values()), report
-    assert not heard, heard
+def compare_predictions(model, tokenizer, rows_file, predictions_file):
+    """Log-probabilities (or scores) of the rows of a .jsonl file with text and, maybe, second, beside what `interlock predict --json` said of them."""
     with open(rows_file) as file:
         rows = [json.loads(line) for line in file]
     with open(predictions_file) as file:
         predictions = json.load(file)["predictions"]
     encode = lambda first, second: tokenizer(first, second).input_ids if second is not None else tokenizer(first).input_ids
-    found = said(model.eval(), encode, [(row["text"], row.get("second")) for row in rows])
+    found = said(model, encode, [(row["text"], row.get("second")) for row in rows])
     assert len(found) == len(predictions) == len(rows)
     for ours, theirs in zip(predictions, found):
         if len(theirs) == 1:
@@ -87,6 +73,15 @@ def open_export(folder, rows_file, predictions_file):
         assert model.config.label2id == {name: i for i, name in enumerate(names)}
         for name, score in zip(names, theirs):
             assert abs(torch.log(torch.tensor(ours["probabilities"][name])).item() - score) < 1e-4, (name, ours, theirs)
+
+
+def open_export(folder, rows_file, predictions_file):
+    heard = parts.warnings_of("transformers")
+    model, report = transformers.RobertaForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    assert not any(report.values()), report
+    assert not heard, heard
+    compare_predictions(model.eval(), tokenizer, rows_file, predictions_file)
     print("opened", folder)
 
 
@@ -109,4 +104,5 @@ def main():
     write_expected(folder, model, tokenizer)
 
 
-main()
+if __name__ == "__main__":
+    main()

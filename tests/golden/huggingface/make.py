@@ -89,4 +89,5 @@ def main():
         write_expected(place, model, tokenizer, every)
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,8 @@
-"""Tokenizer, weights and numbers that make.py and labels.py share."""
+"""Tokenizer, weights, numbers and comparisons that the scripts beside it share."""
+import json
+import logging
 import os
+import warnings
 
 import tokenizers
 import torch
@@ -40,9 +43,11 @@ def fill_by_formula(model):
         parameter.data.copy_(torch.tensor(numbers, dtype=torch.float64).reshape(parameter.shape))
 
 
-def fill_at_random(model, seed):
+def fill_at_random(model, seed, of_names_with=("",)):
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in model.named_parameters():
+        if not any(part in name for part in of_names_with):
+            continue
         offset = 1.0 if parameter.dim() == 1 and name.endswith("weight") else 0.0
         parameter.data.copy_(offset + 0.1 * torch.randn(parameter.shape, generator=generator))
 
@@ -53,3 +58,32 @@ def rounded(data):
     if isinstance(data, list):
         return [rounded(x) for x in data]
     return {k: rounded(v) for k, v in data.items()} if isinstance(data, dict) else data
+
+
+def warnings_of(*libraries):
+    """A list that gets what they warn of from now on; Python's own warnings are errors."""
+    heard = []
+
+    class Listener(logging.Handler):
+        def emit(self, record):
+            if record.levelno >= logging.WARNING:
+                heard.append(record.getMessage())
+
+    for library in libraries:
+        logging.getLogger(library).addHandler(Listener())
+    warnings.simplefilter("error")
+    return heard
+
+
+def compare_fills(model, tokenizer, expected_file):
+    """Ids and log-probabilities of masked places beside those of the file: make.py's, or made of what `interlock fill` says."""
+    with open(expected_file) as file:
+        expected = json.load(file)
+    for fill in expected["fills"]:
+        ids = tokenizer(fill["text"], return_tensors="pt").input_ids
+        assert ids[0].tolist() == fill.get("ids", ids[0].tolist()), (fill["text"], ids, fill["ids"])
+        with torch.no_grad():
+            scores = torch.log_softmax(model(input_ids=ids).logits.double(), -1)[0][ids[0] == tokenizer.mask_token_id]
+        difference = (scores - torch.tensor(fill["log_probabilities"])).abs().max().item()
+        assert difference < 1e-4, difference
+        assert tokenizer.decode(ids[0], skip_special_tokens=True).strip() == fill["text"].replace(" <mask>", "").replace("<mask>", "").strip()

@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "tests/support/small_project.h"
 
@@ -78,6 +80,53 @@ TEST_F(AdapterFolders, OfUpdatesGoToPeftAndMerge) {
   expect_done(interlock({"export", "on", "--to", "merged"}));
   EXPECT_THAT(read("merged/model.safetensors"), testing::Not(HasSubstr("lora")));
   EXPECT_NE(loss_of("on"), loss_of("run"));
+}
+
+// The readout trains beside it, and is another one than the base's.
+TEST_F(AdapterFolders, TheReadoutGoesAlong) {
+  for (const auto& [technique, file, said] :
+       {std::tuple{lora, "adapter/adapter_model.safetensors", "base_model.model.lm_head.dense.weight"},
+        std::tuple{adapters, "adapter/model_head.safetensors", "lm_head.dense.weight"}}) {
+    SCOPED_TRACE(technique);
+    for (const char* folder : {"on", "adapter", "again"}) std::filesystem::remove_all(path(folder));
+    expect_done(
+        train_threads({technique, "run.weights=run", "run.folder=on", "optimizer.learning_rate=0.01", "run.steps=3"}));
+    const CommandResult exported = interlock({"export", "on", "--adapter", "--to", "adapter"});
+    expect_done(exported);
+    EXPECT_THAT(exported.output, testing::Not(HasSubstr("Left out")));
+    EXPECT_THAT(read(file), HasSubstr(said));
+    const CommandResult imported = interlock({"import", "adapter", "--base", "run", "--to", "again"});
+    expect_done(imported);
+    EXPECT_THAT(imported.output, HasSubstr("its readout among them"));
+    EXPECT_EQ(loss_of("again"), loss_of("on"));
+  }
+  json head = json::parse(read("adapter/head_config.json"));
+  EXPECT_EQ(head["model_class"], "RobertaForMaskedLM");
+  head["model_class"] = "RobertaForMultipleChoice";
+  write("adapter/head_config.json", head.dump());
+  expect_failure(interlock({"import", "adapter", "--base", "run", "--to", "x"}), 65,
+                 {"head_config.json", "RobertaForMultipleChoice", "RobertaForSequenceClassification"});
+  std::filesystem::remove(path("adapter/model_head.safetensors"));
+  head["model_class"] = "RobertaForMaskedLM";
+  write("adapter/head_config.json", head.dump());
+  expect_failure(interlock({"import", "adapter", "--base", "run", "--to", "x"}), 65, {"model_head.safetensors"});
+}
+
+// Options of PEFT that say that an update is another than B A alpha / r.
+TEST_F(AdapterFolders, UpdatesOfAnotherKindAreRefused) {
+  train_on(lora);
+  expect_done(interlock({"export", "on", "--adapter", "--to", "peft"}));
+  const json plain = json::parse(read("peft/adapter_config.json"));
+  for (const auto& [key, value] : std::map<std::string, json>{{"alpha_pattern", {{"query", 32}}},
+                                                              {"rank_pattern", {{"query", 4}}},
+                                                              {"use_dora", true},
+                                                              {"lora_bias", true},
+                                                              {"layer_replication", json::array({{0, 2}, {1, 4}})}}) {
+    json changed = plain;
+    changed[key] = value;
+    write("peft/adapter_config.json", changed.dump());
+    expect_failure(interlock({"import", "peft", "--base", "run", "--to", "x"}), 65, {"adapter_config.json", key});
+  }
 }
 
 // Without what was added it would be another model.

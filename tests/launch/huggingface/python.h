@@ -15,14 +15,15 @@ inline CommandOptions patient() {
   return options;
 }
 
-// "" when there is none that can import transformers.
+// "" when there is none that can import these.
+inline std::string python_with(const std::string& modules) {
+  const char* given = std::getenv("INTERLOCK_PYTHON");
+  const std::string python = given == nullptr ? "python3" : given;
+  return run_command({python, "-c", "import " + modules}, patient()).code == 0 ? python : std::string();
+}
+
 inline const std::string& python_with_transformers() {
-  static const std::string found = [] {
-    const char* given = std::getenv("INTERLOCK_PYTHON");
-    const std::string python = given == nullptr ? "python3" : given;
-    const CommandResult result = run_command({python, "-c", "import torch, transformers, tokenizers"}, patient());
-    return result.code == 0 ? python : std::string();
-  }();
+  static const std::string found = python_with("torch, transformers, tokenizers");
   return found;
 }
 
