@@ -253,6 +253,7 @@ RunSummary run_rank(const RunSettings& settings, Transport& host, std::shared_pt
   if (trainer.resume) {
     start = data_position(*trainer.resume);
     if (request.next_sample) start.samples = *request.next_sample;
+    trainer.checkpoint.resumed = trainer.resume->manifest().step;
   }
   name_base(settings, agreement.resume, trainer.checkpoint);
   if (const auto base = trainer.checkpoint.state.find(base_digest_state); base != trainer.checkpoint.state.end())

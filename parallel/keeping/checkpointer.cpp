@@ -37,7 +37,11 @@ std::string hexadecimal(uint64_t number) {
 }  // namespace
 
 Checkpointer::Checkpointer(RankContext& context, ReadoutCopies& copies, CheckpointSettings settings)
-    : context_(context), copies_(copies), settings_(std::move(settings)), nonce_(hexadecimal(context.run)) {
+    : context_(context),
+      copies_(copies),
+      settings_(std::move(settings)),
+      nonce_(hexadecimal(context.run)),
+      newest_(settings_.resumed) {
   for (const auto& stage : context.stages)
     if (is_sharded(*stage) && !settings_.state_is_shared_out)
       throw Error(ExitCode::gave_up, message("the optimizer's state of stage ", stage->index(),
@@ -128,15 +132,16 @@ void Checkpointer::begin(int64_t step, int64_t samples, const std::map<std::stri
 
 // Somebody tidies up below a run that goes on.
 void Checkpointer::miss_a_removed_one() {
-  if (!published_) return;
+  if (!newest_) return;
   namespace fs = std::filesystem;
-  const fs::path newest = fs::path(checkpoints_folder(settings_.run_folder)) / checkpoint_name(*published_);
+  const fs::path newest = fs::path(checkpoints_folder(settings_.run_folder)) / checkpoint_name(*newest_);
   std::error_code unknown;
   if (fs::exists(newest / "manifest.json", unknown) || unknown) return;
   log_warning(message(newest.string(),
                       ", the newest checkpoint so far, was removed while the run goes on; that of step ",
                       manifest_.step, " follows it"));
   published_.reset();
+  newest_.reset();
   removed_ = true;
 }
 
@@ -223,7 +228,7 @@ void Checkpointer::conclude(bool wait) {
     if (spared_.insert(problem).second)
       log_warning("a damaged checkpoint stays, for something of it may be rescued; remove it by hand: " + problem);
   if (settings_.keep > 1) miss_a_removed_one();  // else the new one has taken its place
-  published_ = manifest_.step;
+  published_ = newest_ = manifest_.step;
   removed_ = false;
   failures_ = 0;
   problem_.clear();
@@ -232,7 +237,7 @@ void Checkpointer::conclude(bool wait) {
 void Checkpointer::fail(const std::string& problem) {
   ++failures_;
   problem_ = problem;
-  const std::string last = published_ ? message(", the checkpoint of step ", *published_, " stays the last good one")
+  const std::string last = newest_    ? message(", the checkpoint of step ", *newest_, " stays the last good one")
                            : removed_ ? ""
                                       : ", earlier checkpoints are untouched";
   log_warning(message("the checkpoint of step ", manifest_.step, " could not be written: ", problem,

@@ -41,7 +41,8 @@ struct CheckpointSettings {
   // Tensors that the weights hold which the run started from, where the manifest names these: what of it does not train
   // is left out.
   std::set<std::string> in_base = {};
-  bool state_is_shared_out = false;  // over the replicas, if there are several: then ranks of all of them write
+  bool state_is_shared_out = false;     // over the replicas, if there are several: then ranks of all of them write
+  std::optional<int64_t> resumed = {};  // the step of the checkpoint in the folder that the run goes on from
 };
 
 class Checkpointer {
@@ -107,7 +108,8 @@ class Checkpointer {
   std::unique_ptr<Handle> sending_;
   std::set<std::string> spared_;  // damaged checkpoints that were told of
   std::optional<int64_t> published_;
-  bool removed_ = false;  // the newest, by somebody else, and none was published since
+  std::optional<int64_t> newest_;  // whole in the folder: of this run or the one it goes on from
+  bool removed_ = false;           // the newest, by somebody else, and none was published since
   int failures_ = 0;
   std::string problem_;
   double seconds_ = 0;

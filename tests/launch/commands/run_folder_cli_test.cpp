@@ -121,6 +121,25 @@ TEST_F(RunFolder, CheckpointsRemovedDuringTheRunAreMissed) {
   EXPECT_THAT(stopped.errors, testing::ContainsRegex("step-[0-9]+, the newest checkpoint so far, was removed"));
 }
 
+// The one that a run goes on from is its newest, until it has written one of its own.
+TEST_F(RunFolder, TheCheckpointItGoesOnFromIsMissedToo) {
+  const Words slow = {"run.steps=1000000", "run.evaluate_every=0", "parallel.transport=loopback",
+                      "checkpoint.every=1000000"};
+  expect_done(train(slow, {"--until", "1"}));
+  Words words = train_words(slow, {"--resume"});
+  words.insert(words.begin(), program());
+  CommandOptions here;
+  here.folder = path().string();
+  RunningCommand running(words, here);
+  const auto has_begun = [&] { return read("run/metrics.jsonl").find("\"step\":2,") != std::string::npos; };
+  ASSERT_TRUE(running.wait_until(has_begun)) << running.wait(0).tail();
+  fs::remove_all(path("run/checkpoints/step-00000001"));
+  running.signal(SIGTERM);
+  const CommandResult stopped = running.wait();
+  EXPECT_EQ(stopped.code, 75) << stopped.tail();
+  EXPECT_THAT(stopped.errors, HasSubstr("step-00000001, the newest checkpoint so far, was removed"));
+}
+
 TEST_F(RunFolder, BelowAPlainFileIsRefusedBeforeRanksStart) {
   const CommandResult result = train({"run.folder='corpus/1.txt/run'"});
   expect_failure(result, 73, {"run.folder", "corpus/1.txt", "not a folder"});
