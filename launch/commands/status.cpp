@@ -1,5 +1,6 @@
 // `interlock status`: what a run does, from what its ranks write into its folder.
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -11,6 +12,7 @@
 #include "launch/command.h"
 #include "launch/monitor/run_status.h"
 #include "launch/terminal/printable_output.h"
+#include "runtime/core/error.h"
 #include "runtime/observe/progress.h"
 
 namespace interlock {
@@ -42,9 +44,22 @@ class Status final : public Command {
   }
 
  private:
+  // As many lines as the window shows at once: what has left it at the top cannot be drawn over.
+  static std::string fitting(const std::string& text) {
+    winsize size{};
+    const bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1;
+    const auto lines = std::count(text.begin(), text.end(), '\n');
+    if (!known || lines < size.ws_row) return text;
+    const std::ptrdiff_t kept = std::max(1, size.ws_row - 2);
+    size_t end = 0;
+    for (std::ptrdiff_t line = 0; line < kept; ++line) end = text.find('\n', end) + 1;
+    return text.substr(0, end) + (kept < size.ws_row - 1 ? message("(", lines - kept, " more lines)\n") : "");
+  }
+
   // On a terminal over what stood there before, and nothing below it.
   void show(const RunStatus& status, bool terminal, bool again) {
-    const std::string text = status_text(status, terminal ? terminal_width() : 80);
+    std::string text = status_text(status, terminal ? terminal_width() : 80);
+    if (terminal && watch_) text = fitting(text);
     if (terminal && again) raw_output() << "\x1b[" << lines_ << "A\x1b[J";
     lines_ = std::count(text.begin(), text.end(), '\n');
     std::cout << text << std::flush;

@@ -292,9 +292,19 @@ Ending Train::perform_rank(const RunSettings& settings, Transport& transport, st
   const auto show = [&](const StepMetrics& metrics) { progress.show(metrics); };
   EventLog log(settings.folder);
   const auto note = [&](const RunIncident& what) { log.add({what.event, what.rank, what.step, what.reason}); };
-  const RunResult result = perform(settings, transport, dataset, request, {show, stop_requested, note});
+  const auto tell_events = [&] {
+    if (!log.empty()) std::cerr << "What happened to the run (" << EventLog::file_name << "):\n" << log.table();
+  };
+  const RunResult result = [&] {
+    try {
+      return perform(settings, transport, dataset, request, {show, stop_requested, note});
+    } catch (...) {
+      tell_events();
+      throw;
+    }
+  }();
   progress.finish();
-  if (!log.empty()) std::cerr << "What happened to the run (" << EventLog::file_name << "):\n" << log.table();
+  tell_events();
   tell(result, settings.steps);
   if (!result.not_kept.empty()) throw Error(ExitCode::cannot_write, not_kept_text(result));
   return result.ending;

@@ -19,15 +19,19 @@ std::string owner_of(const std::string& run_folder) {
   return note.substr(0, note.find('\n'));
 }
 
-// "pid (name) STATE ...", of a process of this host.
-std::string process_state(const PulseRecord& pulse) {
-  if (own_host() != pulse.host) return "";
+// The letter of a process of this host, as in "pid (name) STATE ..."; 0: it is gone.
+char process_letter(const PulseRecord& pulse) {
   std::ifstream file(std::filesystem::path("/proc") / std::to_string(pulse.pid) / "stat");
   std::string line;
   std::getline(file, line);
   const size_t name_end = line.rfind(')');
-  if (name_end == std::string::npos || name_end + 2 >= line.size()) return message(pulse.pid, " is gone");
-  switch (line[name_end + 2]) {
+  return name_end == std::string::npos || name_end + 2 >= line.size() ? '\0' : line[name_end + 2];
+}
+
+std::string process_text(const PulseRecord& pulse, char letter) {
+  switch (letter) {
+    case '\0':
+      return message(pulse.pid, " is gone");
     case 'T':
     case 't':
       return message(pulse.pid, " is stopped (by SIGSTOP, a terminal or a debugger)");
@@ -90,11 +94,25 @@ std::optional<Verdict> HangWatch::look(Clock::time_point now) {
   catch_up();
   // Rank 0 locks the folder before it tells anything. If it could do that alone, nothing is known of the others either.
   if (!has_begun() && owner_of(run_folder_) != owner_before_) return std::nullopt;
-  std::optional<Verdict> verdict = judge(ranks_, limits_);
-  if (!verdict) return std::nullopt;
-  for (WatchedRank& rank : ranks_)
-    if (rank.seen) rank.process = process_state(rank.pulse);
-  return judge(ranks_, limits_);  // now with what is known of their processes
+  look_at_processes();
+  return judge(ranks_, limits_);
+}
+
+void HangWatch::look_at_processes() {
+  const std::string here = own_host();
+  for (WatchedRank& rank : ranks_) {
+    rank.process.clear();
+    rank.mute = false;
+    if (!rank.seen) continue;
+    bool held = false;  // it could not tell if it wanted to
+    if (here == rank.pulse.host) {
+      const char letter = process_letter(rank.pulse);
+      rank.process = process_text(rank.pulse, letter);
+      rank.mute = letter == 'R' || letter == 'S';
+      held = !rank.mute;
+    }
+    if (!held && rank.quiet > 0 && !can_write_pulse(run_folder_, rank.pulse.rank)) rank.mute = true;
+  }
 }
 
 void HangWatch::catch_up() {

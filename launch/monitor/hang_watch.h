@@ -34,6 +34,7 @@ class HangWatch {
   static constexpr auto between_looks = std::chrono::seconds(1);
 
  private:
+  void look_at_processes();
   bool is_from_before(const PulseRecord& pulse) const;
   void take(const PulseRecord& pulse);
 

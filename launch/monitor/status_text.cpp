@@ -1,4 +1,5 @@
 // The status of a run as a table.
+#include <cmath>
 #include <cstdio>
 #include <iterator>
 #include <sstream>
@@ -42,11 +43,14 @@ std::string filled(const std::vector<std::string>& words, const std::string& bet
   return text + fitted(line, width) + "\n";
 }
 
+// One that diverges has hundreds of digits.
+std::string loss_text(double loss) { return print(std::abs(loss) < 1e6 ? "%.4f" : "%.4e", loss); }
+
 std::string head_of(const RunStatus& status, size_t width) {
   std::vector<std::string> parts{status.state,
                                  message("step ", status.step, status.steps ? message("/", *status.steps) : "")};
-  if (status.loss) parts.push_back(print("loss %.4f", *status.loss));
-  if (status.validation_loss) parts.push_back(print("held-out %.4f", *status.validation_loss));
+  if (status.loss) parts.push_back("loss " + loss_text(*status.loss));
+  if (status.validation_loss) parts.push_back("held-out " + loss_text(*status.validation_loss));
   if (status.tokens_per_second) parts.push_back(print("%.0f ", *status.tokens_per_second) + status.unit + "/s");
   if (status.idle_share) parts.push_back(print("idle %.0f %%", 100 * *status.idle_share));
   if (status.seconds_left) parts.push_back(time_text(*status.seconds_left) + " left");

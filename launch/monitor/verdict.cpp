@@ -39,9 +39,12 @@ double median_step(const std::vector<WatchedRank>& ranks) {
   return longest;
 }
 
+bool is_stopped(const WatchedRank& rank) { return rank.process.find("is stopped") != std::string::npos; }
+
 // `begun`: of a rank that says nothing, what others know better: steps are done.
 double limit_of(const WatchedRank& rank, bool begun, double step, const HangLimits& limits) {
   const double stall = std::max(limits.stall_seconds, median_steps * step);
+  if (has_ended(rank) && is_stopped(rank)) return stall;  // no disk is waited for
   const bool past_start = rank.seen && rank.pulse.steps_done > 0;
   switch (rank.seen ? rank.pulse.phase : PulsePhase::start) {
     case PulsePhase::start:
@@ -55,8 +58,6 @@ double limit_of(const WatchedRank& rank, bool begun, double step, const HangLimi
   }
 }
 
-bool is_stopped(const WatchedRank& rank) { return rank.process.find("is stopped") != std::string::npos; }
-
 // Of ranks that have all ended: whose process is stopped, else all.
 std::vector<size_t> who_does_not_leave(const std::vector<WatchedRank>& ranks) {
   std::vector<size_t> stopped, all;
@@ -67,19 +68,21 @@ std::vector<size_t> who_does_not_leave(const std::vector<WatchedRank>& ranks) {
   return stopped.empty() ? all : stopped;
 }
 
-// Those that the others wait for: who says nothing; else who does not wait for another; else all, as they wait in a
-// circle, or a link between them carries nothing.
+// Those that the others wait for: who says nothing and could; else nobody, while some are mute; else who does not wait
+// for another; else all, as they wait in a circle, or a link between them carries nothing.
 std::vector<size_t> who_holds_up(const std::vector<WatchedRank>& ranks, double still) {
   if (std::ranges::all_of(ranks, has_ended)) return who_does_not_leave(ranks);
   std::vector<size_t> quiet, busy, all;
+  bool some_mute = false;
   for (size_t i = 0; i < ranks.size(); ++i) {
     if (has_ended(ranks[i])) continue;
     all.push_back(i);
-    if (is_quiet(ranks[i], still))
-      quiet.push_back(i);
-    else if (!waits(ranks[i]))
-      busy.push_back(i);
+    const bool silent = is_quiet(ranks[i], still);
+    some_mute |= silent && ranks[i].mute;
+    if (silent && !ranks[i].mute) quiet.push_back(i);
+    if (!silent && !waits(ranks[i])) busy.push_back(i);
   }
+  if (quiet.empty() && some_mute) return {};
   return !quiet.empty() ? quiet : !busy.empty() ? busy : all;
 }
 
@@ -191,6 +194,7 @@ std::optional<Verdict> judge(const std::vector<WatchedRank>& ranks, const HangLi
     if (over || !has_ended(rank)) still = std::min(still, rank.still);
   if (!std::isfinite(still)) return std::nullopt;
   const std::vector<size_t> causes = who_holds_up(ranks, still);
+  if (causes.empty()) return std::nullopt;
   const double step = median_step(ranks);
   double limit = std::numeric_limits<double>::infinity();
   const bool some_begun =

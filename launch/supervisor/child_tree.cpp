@@ -73,6 +73,11 @@ bool has_handler(pid_t pid, int number) {
   return false;
 }
 
+bool runs(pid_t pid, const std::string& program) {
+  std::error_code gone;
+  return std::filesystem::read_symlink(folder_of(pid) / "exe", gone) == program;
+}
+
 std::vector<pid_t> descendants_of(pid_t root) {
   std::multimap<pid_t, pid_t> children;
   std::error_code gone;
@@ -153,11 +158,15 @@ void ChildTree::kill_all() {
   for (const pid_t pid : descendants_of(getpid())) kill(pid, SIGKILL);
 }
 
+void ChildTree::kill_running(const std::string& program) const {
+  for (const pid_t pid : descendants_of(getpid()))
+    if (runs(pid, program)) kill(pid, SIGKILL);
+}
+
 ChildTree::Running ChildTree::running(const std::string& program, int number) const {
   Running found;
   for (const pid_t pid : descendants_of(getpid())) {
-    std::error_code gone;
-    if (std::filesystem::read_symlink(folder_of(pid) / "exe", gone) != program) continue;
+    if (!runs(pid, program)) continue;
     ++found.processes;
     found.watching += has_handler(pid, number);
   }

@@ -22,8 +22,9 @@ class ChildTree {
   ChildTree(const ChildTree&) = delete;
 
   int error_output() const { return error_output_; }
-  void signal(int number) const;  // to the child's group
-  void kill_all();                // SIGKILL to the child and all descendants
+  void signal(int number) const;                        // to the child's group
+  void kill_all();                                      // SIGKILL to the child and all descendants
+  void kill_running(const std::string& program) const;  // SIGKILL to those descendants that run it
   struct Running {
     int processes = 0, watching = 0;
   };

@@ -204,7 +204,8 @@ void Supervision::look_for_hangs() {
   }
   verdict_file_ = write_verdict(run_folder_, *verdict_, watch_->ranks());
   heartbeats_.say_stop();
-  tree_.signal(SIGTERM);  // mpirun ends its ranks, stopped ones too
+  tree_.kill_running(program_);  // mpirun would wake those that are stopped first, and the run would go on
+  tree_.signal(SIGTERM);         // to mpirun, for the ranks elsewhere
   deadline_ = Clock::now() + patience;
 }
 
@@ -269,8 +270,8 @@ int Supervision::exit_code() const {
 // A rank that is killed while mpirun still starts it: there is no banner, only the shell's code of a signal.
 bool Supervision::lost_without_a_word() const {
   const int status = tree_.status();
-  return WIFEXITED(status) && WEXITSTATUS(status) > 128 && WEXITSTATUS(status) != 128 + SIGINT &&
-         !output_.rank_said_why() && output_.reason().empty();
+  const int number = WIFEXITED(status) ? WEXITSTATUS(status) - 128 : 0;  // 255 is mpirun's own code of a failed start
+  return number > 0 && number <= SIGRTMAX && number != SIGINT && !output_.rank_said_why() && output_.reason().empty();
 }
 
 // A run that ended well, and of which no rank was seen: neither said so nor took the run folder.
@@ -326,6 +327,7 @@ SupervisedEnd Supervision::told(int code) const {
   }
   if (verdict_) {
     end.hung = true;
+    end.step = verdict_->step;
     end.reason = verdict_->reason;
     if (verdict_->rank >= 0) end.rank = verdict_->rank;
     return end;

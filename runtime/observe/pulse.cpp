@@ -229,6 +229,12 @@ std::string pulse_folder(const std::string& run_folder) {
   return (std::filesystem::path(run_folder) / "pulse").string();
 }
 
+bool can_write_pulse(const std::string& run_folder, int64_t rank) {
+  const int file = ::open(file_of(run_folder, rank).c_str(), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (file >= 0) ::close(file);
+  return file >= 0;
+}
+
 std::vector<PulseRecord> read_pulses(const std::string& run_folder) {
   std::vector<PulseRecord> found;
   std::error_code absent;

@@ -121,6 +121,8 @@ std::string own_host();
 bool make_safe(PulseRecord& record);
 
 std::string pulse_folder(const std::string& run_folder);
+// Whether the file of a rank is there and could be written at this moment, by us.
+bool can_write_pulse(const std::string& run_folder, int64_t rank);
 // The records of a run that can be read, by rank. None: no folder, or nobody has written yet.
 std::vector<PulseRecord> read_pulses(const std::string& run_folder);
 

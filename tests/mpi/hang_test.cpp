@@ -155,6 +155,8 @@ TEST_F(Hang, StoppedForEverIsAVerdictAndAnotherStart) {
   EXPECT_EQ(kinds(), (std::vector<std::string>{"hung", "restart", "ended"}));
   EXPECT_EQ(events()[0]["rank"], 2);
   EXPECT_GE(events()[0]["step"], 100);
+  EXPECT_LT(events()[0]["step"], long_enough) << "the run went on behind its verdict";
+  EXPECT_THAT(result.output, Not(HasSubstr("}\n{"))) << "two results";
   EXPECT_THAT(events()[0]["reason"].get<std::string>(), HasSubstr("is stopped"));
   std::ifstream file(path("run/verdict.txt"));
   const std::string all{std::istreambuf_iterator<char>(file), {}};
@@ -172,6 +174,8 @@ TEST_F(Hang, WithoutRestartsAVerdictIsExitCode71) {
   EXPECT_THAT(result.all, AllOf(HasSubstr("interlock: error: no rank has got on for"), HasSubstr("rank 0 on ")));
   EXPECT_EQ(kinds(), (std::vector<std::string>{"hung"}));
   EXPECT_EQ(status()["state"], "stopped");
+  EXPECT_LT(status()["step"], long_enough) << "the run went on behind its verdict";
+  EXPECT_THAT(result.output, Not(HasSubstr("Trained")));
 }
 
 // The launcher is not ours: rank 0 watches, and rank 1 where rank 0 is the one.

@@ -2,6 +2,10 @@
 #include "launch/monitor/hang_watch.h"
 
 #include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
 
 #include "tests/launch/monitor/pulses.h"
 #include "tests/observe/temporary_folder.h"
@@ -75,6 +79,33 @@ TEST_F(Watch, RanksThatCannotTellAreNotJudged) {
   HangWatch watch(folder.path(), 2, {5, 20});
   std::ofstream(folder / "lock") << "host a, process 1";
   EXPECT_FALSE(look(watch, 1000));
+}
+
+// It could be at first: a file system that goes away or is mounted again to be read only.
+TEST_F(Watch, RanksThatCanNoLongerTellAreNotJudged) {
+  HangWatch watch(folder.path(), 2, {5, 20});
+  tell(0, 1);
+  tell(1, 1);
+  EXPECT_FALSE(look(watch, 1));
+  std::filesystem::rename(pulse_folder(folder.path()), folder / "elsewhere");
+  EXPECT_FALSE(look(watch, 100));
+  std::filesystem::rename(folder / "elsewhere", pulse_folder(folder.path()));
+  EXPECT_TRUE(look(watch, 1));
+}
+
+// Of this host more is known: a process that runs would tell.
+TEST_F(Watch, AProcessThatRunsAndSaysNothingIsNotJudged) {
+  HangWatch watch(folder.path(), 1, {5, 20});
+  PulseRecord pulse = pulse_of(0, 3, "0F0");
+  std::snprintf(pulse.host, sizeof pulse.host, "%s", own_host().c_str());
+  pulse.pid = getpid();
+  put_pulse(folder.path(), pulse, 1);
+  EXPECT_FALSE(look(watch, 100));
+  pulse.pid = 1 << 30;  // nobody's
+  put_pulse(folder.path(), pulse, 2);
+  const auto verdict = look(watch, 30);
+  ASSERT_TRUE(verdict);
+  EXPECT_THAT(verdict->reason, testing::HasSubstr("is gone"));
 }
 
 // The lock of a run that was killed is no sign of life of this one.

@@ -171,5 +171,30 @@ TEST(Verdict, RanksThatHaveEndedButDoNotLeaveAreAVerdictAfterTheLimitOfTheEnd) {
   EXPECT_FALSE(judge({}, limits));
 }
 
+// Whoever runs tells from a thread of its own: silence is then of the file, and no word of whether it gets on.
+TEST(Verdict, RanksThatCannotTellAreNotBlamed) {
+  std::vector<WatchedRank> ranks = behind_rank_two(100);
+  for (WatchedRank& rank : ranks) rank.quiet = 100, rank.mute = true;
+  EXPECT_FALSE(judge(ranks, limits));
+  ranks[1].mute = false;  // its process is stopped
+  const auto verdict = judge(ranks, limits);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, 1);
+  EXPECT_THAT(verdict->reason, HasSubstr("says nothing"));
+  ranks[1].quiet = 0;  // it tells; of those that it waits for nothing is known
+  EXPECT_FALSE(judge(ranks, limits));
+}
+
+// Behind its work a disk may be slow, but not of a process that is stopped.
+TEST(Verdict, ARankThatIsStoppedBehindItsWorkHasTheShorterLimit) {
+  std::vector<WatchedRank> ranks = behind_rank_two(61);
+  for (WatchedRank& rank : ranks) rank.pulse.phase = PulsePhase::ended;
+  EXPECT_FALSE(judge(ranks, limits));
+  ranks[3].process = "17 is stopped (by SIGSTOP, a terminal or a debugger)";
+  const auto verdict = judge(ranks, limits);
+  ASSERT_TRUE(verdict);
+  EXPECT_EQ(verdict->rank, 3);
+}
+
 }  // namespace
 }  // namespace interlock::test

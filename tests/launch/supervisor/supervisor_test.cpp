@@ -196,6 +196,16 @@ TEST(Supervisor, ASignalsCodeWithoutABannerIsALostRank) {
   EXPECT_THAT(run.errors, EndsWith("interlock: error: a rank was ended by SIGKILL before it could say anything\n"));
 }
 
+// mpirun's own code, as of a host whose name nobody knows: no rank was lost, and another start would end alike.
+TEST(Supervisor, AnMpirunThatCouldNotStartIsNoLostRank) {
+  const StandIns programs;
+  programs.add("mpirun", is_open_mpi + "echo 'ssh: Could not resolve hostname nowhere' >&2; exit 255");
+  Launch run(2, {"environment"}, programs.first());
+  EXPECT_EQ(run.end(), 70) << run.errors;
+  EXPECT_THAT(run.errors, testing::AllOf(HasSubstr("Could not resolve hostname nowhere"), HasSubstr("exit code 255"),
+                                         HasSubstr("no rank said why")));
+}
+
 // The ranks show that they are there, so an mpirun that starts none is no run that went well.
 TEST(Supervisor, AnMpirunThatStartsNothingIsAFailure) {
   const StandIns programs;
