@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <set>
 
@@ -73,10 +74,12 @@ class Import final : public Command {
   // The base with the readout of the adapter, where that has one: what it scores, and how its classes are called.
   RobertaShape shape_with(const TextModel& base, const ForeignAdapter& adapter) const {
     RobertaShape shape = shape_of(base);
-    if (adapter.readout.empty()) return shape;
-    const auto scores =
-        std::ranges::find(adapter.readout, "classifier.out_proj.weight", &std::pair<std::string, std::string>::first);
-    if (scores == adapter.readout.end()) {
+    const auto first_of = [&](const std::string& begin) {
+      return std::ranges::find_if(adapter.readout, [&](const auto& one) { return one.first.starts_with(begin); });
+    };
+    const auto none = adapter.readout.end(), scores = first_of("classifier.out_proj.weight");
+    if (scores == none && first_of("lm_head.") == none) return shape;
+    if (scores == none) {
       shape.objective = Objective::masked;
       shape.labels.clear();
       return shape;
@@ -99,6 +102,19 @@ class Import final : public Command {
     std::vector<std::string> labels;
     for (size_t i = 0; i < classes; ++i) labels.push_back("LABEL_" + std::to_string(i));
     return labels;
+  }
+
+  // Before the folder has its name: the adapter and the base make a whole model.
+  void require_fit(const std::string& folder, const TextModel& base) const {
+    try {
+      load_model(open_text_model(folder, "import"));
+    } catch (const Error& error) {
+      std::string what = error.what();
+      const size_t place = what.find(": ");
+      if (place != std::string::npos && what.substr(0, place).find(".tmp.") != std::string::npos)
+        what = what.substr(place + 2);  // of a folder that is gone by the time that this is read
+      throw Error(error.code(), message(from_, " does not fit ", base.weights->path(), ": ", what));
+    }
   }
 
   // Whether a tensor of the readout is one of the base under a second name, so that there is no place for it.
@@ -135,12 +151,14 @@ class Import final : public Command {
     for (const auto& one : adapter.readout)
       if (!is_tied(one, adapter, base)) tensors.push_back(one);
     const size_t of_adapter = tensors.size();
-    for (const TensorEntry& tensor : base.weights->tensors()) {
-      const bool readout = !tensor.name.starts_with(shape.root() + ".");
+    std::set<std::string> replaced;  // with one tensor of a readout all of the base's
+    for (const auto& [name, stored] : adapter.readout) replaced.insert(name);
+    const auto is_readout = [&](const std::string& name) { return !name.starts_with(shape.root() + "."); };
+    const bool new_readout = std::ranges::any_of(replaced, is_readout);
+    for (const TensorEntry& tensor : base.weights->tensors())
       if (!tensor.name.starts_with("heads.") && !base.model->is_inserted(tensor.name) &&
-          !(readout && !adapter.readout.empty()))
+          !replaced.contains(tensor.name) && !(new_readout && is_readout(tensor.name)))
         tensors.emplace_back(tensor.name, tensor.name);
-    }
     std::map<std::string, std::string> metadata = base.weights->metadata();
     for (const char* of_its_run : {step_metadata, base_state, base_digest_state}) metadata.erase(of_its_run);
     const bool same_objective = shape.objective == base.objective;
@@ -148,8 +166,8 @@ class Import final : public Command {
         (same_objective ? model_config(*base.weights, {}) : interlock_config(shape)) + "\n" + adapter.technique;
     metadata.erase(labels_metadata);
     if (!shape.labels.empty()) metadata[labels_metadata] = labels_text(shape.labels);
-    const std::string made = write_folder(together, tensors, metadata, base.tokenizer.get());
-    load_model(open_text_model(made, "import"));  // refuses what does not fit together
+    const auto check = [&](const std::string& folder) { require_fit(folder, base); };
+    const std::string made = write_folder(together, tensors, metadata, base.tokenizer.get(), {}, {}, "", check);
     std::cout << "Wrote " << made << ": " << of_adapter << " tensors of the adapter"
               << (adapter.readout.empty() ? "" : ", its readout among them,") << " and " << tensors.size() - of_adapter
               << " of " << base.weights->path() << "\n";
@@ -168,7 +186,8 @@ class Import final : public Command {
   std::string write_folder(const WeightsSet& weights, const std::vector<std::pair<std::string, std::string>>& tensors,
                            const std::map<std::string, std::string>& metadata, const Tokenizer* tokenizer,
                            const std::set<std::string>& turned = {},
-                           const std::map<std::string, at::Tensor>& added = {}, const std::string& config = "") const {
+                           const std::map<std::string, at::Tensor>& added = {}, const std::string& config = "",
+                           const std::function<void(const std::string& folder)>& check = {}) const {
     const Interruption interruption;
     try {
       OutputFolder folder(to_, overwrite_, {"weights.safetensors", "tokenizer", "config.toml"});
@@ -177,6 +196,7 @@ class Import final : public Command {
           added);
       if (tokenizer != nullptr) tokenizer->save(folder.file("tokenizer"));
       if (!config.empty()) write_atomically(folder.file("config.toml"), config);
+      if (check) check(folder.file(""));
       folder.commit();
       return folder.path();
     } catch (const Interrupted& interrupted) {

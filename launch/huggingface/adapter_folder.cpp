@@ -142,17 +142,23 @@ AdapterFolder::Tensors inserted(const TextModel& source, const std::string& file
 }
 
 struct Readout {
-  Names tensors;                           // under their names in transformers
+  Names tensors;                           // under their names in transformers, with the norm below it
+  std::vector<std::string> modules;        // that hold them, as PEFT finds them
   std::vector<std::string> linear_layers;  // among its modules
   bool trained = false;                    // else it is the base's own
-
-  std::string module() const { return tensors.front().first.substr(0, tensors.front().first.find('.')); }
 };
 
 Readout readout_of(const TextModel& source, const RobertaShape& shape) {
   FolderModel model = folder_model_of(source);
-  std::erase_if(model.tensors, [&](const FolderTensor& tensor) { return tensor.name.starts_with(shape.root() + "."); });
-  Readout readout{tensors_for(model, *source.weights, source.model->aliases()), {}};
+  const std::string norm = shape.root() + ".LayerNorm";  // of pre-norm models, in which it trains with the readout
+  std::erase_if(model.tensors, [&](const FolderTensor& tensor) {
+    return tensor.name.starts_with(shape.root() + ".") && !tensor.name.starts_with(norm + ".");
+  });
+  Readout readout{tensors_for(model, *source.weights, source.model->aliases()), {}, {}};
+  std::set<std::string> modules;
+  for (const FolderTensor& tensor : model.tensors)
+    modules.insert(tensor.name.starts_with(norm + ".") ? norm : tensor.name.substr(0, tensor.name.find('.')));
+  readout.modules.assign(modules.begin(), modules.end());
   for (const FolderTensor& tensor : model.tensors)
     if (tensor.shape.size() == 2) readout.linear_layers.push_back(tensor.name.substr(0, tensor.name.rfind('.')));
   std::vector<std::string> names;
@@ -187,7 +193,7 @@ AdapterFolder peft_folder(const TextModel& source, const RobertaShape& shape, co
   json config = peft_config(options, shape);
   AdapterFolder::Tensors tensors = inserted(source, "adapter_model.safetensors", ".lora_", prefix);
   if (readout.trained) {
-    config["modules_to_save"] = json::array({readout.module()});
+    config["modules_to_save"] = readout.modules;
     for (const auto& [name, stored] : readout.tensors) tensors.names.emplace_back(prefix + name, stored);
     if (!shape.labels.empty()) tensors.metadata[labels_metadata] = labels_text(shape.labels);  // PEFT asks the base
   }

@@ -16,6 +16,8 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
+bool is_of_readout(const std::string& name) { return name.starts_with("classifier.") || name.starts_with("lm_head."); }
+
 class Reader {
  public:
   Reader(const std::string& folder, const RobertaShape& shape) : folder_(folder), shape_(shape) {
@@ -45,6 +47,16 @@ class Reader {
     const auto found = from.find(key);
     return found == from.end() || found->is_null() ? fallback : *found;
   }
+  double number(const json& from, const std::string& key, double fallback) const {
+    const json found = value(from, key, fallback);
+    if (!found.is_number()) refuse(message("\"", key, "\" is ", found.dump(), "; a number is expected"));
+    return found.get<double>();
+  }
+  std::string text(const json& from, const std::string& key, const std::string& fallback) const {
+    const json found = value(from, key, fallback);
+    if (!found.is_string()) refuse(message("\"", key, "\" is ", found.dump(), "; a text is expected"));
+    return found.get<std::string>();
+  }
   void require(const json& from, const std::string& key, const json& wanted) const {
     if (const json found = value(from, key, wanted); found != wanted)
       refuse(message("\"", key, "\" is ", found.dump(), "; only ", wanted.dump(), " is supported"));
@@ -61,10 +73,15 @@ class Reader {
     return opened;
   }
 
-  // Takes a tensor of the readout, which transformers call by one of two names; false when it is none.
+  // Takes a tensor of the readout, which transformers call by one of two names, or of the norm below it; false when it
+  // is none.
   bool take_readout(const std::shared_ptr<const SafetensorsFile>& file, const std::string& name,
                     const std::string& stored) {
-    if (!name.starts_with("classifier.") && !name.starts_with("lm_head.")) return false;
+    if (!is_of_readout(name) && !name.starts_with(shape_.root() + ".LayerNorm.")) return false;
+    if (name.find(".lora_") != std::string::npos)
+      throw Error(ExitCode::bad_input,
+                  message(file->path(), ": ", stored, " updates the readout; only updates of the ",
+                          "encoder's layers are supported (modules_to_save keeps a readout whole)"));
     adapter_.readout_file = file;
     // Saved with its twin, which is the same tensor there.
     if (name != "lm_head.decoder.bias") adapter_.readout.emplace_back(name, stored);
@@ -125,17 +142,24 @@ class Reader {
       refuse(message("\"mh_adapter\" is ", inside ? "true" : "false", " and \"original_ln_before\" is ",
                      of_norm ? "true" : "false",
                      "; supported are Houlsby's (true, false) and Pfeiffer's (false, true)"));
-    const std::string activation = value(config, "non_linearity", "swish").get<std::string>();
+    require(config, "inv_adapter", nullptr);
+    const std::string activation = text(config, "non_linearity", "swish"), name = text(all_, "name", "interlock");
     const std::vector<std::string> known{"gelu", "relu", "swish"};
     if (std::ranges::find(known, activation) == known.end())
       refuse(message("\"non_linearity\" is \"", activation, "\"; supported are ", join(known)));
     take("");
+    for (const auto& [global, stored] : adapter_.tensors)
+      if (global.find(".adapters." + name + ".") == std::string::npos)
+        throw Error(ExitCode::bad_input, message(adapter_.file->path(), ": ", stored, " is of another adapter than \"",
+                                                 name, "\", which adapter_config.json names"));
+    const int64_t size = rows_of(".adapter_down.0.weight", true);
+    require(all_, "hidden_size", shape_.width);
     readout_of_its_own();
     std::string layers;
     for (const int64_t layer : layers_) layers += (layers.empty() ? "" : ", ") + std::to_string(layer);
     return message("[[technique]]\nname = \"adapters\"\nvariant = \"", of_norm ? "pfeiffer" : "houlsby",
-                   "\"\nsize = ", rows_of(".adapter_down.0.weight", true), "\nlayers = [", layers, "]\nactivation = \"",
-                   activation, "\"\nadapter_name = ", json(value(all_, "name", "interlock")).dump(), "\n");
+                   "\"\nsize = ", size, "\nlayers = [", layers, "]\nactivation = \"", activation,
+                   "\"\nadapter_name = ", json(name).dump(), "\n");
   }
 
   // AdapterHub's: the readout of the class of model, in two files beside the adapter's.
@@ -155,12 +179,14 @@ class Reader {
     for (const TensorEntry& tensor : file->tensors())
       if (!take_readout(file, tensor.name, tensor.name))
         throw Error(ExitCode::bad_input, message(file->path(), ": ", tensor.name, " belongs to no readout of ", kind));
-    const json labels_of_head = value(head, "label2id", json::object());
-    for (const auto& [label, number] : labels_of_head.items()) {
-      if (!number.is_number_integer()) refuse(message("\"label2id\" has ", number.dump(), " for ", label));
-      by_number_[number.get<int64_t>()] = label;
+    const json numbers = value(head, "label2id", json::object());
+    adapter_.labels.resize(numbers.size());
+    for (const auto& [label, number] : numbers.items()) {
+      const bool fits = numbers.is_object() && number.is_number_integer() && number >= 0 && number < numbers.size();
+      if (!fits || !adapter_.labels[number.get<size_t>()].empty())
+        refuse(message("\"label2id\" is ", numbers.dump(), "; names with the numbers 0, 1, ... are expected"));
+      adapter_.labels[number.get<size_t>()] = label;
     }
-    for (const auto& [number, label] : by_number_) adapter_.labels.push_back(label);
   }
 
   // Of PEFT's options those that change what is computed, beside what they are where they change nothing.
@@ -170,21 +196,33 @@ class Reader {
     for (const char* off : {"fan_in_fan_out", "use_rslora", "use_dora", "use_qalora", "lora_bias"})
       require(all_, off, false);
     for (const char* none : {"rank_pattern", "alpha_pattern"}) require(all_, none, json::object());
-    for (const char* none : {"alora_invocation_tokens", "layer_replication", "target_parameters",
-                             "trainable_token_indices", "use_bdlora", "arrow_config", "monteclora_config"})
+    for (const char* none :
+         {"alora_invocation_tokens", "layer_replication", "target_parameters", "trainable_token_indices", "use_bdlora",
+          "arrow_config", "monteclora_config", "layers_to_transform", "layers_pattern"})
       require(all_, none, nullptr);
+    // Others take their start out of the base's weights, which are then others than the base's own.
+    const json start = value(all_, "init_lora_weights", true);
+    if (!start.is_boolean() && start != "gaussian" && start != "eva")
+      refuse(message("\"init_lora_weights\" is ", start.dump(), ", which changes the base's weights as well; save it ",
+                     "again with PEFT's path_initial_model_for_weight_conversion"));
+    const json excluded = value(all_, "exclude_modules", json::array());
+    for (const json& module : excluded.is_array() ? excluded : json::array({excluded}))
+      if (!module.is_string() || !is_of_readout(module.get<std::string>() + "."))
+        refuse(message("\"exclude_modules\" has ", module.dump(), "; only modules of the readout are supported"));
   }
 
   std::string low_rank() {
     require_plain_updates();
     const json targets = value(all_, "target_modules", json::array());
-    if (!targets.is_array() || targets.empty()) refuse("\"target_modules\" is no list of names");
-    const double alpha = value(all_, "lora_alpha", 8.0).get<double>(),
-                 dropout = value(all_, "lora_dropout", 0.0).get<double>();
+    if (!targets.is_array() || targets.empty() || !std::ranges::all_of(targets, &json::is_string))
+      refuse("\"target_modules\" is no list of names");
+    const double alpha = number(all_, "lora_alpha", 8.0), dropout = number(all_, "lora_dropout", 0.0);
     take("base_model.model.");
-    return message("[[technique]]\nname = \"lora\"\nrank = ", rows_of(".lora_A.weight", false),
-                   "\nalpha = ", json(alpha).dump(), "\ntargets = ", targets.dump(),
-                   "\ndropout = ", json(dropout).dump(), "\n");
+    const int64_t rank = rows_of(".lora_A.weight", false);
+    if (number(all_, "r", static_cast<double>(rank)) != static_cast<double>(rank))
+      refuse(message("\"r\" is ", all_["r"].dump(), ", where the tensors have rank ", rank));
+    return message("[[technique]]\nname = \"lora\"\nrank = ", rank, "\nalpha = ", json(alpha).dump(),
+                   "\ntargets = ", targets.dump(), "\ndropout = ", json(dropout).dump(), "\n");
   }
 
   std::string folder_, path_;
@@ -192,7 +230,6 @@ class Reader {
   json all_;
   ForeignAdapter adapter_;
   std::set<int64_t> layers_;
-  std::map<int64_t, std::string> by_number_;  // classes of a readout
 };
 
 }  // namespace

@@ -98,8 +98,8 @@ def main():
         return make_random(library, folder, int(seed), json.loads(config))
     base, adapter, *expected = rest
     if mode == "open":
-        return parts.compare_fills(*opened(library, transformers.RobertaForMaskedLM, base, adapter), *expected)
-    labels.compare_predictions(*opened(library, transformers.RobertaForSequenceClassification, base, adapter), *expected)
+        return parts.compare_fills(*opened(library, transformers.AutoModelForMaskedLM, base, adapter), *expected)
+    labels.compare_predictions(*opened(library, transformers.AutoModelForSequenceClassification, base, adapter), *expected)
 
 
 main()

@@ -112,6 +112,19 @@ TEST_F(AdapterFolders, TheReadoutGoesAlong) {
   expect_failure(interlock({"import", "adapter", "--base", "run", "--to", "x"}), 65, {"model_head.safetensors"});
 }
 
+// The final norm of a pre-norm model trains with the readout.
+TEST_F(AdapterFolders, TheNormBelowAReadoutGoesAlong) {
+  const std::string pre = "model.norm=pre";
+  expect_done(train_threads({pre, "run.steps=2", "run.folder=base"}));
+  expect_done(
+      train_threads({pre, lora, "run.weights=base", "run.folder=on", "optimizer.learning_rate=0.05", "run.steps=4"}));
+  expect_done(interlock({"export", "on", "--adapter", "--to", "adapter"}));
+  EXPECT_THAT(json::parse(read("adapter/adapter_config.json"))["modules_to_save"],
+              testing::UnorderedElementsAre("lm_head", "roberta_prelayernorm.LayerNorm"));
+  expect_done(interlock({"import", "adapter", "--base", "base", "--to", "again"}));
+  EXPECT_EQ(loss_of("again"), loss_of("on"));
+}
+
 // Options of PEFT that say that an update is another than B A alpha / r.
 TEST_F(AdapterFolders, UpdatesOfAnotherKindAreRefused) {
   train_on(lora);
@@ -121,12 +134,26 @@ TEST_F(AdapterFolders, UpdatesOfAnotherKindAreRefused) {
                                                               {"rank_pattern", {{"query", 4}}},
                                                               {"use_dora", true},
                                                               {"lora_bias", true},
+                                                              {"init_lora_weights", "pissa"},
+                                                              {"layers_to_transform", json::array({0, 1})},
+                                                              {"exclude_modules", json::array({"query"})},
+                                                              {"r", 99},
+                                                              {"lora_alpha", "x"},
+                                                              {"lora_dropout", json::array({1})},
+                                                              {"target_modules", json::array({1, 2})},
                                                               {"layer_replication", json::array({{0, 2}, {1, 4}})}}) {
     json changed = plain;
     changed[key] = value;
     write("peft/adapter_config.json", changed.dump());
     expect_failure(interlock({"import", "peft", "--base", "run", "--to", "x"}), 65, {"adapter_config.json", key});
   }
+  // Found out when both are together: the folder is named that was given, and none is left.
+  json fewer = plain;
+  fewer["target_modules"].push_back("intermediate.dense");
+  write("peft/adapter_config.json", fewer.dump());
+  expect_failure(interlock({"import", "peft", "--base", "run", "--to", "x"}), 65,
+                 {"peft does not fit run", "intermediate.dense.lora_A.weight"});
+  EXPECT_FALSE(std::filesystem::exists(path("x")));
 }
 
 // Without what was added it would be another model.

@@ -21,8 +21,9 @@ using testing::Not;
 // Of several options their library has for it, and what we call it.
 struct Added {
   std::string name, library;
-  std::string theirs;     // options of the library, as JSON
-  std::string technique;  // ours
+  std::string theirs;         // options of the library, as JSON
+  std::string technique;      // ours
+  std::string norm = "post";  // of our model
 };
 
 // GoogleTest prints it in the names of failures.
@@ -47,10 +48,16 @@ class AddedThere : public Fills<HuggingFace>, public testing::WithParamInterface
   bool has_python() const { return !python_.empty(); }
   std::string at(const std::string& name) const { return path(name).string(); }
 
+  // Overrides of whatever trains our model.
+  static Words ours(Words more = {}) {
+    if (GetParam().norm != "post") more.push_back("model.norm=" + GetParam().norm);
+    return more;
+  }
   // `on`: `run` with the technique trained on it.
   void train_on_it(const Words& more = {}) {
     Words overrides{"technique=[" + GetParam().technique + "]", "run.weights=run", "run.folder=on", "run.steps=6",
                     "optimizer.learning_rate=0.03"};
+    overrides = ours(std::move(overrides));
     overrides.insert(overrides.end(), more.begin(), more.end());
     expect_done(train(overrides));
     export_model();
@@ -60,7 +67,7 @@ class AddedThere : public Fills<HuggingFace>, public testing::WithParamInterface
   }
   // A classification with the technique, exported to `adapter`; what it says of rows.jsonl is returned.
   json fine_tune() {
-    train_once();
+    train_model(ours());
     std::string table = "text,label\n", rows;
     for (int i = 0; i < 24; ++i) {
       const std::string text = (i % 2 == 0 ? "alpha caf\u00e9 " : "beta ") + std::to_string(i);
@@ -100,7 +107,7 @@ TEST_P(AddedThere, TheirsSaysHereWhatItSaysThere) {
 
 TEST_P(AddedThere, OursSaysThereWhatItSaysHere) {
   SKIP_WITHOUT_PYTHON();
-  train_model();
+  train_model(ours());
   train_on_it({"model.frozen=['lm_head.*']"});
   write("expected.json", expected_fills("on").dump());
   added_py("open", {at("hf"), at("adapter"), at("expected.json")});
@@ -111,7 +118,7 @@ TEST_P(AddedThere, WithItsReadout) {
   for (const std::string tie : {"model.tie_embeddings=false", "model.tie_embeddings=true"}) {
     SCOPED_TRACE(tie);
     for (const char* folder : {"run", "on", "hf", "adapter", "again"}) std::filesystem::remove_all(path(folder));
-    train_model({tie});
+    train_model(ours({tie}));
     train_on_it({tie});
     write("expected.json", expected_fills("on").dump());
     added_py("open", {at("hf"), at("adapter"), at("expected.json")});
@@ -157,7 +164,10 @@ INSTANTIATE_TEST_SUITE_P(
         // "dense" is in the readout's names too, which no update is for here.
         Added{"Dense", "peft",
               R"({"r": 2, "lora_alpha": 3, "target_modules": ["dense"], "exclude_modules": ["lm_head.dense"]})",
-              R"({name = "lora", rank = 2, alpha = 3.0, targets = ["dense", "key"]})"}),
+              R"({name = "lora", rank = 2, alpha = 3.0, targets = ["dense", "key"]})"},
+        // Its final norm trains with the readout.
+        Added{"PreNorm", "peft", R"({"r": 1, "lora_alpha": 1, "target_modules": ["key"]})",
+              R"({name = "lora", rank = 3})", "pre"}),
     [](const auto& all) { return all.param.name; });
 
 }  // namespace
