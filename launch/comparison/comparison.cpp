@@ -14,6 +14,7 @@
 #include "launch/comparison/runner.h"
 #include "launch/comparison/step_timeline.h"
 #include "launch/page/markup.h"
+#include "launch/run/data_identity.h"
 #include "launch/settings/parts.h"
 #include "launch/terminal/amount_progress.h"
 #include "models/model.h"
@@ -142,7 +143,8 @@ Arm Comparison::costs_arm(const RuleGroup& group, const std::string& what, const
        {message("run.steps=", costing_steps()), std::string("run.evaluate_every=0"), std::string("checkpoint.every=0"),
         std::string("parallel.ranks=1"), std::string("parallel.placement=contiguous"),
         std::string("parallel.transport=loopback"), std::string("parallel.schedule=wavefront"),
-        std::string("parallel.replicas=1"), std::string("parallel.memory_mib=0"), std::string("parallel.in_flight=0")})
+        std::string("parallel.replicas=1"), std::string("parallel.memory_mib=0"), std::string("parallel.in_flight=0"),
+        std::string("run.patience=0"), std::string("run.keep_best=none")})
     overrides.push_back(one);
   return make_arm(base_, group, what, settings_.seed, learning_rate_of(settings_), request_.output, overrides);
 }
@@ -207,7 +209,8 @@ void Comparison::train(ArmRunner& runner, GroupOutcome& group) {
 Outcome Comparison::perform() {
   Outcome outcome = begin();
   add_shared_parts(outcome);  // opens the data: what is missing is said before a folder is made
-  const ComparisonFolder folder(request_.output, base_values_);
+  const ComparisonFolder folder(request_.output, base_values_, data_now());
+  for (const std::string& sentence : groups_.left_out) log_info("left out: " + sentence);
   {
     ArmRunner runner(request_.config, planned_arms(), planned_steps());
     cost(runner, outcome);
@@ -290,6 +293,20 @@ std::shared_ptr<Dataset> Comparison::open_data(const RunSettings& settings, cons
                                            "holds nothing out: a comparison needs samples to choose and to test by");
   open_test_split(settings, group);
   return dataset;
+}
+
+// What identifies the data of training and of the test, as it is now.
+std::map<std::string, std::string> Comparison::data_now() const {
+  const auto dataset = make_dataset(settings_);
+  dataset->open();
+  std::map<std::string, std::string> all = data_identity(*dataset);
+  if (const std::vector<std::string> paths = test_paths_of(settings_); !paths.empty()) {
+    const auto test =
+        make_dataset(settings_of(base_, {"data.validation_paths=" + toml_quoted(paths, "the test file")}));
+    test->open();
+    for (const auto& [key, value] : data_identity(*test)) all["test " + key] = value;
+  }
+  return all;
 }
 
 void Comparison::add_shared_parts(Outcome& outcome) const {

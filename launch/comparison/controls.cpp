@@ -83,7 +83,13 @@ void add_controls(Groups& groups, const RunSettings& base, const std::vector<Rul
       groups.all.push_back(
           group_of(base, {"global_heads", {"learning.rule=global", "learning.heads=all"}, {}}, head, count));
     if (named.empty()) continue;
-    Groups more = make_groups(base, named, heads, {count});
+    Groups more;
+    try {
+      more = make_groups(base, named, heads, {count});
+    } catch (const Error& error) {
+      groups.left_out.push_back(message("the controls at ", count, " stages: ", error.what()));
+    }
+    for (RuleGroup& group : more.all) group.control = true;
     groups.all.insert(groups.all.end(), more.all.begin(), more.all.end());
     groups.left_out.insert(groups.left_out.end(), more.left_out.begin(), more.left_out.end());
   }

@@ -59,14 +59,26 @@ void ComparisonFolder::check(const std::string& path, const Values& base) {
                       "or give the config that it was begun with"));
 }
 
-ComparisonFolder::ComparisonFolder(const std::string& path, const Values& base) : path_(path) {
+void ComparisonFolder::check_data(const Values& data) const {
+  const json kept = read_json(file(file_name));
+  if (!kept.contains("data") || !kept["data"].is_object()) return;  // of a program that did not look
+  const std::vector<std::string> changes = changes_between(kept["data"].get<Values>(), data);
+  if (changes.empty()) return;
+  throw Error(ExitCode::config,
+              message("--output: the comparison in ", path_, " was begun with other data: ", join(changes, "; "),
+                      ". Its arms would not be comparable: choose another --output, or put the data back"));
+}
+
+ComparisonFolder::ComparisonFolder(const std::string& path, const Values& base, const Values& data) : path_(path) {
   check(path, base);
   std::error_code problem;
   fs::create_directories(fs::path(path) / "arms", problem);
   if (problem) throw Error(ExitCode::cannot_write, message("--output: cannot create ", path, ": ", problem.message()));
   lock_ = std::make_unique<FolderLock>(path, "comparison");
-  if (fs::exists(file(file_name))) return;
-  write_atomically(file(file_name), json{{"base", base}}.dump(2) + "\n");
+  if (fs::exists(file(file_name)))
+    check_data(data);
+  else
+    write_atomically(file(file_name), json{{"base", base}, {"data", data}}.dump(2) + "\n");
 }
 
 std::string ComparisonFolder::file(const std::string& name) const { return (fs::path(path_) / name).string(); }

@@ -128,7 +128,8 @@ std::string RuleGroup::label() const { return head == "none" ? rule.word : rule.
 Groups make_groups(const RunSettings& base, const std::vector<RuleWord>& rules, const std::vector<std::string>& heads,
                    const std::vector<int>& stages) {
   Groups groups;
-  std::string why;
+  std::map<std::string, std::string> unfit;  // of words that fit no number of stages: why
+  for (const RuleWord& word : rules) unfit[word.word];
   for (const int count : stages)
     for (const RuleWord& word : rules) {
       RuleRequest request = word.request;
@@ -137,10 +138,11 @@ Groups make_groups(const RunSettings& base, const std::vector<RuleWord>& rules, 
       try {
         rule = make_rule(request, count);
       } catch (const Error& error) {
-        why = error.what();
-        groups.left_out.push_back(message(word.word, " at ", count, " stages: ", why));
+        groups.left_out.push_back(message(word.word, " at ", count, " stages: ", error.what()));
+        if (const auto found = unfit.find(word.word); found != unfit.end()) found->second = error.what();
         continue;
       }
+      unfit.erase(word.word);
       const bool all_heads = base.learning.heads == HeadPolicy::all;
       const bool headed = count > 1 && (all_heads || needs_heads(rule));
       for (const std::string& head : headed ? heads : std::vector<std::string>{"none"}) {
@@ -151,7 +153,7 @@ Groups make_groups(const RunSettings& base, const std::vector<RuleWord>& rules, 
         groups.all.push_back(std::move(group));
       }
     }
-  if (groups.all.empty()) throw Error(ExitCode::config, "--rules: none of them fits: " + why);
+  for (const auto& [word, why] : unfit) throw Error(ExitCode::config, message("--rules: ", word, ": ", why));
   return groups;
 }
 

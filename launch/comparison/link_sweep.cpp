@@ -12,10 +12,10 @@ std::vector<Arm> Comparison::link_arms(const RuleGroup& group) const {
   std::vector<Arm> arms;
   if (ranks_for(settings_, group.stages) == 1) return arms;
   for (const double bandwidth : request_.links)
-    arms.push_back(make_arm(base_, group, message("link-", arms.size() + 1), settings_.seed,
-                            learning_rate_of(settings_), request_.output,
-                            {message("run.steps=", costing_steps()), "run.evaluate_every=0", "checkpoint.every=0",
-                             "parallel.link_bandwidth=" + exact_number(bandwidth)}));
+    arms.push_back(make_arm(
+        base_, group, message("link-", arms.size() + 1), settings_.seed, learning_rate_of(settings_), request_.output,
+        {message("run.steps=", costing_steps()), "run.evaluate_every=0", "run.patience=0", "run.keep_best=none",
+         "checkpoint.every=0", "parallel.link_bandwidth=" + exact_number(bandwidth)}));
   return arms;
 }
 

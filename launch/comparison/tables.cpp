@@ -35,8 +35,7 @@ std::string mean_text(const GroupOutcome& group, Value value, std::string (*text
 
 double peak_of(const ArmOutcome& arm) { return arm.run->largest_peak_mib().value_or(0); }
 double bytes_of_boundary(const ArmOutcome& arm) {
-  const int boundaries = std::max(1, arm.arm.group.stages - 1);
-  return arm.bytes_sent / boundaries / static_cast<double>(std::max<int64_t>(1, arm.arm.steps));
+  return arm.bytes_sent / std::max(1, arm.arm.boundaries) / static_cast<double>(std::max<int64_t>(1, arm.arm.steps));
 }
 
 std::string name_of(const GroupOutcome& group) {

@@ -77,6 +77,7 @@ TEST(Groups, WhatHasNoMeaningIsLeftOutAndSaid) {
   ASSERT_EQ(groups.left_out.size(), 1U);
   EXPECT_THAT(groups.left_out[0], HasSubstr("furthest:3 at 2 stages"));
   EXPECT_THROW(make_groups(base(), parse_rules("furthest:9"), {"linear"}, {2}), Error);
+  EXPECT_THROW(make_groups(base(), parse_rules("global,furthest:9"), {"linear"}, {2, 4}), Error) << "it fits nowhere";
 }
 
 // As if a layer cost 10, and every rule but local 25 more than its layers.
@@ -95,6 +96,8 @@ TEST(Groups, ControlsStandBesideTheRules) {
   add_controls(groups, base({"model.layers=8"}), parse_rules("chunked:2,global"), {"linear"}, {4, 1}, flops_for_test);
   EXPECT_TRUE(std::all_of(groups.all.begin(), groups.all.begin() + static_cast<int64_t>(rules),
                           [](const RuleGroup& group) { return !group.control; }));
+  EXPECT_TRUE(std::all_of(groups.all.begin() + static_cast<int64_t>(rules), groups.all.end(),
+                          [](const RuleGroup& group) { return group.control; }));
   EXPECT_THAT(names_of(groups), Contains("local_deeper-11_linear_4-stages"));  // 25 more are two and a half layers
   EXPECT_THAT(names_of(groups), Contains("frozen_lower_none_4-stages"));
   EXPECT_THAT(names_of(groups), Contains("global_heads_linear_4-stages"));
