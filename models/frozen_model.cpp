@@ -56,8 +56,11 @@ class FrozenModel final : public ModelDecorator {
       frozen_of_unit_.push_back(look_at(*body));
     }
     frozen_of_readout_ = look_at(*model_->readout());
-    for (size_t i = 0; i < patterns_.size(); ++i)
-      if (!used_[i]) refuse_unused("model.frozen", i, patterns_[i], names);
+    for (size_t i = 0; i < patterns_.size(); ++i) {
+      if (used_[i]) continue;
+      refuse_second_name("model.frozen", i);
+      refuse_unused("model.frozen", i, patterns_[i], names);
+    }
     for (const auto& [key, all] : others)
       for (size_t i = 0; i < all.size(); ++i)
         if (std::ranges::none_of(names, [&](const std::string& name) { return fits(all[i], name); }))
@@ -155,6 +158,16 @@ class FrozenModel final : public ModelDecorator {
     costs.activation_bytes -= std::max<int64_t>(0, costs.linear_input_bytes - bytes);
     costs.linear_input_bytes = costs.recorded_bytes = 0;
     return costs;
+  }
+
+  // Of a tensor with two names the one that files hold under its second goes by the first.
+  void refuse_second_name(const std::string& key, size_t i) const {
+    std::vector<std::pair<std::string, std::string>> second = model_->aliases();
+    if (const std::optional<Tie> tie = model_->tie()) second.emplace_back(tie->readout, tie->body);
+    for (const auto& [name, first] : second)
+      if (fits(patterns_[i], name))
+        throw Error(ExitCode::config, message(key, "[", i, "] = \"", patterns_[i], "\" fits ", name,
+                                              ", which is another name of ", first, ": write that"));
   }
 
   // Which heads there are is for the learning rule to say: a pattern for heads may fit none.

@@ -124,7 +124,7 @@ void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset,
   remove_entries(path_, [](const std::string& name) { return name == "pulse" || name == "trace"; });
   write_description(done == 0);  // else the manifest tells of the process before until this one has something to tell
   std::error_code ignored;
-  if (done == 0) fs::remove(file("result.json"), ignored);
+  if (done == 0 || done < settings.steps) fs::remove(file("result.json"), ignored);  // of a part of the run by now
   metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
 }
 

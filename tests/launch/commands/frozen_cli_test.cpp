@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 #include "tests/support/small_project.h"
 
@@ -125,6 +126,16 @@ TEST_F(FrozenParameters, APatternThatFitsNothingIsRefusedWithANameThatComesNear)
   expect_refused(
       "frozen = ['*.layer.0.*', 'roberta.embedings.LayerNorm.*']",
       {"config.toml:2", "model.frozen[1]", "roberta.embedings.LayerNorm.*", "roberta.embeddings.LayerNorm."});
+}
+
+// `inspect` lists it, as files have it under both of its names.
+TEST_F(FrozenParameters, TheSecondNameOfATensorIsRefusedWithTheFirst) {
+  for (const auto& [name, first, tie] :
+       {std::tuple{"lm_head.decoder.bias", "another name of lm_head.bias", "false"},
+        std::tuple{"lm_head.decoder.weight", "another name of roberta.embeddings.word_embeddings.weight", "true"}})
+    expect_failure(interlock({"plan", "config.toml", "--set", std::string("model.frozen=['") + name + "']", "--set",
+                              std::string("model.tie_embeddings=") + tie}),
+                   64, {"model.frozen[0]", first});
 }
 
 TEST_F(FrozenParameters, ALayerThatIsNotThereIsRefused) {
