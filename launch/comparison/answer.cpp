@@ -20,12 +20,6 @@ std::string with_interval(const SeedStatistics& statistics) {
   return text;
 }
 
-// Another name for global learning: at two stages furthest:2 has its weights to the last bit, in every seed.
-bool is_global_itself(const SeedStatistics& statistics) {
-  return statistics.difference && *statistics.difference == 0 && statistics.difference_interval &&
-         statistics.difference_interval->low == 0 && statistics.difference_interval->high == 0;
-}
-
 // Of the rules at these stages, but global: the one with the lowest mean.
 std::optional<size_t> best_other(const Outcome& outcome, const std::vector<SeedStatistics>& all, int stages) {
   std::optional<size_t> best;
@@ -67,7 +61,9 @@ std::string quality(const Outcome& outcome, const std::vector<SeedStatistics>& a
   if (global == nullptr || global->done().empty()) {
     if (!best) return when + "no arm was done.";
     return message(when, "the lowest test loss is that of ", outcome.groups[*best].group.label(), ": ",
-                   with_interval(all[*best]), "; there is no global learning to compare it with.");
+                   with_interval(all[*best]), "; ",
+                   global == nullptr ? "there is no global learning to compare it with."
+                                     : "no arm of global learning was done, to compare it with.");
   }
   const auto& reference = all[static_cast<size_t>(global - outcome.groups.data())];
   std::string text = message(when, "global learning has a test loss of ", with_interval(reference));
@@ -106,6 +102,9 @@ std::string step_time(const Outcome& outcome, int stages) {
 
 std::string time_to_loss(const Outcome& outcome, int stages) {
   const std::vector<double> targets = targets_at(outcome, stages);
+  const GroupOutcome* reference = outcome.global_at(stages);
+  if (reference != nullptr && reference->done().empty())
+    return "No arm of global learning was done, so that no loss of its is there to be reached.";
   if (targets.size() < 2) return "No run was evaluated often enough to say how long it takes to a loss.";
   const double target = targets[targets.size() - 2];
   std::vector<TargetRow> reached;

@@ -104,6 +104,7 @@ Arm make_arm(const BaseConfig& base, const RuleGroup& group, const std::string& 
   arm.steps = settings.steps;
   const PlanShape& shape = settings.parallel.shape;
   for (int stage = 1; stage < shape.stages; ++stage) arm.boundaries += shape.rank_of(stage) != shape.rank_of(stage - 1);
+  arm.boundaries *= shape.replicas;
   return arm;
 }
 

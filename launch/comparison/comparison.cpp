@@ -300,16 +300,18 @@ std::map<std::string, std::string> Comparison::data_now() const {
   const auto dataset = make_dataset(settings_);
   dataset->open();
   std::map<std::string, std::string> all = data_identity(*dataset);
+  all["held out"] = digest_of_samples(*dataset, Split::held_out);
   if (const std::vector<std::string> paths = test_paths_of(settings_); !paths.empty()) {
     const auto test =
         make_dataset(settings_of(base_, {"data.validation_paths=" + toml_quoted(paths, "the test file")}));
     test->open();
-    for (const auto& [key, value] : data_identity(*test)) all["test " + key] = value;
+    all["test"] = message(test->samples(Split::held_out), " samples, ", digest_of_samples(*test, Split::held_out));
   }
   return all;
 }
 
 void Comparison::add_shared_parts(Outcome& outcome) const {
+  const auto weights = settings_.weights.empty() ? nullptr : WeightsSet::open(settings_.weights);
   for (const uint64_t seed : outcome.seeds) {
     std::shared_ptr<Dataset> dataset;
     for (const int stages : outcome.stage_counts()) {
@@ -321,7 +323,7 @@ void Comparison::add_shared_parts(Outcome& outcome) const {
         dataset = open_data(settings, *group);
         outcome.tokens_per_step = outcome.samples_per_step * dataset->sample_length();
       }
-      outcome.shared[{seed, stages}] = shared_parts(settings, *dataset);
+      outcome.shared[{seed, stages}] = shared_parts(settings, *dataset, weights.get());
     }
   }
 }

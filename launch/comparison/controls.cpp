@@ -65,6 +65,19 @@ void add_deeper(Groups& groups, const RunSettings& base, const std::string& head
   }
 }
 
+void add_named(Groups& groups, const RunSettings& base, const RuleWord& word, const std::vector<std::string>& heads,
+               int count) {
+  try {
+    Groups more = make_groups(base, {word}, heads, {count});
+    for (RuleGroup& group : more.all) {
+      group.control = true;
+      groups.all.push_back(std::move(group));
+    }
+  } catch (const Error& error) {
+    groups.left_out.push_back(message("the control ", word.word, " at ", count, " stages: ", error.what()));
+  }
+}
+
 }  // namespace
 
 void add_controls(Groups& groups, const RunSettings& base, const std::vector<RuleWord>& rules,
@@ -82,16 +95,7 @@ void add_controls(Groups& groups, const RunSettings& base, const std::vector<Rul
     for (const std::string& head : heads)
       groups.all.push_back(
           group_of(base, {"global_heads", {"learning.rule=global", "learning.heads=all"}, {}}, head, count));
-    if (named.empty()) continue;
-    Groups more;
-    try {
-      more = make_groups(base, named, heads, {count});
-    } catch (const Error& error) {
-      groups.left_out.push_back(message("the controls at ", count, " stages: ", error.what()));
-    }
-    for (RuleGroup& group : more.all) group.control = true;
-    groups.all.insert(groups.all.end(), more.all.begin(), more.all.end());
-    groups.left_out.insert(groups.left_out.end(), more.left_out.begin(), more.left_out.end());
+    for (const RuleWord& word : named) add_named(groups, base, word, heads, count);
   }
 }
 

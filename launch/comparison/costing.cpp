@@ -8,6 +8,7 @@
 #include "launch/forecast/run_plans.h"
 #include "launch/plan_report/plan_costs.h"
 #include "launch/run/data_identity.h"
+#include "launch/run/load_weights.h"
 #include "launch/run_report/run_record.h"
 #include "launch/settings/parts.h"
 #include "launch/settings/plans.h"
@@ -15,6 +16,7 @@
 #include "models/parameter_count.h"
 #include "parallel/plan/deferred_weights.h"
 #include "runtime/storage/sha256.h"
+#include "runtime/storage/weights_set.h"
 
 namespace interlock {
 namespace {
@@ -121,21 +123,23 @@ BreakEven break_even_of(const RunSettings& settings, const std::string& costs_fo
   return found;
 }
 
-SharedParts shared_parts(const RunSettings& settings, const Dataset& dataset) {
+SharedParts shared_parts(const RunSettings& settings, const Dataset& dataset, const WeightsSet* weights) {
   SharedParts shared;
   const auto model = make_model(settings, dataset);
   shared.cut = make_partition(settings, *model);
   shared.parameters = parameter_count(*model);
   Sha256 values;
-  const auto add = [&](const torch::nn::Module& module) {
+  // As a run starts: what the weights lack keeps the values of the seed, and so does the readout of other classes.
+  const auto add = [&](torch::nn::Module& module, bool stored) {
+    if (stored) load_weights(module, *weights, model->tie(), model->aliases(), [](const std::string&) { return true; });
     for (const auto& named : module.named_parameters()) {
       const at::Tensor tensor = named.value().detach().contiguous();
       values.add(named.key());
       values.add(std::span(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()));
     }
   };
-  add(*model->body(0, model->units()));
-  add(*model->readout());
+  add(*model->body(0, model->units()), weights != nullptr);
+  add(*model->readout(), weights != nullptr && stored_labels(*weights) == dataset.labels());
   shared.start_values = values.hex();
   shared.samples = data_identity(dataset).at("data.digest");
   return shared;

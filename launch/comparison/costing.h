@@ -11,6 +11,7 @@
 namespace interlock {
 
 struct RunRecord;
+class WeightsSet;
 
 // Floating-point operations of one step over all replicas, by the model's own counts: every forward pass, head, stream
 // that is handed on and weight gradient of the plan, recomputation included; optimizer and norms are not counted.
@@ -48,6 +49,7 @@ struct SharedParts {
   std::vector<int> cut;  // units per stage
   int64_t parameters = 0;
 };
-SharedParts shared_parts(const RunSettings& settings, const Dataset& dataset);  // `dataset` is open
+// `dataset` is open; `weights`: what all arms start from, null: nothing but their seeds.
+SharedParts shared_parts(const RunSettings& settings, const Dataset& dataset, const WeightsSet* weights);
 
 }  // namespace interlock

@@ -1,5 +1,6 @@
 #include "launch/comparison/folder.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -61,7 +62,10 @@ void ComparisonFolder::check(const std::string& path, const Values& base) {
 
 void ComparisonFolder::check_data(const Values& data) const {
   const json kept = read_json(file(file_name));
-  if (!kept.contains("data") || !kept["data"].is_object()) return;  // of a program that did not look
+  if (!kept.contains("data"))  // of a program that did not look: from now on
+    return write_atomically(file(file_name), json{{"base", kept["base"]}, {"data", data}}.dump(2) + "\n");
+  if (!kept["data"].is_object() || !std::ranges::all_of(kept["data"], &json::is_string))
+    throw Error(ExitCode::bad_input, message(file(file_name), ": is damaged; choose another --output"));
   const std::vector<std::string> changes = changes_between(kept["data"].get<Values>(), data);
   if (changes.empty()) return;
   throw Error(ExitCode::config,

@@ -31,7 +31,8 @@ std::optional<double> GroupOutcome::mean_of(double (*value)(const ArmOutcome&)) 
 std::vector<SeedStatistics> Outcome::statistics() const {
   std::vector<SeedLosses> losses;
   for (const GroupOutcome& group : groups) {
-    SeedLosses& own = losses.emplace_back(SeedLosses{group.group.stages, group.group.is_global(), {}});
+    SeedLosses& own =
+        losses.emplace_back(SeedLosses{group.group.stages, group.group.is_global(), {}, group.group.control});
     for (const ArmOutcome* arm : group.done())
       if (arm->test) own.losses[arm->arm.seed] = arm->test->loss;
   }

@@ -41,7 +41,8 @@ std::vector<std::string> method_of(const Outcome& outcome) {
       "Differences to "
       "global are paired by seed: interval and p by Student's t with n - 1 degrees of freedom, corrected for the "
       "number of "
-      "rules by Holm's procedure; below 0.05 a difference is called beyond noise, else within it. report.json has the "
+      "rules (those that are global by construction apart, and controls among themselves) by Holm's procedure; below "
+      "0.05 a difference is called beyond noise, else within it. report.json has the "
       "exact "
       "sign-flip p-values too, which with n seeds are at least 2 / 2^n.",
       "Operations: multiplications and additions of the model's products by its own counts: forward, heads, every "

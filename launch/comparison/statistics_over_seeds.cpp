@@ -35,7 +35,25 @@ void set_apart(SeedStatistics& statistics, const std::vector<double>& difference
   }
 }
 
+void correct(const std::vector<SeedStatistics*>& family) {
+  std::vector<double> tested;
+  for (const SeedStatistics* one : family)
+    if (!is_global_itself(*one)) tested.push_back(*one->p_value);
+  const std::vector<double> adjusted = holm_adjusted(tested);
+  size_t next = 0;
+  for (SeedStatistics* one : family) {
+    one->p_adjusted = is_global_itself(*one) ? 1 : adjusted[next++];
+    const bool apart = *one->p_adjusted < significance;
+    one->verdict = !apart ? Verdict::within_noise : *one->difference < 0 ? Verdict::better : Verdict::worse;
+  }
+}
+
 }  // namespace
+
+bool is_global_itself(const SeedStatistics& statistics) {
+  const auto& interval = statistics.difference_interval;
+  return statistics.difference == 0.0 && interval && interval->low == 0 && interval->high == 0;
+}
 
 std::vector<SeedStatistics> statistics_over_seeds(const std::vector<SeedLosses>& groups) {
   std::vector<SeedStatistics> all;
@@ -52,16 +70,11 @@ std::vector<SeedStatistics> statistics_over_seeds(const std::vector<SeedLosses>&
       set_apart(statistics, differences_of(group, *global));
     }
   }
-  std::vector<double> tested;
-  for (const SeedStatistics& statistics : all)
-    if (statistics.p_value) tested.push_back(*statistics.p_value);
-  const std::vector<double> adjusted = holm_adjusted(tested);
-  size_t next = 0;
-  for (SeedStatistics& statistics : all) {
-    if (!statistics.p_value) continue;
-    statistics.p_adjusted = adjusted[next++];
-    const bool apart = *statistics.p_adjusted < significance;
-    statistics.verdict = !apart ? Verdict::within_noise : *statistics.difference < 0 ? Verdict::better : Verdict::worse;
+  for (const bool controls : {false, true}) {
+    std::vector<SeedStatistics*> family;
+    for (size_t i = 0; i < groups.size(); ++i)
+      if (groups[i].control == controls && all[i].p_value) family.push_back(&all[i]);
+    correct(family);
   }
   return all;
 }

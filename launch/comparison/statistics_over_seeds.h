@@ -14,6 +14,7 @@ struct SeedLosses {
   int stages = 0;  // groups are compared with the global one of as many stages
   bool is_global = false;
   std::map<uint64_t, double> losses;  // by seed, of arms that are done
+  bool control = false;               // corrected among the controls: who asks for them asks another question
 };
 
 enum class Verdict { reference, better, worse, within_noise, untested };
@@ -25,9 +26,14 @@ struct SeedStatistics {
   std::optional<Interval> difference_interval;  // Student's, 95 %
   std::optional<double> p_value;                // Student's paired t test
   std::optional<double> sign_flip_p;            // exact
-  std::optional<double> p_adjusted;             // Holm's, over all groups that were tested
+  // Holm's, over all groups that were tested, or over all controls. Of a group whose every loss is global's to the bit
+  // it is 1: such a group is global by construction, and no test of the family.
+  std::optional<double> p_adjusted;
   Verdict verdict = Verdict::untested;
 };
+
+// Another name for global learning: at two stages furthest:2 has its weights to the last bit, in every seed.
+bool is_global_itself(const SeedStatistics& statistics);
 
 inline constexpr double significance = 0.05;
 

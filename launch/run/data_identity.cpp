@@ -15,22 +15,22 @@ namespace {
 constexpr const char* samples_state = "data.samples";
 constexpr const char* digest_state = "data.digest";
 
+}  // namespace
+
 // Of samples spread over the first epoch: a corpus of other texts differs in nearly every one of them.
-std::string digest_of_samples(const Dataset& dataset) {
+std::string digest_of_samples(const Dataset& dataset, Split split) {
   constexpr int64_t looked_at = 16;
-  const int64_t samples = dataset.samples(Split::training);
+  const int64_t samples = dataset.samples(split);
   std::set<int64_t> numbers;
   for (int64_t i = 0; i < looked_at && samples > 0; ++i) numbers.insert(i * (samples - 1) / (looked_at - 1));
   Sha256 digest;
   for (const int64_t number : numbers) {
-    const Batch batch = dataset.batch(Split::training, std::span(&number, 1));
+    const Batch batch = dataset.batch(split, std::span(&number, 1));
     for (const at::Tensor& tensor : {batch.inputs.contiguous(), batch.targets.contiguous()})
       digest.add(std::span(static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()));
   }
   return digest.hex();
 }
-
-}  // namespace
 
 std::string tokenizer_fingerprint(const Dataset& dataset) {
   const auto tokenizer = dataset.tokenizer();
@@ -54,7 +54,7 @@ std::map<std::string, std::string> data_identity(const Dataset& dataset) {
   std::map<std::string, std::string> identity = {
       {samples_state,
        message(dataset.samples(Split::training), " to train on, ", dataset.samples(Split::held_out), " held out")},
-      {digest_state, digest_of_samples(dataset)}};
+      {digest_state, digest_of_samples(dataset, Split::training)}};
   if (std::string tokenizer = tokenizer_fingerprint(dataset); !tokenizer.empty())
     identity[tokenizer_metadata] = std::move(tokenizer);
   if (const auto labels = dataset.labels(); !labels.empty()) identity[labels_metadata] = labels_text(labels);

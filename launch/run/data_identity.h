@@ -25,6 +25,9 @@ std::string labels_text(const std::vector<std::string>& labels);  // as the meta
 // The tokenizer that the ids of the run's data come from (Tokenizer::fingerprint); "" for data without one.
 std::string tokenizer_fingerprint(const Dataset& dataset);
 
+// The SHA-256 of a few samples, spread over the split. `dataset` is open.
+std::string digest_of_samples(const Dataset& dataset, Split split);
+
 // Names of a checkpoint's state and their values: the tokenizer, how many samples each split has, and the SHA-256 of a
 // few samples. `dataset` is open.
 std::map<std::string, std::string> data_identity(const Dataset& dataset);

@@ -41,6 +41,18 @@ TEST(SeedStatistics, PairedAndCorrectedTogether) {
   EXPECT_DOUBLE_EQ(all[3].p_adjusted.value(), adjusted[2]);
 }
 
+// Neither what is global by construction nor what a sceptic asks for makes the rules' own tests harder to pass.
+TEST(SeedStatistics, ControlsAndWhatIsGlobalItselfAreNoTestsOfTheRules) {
+  const std::vector<double> apart{0.1, 0.02, 0.12, 0.03, 0.1}, none{0, 0, 0, 0, 0};
+  SeedLosses control = apart_by({0.05, 0.01, 0.09, 0.02, 0.07});
+  control.control = true;
+  const auto all = statistics_over_seeds({global, apart_by(apart), apart_by(none), control});
+  EXPECT_DOUBLE_EQ(all[1].p_adjusted.value(), all[1].p_value.value());
+  EXPECT_DOUBLE_EQ(all[2].p_adjusted.value(), 1);
+  EXPECT_EQ(all[2].verdict, Verdict::within_noise);
+  EXPECT_DOUBLE_EQ(all[3].p_adjusted.value(), all[3].p_value.value());
+}
+
 TEST(SeedStatistics, OneSeedIsNotTested) {
   const auto all = statistics_over_seeds({{4, true, {{1, 2.0}}}, {4, false, {{1, 2.5}}}});
   EXPECT_EQ(all[1].verdict, Verdict::untested);
