@@ -96,7 +96,7 @@ class Import final : public Command {
   std::vector<std::string> labels_of(const TextModel& base, const ForeignAdapter& adapter, size_t classes) const {
     if (!adapter.labels.empty() && adapter.labels.size() != classes)
       throw Error(ExitCode::bad_input, message(adapter.readout_file->path(), ": scores ", classes, " classes, where ",
-                                               "head_config.json names ", adapter.labels.size()));
+                                               "the names that stand beside it are of ", adapter.labels.size()));
     if (!adapter.labels.empty()) return adapter.labels;
     if (base.labels.size() == classes) return base.labels;
     std::vector<std::string> labels;
@@ -151,17 +151,17 @@ class Import final : public Command {
     for (const auto& one : adapter.readout)
       if (!is_tied(one, adapter, base)) tensors.push_back(one);
     const size_t of_adapter = tensors.size();
-    std::set<std::string> replaced;  // with one tensor of a readout all of the base's
+    std::set<std::string> replaced;
     for (const auto& [name, stored] : adapter.readout) replaced.insert(name);
-    const auto is_readout = [&](const std::string& name) { return !name.starts_with(shape.root() + "."); };
-    const bool new_readout = std::ranges::any_of(replaced, is_readout);
+    for (const auto& [second, name] : base.model->aliases())  // of one tensor, which files hold under both names
+      if (replaced.contains(name) || replaced.contains(second)) replaced.insert({name, second});
+    const bool same_objective = shape.objective == base.objective;  // else the base's readout is of no use
     for (const TensorEntry& tensor : base.weights->tensors())
       if (!tensor.name.starts_with("heads.") && !base.model->is_inserted(tensor.name) &&
-          !replaced.contains(tensor.name) && !(new_readout && is_readout(tensor.name)))
+          !replaced.contains(tensor.name) && (same_objective || tensor.name.starts_with(shape.root() + ".")))
         tensors.emplace_back(tensor.name, tensor.name);
     std::map<std::string, std::string> metadata = base.weights->metadata();
     for (const char* of_its_run : {step_metadata, base_state, base_digest_state}) metadata.erase(of_its_run);
-    const bool same_objective = shape.objective == base.objective;
     metadata["interlock.config"] =
         (same_objective ? model_config(*base.weights, {}) : interlock_config(shape)) + "\n" + adapter.technique;
     metadata.erase(labels_metadata);
@@ -171,7 +171,8 @@ class Import final : public Command {
     std::cout << "Wrote " << made << ": " << of_adapter << " tensors of the adapter"
               << (adapter.readout.empty() ? "" : ", its readout among them,") << " and " << tensors.size() - of_adapter
               << " of " << base.weights->path() << "\n";
-    if (shape.labels != base.labels) std::cout << "Its classes are " << some_of(shape.labels) << "\n";
+    if (shape.labels != base.labels && !shape.labels.empty())
+      std::cout << "Its classes are " << some_of(shape.labels) << "\n";
     return static_cast<int>(ExitCode::done);
   }
 

@@ -31,6 +31,8 @@ class Reader {
     adapter_.file = open(peft ? "adapter_model.safetensors" : "adapter.safetensors");
     adapter_.technique = peft ? low_rank() : bottleneck();
     const auto& metadata = adapter_.file->metadata();
+    if (const auto older = all_.find(base_digest_state); older != all_.end() && older->is_string())
+      adapter_.base_digest = older->get<std::string>();  // in folders of before PEFT warned of the key
     if (const auto digest = metadata.find(base_digest_state); digest != metadata.end())
       adapter_.base_digest = digest->second;
     if (adapter_.labels.empty())
@@ -82,6 +84,9 @@ class Reader {
       throw Error(ExitCode::bad_input,
                   message(file->path(), ": ", stored, " updates the readout; only updates of the ",
                           "encoder's layers are supported (modules_to_save keeps a readout whole)"));
+    if (adapter_.readout_file && adapter_.readout_file != file)
+      throw Error(ExitCode::bad_input, message(file->path(), ": ", stored, " is of a readout, and so are tensors of ",
+                                               adapter_.readout_file->path(), "; one of the files may hold it"));
     adapter_.readout_file = file;
     // Saved with its twin, which is the same tensor there.
     if (name != "lm_head.decoder.bias") adapter_.readout.emplace_back(name, stored);
@@ -202,7 +207,7 @@ class Reader {
       require(all_, none, nullptr);
     // Others take their start out of the base's weights, which are then others than the base's own.
     const json start = value(all_, "init_lora_weights", true);
-    if (!start.is_boolean() && start != "gaussian" && start != "eva")
+    if (!start.is_boolean() && start != "gaussian" && start != "eva" && start != "orthogonal")
       refuse(message("\"init_lora_weights\" is ", start.dump(), ", which changes the base's weights as well; save it ",
                      "again with PEFT's path_initial_model_for_weight_conversion"));
     const json excluded = value(all_, "exclude_modules", json::array());

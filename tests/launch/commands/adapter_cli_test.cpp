@@ -145,7 +145,8 @@ TEST_F(AdapterFolders, UpdatesOfAnotherKindAreRefused) {
     json changed = plain;
     changed[key] = value;
     write("peft/adapter_config.json", changed.dump());
-    expect_failure(interlock({"import", "peft", "--base", "run", "--to", "x"}), 65, {"adapter_config.json", key});
+    expect_failure(interlock({"import", "peft", "--base", "run", "--to", "x"}), 65,
+                   {"adapter_config.json", '"' + key + '"'});
   }
   // Found out when both are together: the folder is named that was given, and none is left.
   json fewer = plain;
