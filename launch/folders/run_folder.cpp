@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "launch/folders/output_folder.h"
 #include "launch/folders/resume_command.h"
@@ -124,7 +125,7 @@ void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset,
   remove_entries(path_, [](const std::string& name) { return name == "pulse" || name == "trace"; });
   write_description(done == 0);  // else the manifest tells of the process before until this one has something to tell
   std::error_code ignored;
-  if (done == 0 || done < settings.steps) fs::remove(file("result.json"), ignored);  // of a part of the run by now
+  if (done == 0) fs::remove(file("result.json"), ignored);
   metrics_ = std::make_unique<MetricsWriter>(path_, use_ == FolderUse::resume ? done : 0);
 }
 
@@ -152,6 +153,11 @@ void RunFolder::restore() {
     lock_ = std::make_unique<FolderLock>(path_, started_);
   }
   write_description(!fs::exists(file("manifest.json"), problem));
+}
+
+void RunFolder::forget_earlier_result() {
+  std::error_code ignored;
+  if (!std::exchange(result_forgotten_, true)) fs::remove(file("result.json"), ignored);
 }
 
 void RunFolder::go_back(int64_t done) {

@@ -38,6 +38,8 @@ class RunFolder {
   // What a run cannot be gone on without, written anew, with a warning, where somebody removed it while the run goes
   // on.
   void restore();
+  // A step was done: what an earlier process said of its part of the run is no result of it any more.
+  void forget_earlier_result();
   MetricsWriter& metrics() { return *metrics_; }
   std::string file(const std::string& name) const;
 
@@ -50,6 +52,7 @@ class RunFolder {
   FolderUse use_;
   std::unique_ptr<FolderLock> lock_;
   std::unique_ptr<MetricsWriter> metrics_;
+  bool result_forgotten_ = false;
 };
 
 // Where the weights of a run lie.

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
 #include "runtime/core/error.h"
 #include "runtime/core/readable_file.h"
@@ -19,11 +18,8 @@ std::string owner_of(const std::string& run_folder) {
   return note.substr(0, note.find('\n'));
 }
 
-// The letter of a process of this host, as in "pid (name) STATE ..."; 0: it is gone.
-char process_letter(const PulseRecord& pulse) {
-  std::ifstream file(std::filesystem::path("/proc") / std::to_string(pulse.pid) / "stat");
-  std::string line;
-  std::getline(file, line);
+// 0: the process is gone.
+char letter_of(const std::string& line) {
   const size_t name_end = line.rfind(')');
   return name_end == std::string::npos || name_end + 2 >= line.size() ? '\0' : line[name_end + 2];
 }
@@ -99,19 +95,18 @@ std::optional<Verdict> HangWatch::look(Clock::time_point now) {
 }
 
 void HangWatch::look_at_processes() {
-  const std::string here = own_host();
   for (WatchedRank& rank : ranks_) {
     rank.process.clear();
     rank.mute = false;
     if (!rank.seen) continue;
-    bool held = false;  // it could not tell if it wanted to
-    if (here == rank.pulse.host) {
-      const char letter = process_letter(rank.pulse);
+    bool ended = rank.pulse.closed != 0;  // nobody tells of it any more, whatever its process does
+    if (shares_processes(rank.pulse)) {
+      const char letter = letter_of(process_line(rank.pulse));
       rank.process = process_text(rank.pulse, letter);
-      rank.mute = letter == 'R' || letter == 'S';
-      held = !rank.mute;
+      rank.mute = !ended && (letter == 'R' || letter == 'S');
+      ended |= letter == '\0' || letter == 'T' || letter == 't' || letter == 'Z';
     }
-    if (!held && rank.quiet > 0 && !can_write_pulse(run_folder_, rank.pulse.rank)) rank.mute = true;
+    if (!ended && rank.quiet > 0 && !can_write_pulse(run_folder_, rank.pulse.rank)) rank.mute = true;
   }
 }
 

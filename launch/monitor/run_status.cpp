@@ -1,9 +1,6 @@
 #include "launch/monitor/run_status.h"
 
-#include <signal.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <ctime>
@@ -39,9 +36,7 @@ std::map<int64_t, uint64_t> beats_of(const std::vector<PulseRecord>& pulses) {
 }
 
 // Of a rank of this host, that died a moment ago.
-bool is_gone(const PulseRecord& pulse) {
-  return own_host() == pulse.host && ::kill(static_cast<pid_t>(pulse.pid), 0) != 0 && errno == ESRCH;
-}
+bool is_gone(const PulseRecord& pulse) { return shares_processes(pulse) && process_line(pulse).empty(); }
 
 bool is_fresh(const PulseRecord& pulse) {
   const double quiet = calendar() - pulse.wall;

@@ -68,7 +68,7 @@ std::vector<size_t> who_does_not_leave(const std::vector<WatchedRank>& ranks) {
   return stopped.empty() ? all : stopped;
 }
 
-// Those that the others wait for: who says nothing and could; else nobody, while some are mute; else who does not wait
+// Those that the others wait for: who says nothing and could; who does not wait
 // for another; else all, as they wait in a circle, or a link between them carries nothing.
 std::vector<size_t> who_holds_up(const std::vector<WatchedRank>& ranks, double still) {
   if (std::ranges::all_of(ranks, has_ended)) return who_does_not_leave(ranks);
@@ -82,7 +82,7 @@ std::vector<size_t> who_holds_up(const std::vector<WatchedRank>& ranks, double s
     if (silent && !ranks[i].mute) quiet.push_back(i);
     if (!silent && !waits(ranks[i])) busy.push_back(i);
   }
-  if (quiet.empty() && some_mute) return {};
+  if (quiet.empty() && busy.empty() && some_mute) return {};
   return !quiet.empty() ? quiet : !busy.empty() ? busy : all;
 }
 

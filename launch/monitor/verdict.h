@@ -24,7 +24,8 @@ struct WatchedRank {
   double still = 0;     // seconds since it last got on
   double quiet = 0;     // seconds since it last told anything
   std::string process;  // what is known of its process, "" if nothing: "is stopped (a signal such as SIGSTOP)"
-  // Its silence tells nothing: a process that runs tells from a thread of its own, unless its file cannot be written.
+  // Its silence tells nothing: while a rank is at work its process tells from a thread of its own, unless its file
+  // cannot be written.
   bool mute = false;
 };
 

@@ -70,8 +70,8 @@ std::string advice_text(const DepthAdvice& advice, int stages) {
          << static_cast<double>(advice.best_layers) / stages << " layers each instead of "
          << static_cast<double>(advice.layers) / stages << ", and messages of " << mib(advice.best_message_bytes)
          << " instead of " << mib(advice.message_bytes) << "\n";
-  if (!advice.in_range)
-    text << "  This lies outside of what was fitted, networks of 6 to 48 layers: take it for less.\n";
+  text << "  Fitted were networks of " << static_cast<int>(fewest_fitted) << " to " << static_cast<int>(most_fitted)
+       << " layers" << (advice.in_range ? "" : "; this lies outside of what was fitted: take it for less") << ".\n";
   text << "  In doubt: the fit is of language models that read from left to right; its two constants are checked "
           "against\n"
           "  the paper's abstract only (30,000 wide at 10^12 parameters); near its optimum the loss is flat. The "

@@ -41,6 +41,7 @@ void refuse_inside(const std::string& folder, const std::string& key, const std:
 void record(RunFolder& folder, const StepMetrics& metrics) {
   try {
     folder.restore();
+    folder.forget_earlier_result();
     folder.metrics().write(metrics);
   } catch (const Error& error) {
     static std::atomic<bool> told{false};

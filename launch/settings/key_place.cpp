@@ -4,6 +4,8 @@ namespace interlock {
 
 std::string with_place(const Config& config, const std::string& sentence, size_t change) {
   const std::string learning = "learning.";
+  for (const std::string& place : {config.file() + ":", std::string("--set ")})
+    if (sentence.starts_with(place)) return sentence;  // of a section, which knows it
   const size_t end = sentence.find(' '), dot = sentence.find('.');
   if (dot == std::string::npos || dot >= end) return config.file() + ": " + sentence;
   const std::string key = sentence.substr(0, end), rest = end == std::string::npos ? "" : sentence.substr(end);

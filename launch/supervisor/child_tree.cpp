@@ -75,7 +75,8 @@ bool has_handler(pid_t pid, int number) {
 
 bool runs(pid_t pid, const std::string& program) {
   std::error_code gone;
-  return std::filesystem::read_symlink(folder_of(pid) / "exe", gone) == program;
+  const std::string file = std::filesystem::read_symlink(folder_of(pid) / "exe", gone).string();
+  return file == program || file == program + " (deleted)";  // one that was built anew since
 }
 
 std::vector<pid_t> descendants_of(pid_t root) {

@@ -132,7 +132,7 @@ void Checkpointer::begin(int64_t step, int64_t samples, const std::map<std::stri
 
 // Somebody tidies up below a run that goes on.
 void Checkpointer::miss_a_removed_one() {
-  if (!newest_) return;
+  if (!leads() || !newest_) return;
   namespace fs = std::filesystem;
   const fs::path newest = fs::path(checkpoints_folder(settings_.run_folder)) / checkpoint_name(*newest_);
   std::error_code unknown;

@@ -3,15 +3,18 @@
 #include "runtime/observe/pulse.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 #include <type_traits>
 
 #include "runtime/core/blocked_signals.h"
@@ -39,6 +42,28 @@ double resident_mib() {
     std::fclose(file);
   }
   return static_cast<double>(resident) * static_cast<double>(sysconf(_SC_PAGESIZE)) / (1 << 20);
+}
+
+std::string line_of_process(int64_t pid) {
+  std::ifstream file(std::filesystem::path("/proc") / std::to_string(pid) / "stat");
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+// Field 22, in ticks since the machine's start; the fields behind the name, which may hold anything, begin with the
+// third.
+int64_t start_in(const std::string& line) {
+  std::istringstream fields(line.substr(std::min(line.size(), line.rfind(')') + 1)));
+  std::string field;
+  for (int i = 3; i <= 22; ++i)
+    if (!(fields >> field)) return 0;
+  return std::atoll(field.c_str());
+}
+
+int64_t own_pid_space() {
+  struct stat about {};
+  return ::stat("/proc/self/ns/pid", &about) == 0 ? static_cast<int64_t>(about.st_ino) : 0;
 }
 
 std::string file_of(const std::string& run_folder, int64_t rank) {
@@ -84,6 +109,16 @@ std::string own_host() {
   return name;
 }
 
+bool shares_processes(const PulseRecord& record) {
+  return own_host() == record.host && (record.pid_space == 0 || record.pid_space == own_pid_space());
+}
+
+std::string process_line(const PulseRecord& record) {
+  std::string line = line_of_process(record.pid);
+  if (record.started != 0 && start_in(line) != record.started) line.clear();
+  return line;
+}
+
 bool make_safe(PulseRecord& record) {
   if (record.mark != PulseRecord::expected_mark || record.rank < 0) return false;
   make_printable(record.host, sizeof record.host);
@@ -117,7 +152,7 @@ Pulse::~Pulse() {
   if (!writer_.joinable()) return;
   {
     std::lock_guard lock(mutex_);
-    ends_ = true;
+    ends_ = closed_ = true;
   }
   ending_.notify_one();
   writer_.join();
@@ -165,6 +200,8 @@ void Pulse::publish(const std::string& run_folder, int rank) {
   session_ = static_cast<uint64_t>(std::chrono::system_clock::now().time_since_epoch().count()) ^
              (static_cast<uint64_t>(::getpid()) << 40);
   changed_at_.store(monotonic(), relaxed);
+  pid_space_ = own_pid_space();
+  started_ = start_in(line_of_process(::getpid()));
   const std::string path = file_of(run_folder, rank);
   write(path);
   writer_ = std::thread([this, path] { keep_writing(path); });
@@ -175,6 +212,9 @@ PulseRecord Pulse::record() const {
   record.session = session_;
   record.rank = rank_;
   record.pid = ::getpid();
+  record.pid_space = pid_space_;
+  record.started = started_;
+  record.closed = closed_;
   record.actions = actions_.load(std::memory_order_acquire);
   record.steps_done = steps_done_.load(std::memory_order_acquire);
   record.phase = phase_.load(relaxed);

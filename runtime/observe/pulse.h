@@ -24,7 +24,7 @@ inline constexpr int64_t waits_for_nobody = -1, waits_for_several = -2;
 
 // The content of a pulse file. Equal machines read it: numbers are as in memory.
 struct PulseRecord {
-  static constexpr uint64_t expected_mark = 0x31'65'73'6c'75'70'6c'69;  // "ilpulse1"
+  static constexpr uint64_t expected_mark = 0x32'65'73'6c'75'70'6c'69;  // "ilpulse2"
   static constexpr size_t remembered = 256, timed_steps = 32;
   struct Action {
     char text[32];  // ends with a zero
@@ -35,6 +35,9 @@ struct PulseRecord {
   uint64_t beat = 0;     // how many times the record was written
   uint64_t session = 0;  // another one for every process that ever had this rank
   int64_t rank = 0, pid = 0;
+  // Which numbers of processes `pid` is one of (a container has its own), and when the process began; 0: not known.
+  int64_t pid_space = 0, started = 0;
+  int64_t closed = 0;  // 1: the last record of its process, which tells nothing any more
   PulsePhase phase = PulsePhase::start;
   int64_t step = 0;                      // under way, or the last one
   int64_t steps_done = 0;                // by this process
@@ -96,6 +99,8 @@ class Pulse {
 
   int64_t rank_ = 0;
   uint64_t session_ = 0, beat_ = 0;  // beat_: the writing thread's
+  int64_t pid_space_ = 0, started_ = 0;
+  std::atomic<bool> closed_{false};
   bool told_ = false;
   std::mutex mutex_;
   std::condition_variable ending_;
@@ -116,6 +121,11 @@ class PulseWait {
 
 // This host's name as a record has it.
 std::string own_host();
+// Of a process of this host: whether the record's number is one of ours, and its line in /proc ("pid (name) STATE
+// ...");
+// "" when it is gone, or another process has its number by now.
+bool shares_processes(const PulseRecord& record);
+std::string process_line(const PulseRecord& record);
 
 // Of a record that came from elsewhere: false when it is none; else its texts end and can be printed.
 bool make_safe(PulseRecord& record);

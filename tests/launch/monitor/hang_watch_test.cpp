@@ -101,8 +101,12 @@ TEST_F(Watch, AProcessThatRunsAndSaysNothingIsNotJudged) {
   pulse.pid = getpid();
   put_pulse(folder.path(), pulse, 1);
   EXPECT_FALSE(look(watch, 100));
-  pulse.pid = 1 << 30;  // nobody's
+  pulse.closed = 1;  // its rank has ended, by an error maybe, and the process hangs in what comes after
   put_pulse(folder.path(), pulse, 2);
+  EXPECT_TRUE(look(watch, 30));
+  pulse.closed = 0;
+  pulse.started = 1;  // another process than the one that has the number now
+  put_pulse(folder.path(), pulse, 3);
   const auto verdict = look(watch, 30);
   ASSERT_TRUE(verdict);
   EXPECT_THAT(verdict->reason, testing::HasSubstr("is gone"));

@@ -183,6 +183,8 @@ TEST(Verdict, RanksThatCannotTellAreNotBlamed) {
   EXPECT_THAT(verdict->reason, HasSubstr("says nothing"));
   ranks[1].quiet = 0;  // it tells; of those that it waits for nothing is known
   EXPECT_FALSE(judge(ranks, limits));
+  ranks[1].pulse.waits_for = waits_for_nobody;  // who computes for so long stands still, whatever others do
+  EXPECT_EQ(judge(ranks, limits)->rank, 1);
 }
 
 // Behind its work a disk may be slow, but not of a process that is stopped.
