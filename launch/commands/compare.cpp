@@ -54,6 +54,11 @@ class Compare final : public Command {
         ->allow_extra_args(false);
     app.add_option("--output", output_, "folder of the arms and the report; runs/compare-CONFIG by default")
         ->type_name("DIR");
+    app.add_option("--at-once", at_once_,
+                   "arms that run at a time, for machines with more cores or GPUs than one needs; runs that measure "
+                   "costs always run alone")
+        ->check(CLI::Range(1, 256))
+        ->capture_default_str();
     app.add_flag("--controls", controls_,
                  "also: the lower half frozen, heads that teach nobody, chunked:2, deep_supervision:0.3");
     app.add_flag("--diagnostics", diagnostics_, "also: the cosine of each stage's gradient with the global one");
@@ -66,7 +71,7 @@ class Compare final : public Command {
 
   std::string config_, rules_, heads_, stages_, links_, output_;
   std::vector<std::string> overrides_;
-  int seeds_ = 5, tune_ = 6;
+  int seeds_ = 5, tune_ = 6, at_once_ = 1;
   int64_t steps_ = 0, test_sequences_ = 4096;
   bool dry_run_ = false, controls_ = false, diagnostics_ = false;
 };
@@ -84,6 +89,7 @@ std::string Compare::command() const {
   text += message(" --seeds ", seeds_, " --tune ", tune_);
   if (steps_ > 0) text += message(" --steps ", steps_);
   if (!links_.empty()) text += " --links " + links_;
+  if (at_once_ > 1) text += message(" --at-once ", at_once_);
   if (controls_) text += " --controls";
   if (diagnostics_) text += " --diagnostics";
   for (const std::string& one : overrides_) text += " --set " + quoted(one);
@@ -108,6 +114,7 @@ int Compare::run() {
                             .test_sequences = test_sequences_,
                             .controls = controls_,
                             .diagnostics = diagnostics_,
+                            .at_once = at_once_,
                             .links = links_.empty() ? std::vector<double>() : parse_speeds(links_, "--links"),
                             .command = command()};
   Comparison comparison(std::move(request));

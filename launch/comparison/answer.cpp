@@ -95,8 +95,9 @@ std::string step_time(const Outcome& outcome, int stages) {
                   " times as long (simulated from the costs of one short run each: a few per cent are noise)");
   const double own = measured_step(*fastest), its = measured_step(*global);
   if (own > 0 && its > 0)
-    text += message("; on the ", outcome.cores, outcome.cores == 1 ? " core" : " cores", " of this machine they took ",
-                    duration(own), " and ", duration(its), " (measured)");
+    text += message("; on ", outcome.computed_on(), " they took ", duration(own), " and ", duration(its),
+                    outcome.at_once > 1 ? message(" (measured, up to ", outcome.at_once, " arms at a time)")
+                                        : std::string(" (measured)"));
   return text + ".";
 }
 

@@ -7,19 +7,16 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <thread>
+#include <utility>
 
 #include "runtime/core/error.h"
 
 namespace interlock {
 namespace {
-
-constexpr auto between_looks = std::chrono::milliseconds(200);
 
 [[noreturn]] void become(std::vector<char*>& arguments, int log, pid_t parent) {
   setpgid(0, 0);
@@ -46,68 +43,48 @@ std::string last_error_in(const std::string& log) {
   return text.substr(at + mark.size(), text.find('\n', at) - at - mark.size());
 }
 
-class Child {
- public:
-  Child(std::vector<std::string> words, int log) {
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    arguments.push_back(nullptr);
-    const pid_t parent = getpid();
-    pid_ = fork();
-    if (pid_ == 0) become(arguments, log, parent);
-    if (pid_ < 0) throw Error(ExitCode::gave_up, message("cannot start ", words[0], ": ", std::strerror(errno)));
-    setpgid(pid_, pid_);
-  }
-  ~Child() {
-    if (ended_) return;
-    kill(pid_, SIGTERM);  // asks it to stop; it ends its own processes
-    wait();
-  }
-  Child(const Child&) = delete;
-  bool has_ended() {
-    int status = 0;
-    if (!ended_ && waitpid(pid_, &status, WNOHANG) == pid_) note(status);
-    return ended_;
-  }
-  int code() const { return code_; }
-
- private:
-  void wait() {
-    int status = 0;
-    while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    note(status);
-  }
-  void note(int status) {
-    ended_ = true;
-    code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  }
-
-  pid_t pid_ = -1;
-  bool ended_ = false;
-  int code_ = 0;
-};
-
 }  // namespace
 
-ProcessEnd run_arm_process(const std::vector<std::string>& arguments, const std::string& log,
-                           const std::function<void()>& meanwhile) {
+ArmProcess::ArmProcess(const std::vector<std::string>& arguments, std::string log) : log_(std::move(log)) {
   std::vector<std::string> words{std::filesystem::read_symlink("/proc/self/exe").string()};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  const int file = open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (file < 0) throw Error(ExitCode::cannot_write, message(log, ": cannot be written: ", std::strerror(errno)));
-  ProcessEnd end;
-  {
-    Child child(std::move(words), file);
-    close(file);
-    while (!child.has_ended()) {
-      meanwhile();
-      std::this_thread::sleep_for(between_looks);
-    }
-    end.code = child.code();
-  }
-  if (end.code != 0) end.message = last_error_in(log);
-  return end;
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  const int file = open(log_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (file < 0) throw Error(ExitCode::cannot_write, message(log_, ": cannot be written: ", std::strerror(errno)));
+  const pid_t parent = getpid();
+  pid_ = fork();
+  if (pid_ == 0) become(pointers, file, parent);
+  const int problem = errno;
+  close(file);
+  if (pid_ < 0) throw Error(ExitCode::gave_up, message("cannot start ", words[0], ": ", std::strerror(problem)));
+  setpgid(pid_, pid_);
 }
+
+ArmProcess::~ArmProcess() {
+  if (ended_) return;
+  ask_to_stop();
+  int status = 0;
+  while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  }
+}
+
+void ArmProcess::ask_to_stop() {
+  if (!ended_) kill(pid_, SIGTERM);
+}
+
+bool ArmProcess::has_ended() {
+  int status = 0;
+  if (!ended_ && waitpid(pid_, &status, WNOHANG) == pid_) note(status);
+  return ended_;
+}
+
+void ArmProcess::note(int status) {
+  ended_ = true;
+  code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+ProcessEnd ArmProcess::end() const { return {code_, code_ == 0 ? "" : last_error_in(log_)}; }
 
 }  // namespace interlock

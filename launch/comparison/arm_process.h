@@ -2,7 +2,8 @@
 // One arm as a process of its own: `interlock train`, with all that it starts. What fails or is killed there leaves the
 // comparison standing, and memory is measured of the arm alone.
 
-#include <functional>
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
 
@@ -13,10 +14,26 @@ struct ProcessEnd {
   std::string message;  // the last "interlock: error: ..." that it said, without these words
 };
 
-// Runs this program with `arguments`; its output goes to `log`. `meanwhile` is called several times a second; what it
-// throws ends the process first (with time to write its checkpoint) and then comes back. Error(gave_up) when no process
-// can be started, Error(cannot_write) for the log.
-ProcessEnd run_arm_process(const std::vector<std::string>& arguments, const std::string& log,
-                           const std::function<void()>& meanwhile);
+class ArmProcess {
+ public:
+  // Runs this program with `arguments`; its output goes to `log`. Error(gave_up) when no process can be started,
+  // Error(cannot_write) for the log.
+  ArmProcess(const std::vector<std::string>& arguments, std::string log);
+  // One that still runs is asked to stop and waited for: it writes its checkpoint and ends its own processes.
+  ~ArmProcess();
+  ArmProcess(const ArmProcess&) = delete;
+
+  bool has_ended();
+  void ask_to_stop();
+  ProcessEnd end() const;  // of one that has ended
+
+ private:
+  void note(int status);
+
+  std::string log_;
+  pid_t pid_ = -1;
+  bool ended_ = false;
+  int code_ = 0;
+};
 
 }  // namespace interlock

@@ -180,15 +180,25 @@ void Comparison::cost(ArmRunner& runner, Outcome& outcome) {
     if (group.group.is_global()) choose_global(runner, group, outcome.groups, outcome.notes);
 }
 
-void Comparison::tune(ArmRunner& runner, GroupOutcome& group) {
+void Comparison::tune(ArmRunner& runner, std::vector<GroupOutcome>& groups) {
+  std::vector<Arm> all;
+  for (const GroupOutcome& group : groups)
+    for (Arm& arm : trial_arms(group.group)) all.push_back(std::move(arm));
+  const std::vector<ArmStatus> statuses = runner.perform(all);
+  size_t next = 0;
+  for (GroupOutcome& group : groups) {
+    for (int i = 0; request_.tune > 1 && i < request_.tune; ++i, ++next)
+      group.trials.push_back({all[next].learning_rate, statuses[next], {}, all[next].folder});
+    choose_rate(group);
+  }
+}
+
+void Comparison::choose_rate(GroupOutcome& group) const {
   group.learning_rate = learning_rate_of(settings_);
   const Trial* best = nullptr;
-  const std::vector<Arm> arms = trial_arms(group.group);
-  group.trials.reserve(arms.size());
-  for (const Arm& arm : arms) {
-    Trial& trial = group.trials.emplace_back(Trial{arm.learning_rate, runner.perform(arm), {}, arm.folder});
+  for (Trial& trial : group.trials) {
     if (trial.status != ArmStatus::done) continue;
-    trial.validation_loss = read_run(arm.folder).last_validation();
+    trial.validation_loss = read_run(trial.folder).last_validation();
     if (trial.validation_loss && (best == nullptr || *trial.validation_loss < *best->validation_loss)) best = &trial;
   }
   if (best == nullptr) return;
@@ -196,14 +206,19 @@ void Comparison::tune(ArmRunner& runner, GroupOutcome& group) {
   group.at_edge = best == &group.trials.front() || best == &group.trials.back();
 }
 
-void Comparison::train(ArmRunner& runner, GroupOutcome& group) {
-  for (Arm& arm : seed_arms(group.group, group.learning_rate)) {
-    ArmOutcome outcome;
-    outcome.status = runner.perform(arm);
-    outcome.reason = reason_of(arm);
-    outcome.arm = std::move(arm);
-    group.arms.push_back(std::move(outcome));
-  }
+void Comparison::train(ArmRunner& runner, std::vector<GroupOutcome>& groups) {
+  std::vector<Arm> all;
+  for (const GroupOutcome& group : groups)
+    for (Arm& arm : seed_arms(group.group, group.learning_rate)) all.push_back(std::move(arm));
+  const std::vector<ArmStatus> statuses = runner.perform(all);
+  size_t next = 0;
+  for (GroupOutcome& group : groups)
+    for (int i = 0; i < request_.seeds; ++i, ++next) {
+      ArmOutcome& outcome = group.arms.emplace_back();
+      outcome.status = statuses[next];
+      outcome.reason = reason_of(all[next]);
+      outcome.arm = std::move(all[next]);
+    }
 }
 
 Outcome Comparison::perform() {
@@ -212,11 +227,11 @@ Outcome Comparison::perform() {
   const ComparisonFolder folder(request_.output, base_values_, data_now());
   for (const std::string& sentence : groups_.left_out) log_info("left out: " + sentence);
   {
-    ArmRunner runner(request_.config, planned_arms(), planned_steps());
+    ArmRunner runner(request_.config, planned_arms(), planned_steps(), request_.at_once);
     cost(runner, outcome);
     for (GroupOutcome& group : outcome.groups) sweep_links(runner, group, outcome.notes);
-    for (GroupOutcome& group : outcome.groups) tune(runner, group);
-    for (GroupOutcome& group : outcome.groups) train(runner, group);
+    tune(runner, outcome.groups);
+    train(runner, outcome.groups);
   }
   const TestRequest test{test_paths_of(settings_), request_.test_sequences, machine_cores()};
   log_info("scoring the arms on the test split");  // of large models and splits it takes minutes
@@ -226,6 +241,8 @@ Outcome Comparison::perform() {
     complete(group);
     for (ArmOutcome& arm : group.arms) {
       complete(arm, group, test);
+      if (arm.run && outcome.device.empty() && arm.run->manifest.is_object())
+        outcome.device = arm.run->manifest.value("device", "");
       progress.show(++scored);
     }
     group.timeline = timeline_of(group, settings_of(base_, group.group.overrides));
@@ -251,6 +268,11 @@ Outcome Comparison::begin() const {
   outcome.began = now_utc();
   describe_machine(outcome);
   outcome.notes = groups_.left_out;
+  outcome.at_once = request_.at_once;
+  if (request_.at_once > 1)
+    outcome.notes.push_back(message(
+        "Up to ", request_.at_once,
+        " arms ran at a time: how long they took is not what one takes alone. Runs that measure costs ran alone."));
   for (int i = 0; i < request_.seeds; ++i) outcome.seeds.push_back(settings_.seed + static_cast<uint64_t>(i));
   outcome.tune = request_.tune;
   outcome.tuning_seed = settings_.seed + tuning_seed_offset;

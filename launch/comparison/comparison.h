@@ -27,6 +27,7 @@ struct ComparisonRequest {
   std::string output;
   int64_t test_sequences = 4096;
   bool controls = false, diagnostics = false;
+  int at_once = 1;            // arms that run at a time; those that measure costs run alone
   std::vector<double> links;  // bytes per second, each put into the transport of a short run
   std::string command;        // as it was given, for the report
 };
@@ -64,8 +65,9 @@ class Comparison {
   void choose_global(ArmRunner& runner, GroupOutcome& global, const std::vector<GroupOutcome>& groups,
                      std::vector<std::string>& notes);
   void sweep_links(ArmRunner& runner, GroupOutcome& group, std::vector<std::string>& notes);
-  void tune(ArmRunner& runner, GroupOutcome& group);
-  void train(ArmRunner& runner, GroupOutcome& group);
+  void tune(ArmRunner& runner, std::vector<GroupOutcome>& groups);
+  void choose_rate(GroupOutcome& group) const;
+  void train(ArmRunner& runner, std::vector<GroupOutcome>& groups);
   void complete(GroupOutcome& group) const;
   void complete(ArmOutcome& arm, const GroupOutcome& group, const TestRequest& test) const;
   Outcome begin() const;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "runtime/core/error.h"
+
 namespace interlock {
 
 LossCurve ArmOutcome::curve() const {
@@ -49,6 +51,11 @@ std::vector<int> Outcome::stage_counts() const {
   std::set<int> counts;
   for (const GroupOutcome& group : groups) counts.insert(group.group.stages);
   return {counts.begin(), counts.end()};
+}
+
+std::string Outcome::computed_on() const {
+  if (device.starts_with("GPU")) return device.substr(0, device.find(" ("));
+  return message("the ", cores, cores == 1 ? " core" : " cores", " of this machine");
 }
 
 bool Outcome::oversubscribed() const {

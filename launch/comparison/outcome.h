@@ -61,6 +61,8 @@ struct GroupOutcome {
 struct Outcome {
   std::string title, config_file, folder, command, began, ended, version, libtorch, host, processor;
   int cores = 0;
+  std::string device;      // what the arms computed on, as they say; of several kinds the first
+  int at_once = 1;         // arms that ran at a time
   double load_before = 0;  // of the machine, before the first arm
   std::vector<GroupOutcome> groups;
   std::vector<std::string> notes;  // what was left out, and why
@@ -76,7 +78,8 @@ struct Outcome {
   std::vector<SeedStatistics> statistics() const;  // by group
   const GroupOutcome* global_at(int stages) const;
   std::vector<int> stage_counts() const;
-  bool oversubscribed() const;  // some group has more ranks than the machine has cores
+  std::string computed_on() const;  // "the 2 cores of this machine", "GPU 0, NVIDIA H200"
+  bool oversubscribed() const;      // some group has more ranks than the machine has cores
 };
 
 }  // namespace interlock

@@ -95,8 +95,8 @@ std::string learning_curves(const Outcome& outcome, int stages) {
                                   [](const GroupOutcome& group) { return group.flops_of_step; })) +
                  figure_of(curves(outcome, stages, "By time, simulated: a core or GPU for every rank",
                                   "seconds, simulated", simulated)) +
-                 figure_of(curves(outcome, stages, message("By time, measured on ", outcome.cores, " cores"),
-                                  "seconds, measured", measured_step)));
+                 figure_of(curves(outcome, stages, "By time, measured on " + outcome.computed_on(), "seconds, measured",
+                                  measured_step)));
 }
 
 std::string quality_and_cost(const Outcome& outcome, int stages) {
@@ -191,7 +191,7 @@ std::string over_bandwidth(const Outcome& outcome, int stages) {
     chart.series.push_back({group.group.label(), look_of(outcome, group), points});
   }
   chart.note = "Simulated: measured costs of every stage, messages slowed down. No link was slowed down for it.";
-  Chart measured{message("A step by the bandwidth between ranks, measured on ", outcome.cores, " cores"),
+  Chart measured{"A step by the bandwidth between ranks, measured on " + outcome.computed_on(),
                  "bytes per second",
                  "seconds per step",
                  {}};

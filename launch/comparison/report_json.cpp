@@ -161,6 +161,7 @@ json report_json(const Outcome& outcome) {
             {"host", outcome.host},
             {"processor", outcome.processor},
             {"cores", outcome.cores},
+            {"device", outcome.device},
             {"load_before", outcome.load_before},
             {"interlock", outcome.version},
             {"libtorch", outcome.libtorch},

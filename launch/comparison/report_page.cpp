@@ -53,7 +53,8 @@ std::vector<std::string> method_of(const Outcome& outcome) {
       "every stage's costs measured in a short run on one rank, where nothing disturbs them, and the step put together "
       "from them "
       "for one core or GPU per rank, times what that run's steps took beyond its own simulation; messages at 5 GB/s.",
-      message("Machine: ", outcome.processor, ", ", outcome.cores, " cores, host ", outcome.host, ", load ",
+      message("Machine: ", outcome.processor, ", ", outcome.cores, " cores, host ", outcome.host,
+              outcome.device.empty() ? "" : ", computed on " + outcome.device, ", load ",
               significant(outcome.load_before), " before the first arm. Interlock ", outcome.version, ", LibTorch ",
               outcome.libtorch, ". Began ", outcome.began, ", ended ", outcome.ended,
               " (arms that were done before began earlier: each folder's manifest.json says when)."),

@@ -4,8 +4,9 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <thread>
+#include <utility>
 
-#include "launch/comparison/arm_process.h"
 #include "launch/page/markup.h"
 #include "runtime/core/error.h"
 #include "runtime/core/readable_file.h"
@@ -17,6 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+constexpr auto between_looks = std::chrono::milliseconds(200);
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -47,8 +49,12 @@ std::string ending(const ProcessEnd& end) {
 
 }  // namespace
 
-ArmRunner::ArmRunner(std::string file, int64_t arms, int64_t steps)
-    : file_(std::move(file)), arms_(arms), steps_(steps), terminal_(watched_by_person()), arm_start_(Clock::now()) {}
+ArmRunner::ArmRunner(std::string file, int64_t arms, int64_t steps, int at_once)
+    : file_(std::move(file)),
+      arms_(arms),
+      steps_(steps),
+      at_once_(static_cast<size_t>(at_once)),
+      terminal_(watched_by_person()) {}
 
 ArmRunner::~ArmRunner() {
   if (drawn_) std::fputs("\n", stderr);
@@ -60,16 +66,17 @@ void ArmRunner::line(const std::string& text) {
   std::fflush(stderr);
 }
 
-double ArmRunner::seconds_per_step() const {
-  return steps_performed_ > 0 ? seconds_ / static_cast<double>(steps_performed_) : 0;
-}
-
-void ArmRunner::show(const Arm& arm) {
-  if (!terminal_) return;
-  const int64_t step = step_reached(arm);
-  const double spent = seconds_ + seconds_since(arm_start_);
+void ArmRunner::show(const std::vector<Arm>& arms) {
+  if (!terminal_ || running_.empty()) return;
+  int64_t step = 0, of = 0;
+  for (const Running& one : running_) step += step_reached(arms[one.index]), of += arms[one.index].steps;
+  const double spent = seconds_ + seconds_since(began_);
   const int64_t known = steps_performed_ + step, left = steps_ - steps_done_ - step;
-  std::string text = message("compare  arm ", arm_, "/", arms_, "  ", name_of(arm), "  step ", step, "/", arm.steps);
+  const Running& first = running_.front();
+  std::string text = running_.size() == 1
+                         ? message("compare  arm ", first.number, "/", arms_, "  ", name_of(arms[first.index]))
+                         : message("compare  ", ended_, "/", arms_, " arms done, ", running_.size(), " at work");
+  text += message("  step ", step, "/", of);
   if (known > 0)
     text +=
         "  " + duration(spent / static_cast<double>(known) * static_cast<double>(std::max<int64_t>(0, left))) + " left";
@@ -79,17 +86,17 @@ void ArmRunner::show(const Arm& arm) {
   drawn_ = true;
 }
 
-ArmStatus ArmRunner::run(const Arm& arm) {
+std::unique_ptr<ArmProcess> ArmRunner::start(const Arm& arm) const {
   std::vector<std::string> arguments{"train", file_};
   for (const std::string& one : arm.overrides) arguments.insert(arguments.end(), {"--set", one});
   const bool goes_on = holds_config_of(arm) && !list_checkpoints(arm.folder).empty();
   arguments.emplace_back(goes_on ? "--resume" : "--overwrite");
   std::error_code ignored;
   fs::remove(arm.folder + ".json", ignored);
-  const ProcessEnd end = run_arm_process(arguments, arm.folder + ".log", [&] {
-    interruption_.check();
-    show(arm);
-  });
+  return std::make_unique<ArmProcess>(arguments, arm.folder + ".log");
+}
+
+ArmStatus ArmRunner::ended(const Arm& arm, const ProcessEnd& end) const {
   if (end.code == 0) return ArmStatus::done;
   const std::string why = ending(end);
   if (end.code == static_cast<int>(ExitCode::cannot_write))
@@ -102,24 +109,58 @@ ArmStatus ArmRunner::run(const Arm& arm) {
   return status;
 }
 
-ArmStatus ArmRunner::perform(const Arm& arm) {
-  ++arm_;
-  interruption_.check();
-  ArmStatus status = status_of(arm);
-  const bool known = status == ArmStatus::done || status == ArmStatus::diverged;
-  if (!known) {
-    arm_start_ = Clock::now();
-    if (!terminal_) line(message("compare  arm ", arm_, "/", arms_, "  ", name_of(arm)));
-    status = run(arm);
-    seconds_ += seconds_since(arm_start_);
-    steps_performed_ += arm.steps;
-  }
-  steps_done_ += arm.steps;
-  if (!known || status != ArmStatus::done)
-    line(message(
-        "compare  arm ", arm_, "/", arms_, "  ", name_of(arm), "  ", text_of(status),
-        status == ArmStatus::done ? message(" in ", duration(seconds_since(arm_start_))) : ": " + reason_of(arm)));
-  return status;
+// All are asked before any is waited for.
+void ArmRunner::stop_all() {
+  for (Running& one : running_) one.process->ask_to_stop();
+  running_.clear();
 }
+
+std::vector<ArmStatus> ArmRunner::perform(const std::vector<Arm>& arms) {
+  std::vector<ArmStatus> statuses(arms.size(), ArmStatus::waiting);
+  const auto finish = [&](size_t index, int64_t number, ArmStatus status, const std::string& took) {
+    statuses[index] = status;
+    ++ended_;
+    steps_done_ += arms[index].steps;
+    if (took.empty() && status == ArmStatus::done) return;
+    line(message("compare  arm ", number, "/", arms_, "  ", name_of(arms[index]), "  ", text_of(status),
+                 status == ArmStatus::done ? " in " + took : ": " + reason_of(arms[index])));
+  };
+  began_ = Clock::now();
+  size_t next = 0;
+  try {
+    while (next < arms.size() || !running_.empty()) {
+      interruption_.check();
+      for (; next < arms.size() && running_.size() < at_once_; ++next) {
+        const ArmStatus known = status_of(arms[next]);
+        const int64_t number = ++arm_;
+        if (known == ArmStatus::done || known == ArmStatus::diverged) {
+          finish(next, number, known, "");
+          continue;
+        }
+        if (!terminal_) line(message("compare  arm ", number, "/", arms_, "  ", name_of(arms[next])));
+        running_.push_back({next, number, Clock::now(), start(arms[next])});
+      }
+      if (!running_.empty()) std::this_thread::sleep_for(between_looks);
+      show(arms);
+      for (size_t i = 0; i < running_.size();) {
+        if (!running_[i].process->has_ended()) {
+          ++i;
+          continue;
+        }
+        const Running one = std::move(running_[i]);
+        running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
+        steps_performed_ += arms[one.index].steps;
+        finish(one.index, one.number, ended(arms[one.index], one.process->end()), duration(seconds_since(one.start)));
+      }
+    }
+  } catch (...) {
+    stop_all();
+    throw;
+  }
+  seconds_ += seconds_since(began_);
+  return statuses;
+}
+
+ArmStatus ArmRunner::perform(const Arm& arm) { return perform(std::vector{arm}).front(); }
 
 }  // namespace interlock

@@ -1,11 +1,13 @@
 #pragma once
-// Performs arms one after another, and tells a person how far they are.
+// Performs arms, one after another or several at once, and tells a person how far they are.
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "launch/comparison/arm_process.h"
 #include "launch/comparison/arms.h"
 #include "launch/terminal/interruption.h"
 
@@ -13,29 +15,42 @@ namespace interlock {
 
 class ArmRunner {
  public:
-  // `file` is the config of all arms; `steps` are those that all arms to come have together, for the time left.
-  ArmRunner(std::string file, int64_t arms, int64_t steps);
+  // `file` is the config of all arms; `arms` and `steps` are those to come, for the time left; of several that are
+  // asked for together `at_once` run at a time.
+  ArmRunner(std::string file, int64_t arms, int64_t steps, int at_once);
   ~ArmRunner();
   ArmRunner(const ArmRunner&) = delete;
 
-  // Performs the arm unless its folder holds it already; how it ended. One that failed before is tried again. What
-  // ended it half way goes on from its newest checkpoint. Error(cannot_write) when the disk is full, which would end
-  // every other arm too; Interrupted after Ctrl-C, with the arm's checkpoint written.
+  // Performs the arms that their folders do not hold already; how each ended, in their order. One that failed before is
+  // tried again. What ended one half way goes on from its newest checkpoint. Error(cannot_write) when the disk is full,
+  // which would end every other arm too; Interrupted after Ctrl-C, with the checkpoints of all that ran written.
+  std::vector<ArmStatus> perform(const std::vector<Arm>& arms);
+  // One, with nothing beside it.
   ArmStatus perform(const Arm& arm);
-  // Seconds from start to end of the arms that were performed here, and their steps.
-  double seconds_per_step() const;
 
  private:
-  ArmStatus run(const Arm& arm);
-  void show(const Arm& arm);
+  using Clock = std::chrono::steady_clock;
+  struct Running {
+    size_t index;    // among the arms asked for
+    int64_t number;  // among all
+    Clock::time_point start;
+    std::unique_ptr<ArmProcess> process;
+  };
+
+  std::unique_ptr<ArmProcess> start(const Arm& arm) const;
+  ArmStatus ended(const Arm& arm, const ProcessEnd& end) const;
+  void show(const std::vector<Arm>& arms);
   void line(const std::string& text);  // a line that stays
+  void stop_all();
 
   std::string file_;
   int64_t arms_, steps_;
-  int64_t arm_ = 0, steps_done_ = 0, steps_performed_ = 0;
-  double seconds_ = 0;
+  size_t at_once_;
+  int64_t arm_ = 0, ended_ = 0, steps_done_ = 0, steps_performed_ = 0;
+  double seconds_ = 0;  // in which arms ran
   bool terminal_, drawn_ = false;
-  std::chrono::steady_clock::time_point arm_start_;
+  Clock::time_point began_;  // those that are performed now
+  std::vector<Running> running_;
   Interruption interruption_;
 };
 

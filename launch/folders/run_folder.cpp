@@ -116,9 +116,8 @@ RunFolder::RunFolder(const std::string& path, FolderUse use) : path_(path), star
 
 std::string RunFolder::file(const std::string& name) const { return (fs::path(path_) / name).string(); }
 
-void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset, const std::string& transport,
-                            int64_t done) {
-  transport_ = transport;
+void RunFolder::write_start(const RunSettings& settings, const Dataset& dataset, RunPlace place, int64_t done) {
+  place_ = std::move(place);
   config_ = settings.config.resolved();
   tokenizer_ = dataset.tokenizer();
   // Of the process before: nobody should take its ranks for ours.
@@ -136,7 +135,7 @@ void RunFolder::write_description(bool with_manifest) const {
   fs::create_directory(pulse_folder(path_), ignored);  // without one the ranks say so themselves
   if (with_manifest) {
     json manifest = made_by();
-    manifest.update({{"started", started_}, {"transport", transport_}});
+    manifest.update({{"started", started_}, {"device", place_.device}, {"transport", place_.transport}});
     write_atomically(file("manifest.json"), manifest.dump(2) + "\n");
   }
   keep_tokenizer();
@@ -199,7 +198,8 @@ void RunFolder::write_end(const RunSettings& settings, const RunSummary& summary
     write_atomically(file("costs.json"), costs_json(costs));
   }
   json manifest = made_by();
-  manifest.update({{"transport", transport_},
+  manifest.update({{"device", place_.device},
+                   {"transport", place_.transport},
                    {"compiler", __VERSION__},
                    {"started", started_},
                    {"ended", now_utc()},

@@ -21,6 +21,11 @@ enum class FolderUse {
   resume,     // everything stays; metrics go on
 };
 
+// Where a run computes, and over what its messages go, for people.
+struct RunPlace {
+  std::string device, transport;
+};
+
 class RunFolder {
  public:
   // Error(cannot_write).
@@ -29,7 +34,7 @@ class RunFolder {
   RunFolder(const std::string& path, FolderUse use);
 
   // `done`: steps that an earlier process of this run has done and kept; metrics of later ones are dropped.
-  void write_start(const RunSettings& settings, const Dataset& dataset, const std::string& transport, int64_t done);
+  void write_start(const RunSettings& settings, const Dataset& dataset, RunPlace place, int64_t done);
   void write_end(const RunSettings& settings, const RunSummary& summary, const SimulationCosts& costs);
   // What `train --json` prints. `replace`: false keeps the result of an earlier process, if there is one.
   void write_result(const std::string& json, bool replace);
@@ -47,7 +52,8 @@ class RunFolder {
   void write_description(bool with_manifest) const;
   void keep_tokenizer() const;
 
-  std::string path_, started_, transport_, config_;
+  std::string path_, started_, config_;
+  RunPlace place_;
   std::shared_ptr<const Tokenizer> tokenizer_;  // of a run on tokens
   FolderUse use_;
   std::unique_ptr<FolderLock> lock_;

@@ -183,7 +183,7 @@ RunResult lead(const RunSettings& settings, Transport& transport, std::shared_pt
       request.plans ? request.plans : std::make_shared<const TrainerSettings::RulePlans>(make_plans(settings, *model));
   bool weights = false;
   try {
-    folder.write_start(settings, *dataset, transport.description(), done);
+    folder.write_start(settings, *dataset, {device_of(settings, transport).name, transport.description()}, done);
     const RunSummary summary =
         run_through(settings, transport, dataset, to_trainer, {checkpoint, request.until, true, plans, settings.folder},
                     [&] { return divergences.go_back(); });

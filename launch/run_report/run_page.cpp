@@ -212,7 +212,7 @@ std::string config_section(const std::vector<RunRecord>& runs) {
 
 std::string method_section(const std::vector<RunRecord>& runs, const std::string& command) {
   Table table{"Where and by what these runs were made",
-              {"run", "seed", "Interlock", "LibTorch", "host", "messages", "began", "ended", "weights"},
+              {"run", "seed", "Interlock", "LibTorch", "host", "computed on", "messages", "began", "ended", "weights"},
               {}};
   for (const RunRecord& run : runs) {
     const auto& manifest = run.manifest;
@@ -228,7 +228,7 @@ std::string method_section(const std::vector<RunRecord>& runs, const std::string
     table.rows.push_back(
         {run.name, run.text("run.seed", "1"), said("interlock"), said("libtorch"),
          hosts.empty() ? "-" : *hosts.begin() + (hosts.size() > 1 ? message(" and ", hosts.size() - 1, " more") : ""),
-         said("transport"), said("started"), said("ended"),
+         said("device"), said("transport"), said("started"), said("ended"),
          has_digest ? run.result["digest"].get<std::string>().substr(0, 12) : "-"});
   }
   return "<div class=\"text\">" + html_of(table) + "</div>" + "<p>This page: <code>" + escaped(command) +

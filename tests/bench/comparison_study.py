@@ -30,14 +30,18 @@ def unpacked(packed, path):
 class Study:
     """Comparisons below one folder of runs."""
 
-    def __init__(self, interlock, runs, seeds, steps):
-        self.interlock, self.runs, self.seeds, self.steps = interlock, runs, seeds, steps
+    def __init__(self, interlock, runs, seeds, steps, at_once=1):
+        self.interlock, self.runs, self.seeds, self.steps, self.at_once = interlock, runs, seeds, steps, at_once
 
-    def compare(self, name, config, rules, stages, overrides, heads="", tune=1, seeds=None, steps=None):
+    def compare(self, name, config, rules, stages, overrides, heads="", tune=1, seeds=None, steps=None, test_sequences=None):
         """The report of one comparison, with its command and the accuracy of arms that have one. It goes on where it was interrupted."""
         folder = self.runs / name
         words = [self.interlock, "compare", config, "--rules", rules, *(["--heads", heads] if heads else []), "--stages", stages,
                  "--seeds", seeds or self.seeds, "--tune", tune, "--steps", steps or self.steps, "--output", folder]
+        if test_sequences:
+            words += ["--test-sequences", test_sequences]
+        if self.at_once > 1:
+            words += ["--at-once", self.at_once]
         for key, value in overrides.items():
             words += ["--set", f"{key}={value}"]
         run(words)

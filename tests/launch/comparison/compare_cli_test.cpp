@@ -73,6 +73,7 @@ TEST_F(CompareCommand, ArmsAreOrdinaryRunsAndTheReportHoldsThem) {
   EXPECT_THAT(done.errors, AllOf(HasSubstr("scoring the arms"), Not(HasSubstr("reading "))));
 
   const json found = report();
+  EXPECT_EQ(found["method"]["device"], "the CPU");
   std::ifstream schema(INTERLOCK_SCHEMA);
   expect_fits(found, json::parse(schema), "report");
   EXPECT_EQ(found["arms"].size(), 6U);
@@ -156,6 +157,25 @@ TEST_F(CompareCommand, RatesAreSearchedByTheSameBudget) {
   EXPECT_THAT(read("cmp/report.html"), HasSubstr("ways of global at 4 stages"));
 }
 
+TEST_F(CompareCommand, ArmsAtATimeAreTheArmsOneAfterAnother) {
+  const Words asked{"--rules", "local,sum:2", "--seeds", "2", "--tune", "2", "--set", "run.steps=2"};
+  expect_done(compare(asked));
+  const json alone = report();
+  fs::remove_all(path("cmp"));
+  Words several = asked;
+  several.insert(several.end(), {"--at-once", "3"});
+  const CommandResult done = compare(several);
+  expect_done(done);
+  // The third begins before the first has ended; what measures costs runs alone.
+  EXPECT_LT(done.errors.find("sum-2_linear_4-stages_tune-1\n"), done.errors.find("local_linear_4-stages_tune-1  done"));
+  EXPECT_GT(done.errors.find("sum-2_linear_4-stages_costs\n"), done.errors.find("local_linear_4-stages_costs  done"));
+  const json found = report();
+  EXPECT_EQ(found["tuning"], alone["tuning"]);
+  for (const json& one : alone["arms"])
+    EXPECT_EQ(arm(found, one["rule"], one["seed"])["digest"], one["digest"]) << one["rule"] << " " << one["seed"];
+  EXPECT_THAT(read("cmp/report.md"), HasSubstr("Up to 3 arms ran at a time"));
+}
+
 TEST_F(CompareCommand, StagesAndControlsStandBesideEachOther) {
   expect_done(compare({"--rules", "furthest:3,global", "--stages", "2,4", "--seeds", "1", "--tune", "1", "--controls",
                        "--set", "run.steps=1", "--set", "run.evaluate_every=1"}));
@@ -184,15 +204,18 @@ TEST_F(CompareCommand, ADryRunWritesNothing) {
 }
 
 TEST_F(CompareCommand, AnInterruptedOneGoesOn) {
-  const Words asked = words({"--rules", "local,global", "--seeds", "1", "--tune", "1", "--set", "run.steps=400"});
+  const Words asked =
+      words({"--rules", "local,global", "--seeds", "1", "--tune", "1", "--set", "run.steps=400", "--at-once", "2"});
   Words all{program()};
   all.insert(all.end(), asked.begin(), asked.end());
   CommandOptions options;
   options.folder = path().string();
   {
     RunningCommand running(all, options);
-    ASSERT_TRUE(
-        running.wait_until([&] { return fs::exists(path("cmp/arms/local_linear_4-stages_seed-1/metrics.jsonl")); }));
+    ASSERT_TRUE(running.wait_until([&] {
+      return fs::exists(path("cmp/arms/local_linear_4-stages_seed-1/metrics.jsonl")) &&
+             fs::exists(path("cmp/arms/global_none_4-stages_seed-1/metrics.jsonl"));
+    }));
     running.signal(SIGINT);
     const CommandResult ended = running.wait(30);
     EXPECT_EQ(ended.code, 128 + SIGINT) << ended.all;
