@@ -25,7 +25,8 @@ constexpr seconds mpi_deadline{20}, name_deadline{12};
 std::string first_line(const std::string& output) {
   std::istringstream lines(output);
   for (std::string line; std::getline(lines, line);) {
-    if (line.find_first_not_of("- \t") != std::string::npos) return line;
+    if (line.find_first_not_of("- \t\r") != std::string::npos)
+      return line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;  // ssh ends lines as a terminal does
   }
   return "no output";
 }
@@ -170,6 +171,25 @@ std::vector<std::string> remote_shell() {
   return shell;
 }
 
+// What mpirun has against the lines of a hostfile, in its words; "" for nothing. It reads the file and starts nothing,
+// here or elsewhere.
+std::string what_mpirun_says_of(const std::string& hostfile) {
+  const std::string mpirun = find_program("mpirun");
+  if (mpirun.empty()) return "";
+  SupervisorRequest one;
+  one.executable = find_program("true");
+  one.processes = 1;
+  std::vector<std::string> words = mpirun_command(one);
+  words.insert(words.begin() + 1, {"--hostfile", hostfile, "--do-not-launch"});
+  const std::string output = run_program(words, mpi_deadline).output;
+  const size_t begin = output.find("Open RTE detected"), end = output.find("-----", begin);
+  if (begin == std::string::npos || output.find("in the hostfile", begin) == std::string::npos) return "";
+  std::istringstream said(output.substr(begin, end - begin));
+  std::string sentence;
+  for (std::string word; said >> word;) sentence += (sentence.empty() ? "" : " ") + word;
+  return sentence;
+}
+
 // That mpirun can start something there, asked in the way in which it does.
 void try_remote_shell(const std::string& host, Check& check) {
   std::vector<std::string> words = remote_shell();
@@ -195,10 +215,13 @@ void try_remote_shell(const std::string& host, Check& check) {
 
 std::vector<Check> check_hostfile(const std::string& file) {
   std::vector<Check> checks;
-  for (const std::string& host : hosts_in(file)) {
+  for (const std::string& entry : hosts_in(file)) {
+    const std::string host = entry.substr(entry.find('@') + 1);  // "user@host"
     checks.push_back(check_host(host));
-    if (checks.back().status != Check::Status::fail && !is_this_host(host)) try_remote_shell(host, checks.back());
+    if (checks.back().status != Check::Status::fail && !is_this_host(host)) try_remote_shell(entry, checks.back());
   }
+  if (const std::string problem = what_mpirun_says_of(file); !problem.empty())
+    checks.push_back({"hostfile", Check::Status::fail, problem, "write lines as `NAME slots=CORES`"});
   if (checks.empty()) {
     checks.push_back(
         {"hostfile", Check::Status::fail, file + " names no host", "write one `NAME slots=CORES` per line"});

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "launch/command.h"
+#include "launch/folders/output_apart.h"
 #include "launch/folders/output_folder.h"
 #include "launch/huggingface/adapter_folder.h"
 #include "launch/huggingface/folder_model.h"
@@ -70,6 +71,7 @@ class Export final : public Command {
   }
 
   int run() override {
+    refuse_over_sources("--to", to_, {path_});
     const auto weights = WeightsSet::open(path_);
     if (has_images(*weights)) return export_images(*weights);
     const TextModel source = open_text_model(weights, "export");

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "launch/command.h"
+#include "launch/folders/output_apart.h"
 #include "launch/folders/output_folder.h"
 #include "launch/huggingface/adapter_folder.h"
 #include "launch/huggingface/folder_model.h"
@@ -40,6 +41,7 @@ class Import final : public Command {
   }
 
   int run() override {
+    refuse_over_sources("--to", to_, {from_, base_});
     std::error_code absent;
     const fs::path config = fs::path(from_) / "config.json";
     if (!fs::is_directory(from_, absent))

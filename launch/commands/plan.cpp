@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/command.h"
+#include "launch/folders/output_apart.h"
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/measured_memory.h"
 #include "launch/forecast/memory_check.h"
@@ -126,8 +127,9 @@ class PlanCommand final : public Command {
             ->excludes(unit)
             ->excludes(text)
             ->excludes(advise);
-    app.add_option("--link-bandwidth", link_bandwidth_, "of a link between ranks, in bytes per second")
-        ->check(number_between(1e-9))
+    app.add_option("--link-bandwidth", link_bandwidth_,
+                   "of a link between ranks, in bytes per second; 0: as the costs say")
+        ->check(number_between(0))
         ->needs(sweep);
     app.add_option("--link-latency", link_latency_, "of a message between ranks, in seconds")
         ->check(number_between(0, 1e9))
@@ -141,6 +143,9 @@ class PlanCommand final : public Command {
     // Of a large plan candidates come and go in pieces of every size: kept pages would add up to 24 GiB for 4096
     // stages.
     return_freed_pages();
+    refuse_over_sources("--svg", svg_, {config_, check_, costs_});
+    refuse_over_sources("--text", text_, {config_, check_, costs_});
+    refuse_same_output("--svg", svg_, "--text", text_);
     if (!sweep_.empty()) return sweep();
     PlanReport report = check_.empty() ? of_config() : of_file();
     if (!svg_.empty()) {

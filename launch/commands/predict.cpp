@@ -10,6 +10,7 @@
 
 #include "launch/command.h"
 #include "launch/commands/predict_images.h"
+#include "launch/folders/output_apart.h"
 #include "launch/stored_model/image_model.h"
 #include "launch/stored_model/predictions.h"
 #include "launch/stored_model/referral.h"
@@ -175,6 +176,11 @@ ordered_json Predict::refer(const std::vector<Prediction>& predictions) const {
 }
 
 int Predict::run() {
+  std::vector<std::string> sources = input_;
+  sources.push_back(path_);
+  refuse_over_sources("--output", output_, sources);
+  refuse_over_sources("--svg", svg_, sources);
+  refuse_same_output("--svg", svg_, "--output", output_);
   const auto weights = WeightsSet::open(path_);
   if (is_image_model(*weights)) {
     refuse_of_images();

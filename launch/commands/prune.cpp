@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "launch/command.h"
+#include "launch/folders/output_apart.h"
 #include "launch/folders/output_folder.h"
 #include "launch/huggingface/huggingface.h"
 #include "launch/run/data_identity.h"
@@ -58,6 +59,7 @@ class Prune final : public Command {
   }
 
   int run() override {
+    refuse_over_sources("--to", to_, {path_});
     const TextModel source = open_text_model(path_, "prune");
     const int64_t layers = source.model->units();
     if (wanted_ > layers)

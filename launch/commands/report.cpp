@@ -6,6 +6,7 @@
 #include <map>
 
 #include "launch/command.h"
+#include "launch/folders/output_apart.h"
 #include "launch/run_report/run_page.h"
 #include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
@@ -33,6 +34,7 @@ class Report final : public Command {
     if (path.empty())
       path = records.size() == 1 ? (fs::path(records.front().folder) / "report.html").string() : "report.html";
     if (std::error_code absent; fs::is_directory(path, absent)) path = (fs::path(path) / "report.html").string();
+    refuse_over_sources("--output", path, runs_);
     write_atomically(path, page_of_runs(records, "interlock report " + join(runs_, " ")));
     std::cout << "Report   " << path << "\n";
     return static_cast<int>(ExitCode::done);

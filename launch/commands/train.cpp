@@ -120,7 +120,10 @@ void check_processes(const RunSettings& settings, const LaunchPlace& place) {
                 "; start it with srun --kill-on-bad-exit=1 --mpi=pmix -n ", world,
                 ", without srun inside salloc, or with parallel.transport=\"loopback\" for ranks as threads of this "
                 "process")
-          : message("; start it with -n ", world, ", or change parallel.ranks or parallel.replicas");
+          : message("; start it with ",
+                    place.slurm_step ? message("as many tasks (sbatch --ntasks=", world, ", srun -n ", world, ")")
+                                     : message("mpirun -n ", world),
+                    ", or change parallel.ranks or parallel.replicas");
   throw Error(ExitCode::config, message(needs, "was started with ", place.size, advice));
 }
 

@@ -68,8 +68,9 @@ std::vector<size_t> who_does_not_leave(const std::vector<WatchedRank>& ranks) {
   return stopped.empty() ? all : stopped;
 }
 
-// Those that the others wait for: who says nothing and could; who does not wait
-// for another; else all, as they wait in a circle, or a link between them carries nothing.
+// Those that the others wait for: who says nothing and could, else who does not wait for another, else all, as they
+// wait in a circle or a link between them carries nothing. Nobody where none of those that tell is busy and some cannot
+// tell.
 std::vector<size_t> who_holds_up(const std::vector<WatchedRank>& ranks, double still) {
   if (std::ranges::all_of(ranks, has_ended)) return who_does_not_leave(ranks);
   std::vector<size_t> quiet, busy, all;
@@ -104,15 +105,15 @@ std::string reason_of(const std::vector<WatchedRank>& ranks, const std::vector<s
   }
   std::string text = print("no rank has got on for %.0f s (limit %.0f s): ", still, limit);
   if (!rank.seen) return text + message("nothing was ever heard of rank ", first);
+  if (!is_quiet(rank, still) && waits(rank))
+    return text + "the ranks wait for each other: a message is lost, or the network between them is down";
   text += message("rank ", first, " on ", rank.pulse.host);
   if (is_quiet(rank, still)) {
     text += message(" says nothing since ", doing(rank), ": ",
                     rank.process.empty() ? "its process is stopped, its machine hangs, or the network between is down"
                                          : "its process " + rank.process);
-  } else if (!waits(rank)) {
-    text += message(" stands still in ", doing(rank), rank.process.empty() ? "" : "; its process " + rank.process);
   } else {
-    return text + "the ranks wait for each other: a message is lost, or the network between them is down";
+    text += message(" stands still in ", doing(rank), rank.process.empty() ? "" : "; its process " + rank.process);
   }
   if (causes.size() > 1)
     text += causes.size() == 2 ? " (so does one other)" : message(" (so do ", causes.size() - 1, " others)");

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "launch/commands/tokenize/tokenize.h"
+#include "launch/folders/output_apart.h"
 #include "launch/terminal/interruption.h"
 #include "launch/terminal/json_line.h"
 #include "launch/terminal/printable_output.h"
@@ -58,6 +59,7 @@ class TokenizeDecode final : public Command {
   int run() override {
     if (json_ && output_.empty()) throw Error(ExitCode::usage, "--json needs --output: the text itself goes to stdout");
     if (!output_.empty()) refuse_existing({output_}, overwrite_);
+    refuse_over_sources("--output", output_, {tokenizer_, prefix_ + ".bin", prefix_ + ".idx"});
     const auto tokenizer = Tokenizer::open(tokenizer_);
     const auto tokens = TokenFile::open(prefix_);
     const Interruption interruption;  // from before there is a temporary file

@@ -171,6 +171,9 @@ TEST(Checks, AHostfileGivesItsNames) {
   const auto checks = check_hostfile(one.path);
   ASSERT_EQ(checks.size(), 1u);
   EXPECT_EQ(checks[0].status, Status::ok);
+  const TemporaryFile wrong("127.0.0.1 slots=2 user=root\n");  // which this mpirun does not know
+  EXPECT_EQ(check_hostfile(wrong.path).back().status, Status::fail);
+  EXPECT_THAT(check_hostfile(wrong.path).back().found, HasSubstr("line number 1 on token 3"));
   const TemporaryFile empty("# nothing\n");
   EXPECT_EQ(check_hostfile(empty.path).at(0).status, Status::fail);
   try {
@@ -197,6 +200,11 @@ TEST(Checks, HostsThatTheRemoteShellDoesNotGetIntoFail) {
   const Check check = check_hostfile(file.path).at(0);
   EXPECT_EQ(check.status, Status::ok) << check.found;
   EXPECT_THAT(check.found, HasSubstr("gets in"));
+  // A user stands before the host for the shell, and not for the name server.
+  const StandIn as_user("agent", "[ \"$1\" = me@127.0.0.2 ] && [ \"$2\" = true ]");
+  const Variable of_user("OMPI_MCA_plm_rsh_agent", as_user.path);
+  const TemporaryFile with_user("me@127.0.0.2 slots=2\n");
+  EXPECT_EQ(check_hostfile(with_user.path).at(0).status, Status::ok) << check_hostfile(with_user.path).at(0).found;
 }
 
 TEST(Checks, SshIsAskedWithoutQuestions) {

@@ -92,6 +92,9 @@ TEST(Judge, EachFaultIsItsOwnRow) {
   expect_only(with([](auto& f) { f.ranks[2].libraries["libtorch_cpu.so"] = "12"; }), "libraries", Status::fail,
               "libtorch_cpu.so on node2");
   expect_only(with([](auto& f) { f.ranks[2].libraries.erase("libz.so.1"); }), "libraries", Status::warn, "libz.so.1");
+  // Open MPI opens its shared memory only where a rank has a neighbour on its host.
+  const ClusterFacts alone = with([](auto& f) { f.ranks[2].libraries["mca_btl_vader.so"] = "33"; });
+  EXPECT_EQ(row(alone, "libraries").status, Status::ok);
   expect_only(with([](auto& f) { f.ranks[2].processor = "AVX512"; }), "processor", Status::warn, "node2");
   expect_only(with([](auto& f) { f.ranks[2].processors = {0}; }), "threads", Status::warn,
               "bound to fewer processors than threads: rank 2 on node2 (2 threads on 0)");
