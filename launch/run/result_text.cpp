@@ -6,6 +6,7 @@
 #include "launch/folders/run_folder.h"
 #include "launch/run/class_table.h"
 #include "runtime/core/error.h"
+#include "runtime/storage/checkpoint.h"
 
 namespace interlock {
 namespace {
@@ -76,13 +77,30 @@ std::string text_of(const RunResult& result, int64_t steps_asked) {
   return text.str();
 }
 
+namespace {
+
+// Where nobody can look there may be one.
+bool may_hold_checkpoints(const std::string& run_folder) {
+  try {
+    return !list_checkpoints(run_folder).empty();
+  } catch (const Error&) {
+    return true;
+  }
+}
+
+}  // namespace
+
 std::string not_kept_text(const RunResult& result) {
   return message("the run is done and its weights are kept in ", weights_file(result.run),
                  ", but the checkpoint of its last step ", result.steps,
                  ", from which it could be trained on, could not "
                  "be written: ",
                  result.not_kept,
-                 ". Make room; --resume then does the steps since the newest checkpoint again, and writes it");
+                 may_hold_checkpoints(result.run)
+                     ? ". Make room; --resume then does the steps since the newest checkpoint again, and writes it"
+                     : message(", and there is none before it. Make room; train on from the weights in another "
+                               "run.folder with --set run.weights=",
+                               result.run, ", or perform the run again with --overwrite"));
 }
 
 }  // namespace interlock

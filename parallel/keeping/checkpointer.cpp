@@ -203,14 +203,17 @@ void Checkpointer::collect(bool wait) {
   publishing_ = std::async(std::launch::async,
                            [this, folder = settings_.run_folder, staging = staging_, manifest = manifest_,
                             keep = settings_.keep]() -> Published {
+                             std::string aside;
                              try {
-                               publish_checkpoint(folder, staging, manifest);
+                               aside = publish_checkpoint(folder, staging, manifest);
                              } catch (const std::exception& failure) {
                                discard_staging(staging);
                                return {failure.what(), "", {}};
                              }
                              try {
-                               return {"", "", retain_checkpoints(folder, keep, nonce_, manifest.step)};
+                               Published done{"", "", retain_checkpoints(folder, keep, nonce_, manifest.step)};
+                               if (!aside.empty()) done.spared.push_back(aside);
+                               return done;
                              } catch (const std::exception& failure) {
                                return {"", failure.what(), {}};
                              }

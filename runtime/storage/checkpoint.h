@@ -57,8 +57,11 @@ std::string staging_folder(const std::string& run_folder, int64_t step, const st
 std::vector<CheckpointFile> write_checkpoint_files(const std::string& staging, const std::vector<CheckpointPart>& parts,
                                                    const std::atomic<bool>* cancelled = nullptr);
 // Checks that the listed files are there with their sizes, writes the manifest, makes all durable and gives the folder
-// its name. A checkpoint of that step that is there already is replaced.
-void publish_checkpoint(const std::string& run_folder, const std::string& staging, const CheckpointManifest& manifest);
+// its name. A checkpoint of that step that is there already is replaced; one that does not verify is put aside instead,
+// under a name that begins with "damaged-", since something of it may be rescued: where, and what is wrong with it, is
+// returned (else "").
+std::string publish_checkpoint(const std::string& run_folder, const std::string& staging,
+                               const CheckpointManifest& manifest);
 // Keeps the one of step `published`, and the newest below it until there are `keep` (at least 1), and removes the
 // others below: they lose their name first. Those of later steps stay and do not count: the run has passed them over.
 // One that does not verify is never removed, since something of it may be rescued: why each of those stays is returned.

@@ -130,6 +130,17 @@ std::string problem_of_checkpoint(const std::string& folder) {
   }
 }
 
+// Gives a damaged checkpoint a name that no other has and no checkpoint has; returns it.
+std::string put_aside(const std::string& damaged, const std::string& folder, const std::string& name) {
+  for (int number = 1;; ++number) {
+    const std::string aside =
+        (fs::path(folder) / message("damaged-", name, number > 1 ? message("-", number) : std::string())).string();
+    if (fs::exists(fs::symlink_status(aside))) continue;
+    rename_or_fail(damaged, aside);
+    return aside;
+  }
+}
+
 }  // namespace
 
 std::vector<CheckpointFile> write_checkpoint_files(const std::string& staging, const std::vector<CheckpointPart>& parts,
@@ -142,7 +153,8 @@ std::vector<CheckpointFile> write_checkpoint_files(const std::string& staging, c
   return files;
 }
 
-void publish_checkpoint(const std::string& run_folder, const std::string& staging, const CheckpointManifest& given) {
+std::string publish_checkpoint(const std::string& run_folder, const std::string& staging,
+                               const CheckpointManifest& given) {
   CheckpointManifest manifest = given;
   std::sort(manifest.files.begin(), manifest.files.end(),
             [](const CheckpointFile& a, const CheckpointFile& b) { return a.name < b.name; });
@@ -151,10 +163,15 @@ void publish_checkpoint(const std::string& run_folder, const std::string& stagin
   check_staged(staging, manifest);
   write_atomically((fs::path(staging) / manifest_name).string(), text);  // ends with an fsync of the staging folder
 
-  const std::string old = take_name(staging, (fs::path(folder) / checkpoint_name(manifest.step)).string());
+  const std::string name = checkpoint_name(manifest.step);
+  const std::string old = take_name(staging, (fs::path(folder) / name).string());
+  const std::string problem = old.empty() ? "" : problem_of_checkpoint(old);
+  const std::string aside = problem.empty() ? "" : put_aside(old, folder, name);
   sync_folder(folder);
   sync_folder(run_folder.empty() ? "." : run_folder);  // the folder of the checkpoints may be new
+  if (!problem.empty()) return message(aside, ", which was ", name, ": ", problem);
   if (!old.empty()) remove_quietly(old);
+  return "";
 }
 
 std::vector<std::string> retain_checkpoints(const std::string& run_folder, int64_t keep, const std::string& nonce,

@@ -15,6 +15,8 @@
 namespace interlock {
 namespace {
 
+using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -162,6 +164,25 @@ TEST_F(CheckpointTest, PublishRefusesWhatIsNotThere) {
   EXPECT_THAT(text->what(), HasSubstr("UTF-8"));
   publish_checkpoint(run_, staging, manifest_of(3, files));  // nothing was lost by trying
   verify_checkpoint(folder(3));
+}
+
+TEST_F(CheckpointTest, ADamagedOneIsPutAsideWhenItsStepComesAgain) {
+  make_checkpoint(run_, 3);
+  const auto publish_again = [&] {
+    const std::string staging = staging_folder(run_, 3, "n");
+    return publish_checkpoint(run_, staging, manifest_of(3, write_checkpoint_files(staging, parts_of(3, 0))));
+  };
+  EXPECT_EQ(publish_again(), "");  // a whole one has nothing to rescue
+  EXPECT_THAT(entries(), ElementsAre("step-00000003"));
+  for (const char* aside : {"damaged-step-00000003", "damaged-step-00000003-2"}) {
+    std::fstream(folder(3) + "/weights-00000.safetensors", std::ios::in | std::ios::out | std::ios::binary).put('!');
+    EXPECT_THAT(publish_again(), AllOf(HasSubstr(std::string(aside) + ", which was step-00000003: "),
+                                       HasSubstr("weights-00000.safetensors")));
+    EXPECT_THAT(entries(), Contains(aside));
+    verify_checkpoint(folder(3));
+  }
+  retain_checkpoints(run_, 1, "n", 3);  // nothing takes them for checkpoints or for leftovers
+  EXPECT_THAT(entries(), ElementsAre("damaged-step-00000003", "damaged-step-00000003-2", "step-00000003"));
 }
 
 TEST_F(CheckpointTest, RetainsTheNewest) {

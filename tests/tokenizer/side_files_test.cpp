@@ -56,6 +56,20 @@ TEST_F(SideFiles, CountForTheFingerprintAsFarAsTheySaySomething) {
       Tokenizer::open(golden("tokenizer.json"))->fingerprint());
 }
 
+// What transformers 5.24 make of "Hello world" with each: RoBERTa's class and its like set the space before a text,
+// another class leaves it to tokenizer.json.
+TEST_F(SideFiles, TheClassSaysWhoseWordOnTheFirstSpaceCounts) {
+  const auto fingerprint = [&](const json& config) {
+    return open({{"tokenizer.json", nullptr}, {"tokenizer_config.json", config}})->fingerprint();
+  };
+  const std::string plain = Tokenizer::open(golden("tokenizer.json"))->fingerprint();
+  EXPECT_EQ(fingerprint({{"tokenizer_class", "PreTrainedTokenizerFast"}, {"add_prefix_space", true}}), plain);
+  EXPECT_NE(fingerprint({{"tokenizer_class", "RobertaTokenizerFast"}, {"add_prefix_space", true}}),
+            fingerprint({{"tokenizer_class", "RobertaTokenizerFast"}}));
+  EXPECT_EQ(fingerprint({{"tokenizer_class", "RobertaTokenizerFast"}, {"add_prefix_space", false}}),
+            fingerprint({{"tokenizer_class", "RobertaTokenizerFast"}}));
+}
+
 TEST_F(SideFiles, AFileThatIsNamedItselfStandsAlone) {
   open({{"tokenizer.json", nullptr}, {"tokenizer_config.json", {{"add_prefix_space", true}}}});
   EXPECT_EQ(Tokenizer::open(path("folder/tokenizer.json"))->fingerprint(),

@@ -116,7 +116,12 @@ class SideFiles {
   bool any() const { return config_.exists() || map_.exists() || added_.exists(); }
   bool class_known() const { return defaults_ != nullptr; }
   bool lists_all() const { return lists_all_; }
-  std::optional<bool> add_prefix_space() const { return config_.flag("add_prefix_space"); }
+  // RoBERTa's class and its like set it, to false where nobody says so; any other class (PreTrainedTokenizerFast) leaves
+  // it as tokenizer.json has it.
+  std::optional<bool> add_prefix_space() const {
+    if (class_known()) return config_.flag("add_prefix_space").value_or(false);
+    return config_.has("tokenizer_class") ? std::nullopt : config_.flag("add_prefix_space");
+  }
   const std::vector<AddedToken>& listed() const { return listed_; }  // by the id that the file gives them
   // Special tokens, in the order in which they are added.
   std::vector<AddedToken> specials() const {
