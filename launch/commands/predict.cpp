@@ -10,6 +10,7 @@
 
 #include "launch/command.h"
 #include "launch/commands/predict_images.h"
+#include "launch/commands/prediction_file.h"
 #include "launch/folders/output_apart.h"
 #include "launch/stored_model/image_model.h"
 #include "launch/stored_model/predictions.h"
@@ -33,7 +34,9 @@ class Predict final : public Command {
     app.add_option("--input", input_,
                    "tables of texts (.tsv, .csv, .jsonl); of a model of images, what `evaluate` takes as --data, or "
                    "nothing: what its run held out");
-    app.add_option("--output", output_, "write the lines into this file instead of stdout")->type_name("FILE");
+    app.add_option("--output", output_,
+                   "write into this file instead of stdout, as its ending says: .tsv, .csv or .jsonl")
+        ->type_name("FILE");
     app.add_option("--text", columns_.text, "the column of the texts, where it is not that of training");
     app.add_option("--pair", columns_.pair, "the column of the second texts");
     app.add_option("--label", columns_.label, "a column of labels to compare with; that of training, if it is there");
@@ -52,7 +55,7 @@ class Predict final : public Command {
   void refuse_of_images() const;
   bool scores() const { return source_->objective == Objective::regression; }
   std::string label_of(const Prediction& prediction) const;
-  std::string lines(const std::vector<Prediction>& predictions) const;
+  std::vector<std::vector<std::string>> rows(const std::vector<Prediction>& predictions) const;
   ordered_json objects(const std::vector<Prediction>& predictions) const;
   ordered_json judge(const std::vector<Prediction>& predictions) const;
   ordered_json refer(const std::vector<Prediction>& predictions) const;
@@ -86,22 +89,22 @@ std::string Predict::label_of(const Prediction& prediction) const {
   return scores() ? exact(prediction.values[0]) : source_->labels[static_cast<size_t>(prediction.guess())];
 }
 
-// A table with a header line: label, the probability of every class, and with --uncertainty what the passes say.
-std::string Predict::lines(const std::vector<Prediction>& predictions) const {
-  std::string text = "label";
-  if (!scores())
-    for (const std::string& label : source_->labels) text += "\t" + printable(label);
-  if (passes_ > 0) text += scores() ? "\tdeviation" : "\tentropy\tmutual_information";
-  text += "\n";
+// With a header: label, the probability of every class, and with --uncertainty what the passes say.
+std::vector<std::vector<std::string>> Predict::rows(const std::vector<Prediction>& predictions) const {
+  std::vector<std::vector<std::string>> all{{"label"}};
+  std::vector<std::string>& header = all.front();
+  if (!scores()) header.insert(header.end(), source_->labels.begin(), source_->labels.end());
+  if (passes_ > 0) header.emplace_back(scores() ? "deviation" : "entropy");
+  if (passes_ > 0 && !scores()) header.emplace_back("mutual_information");
   for (const Prediction& one : predictions) {
-    text += printable(label_of(one));
+    std::vector<std::string> row{label_of(one)};
     if (!scores())
-      for (const double probability : one.values) text += "\t" + exact(probability);
-    if (passes_ > 0) text += "\t" + exact(one.entropy);
-    if (passes_ > 0 && !scores()) text += "\t" + exact(one.mutual_information);
-    text += "\n";
+      for (const double probability : one.values) row.push_back(exact(probability));
+    if (passes_ > 0) row.push_back(exact(one.entropy));
+    if (passes_ > 0 && !scores()) row.push_back(exact(one.mutual_information));
+    all.push_back(std::move(row));
   }
-  return text;
+  return all;
 }
 
 ordered_json Predict::objects(const std::vector<Prediction>& predictions) const {
@@ -194,6 +197,8 @@ int Predict::run() {
   if (passes_ > 0 && dropout == 0 && model.number("attention_dropout", dropout, 0.0, 1.0) == 0)
     throw Error(ExitCode::config, message("--uncertainty: ", source_->weights->path(),
                                           " has model.dropout = 0, so all passes would say the same"));
+  if (scores() && !svg_.empty())
+    throw Error(ExitCode::usage, "--svg draws accuracy, which a model of scores (regression) has none of");
   texts_ = open_texts(*source_, input_, columns_, false);
   for (const std::string& note : texts_->notes()) log_info(note);
   const LoadedModel loaded = load_model(*source_);
@@ -203,9 +208,9 @@ int Predict::run() {
   AmountProgress bar("predict", prediction_batches(*texts_), false);
   const auto predictions = predict(*source_, loaded, *texts_, request, [&](int64_t done) { bar.show(done); });
   if (!output_.empty()) {
-    write_atomically(output_, lines(predictions));
+    write_atomically(output_, prediction_text(output_, rows(predictions), objects(predictions)));
   } else if (!json_) {
-    std::cout << lines(predictions);
+    std::cout << prediction_text("", rows(predictions), {});
   }
   ordered_json result;
   if (ordered_json judged = judge(predictions); !judged.empty()) result["scores"] = std::move(judged);

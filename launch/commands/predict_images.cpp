@@ -7,6 +7,7 @@
 #include <sstream>
 #include <thread>
 
+#include "launch/commands/prediction_file.h"
 #include "launch/run/class_table.h"
 #include "launch/stored_model/class_guess.h"
 #include "launch/stored_model/evaluation.h"
@@ -15,7 +16,6 @@
 #include "launch/terminal/json_line.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
-#include "runtime/core/printable.h"
 #include "runtime/observe/scores.h"
 #include "runtime/storage/atomic_file.h"
 
@@ -24,17 +24,20 @@ namespace {
 
 using nlohmann::ordered_json;
 
-std::string lines(const std::vector<ImageGuess>& guesses, const std::vector<std::string>& classes) {
-  std::ostringstream text;
-  text << std::setprecision(6) << "label";
-  for (const std::string& name : classes) text << "\t" << printable(name);
-  text << "\n";
+std::vector<std::vector<std::string>> rows(const std::vector<ImageGuess>& guesses,
+                                           const std::vector<std::string>& classes) {
+  std::vector<std::vector<std::string>> all{{"label"}};
+  all.front().insert(all.front().end(), classes.begin(), classes.end());
   for (const ImageGuess& one : guesses) {
-    text << printable(classes[static_cast<size_t>(one.guess())]);
-    for (const double probability : one.probabilities) text << "\t" << probability;
-    text << "\n";
+    std::vector<std::string> row{classes[static_cast<size_t>(one.guess())]};
+    for (const double probability : one.probabilities) {
+      std::ostringstream text;
+      text << std::setprecision(6) << probability;
+      row.push_back(text.str());
+    }
+    all.push_back(std::move(row));
   }
-  return text.str();
+  return all;
 }
 
 ordered_json objects(const std::vector<ImageGuess>& guesses, const std::vector<std::string>& classes) {
@@ -65,9 +68,9 @@ int predict_images(const ImagePrediction& asked) {
   bar.finish();
   const std::vector<std::string> classes = source.classes();
   if (!asked.output.empty())
-    write_atomically(asked.output, lines(guesses, classes));
+    write_atomically(asked.output, prediction_text(asked.output, rows(guesses, classes), objects(guesses, classes)));
   else if (!asked.json)
-    std::cout << lines(guesses, classes);
+    std::cout << prediction_text("", rows(guesses, classes), {});
   std::vector<Guess> judged;
   for (const ImageGuess& one : guesses)
     judged.push_back(class_guess(one.probabilities, static_cast<double>(one.truth)));

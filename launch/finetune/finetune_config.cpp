@@ -145,7 +145,22 @@ int64_t trained_numbers(const Model& model) {
 
 }  // namespace
 
-FinetunePlan plan_finetuning(const FinetuneRequest& request) {
+namespace {
+
+// What a model was trained to tell apart, where the tables hold the very same classes in another order: in the model's,
+// so that its readout is taken over. Else none.
+std::vector<std::string> classes_of_base(const TextModel& source, const Dataset& dataset) {
+  const std::vector<std::string> stored = stored_labels(*source.weights), found = dataset.labels();
+  std::vector<std::string> one = stored, other = found;
+  std::ranges::sort(one);
+  std::ranges::sort(other);
+  return one == other && stored != found ? stored : std::vector<std::string>();
+}
+
+}  // namespace
+
+FinetunePlan plan_finetuning(const FinetuneRequest& given) {
+  FinetuneRequest request = given;
   refuse_own_keys(request.overrides);
   check_metric(request);
   const TextModel source = open_text_model(request.path, "finetune");
@@ -153,9 +168,16 @@ FinetunePlan plan_finetuning(const FinetuneRequest& request) {
   plan.metric = !request.metric.empty()                      ? request.metric
                 : request.objective == Objective::regression ? "spearman"
                                                              : "accuracy";
-  const RunSettings probe = settings_of(config_text(request, source, plan.metric, {}), request.overrides);
-  const std::shared_ptr<Dataset> dataset = make_dataset(probe);
+  RunSettings probe = settings_of(config_text(request, source, plan.metric, {}), request.overrides);
+  std::shared_ptr<Dataset> dataset = make_dataset(probe);
   dataset->open();
+  if (const auto classes = classes_of_base(source, *dataset);
+      !classes.empty() && !probe.config.section("data").has("labels")) {
+    request.overrides.push_back("data.labels=" + toml_quoted(classes, "a class"));
+    probe = settings_of(config_text(request, source, plan.metric, {}), request.overrides);
+    dataset = make_dataset(probe);
+    dataset->open();
+  }
   check_start_tokenizer(probe, *dataset, *source.weights);
   check_start_techniques(probe, *dataset, *source.weights);
   const Length length = length_of(request, probe, *dataset);

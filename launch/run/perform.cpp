@@ -62,8 +62,11 @@ void tell_unused_rows(const Model& model, const Dataset& dataset) {
 // What a config says, and its author may not have meant.
 void tell_what_does_not_learn(const RunSettings& settings, const Model& model) {
   const Section optimizer = settings.config.section("optimizer");
-  if (LearningRate::Config::from(optimizer, settings.steps).peak == 0)
-    log_warning("optimizer.learning_rate = 0: no parameter changes");
+  const LearningRate::Config rate = LearningRate::Config::from(optimizer, settings.steps);
+  if (rate.peak == 0) log_warning("optimizer.learning_rate = 0: no parameter changes");
+  if (rate.warmup_steps > settings.steps)
+    log_warning(message("optimizer.warmup_steps = ", rate.warmup_steps, ", and run.steps = ", settings.steps,
+                        ": the run ends before its learning rate is reached"));
   if (settings.parallel.shape.stages == 1 && settings.learning.rules.front().request.rule != "global" &&
       settings.config.section("learning").has("rule"))
     log_warning("parallel.stages = 1: there are no stages below, so learning.rule and its heads change nothing");

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <fstream>
+#include <iterator>
 #include <set>
 
 #include "launch/folders/run_folder.h"
@@ -54,6 +56,32 @@ void check_nothing_is_lost(const std::string& run_folder) {
               ", or start over with --overwrite, which replaces them"));
 }
 
+// The last step in metrics.jsonl, from the end of the file; 0: none.
+int64_t last_step_told(const std::string& run_folder) {
+  const std::string path = run_folder + "/metrics.jsonl";
+  if (!is_regular_file(path)) return 0;
+  std::ifstream file(path, std::ios::binary | std::ios::ate);
+  constexpr std::streamoff looked_at = 8192;  // a line with a loss for each of a hundred stages
+  file.seekg(std::max<std::streamoff>(0, file.tellg() - looked_at));
+  const std::string end{std::istreambuf_iterator<char>(file), {}}, name = "\"step\":";
+  const size_t at = end.rfind(name);
+  return at == std::string::npos ? 0 : std::atoll(end.c_str() + at + name.size());
+}
+
+// A run that has come further than two checkpoints had at least one, for the second is not begun before the first is
+// whole.
+void check_none_is_missed(const std::string& run_folder) {
+  const std::string config = run_folder + "/config.toml";
+  const int64_t step = last_step_told(run_folder);
+  if (step == 0 || !is_regular_file(config)) return;
+  const int64_t every = Config::from_file(config).section("checkpoint").integer("every", 0, 0);
+  if (every == 0 || step <= 2 * every) return;
+  throw Error(ExitCode::bad_input,
+              message(run_folder, "/metrics.jsonl tells of step ", step, ", and checkpoint.every was ", every, ", but ",
+                      checkpoints_folder(run_folder), " holds no checkpoint: they were removed, or could not be ",
+                      "written. Nothing was changed. Put one back, or start over with --overwrite"));
+}
+
 std::string value_or_none(const std::map<std::string, std::string>& values, const std::string& key) {
   const auto found = values.find(key);
   return found == values.end() ? "not set" : found->second;
@@ -89,7 +117,10 @@ std::string checkpoint_to_resume(const std::string& run_folder) {
   const std::string found = find_checkpoint(run_folder, &faults);
   for (const std::string& path : no_checkpoint_folders(run_folder))
     faults.push_back(path + ": has the name of a checkpoint, and is no folder");
-  if (found.empty() && faults.empty()) check_nothing_is_lost(run_folder);
+  if (found.empty() && faults.empty()) {
+    check_nothing_is_lost(run_folder);
+    check_none_is_missed(run_folder);
+  }
   if (!found.empty() || faults.empty()) return found;
   std::string each;
   for (const std::string& fault : faults) each += "\n  " + fault;

@@ -4,6 +4,7 @@
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 
@@ -116,6 +117,19 @@ class Predictor {
 
 }  // namespace
 
+namespace {
+
+// Whether the first line of a table of texts has the name that training had for the texts, or for the labels.
+bool is_named(const std::string& file, const LabelledRequest& training) {
+  if (table_format(file) == TableFormat::objects) return false;
+  return std::ranges::any_of(std::array{training.text, training.label}, [&](const std::string& column) {
+    const bool number = column.find_first_not_of("0123456789") == std::string::npos;
+    return !number && has_column(file, {{}, true}, column);
+  });
+}
+
+}  // namespace
+
 int64_t Prediction::guess() const { return std::ranges::max_element(values) - values.begin(); }
 
 std::shared_ptr<const LabelledTexts> open_texts(const TextModel& source, const std::vector<std::string>& files,
@@ -134,6 +148,9 @@ std::shared_ptr<const LabelledTexts> open_texts(const TextModel& source, const s
   request.classes = source.labels;
   request.needs_labels = needs_labels;
   request.length = std::min(request.length, source.max_length);
+  // Whoever gives numbers for the columns may still have a table whose first line has the names that training knew.
+  if (!request.header && std::ranges::any_of(files, [&](const std::string& file) { return is_named(file, request); }))
+    request.header = true;
   if (columns.text) request.text = *columns.text;
   if (columns.pair) request.pair = *columns.pair;
   const TableRequest table{{request.text, request.pair}, request.header};

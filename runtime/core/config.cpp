@@ -82,12 +82,22 @@ void Section::refuse(const std::string& key, const std::string& what) const {
   document_->refuse(child_path(path_, key), what);
 }
 
+namespace {
+
+// Names of files, folders and choices stand in messages, which they would split or turn round.
+void refuse_controls(const Section& section, const std::string& key, const std::string& value) {
+  if (has_controls(value)) section.refuse(key, message("\"", printable(value), "\" holds a control character"));
+}
+
+}  // namespace
+
 std::string Section::text(const std::string& key, const std::string& fallback) const {
   std::string value = fallback;
   if (const auto* node = document_->find(child_path(path_, key))) {
     const std::string* said = node->is_string() ? nullptr : document_->said_text(child_path(path_, key));
     if (said == nullptr && !node->is_string()) refuse(key, "a string is expected, found " + describe(*node));
     value = said != nullptr ? *said : node->as_string()->get();
+    refuse_controls(*this, key, value);
   }
   document_->ask_value(path_, key, toml_text(value));
   return value;
@@ -146,6 +156,7 @@ std::vector<std::string> Section::texts(const std::string& key, const std::vecto
                                     if (element.is_string()) read.push_back(element.as_string()->get());
                                     return element.is_string();
                                   });
+  for (const std::string& value : values) refuse_controls(*this, key, value);
   document_->ask_value(path_, key, printed(values, toml_text));
   return values;
 }

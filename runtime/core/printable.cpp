@@ -60,6 +60,13 @@ void append_control(std::string& out, unsigned value, Newlines newlines) {
   }
 }
 
+// U+202A to U+202E (E2 80 AA to AE) and U+2066 to U+2069 (E2 81 A6 to A9), by which a name reads as another.
+bool turns_direction(std::string_view character) {
+  const unsigned char second = byte_at(character, 1), third = byte_at(character, 2);
+  return byte_at(character, 0) == 0xe2 &&
+         ((second == 0x80 && third >= 0xaa && third <= 0xae) || (second == 0x81 && third >= 0xa6 && third <= 0xa9));
+}
+
 // `rest`: where a character that is cut at the end is left; null: its bytes are no UTF-8.
 std::string shown(std::string_view text, Newlines newlines, std::string* rest) {
   std::string out;
@@ -79,6 +86,8 @@ std::string shown(std::string_view text, Newlines newlines, std::string* rest) {
     const bool c1 = first == 0xc2 && second <= 0x9f;
     if (first < 0x20 || first == 0x7f || c1) {
       append_control(out, c1 ? second : first, newlines);
+    } else if (length == 3 && turns_direction(text.substr(at, 3))) {
+      append_hex(out, "\\u20", (byte_at(text, at + 1) & 0x3U) << 6 | (byte_at(text, at + 2) & 0x3fU));
     } else {
       out += text.substr(at, length);
     }
@@ -91,6 +100,16 @@ std::string shown(std::string_view text, Newlines newlines, std::string* rest) {
 
 std::string printable(std::string_view text) { return shown(text, Newlines::escaped, nullptr); }
 std::string printable_lines(std::string_view text) { return shown(text, Newlines::kept, nullptr); }
+
+bool has_controls(std::string_view text) {
+  for (size_t at = 0; at < text.size(); ++at) {
+    const unsigned char first = byte_at(text, at);
+    if (first < 0x20 || first == 0x7f) return true;
+    if (first == 0xc2 && at + 1 < text.size() && byte_at(text, at + 1) <= 0x9f) return true;
+    if (first == 0xe2 && at + 2 < text.size() && turns_direction(text.substr(at, 3))) return true;
+  }
+  return false;
+}
 
 std::string PrintableStream::feed(std::string_view piece) {
   std::string all = std::move(held_);

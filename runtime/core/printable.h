@@ -8,9 +8,11 @@
 
 namespace interlock {
 
-// On one line: control characters (C0, DEL, C1) as JSON and TOML write them (\n, \t, \u001b), bytes that are no UTF-8
-// as \xe9.
+// On one line: control characters (C0, DEL, C1) as JSON and TOML write them (\n, \t, \u001b), and so those that turn
+// the direction of text (U+202A to U+202E, U+2066 to U+2069); bytes that are no UTF-8 as \xe9.
 std::string printable(std::string_view text);
+// Whether the text holds such a character.
+bool has_controls(std::string_view text);
 // The same for a whole message: newlines and tabs stay.
 std::string printable_lines(std::string_view text);
 

@@ -14,6 +14,7 @@
 #include "runtime/core/compressed.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
 
 namespace interlock {
 namespace {
@@ -42,7 +43,7 @@ class Walk {
 
  private:
   [[noreturn]] void refuse(const std::string& path, const std::string& what) const {
-    throw Error(ExitCode::bad_input, message(key_, ": ", path, " ", what));
+    throw Error(ExitCode::bad_input, message(key_, ": ", printable(path), " ", what));
   }
 
   std::vector<std::string> expand(const std::string& path) const {
@@ -88,6 +89,7 @@ class Walk {
   }
 
   void add_file(const fs::path& path) {
+    if (has_controls(path.native())) refuse(path.string(), "has a control character in its name; rename it");
     std::error_code error;
     const auto size = fs::file_size(path, error);
     if (error) refuse(path.string(), "cannot be read: " + error.message());

@@ -29,9 +29,13 @@ Counts count(std::span<const Guess> guesses, int64_t classes) {
 double f1(const Counts& counts) {
   const auto of = [&](size_t i) { return ratio(2 * counts.both[i], counts.guessed[i] + counts.truth[i]); };
   if (counts.both.size() == 2) return of(1);
-  double sum = 0;
-  for (size_t i = 0; i < counts.both.size(); ++i) sum += of(i);
-  return ratio(sum, static_cast<double>(counts.both.size()));
+  // A class that is neither guessed nor true says nothing, as scikit-learn's macro average has it.
+  double sum = 0, present = 0;
+  for (size_t i = 0; i < counts.both.size(); ++i) {
+    sum += of(i);
+    present += counts.guessed[i] + counts.truth[i] > 0;
+  }
+  return ratio(sum, present);
 }
 
 // Gorodkin, 2004; of two classes it is Matthews' correlation.

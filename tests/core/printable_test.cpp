@@ -22,6 +22,15 @@ TEST(Printable, EscapesControlCharactersAndKeepsText) {
   EXPECT_EQ(printable(std::string_view("\0", 1)), "\\u0000");
 }
 
+TEST(Printable, EscapesWhatTurnsTheDirectionOfText) {
+  EXPECT_EQ(printable("a\xe2\x80\xaetxt.exe"), "a\\u202etxt.exe");
+  EXPECT_EQ(printable("\xe2\x80\xaa\xe2\x81\xa6\xe2\x81\xa9"), "\\u202a\\u2066\\u2069");
+  EXPECT_EQ(printable("\xe2\x80\xa9\xe2\x80\xaf\xe2\x81\xaa"), "\xe2\x80\xa9\xe2\x80\xaf\xe2\x81\xaa") << "others";
+  for (const char* text : {"a\nb", "\x7f", "\xc2\x9b", "\xe2\x80\xae"})
+    EXPECT_TRUE(has_controls(text)) << printable(text);
+  for (const char* text : {"", "h\xc3\xa9 \xe2\x82\xac", "\xc2\xa0"}) EXPECT_FALSE(has_controls(text)) << text;
+}
+
 // RFC 3629, sections 3 and 4.
 TEST(Printable, ShowsBytesThatAreNoUtf8) {
   EXPECT_EQ(printable("caf\xe9"), "caf\\xe9");

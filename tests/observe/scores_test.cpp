@@ -45,6 +45,12 @@ TEST(Scores, WhatIsNeitherGuessedNorTrueCountsAsZero) {
   EXPECT_TRUE(classification_scores({}, 2).empty());
 }
 
+// As scikit-learn's f1_score(average="macro"), which takes the classes that occur.
+TEST(Scores, AClassThatDoesNotOccurIsNotInTheMean) {
+  EXPECT_DOUBLE_EQ(classification_scores(of_table({{2, 0, 0}, {0, 3, 0}, {0, 0, 0}}), 3).at("f1"), 1);
+  EXPECT_DOUBLE_EQ(classification_scores(of_table({{2, 0, 1}, {0, 3, 0}, {0, 0, 0}}), 3).at("f1"), (0.8 + 1 + 0) / 3);
+}
+
 TEST(Scores, CorrelationOfRanksWithTies) {
   // Ranks of the guesses 1 2.5 2.5 4, of the truth 2 1 3.5 3.5.
   const std::vector<Guess> guesses = {{0.1, 2}, {0.5, 1}, {0.5, 9}, {7, 9}};

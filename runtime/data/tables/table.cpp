@@ -138,7 +138,7 @@ TableRow row_of_object(const FieldsOfLine& line, const TableRequest& request) {
     if (found == object.end()) {
       std::vector<std::string> keys;
       for (const auto& [key, value] : object.items()) keys.push_back(key);
-      refuse(message("line ", line.line, ": ", unknown_name("key", column, keys)));
+      refuse(message("line ", line.line, ": there is no key \"", column, "\"; there are: ", join(keys)));
     }
     row.fields.push_back(text_of(*found, column, line.line));
   }

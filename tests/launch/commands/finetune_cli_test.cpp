@@ -69,6 +69,31 @@ TEST_F(FinetuneCli, WritesOrdinaryConfigsAndReportsTheirRuns) {
   EXPECT_EQ(last_object(alone)["digest"], json::parse(read("out/seed-2/result.json"))["digest"]);
 }
 
+// A model that tells the same classes apart keeps its readout, in whatever order the new tables begin with them.
+TEST_F(FinetuneCli, ClassesKeepTheOrderOfTheModel) {
+  expect_done(interlock(words({"--seeds", "1", "--epochs", "8", "--to", "first"})));
+  const json before = json::parse(read("first/result.json"));
+  std::vector<std::string> names = before["labels"];
+  std::string table = "sentence\tlabel\n";
+  for (int i = 0; i < 20; ++i) table += "alpha\tgood\nbeta\tbad\n";
+  const bool good_first = names.front() == "good";
+  write("other.tsv", good_first ? "sentence\tlabel\nbeta\tbad\n" + table.substr(table.find('\n') + 1) : table);
+  const CommandResult again = interlock({"finetune",     "first/seed-1",
+                                         "--train",      "other.tsv",
+                                         "--validation", "valid.tsv",
+                                         "--text",       "sentence",
+                                         "--label",      "label",
+                                         "--seeds",      "1",
+                                         "--epochs",     "1",
+                                         "--to",         "second",
+                                         "--set",        "optimizer.learning_rate=1e-9",
+                                         "--set",        "parallel.transport=loopback"});
+  expect_done(again);
+  EXPECT_THAT(again.errors, testing::Not(HasSubstr("starts fresh")));
+  EXPECT_EQ(json::parse(read("second/result.json"))["labels"], before["labels"]);
+  EXPECT_NEAR(json::parse(read("second/result.json"))["mean"].get<double>(), before["mean"].get<double>(), 0.02);
+}
+
 TEST_F(FinetuneCli, GoesOnWhereItWasInterrupted) {
   const Words all = words({"--seeds", "2", "--epochs", "6", "--to", "whole", "--json"});
   const CommandResult whole = interlock(all);

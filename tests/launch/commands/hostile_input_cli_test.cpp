@@ -163,7 +163,7 @@ TEST_F(HostileInput, ControlCharactersArePrintedEscaped) {
     EXPECT_THAT(result.all, HasSubstr("\\u001b"));
     expect_printable(result.all);
   }
-  EXPECT_THAT(interlock({"plan", "rule.toml"}).all, HasSubstr("\\nb\"; known: ")) << "one message on one line";
+  EXPECT_THAT(interlock({"plan", "rule.toml"}).all, HasSubstr("\\nb\" holds a control character")) << "on one line";
   SafetensorsWriter writer(path("w.safetensors").string(), {{"a\x1b[31m\xc2\x9b", "U8", {1}}});
   const std::byte one{};
   writer.write(writer.order()[0].name, {&one, 1});

@@ -138,6 +138,44 @@ TEST_F(LabelledCli, PredictsRowByRow) {
               predictions[1]["probabilities"]["bad"].get<double>(), 1e-5);
 }
 
+// What is written is read again as its ending says; the input and the model are never written over.
+TEST_F(LabelledCli, WritesPredictionsAsTheirFileEnds) {
+  expect_done(train_labels({"run.steps=2"}));
+  const auto predict = [&](const Words& more) {
+    Words words{"predict", "run", "--input", "valid.tsv"};
+    words.insert(words.end(), more.begin(), more.end());
+    return interlock(words);
+  };
+  for (const char* name : {"out.tsv", "out.csv"}) {
+    expect_done(predict({"--output", name}));
+    expect_done(interlock({"predict", "run", "--input", name, "--text", "label"}));
+  }
+  EXPECT_THAT(read("out.csv"), testing::StartsWith("label,bad,good\n"));
+  expect_done(predict({"--output", "out.jsonl"}));
+  const std::vector<std::string> objects = lines(read("out.jsonl"));
+  ASSERT_EQ(objects.size(), 60U);
+  EXPECT_TRUE(json::parse(objects[0])["probabilities"].contains("good"));
+
+  const std::string table = read("valid.tsv"), weights = read("run/weights.safetensors");
+  expect_failure(predict({"--output", "valid.tsv"}), 2, {"--output valid.tsv", "would destroy it"});
+  expect_failure(predict({"--output", "run/weights.safetensors"}), 2, {"is a part of run"});
+  expect_failure(predict({"--uncertainty", "2", "--svg", "valid.tsv"}), 2, {"--svg valid.tsv"});
+  EXPECT_EQ(read("valid.tsv"), table);
+  EXPECT_EQ(read("run/weights.safetensors"), weights);
+}
+
+// The first line of a table whose columns are told by number is no row where it has the names that training knew.
+TEST_F(LabelledCli, AHeaderIsNoRowForColumnsByNumber) {
+  expect_done(train_labels({"run.steps=2"}));
+  write("named.tsv", "sentence\tlabel\nalpha\tgood\nbeta\tbad\n");
+  write("bare.tsv", "alpha\tgood\nbeta\tbad\n");
+  for (const char* table : {"named.tsv", "bare.tsv"}) {
+    const CommandResult result = interlock({"predict", "run", "--input", table, "--text", "0", "--json"});
+    expect_done(result);
+    EXPECT_EQ(last_object(result)["predictions"].size(), 2U) << table;
+  }
+}
+
 // Entropy of the mean and mutual information by their formulas need the passes themselves; what holds of any is that
 // 0 <= information <= entropy <= ln 2, and that the same seed says the same.
 TEST_F(LabelledCli, SaysHowSureItIs) {
@@ -184,6 +222,8 @@ TEST_F(LabelledCli, LearnsScores) {
   expect_done(result);
   const json found = last_object(result);
   EXPECT_TRUE(found["predictions"][0]["score"].is_number());
+  expect_failure(interlock({"predict", "run", "--input", "scores.tsv", "--uncertainty", "2", "--svg", "x.svg"}), 2,
+                 {"--svg draws accuracy", "regression"});
   EXPECT_GE(found["scores"]["spearman"].get<double>(), 0.9);
 }
 

@@ -34,7 +34,9 @@ TEST_F(PruneCommand, MakesAModelThatEvaluatesTrainsOnAndGoesToHuggingFace) {
   EXPECT_EQ(json::parse(read("exported/config.json"))["num_hidden_layers"], 2);
   expect_failure(interlock({"prune", "run", "--keep", "0", "--to", "pruned"}), 73, {"pruned"});
   // A model that was pruned can be pruned again.
-  expect_done(interlock({"prune", "pruned", "--layers", "1", "--to", "pruned", "--overwrite"}));
+  expect_failure(interlock({"prune", "pruned", "--layers", "1", "--to", "pruned", "--overwrite"}), 2,
+                 {"--to pruned is what is read here"});
+  expect_done(interlock({"prune", "run", "--layers", "1", "--to", "pruned", "--overwrite"}));
 }
 
 TEST_F(PruneCommand, SearchesOnHeldOutText) {

@@ -70,6 +70,35 @@ TEST_F(Resume, WeightsWithoutACheckpointAreNotReplaced) {
   expect_done(resume());
 }
 
+// Who has come beyond two checkpoints had one: that there is none now is no reason to begin again.
+TEST_F(Resume, CheckpointsThatMustHaveBeenThereAreMissed) {
+  expect_done(train({"run.steps=6", "checkpoint.every=2"}, {"--overwrite"}));
+  fs::remove_all(path("run/checkpoints"));
+  fs::remove(path("run/weights.safetensors"));
+  const auto before = files("run");
+  expect_failure(train({"run.steps=6", "checkpoint.every=2"}, {"--resume"}), 65,
+                 {"run/metrics.jsonl tells of step 6", "checkpoint.every was 2", "--overwrite"});
+  EXPECT_EQ(files("run"), before);
+  // One that was killed before its first begins again.
+  expect_done(train({"run.steps=6", "checkpoint.every=4"}, {"--overwrite"}));
+  fs::remove_all(path("run/checkpoints"));
+  fs::remove(path("run/weights.safetensors"));
+  expect_done(train({"run.steps=6", "checkpoint.every=4"}, {"--resume"}));
+}
+
+// Its step comes again: what is damaged is put aside and told of, with what somebody laid into it.
+TEST_F(Resume, ADamagedCheckpointIsPutAsideWhenItsStepComesAgain) {
+  expect_done(resume());
+  const std::string newest = "run/checkpoints/step-00000004/";
+  write(newest + "weights-00000.safetensors", read(newest + "weights-00000.safetensors") + "x");
+  write(newest + "note", "mine");
+  const CommandResult result = resume();
+  expect_done(result);
+  EXPECT_THAT(result.errors, HasSubstr("damaged-step-00000004, which was step-00000004"));
+  EXPECT_EQ(read("run/checkpoints/damaged-step-00000004/note"), "mine");
+  EXPECT_TRUE(fs::exists(path(newest + "manifest.json")));
+}
+
 TEST_F(Resume, CheckpointsThatCannotBeLookedAtAreNotNone) {
   fs::rename(path("run/checkpoints"), path("kept"));
   write("run/checkpoints", "a file in the place of a folder");
