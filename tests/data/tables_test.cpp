@@ -102,7 +102,8 @@ TEST_F(Tables, LinesOfJson) {
       rows("a.jsonl",
            "{\"label\": 1, \"text\": \"a\\tb\\n\\u00e9\"}\n\n{\"text\": \"c\", \"label\": true, \"x\": null}\n", named),
       (Rows{{"a\tb\n\xC3\xA9", "1"}, {"c", "true"}}));
-  EXPECT_THAT(refusal("a.jsonl", "{\"text\": \"a\"}\n", named), HasSubstr("line 1: there is no key \"label\"; there are: text"));
+  EXPECT_THAT(refusal("a.jsonl", "{\"text\": \"a\"}\n", named),
+              HasSubstr("line 1: there is no key \"label\"; there are: text"));
   EXPECT_THAT(refusal("a.jsonl", "{\"text\": \"a\", \"label\": [1]}\n", named),
               HasSubstr("line 1: \"label\" is a list"));
   EXPECT_THAT(refusal("a.jsonl", "{\"text\": \"a\", \"label\": 1}\n{\"text\"\n", named), HasSubstr("line 2: not JSON"));

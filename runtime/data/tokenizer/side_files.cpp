@@ -116,8 +116,8 @@ class SideFiles {
   bool any() const { return config_.exists() || map_.exists() || added_.exists(); }
   bool class_known() const { return defaults_ != nullptr; }
   bool lists_all() const { return lists_all_; }
-  // RoBERTa's class and its like set it, to false where nobody says so; any other class (PreTrainedTokenizerFast) leaves
-  // it as tokenizer.json has it.
+  // RoBERTa's class and its like set it, to false where nobody says so; any other class (PreTrainedTokenizerFast)
+  // leaves it as tokenizer.json has it.
   std::optional<bool> add_prefix_space() const {
     if (class_known()) return config_.flag("add_prefix_space").value_or(false);
     return config_.has("tokenizer_class") ? std::nullopt : config_.flag("add_prefix_space");
