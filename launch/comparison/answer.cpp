@@ -41,9 +41,9 @@ std::string counts_of(const Outcome& outcome, const std::vector<SeedStatistics>&
       ++same;
       continue;
     }
-    better += all[i].verdict == Verdict::better;
-    worse += all[i].verdict == Verdict::worse;
-    noise += all[i].verdict == Verdict::within_noise;
+    better += all[i].verdict == SeedVerdict::better;
+    worse += all[i].verdict == SeedVerdict::worse;
+    noise += all[i].verdict == SeedVerdict::within_noise;
   }
   const std::string again =
       same == 0 ? "" : message(same, same == 1 ? " more is" : " more are", " global learning by another name.");
@@ -146,15 +146,15 @@ std::string time_to_loss(const Outcome& outcome, int stages) {
 
 }  // namespace
 
-std::string verdict_words(Verdict verdict) {
+std::string verdict_words(SeedVerdict verdict) {
   switch (verdict) {
-    case Verdict::reference:
+    case SeedVerdict::reference:
       return "the reference";
-    case Verdict::better:
+    case SeedVerdict::better:
       return "better beyond noise";
-    case Verdict::worse:
+    case SeedVerdict::worse:
       return "worse beyond noise";
-    case Verdict::within_noise:
+    case SeedVerdict::within_noise:
       return "within noise";
     default:
       return "not tested";

@@ -16,15 +16,15 @@ json pair_of(const std::optional<Interval>& interval) {
   return interval ? json{interval->low, interval->high} : json();
 }
 
-std::string text_of(Verdict verdict) {
+std::string text_of(SeedVerdict verdict) {
   switch (verdict) {
-    case Verdict::reference:
+    case SeedVerdict::reference:
       return "reference";
-    case Verdict::better:
+    case SeedVerdict::better:
       return "better";
-    case Verdict::worse:
+    case SeedVerdict::worse:
       return "worse";
-    case Verdict::within_noise:
+    case SeedVerdict::within_noise:
       return "within noise";
     default:
       return "untested";

@@ -44,7 +44,7 @@ void correct(const std::vector<SeedStatistics*>& family) {
   for (SeedStatistics* one : family) {
     one->p_adjusted = is_global_itself(*one) ? 1 : adjusted[next++];
     const bool apart = *one->p_adjusted < significance;
-    one->verdict = !apart ? Verdict::within_noise : *one->difference < 0 ? Verdict::better : Verdict::worse;
+    one->verdict = !apart ? SeedVerdict::within_noise : *one->difference < 0 ? SeedVerdict::better : SeedVerdict::worse;
   }
 }
 
@@ -65,7 +65,7 @@ std::vector<SeedStatistics> statistics_over_seeds(const std::vector<SeedLosses>&
     const auto global = std::ranges::find_if(
         groups, [&](const SeedLosses& other) { return other.is_global && other.stages == group.stages; });
     if (group.is_global) {
-      statistics.verdict = Verdict::reference;
+      statistics.verdict = SeedVerdict::reference;
     } else if (global != groups.end()) {
       set_apart(statistics, differences_of(group, *global));
     }

@@ -17,7 +17,7 @@ struct SeedLosses {
   bool control = false;               // corrected among the controls: who asks for them asks another question
 };
 
-enum class Verdict { reference, better, worse, within_noise, untested };
+enum class SeedVerdict { reference, better, worse, within_noise, untested };
 
 struct SeedStatistics {
   std::optional<double> mean;
@@ -29,7 +29,7 @@ struct SeedStatistics {
   // Holm's, over all groups that were tested, or over all controls. Of a group whose every loss is global's to the bit
   // it is 1: such a group is global by construction, and no test of the family.
   std::optional<double> p_adjusted;
-  Verdict verdict = Verdict::untested;
+  SeedVerdict verdict = SeedVerdict::untested;
 };
 
 // Another name for global learning: at two stages furthest:2 has its weights to the last bit, in every seed.

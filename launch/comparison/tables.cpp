@@ -62,7 +62,7 @@ std::vector<std::string> quality_row(const Outcome& outcome, const GroupOutcome&
       time = row.reached == 0 ? "never" : shown(row.simulated_seconds, duration);
       measured_time = row.reached == 0 ? "never" : shown(row.measured_seconds, duration);
     }
-  const bool reference = statistics.verdict == Verdict::reference;
+  const bool reference = statistics.verdict == SeedVerdict::reference;
   return {name_of(group),
           shown(statistics.mean, loss) + range(statistics.interval),
           reference ? "-" : shown(statistics.difference, loss) + range(statistics.difference_interval),

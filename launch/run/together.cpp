@@ -80,21 +80,30 @@ void let_others_end(const LaunchPlace& place) {
   if (place.slurm_step) std::this_thread::sleep_for(std::chrono::seconds(1));
 }
 
-// After MPI has ended, or where it never starts.
+[[noreturn]] void end_quietly(int code) {
+  flush_log();
+  std::cout.flush();
+  _exit(code);
+}
+
+// After MPI has ended: the code is rank 0's to tell.
 int leave(const LaunchPlace& place, int code) {
   if (code == 0) return 0;
-  if (place.rank != 0) {
-    flush_log();
-    std::cout.flush();
-    _exit(0);
-  }
+  if (place.rank != 0) end_quietly(0);
   let_others_end(place);
   return code;
 }
 
 std::unique_ptr<Transport> start_mpi(const LaunchPlace& place) {
   if (!place.no_mpi.empty()) {
-    leave(place, static_cast<int>(ExitCode::config));
+    // Said once, and by none before rank 0 has: a launcher ends the others when one fails. Of a step of Slurm rank 0's
+    // code is enough; elsewhere a variable that was left over would make a failure look like success.
+    if (place.rank != 0 && place.slurm_step) end_quietly(0);
+    if (place.rank != 0) {
+      std::this_thread::sleep_for(std::chrono::seconds(2));
+      end_quietly(static_cast<int>(ExitCode::config));
+    }
+    let_others_end(place);
     throw Error(ExitCode::config, place.no_mpi);
   }
   try {

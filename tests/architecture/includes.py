@@ -7,7 +7,7 @@
 Rules: includes run one way, launch -> techniques -> parallel -> models -> runtime, and so between the rooms of parallel and of a run in launch;
 no rooms of a layer include each other in a circle; parallel knows of models only their interface; some rooms are free of LibTorch, and what nvcc compiles is, through whatever they include; LibTorch and spdlog (each with an fmt of its own)
 never meet in a file; torch/torch.h (28 s to compile) nowhere; no file over 400 lines; no path of one machine; the program asks no shell; no file called test_SUBJECT:
-tests stand in SUBJECT_test.cpp.
+tests stand in SUBJECT_test.cpp; no two files define a type of one name in one namespace, of which the linker would keep one's functions for both.
 """
 import os
 import re
@@ -42,6 +42,10 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(<[^>]+>|"[^"]+")', re.MULTILINE)
 # A path with an apostrophe in it is a command to a shell. Programs are started by name and words (exec, posix_spawn).
 SHELL = re.compile(r"(?<![\w.])(?:(?:std)?::)?(?:popen|system|wordexp)\s*\(|\"(?:/usr)?/bin/(?:ba|da)?sh\"|\"(?:ba|da)?sh\", *\"-c\"")
 MACHINE_PATH = re.compile(r"(?<![\w.*}$-])/(work|root|home/\w+|tmp/brief)/")
+
+
+NAMESPACE = re.compile(r"^namespace\s*([\w:]*)\s*\{")
+TYPE = re.compile(r"^(?:struct|class|union|enum(?: class)?)\s+(?:alignas\([^)]*\)\s*)?(\w+)(?: final)?\s*(?::(?!:)|\{)")
 
 
 class Tree:
@@ -153,7 +157,31 @@ def breaches(root):
                 found.append(f"{path}:{number}: asks a shell: {line.strip()}")
             if MACHINE_PATH.search(line):
                 found.append(f"{path}:{number}: a path of one machine: {line.strip()}")
+    found += doubled_types(tree)
     return found, len(tree.files)
+
+
+def types_of(text):
+    """The types that a file defines at the level of a namespace that has a name, as the tree's format has them: at the beginning of a line."""
+    scope = []
+    for line in text.split("\n"):
+        if opened := NAMESPACE.match(line):
+            scope.append(opened[1])
+        elif line.startswith("}  // namespace") and scope:
+            scope.pop()
+        elif "" not in scope and (defined := TYPE.match(line)):
+            yield "::".join(scope + [defined[1]])
+
+
+def doubled_types(tree):
+    """What tests define stands in programs of their own."""
+    first = {}
+    for path in sorted(tree.files):
+        if not path.endswith(SOURCES) or path.startswith("tests/"):
+            continue
+        for name in types_of(tree.files[path]):
+            if first.setdefault(name, path) != path:
+                yield f"{path}: defines {name}, and so does {first[name]}: one program cannot have both"
 
 
 CLEAN = {
@@ -167,7 +195,8 @@ CLEAN = {
     "launch/settings/s.h": '#include "runtime/core/a.h"\n',
     "launch/run/r.h": '#include "launch/settings/s.h"\n#include "models/roberta.h"\n',
     "launch/commands/c.cpp": '#include "launch/run/r.h"\n',
-    "launch/page/p.h": '#include "launch/main.cpp"\n',
+    "launch/page/p.h": '#include "launch/main.cpp"\nnamespace interlock {\nstruct Known {\n};\n}  // namespace interlock\n',
+    "launch/page/q.cpp": "namespace interlock {\nclass Known;\nnamespace {\nstruct Known {\n};\n}  // namespace\nstruct Known::Part {\n};\n}  // namespace interlock\n",
     "launch/report/r.h": '#include "launch/page/p.h"\n',
     "launch/main.cpp": '#include "models/roberta.h"\n',
     "tests/core/a_test.cpp": "TEST(A, B) {}\n",
@@ -193,6 +222,7 @@ BROKEN = {  # what to add to the clean tree -> the words of the breach
     "runtime/core/b.cpp": ('auto* f = popen(name, "r");\n', "asks a shell"),
     "launch/run/c.cpp": ('execl("/bin/sh", "sh", "-c", name);\n', "asks a shell"),
     "tests/core/test_b.cpp": ("TEST_F(A, B) {}\n", "are called SUBJECT_test.cpp"),
+    "models/e.h": ("namespace interlock {\nstruct Known {\n};\n}  // namespace interlock\n", "defines interlock::Known, and so does launch/page/p.h"),
     "launch/tool": ("cd /" + "root/somewhere\n", "a path of one machine"),
     "cmake/b.cmake": ('set(x "/' + 'work/main")\n', "a path of one machine"),
 }

@@ -74,7 +74,7 @@ TEST_F(Tables, ColumnsByNumberHaveNoHeaderUnlessItIsSaid) {
 
 TEST_F(Tables, MarksLineEndsAndEmptyLines) {
   const std::string path = file("a.tsv", "\xEF\xBB\xBFtext\tlabel\r\na\t1\r\n\r\n\r\nb\t0\r\n");
-  const Table table = read_table(path, named);
+  const TextTable table = read_table(path, named);
   EXPECT_EQ(table.empty_lines, 2);
   ASSERT_EQ(table.rows.size(), 2U);
   EXPECT_THAT(table.rows[0].fields, ElementsAre("a", "1"));
@@ -91,7 +91,7 @@ TEST_F(Tables, QuotesHoldCommasTabsLinesAndQuotes) {
           "text,label\n\"a, b\",x\n\"say \"\"hi\"\"\",\"y\"\n\"two\nlines\tand a tab\",\"\"\n,z\nin \"the\" middle,w\n",
           named),
       (Rows{{"a, b", "x"}, {"say \"hi\"", "y"}, {"two\nlines\tand a tab", ""}, {"", "z"}, {"in \"the\" middle", "w"}}));
-  const Table table = read_table(folder_ + "/a.csv", named);
+  const TextTable table = read_table(folder_ + "/a.csv", named);
   EXPECT_EQ(table.rows[3].line, 6);  // the record before began in line 4 and went on in 5
   EXPECT_THAT(refusal("a.csv", "text,label\na,b\n\"c,d\n", named), HasSubstr("line 3: a quote begins a field here"));
   EXPECT_THAT(refusal("a.csv", "text,label\n\"c\"d,e\n", named), HasSubstr("line 2: text follows a closing quote"));

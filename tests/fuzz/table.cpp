@@ -39,7 +39,7 @@ Input input_of(std::string_view bytes) {
   return input;
 }
 
-std::string as_csv(const Table& table) {
+std::string as_csv(const TextTable& table) {
   std::string csv;
   for (const TableRow& row : table.rows) {
     for (size_t i = 0; i < row.fields.size(); ++i) {
@@ -53,7 +53,7 @@ std::string as_csv(const Table& table) {
 }
 
 void check(const Input& input) {
-  const Table table = parse_table(input.text, input.format, input.request);
+  const TextTable table = parse_table(input.text, input.format, input.request);
   fuzz::require(!table.rows.empty(), "a table has rows");
   const size_t columns = input.request.columns.size();
   int64_t line = 0;
@@ -70,7 +70,7 @@ void check(const Input& input) {
   }
   TableRequest all{{}, false};
   for (size_t i = 0; i < columns; ++i) all.columns.push_back(std::to_string(i));
-  Table again;
+  TextTable again;
   fuzz::require(
       fuzz::accepts(ExitCode::bad_input, [&] { again = parse_table(as_csv(table), TableFormat::commas, all); }),
       "rows in quotes read back");

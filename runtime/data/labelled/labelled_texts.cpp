@@ -57,7 +57,7 @@ std::vector<LabelledTexts::Row> LabelledTexts::read(const std::vector<std::strin
   const TableRequest columns{{request_.text, request_.pair, labels ? request_.label : ""}, request_.header};
   std::vector<Row> rows;
   for (const std::string& path : paths) {
-    Table table = read_table(path, columns);
+    TextTable table = read_table(path, columns);
     for (TableRow& row : table.rows)
       rows.push_back(
           {std::move(row.fields[0]), std::move(row.fields[1]), trimmed_label(row.fields[2]), path, row.line});

@@ -173,10 +173,10 @@ TableFormat table_format(const std::string& path) {
                  "\" says of no table; .tsv or .txt (tabs), .csv (commas and quotes) and .jsonl are read"));
 }
 
-Table parse_table(std::string_view text, TableFormat format, const TableRequest& request) {
+TextTable parse_table(std::string_view text, TableFormat format, const TableRequest& request) {
   text = without_mark(text);
   refuse_returns_alone(text);
-  Table table;
+  TextTable table;
   if (format == Format::objects) {
     table.empty_lines =
         read_lines(text, [&](FieldsOfLine&& line) { table.rows.push_back(row_of_object(line, request)); });
@@ -191,7 +191,7 @@ Table parse_table(std::string_view text, TableFormat format, const TableRequest&
   return table;
 }
 
-Table read_table(const std::string& path, const TableRequest& request) {
+TextTable read_table(const std::string& path, const TableRequest& request) {
   return naming(path, [&] {
     const Format format = table_format(path);
     const MappedFile file(path);

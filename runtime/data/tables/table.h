@@ -21,7 +21,7 @@ struct TableRow {
   std::vector<std::string> fields;  // as many as columns were asked for; UTF-8
 };
 
-struct Table {
+struct TextTable {
   std::vector<TableRow> rows;
   int64_t empty_lines = 0;  // left out
 };
@@ -39,9 +39,9 @@ TableFormat table_format(const std::string& path);
 // `path` ends as its format does. Error(bad_input) names the file and the line: a format that is not known, a column
 // that is not there (with those that are) or stands twice, a row of another number of fields, a quote that does not
 // end, what is not UTF-8, a table without rows.
-Table read_table(const std::string& path, const TableRequest& request);
+TextTable read_table(const std::string& path, const TableRequest& request);
 // The same of a text; errors name the line alone.
-Table parse_table(std::string_view text, TableFormat format, const TableRequest& request);
+TextTable parse_table(std::string_view text, TableFormat format, const TableRequest& request);
 
 // Whether the first line of a table names, or has, this column (one of the request's; the header is as it says).
 bool has_column(const std::string& path, const TableRequest& request, const std::string& column);

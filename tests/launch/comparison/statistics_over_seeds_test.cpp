@@ -26,10 +26,10 @@ TEST(SeedStatistics, PairedAndCorrectedTogether) {
       below{-0.2, -0.21, -0.2, -0.19, -0.22};
   const auto all = statistics_over_seeds({apart_by(far), global, apart_by(near), apart_by(below)});
   ASSERT_EQ(all.size(), 4U);
-  EXPECT_EQ(all[0].verdict, Verdict::worse);
-  EXPECT_EQ(all[1].verdict, Verdict::reference);
-  EXPECT_EQ(all[2].verdict, Verdict::within_noise);
-  EXPECT_EQ(all[3].verdict, Verdict::better);
+  EXPECT_EQ(all[0].verdict, SeedVerdict::worse);
+  EXPECT_EQ(all[1].verdict, SeedVerdict::reference);
+  EXPECT_EQ(all[2].verdict, SeedVerdict::within_noise);
+  EXPECT_EQ(all[3].verdict, SeedVerdict::better);
   EXPECT_NEAR(all[0].difference.value(), 0.304, 1e-12);
   EXPECT_NEAR(all[1].mean.value(), 2.0, 1e-12);
   EXPECT_FALSE(all[1].p_value);
@@ -49,13 +49,13 @@ TEST(SeedStatistics, ControlsAndWhatIsGlobalItselfAreNoTestsOfTheRules) {
   const auto all = statistics_over_seeds({global, apart_by(apart), apart_by(none), control});
   EXPECT_DOUBLE_EQ(all[1].p_adjusted.value(), all[1].p_value.value());
   EXPECT_DOUBLE_EQ(all[2].p_adjusted.value(), 1);
-  EXPECT_EQ(all[2].verdict, Verdict::within_noise);
+  EXPECT_EQ(all[2].verdict, SeedVerdict::within_noise);
   EXPECT_DOUBLE_EQ(all[3].p_adjusted.value(), all[3].p_value.value());
 }
 
 TEST(SeedStatistics, OneSeedIsNotTested) {
   const auto all = statistics_over_seeds({{4, true, {{1, 2.0}}}, {4, false, {{1, 2.5}}}});
-  EXPECT_EQ(all[1].verdict, Verdict::untested);
+  EXPECT_EQ(all[1].verdict, SeedVerdict::untested);
   EXPECT_DOUBLE_EQ(all[1].difference.value(), 0.5);
   EXPECT_FALSE(all[1].interval);
   EXPECT_FALSE(all[1].p_adjusted);
@@ -72,7 +72,7 @@ TEST(SeedStatistics, OtherStagesAndNoGlobalAreNoReference) {
   SeedLosses elsewhere = apart_by({0.1, 0.2, 0.3, 0.1, 0.2});
   elsewhere.stages = 8;
   const auto all = statistics_over_seeds({global, elsewhere});
-  EXPECT_EQ(all[1].verdict, Verdict::untested);
+  EXPECT_EQ(all[1].verdict, SeedVerdict::untested);
   EXPECT_TRUE(all[1].mean);
   EXPECT_FALSE(all[1].difference);
   EXPECT_TRUE(statistics_over_seeds({}).empty());
