@@ -179,9 +179,14 @@ std::string what_mpirun_says_of(const std::string& hostfile) {
   SupervisorRequest one;
   one.executable = find_program("true");
   one.processes = 1;
-  std::vector<std::string> words = mpirun_command(one);
-  words.insert(words.begin() + 1, {"--hostfile", hostfile, "--do-not-launch"});
-  const std::string output = run_program(words, mpi_deadline).output;
+  std::string output;
+  try {
+    std::vector<std::string> words = mpirun_command(one);
+    words.insert(words.begin() + 1, {"--hostfile", hostfile, "--do-not-launch"});
+    output = run_program(words, mpi_deadline).output;
+  } catch (const Error&) {
+    return "";  // an mpirun that cannot be used has a row of its own
+  }
   const size_t begin = output.find("Open RTE detected"), end = output.find("-----", begin);
   if (begin == std::string::npos || output.find("in the hostfile", begin) == std::string::npos) return "";
   std::istringstream said(output.substr(begin, end - begin));

@@ -1,6 +1,7 @@
 #include "launch/commands/prediction_file.h"
 
 #include <algorithm>
+#include <cctype>
 #include <filesystem>
 
 #include "runtime/core/printable.h"

@@ -71,7 +71,7 @@ ArmProcess::~ArmProcess() {
 }
 
 void ArmProcess::ask_to_stop() {
-  if (!ended_) kill(pid_, SIGTERM);
+  if (!ended_ && !std::exchange(asked_, true)) kill(pid_, SIGTERM);
 }
 
 bool ArmProcess::has_ended() {

@@ -32,7 +32,7 @@ class ArmProcess {
 
   std::string log_;
   pid_t pid_ = -1;
-  bool ended_ = false;
+  bool ended_ = false, asked_ = false;
   int code_ = 0;
 };
 

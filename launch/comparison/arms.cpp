@@ -128,6 +128,16 @@ std::string reason_of(const Arm& arm) {
   return kept.is_object() ? kept.value("reason", "") : "";
 }
 
+int at_once_of(const Arm& arm) {
+  const json kept = object_in(status_file(arm));
+  return kept.is_object() && kept.value("config_digest", "") == arm.config_digest ? kept.value("at_once", 1) : 1;
+}
+
+void keep_at_once(const Arm& arm, int at_once) {
+  const json kept = {{"config_digest", arm.config_digest}, {"status", text_of(ArmStatus::done)}, {"at_once", at_once}};
+  write_atomically(status_file(arm), kept.dump(2) + "\n");
+}
+
 void keep_status(const Arm& arm, ArmStatus status, const std::string& reason) {
   const json kept = {{"config_digest", arm.config_digest}, {"status", text_of(status)}, {"reason", reason}};
   write_atomically(status_file(arm), kept.dump(2, ' ', false, json::error_handler_t::replace) + "\n");

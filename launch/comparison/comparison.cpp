@@ -241,13 +241,17 @@ Outcome Comparison::perform() {
     complete(group);
     for (ArmOutcome& arm : group.arms) {
       complete(arm, group, test);
-      if (arm.run && outcome.device.empty() && arm.run->manifest.is_object())
-        outcome.device = arm.run->manifest.value("device", "");
+      if (outcome.device.empty()) outcome.device = arm.device();
+      outcome.at_once = std::max(outcome.at_once, at_once_of(arm.arm));
       progress.show(++scored);
     }
     group.timeline = timeline_of(group, settings_of(base_, group.group.overrides));
   }
   progress.finish();
+  if (outcome.at_once > 1)
+    outcome.notes.push_back(message(
+        "Up to ", outcome.at_once,
+        " arms ran at a time: how long they took is not what one takes alone. Runs that measure costs ran alone."));
   outcome.ended = now_utc();
   const bool any = std::ranges::any_of(outcome.groups, [](const GroupOutcome& group) { return !group.done().empty(); });
   if (!any) {
@@ -268,11 +272,6 @@ Outcome Comparison::begin() const {
   outcome.began = now_utc();
   describe_machine(outcome);
   outcome.notes = groups_.left_out;
-  outcome.at_once = request_.at_once;
-  if (request_.at_once > 1)
-    outcome.notes.push_back(message(
-        "Up to ", request_.at_once,
-        " arms ran at a time: how long they took is not what one takes alone. Runs that measure costs ran alone."));
   for (int i = 0; i < request_.seeds; ++i) outcome.seeds.push_back(settings_.seed + static_cast<uint64_t>(i));
   outcome.tune = request_.tune;
   outcome.tuning_seed = settings_.seed + tuning_seed_offset;

@@ -15,6 +15,12 @@ LossCurve ArmOutcome::curve() const {
   return curve;
 }
 
+std::string ArmOutcome::device() const {
+  if (!run || !run->manifest.is_object()) return "";
+  const auto said = run->manifest.find("device");
+  return said != run->manifest.end() && said->is_string() ? said->get<std::string>() : "";
+}
+
 std::vector<const ArmOutcome*> GroupOutcome::done() const {
   std::vector<const ArmOutcome*> all;
   for (const ArmOutcome& arm : arms)

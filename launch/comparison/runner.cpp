@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <thread>
 #include <utility>
 
 #include "launch/page/markup.h"
 #include "runtime/core/error.h"
-#include "runtime/core/readable_file.h"
+#include "runtime/observe/last_step.h"
 #include "runtime/observe/progress.h"
 #include "runtime/storage/checkpoint.h"
 
@@ -21,19 +20,6 @@ using Clock = std::chrono::steady_clock;
 constexpr auto between_looks = std::chrono::milliseconds(200);
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-// The last step in metrics.jsonl, from the end of the file; 0: none yet.
-int64_t step_reached(const Arm& arm) {
-  if (!is_regular_file((fs::path(arm.folder) / "metrics.jsonl").string())) return 0;
-  std::ifstream file(fs::path(arm.folder) / "metrics.jsonl", std::ios::binary | std::ios::ate);
-  if (!file) return 0;
-  const auto size = static_cast<int64_t>(file.tellg());
-  constexpr int64_t looked_at = 8192;  // a line with a loss for each of a hundred stages
-  file.seekg(std::max<int64_t>(0, size - looked_at));
-  const std::string end{std::istreambuf_iterator<char>(file), {}};
-  const size_t at = end.rfind("\"step\":");
-  return at == std::string::npos ? 0 : std::atoll(end.c_str() + at + 7);
-}
 
 std::string name_of(const Arm& arm) { return fs::path(arm.folder).filename().string(); }
 
@@ -69,7 +55,7 @@ void ArmRunner::line(const std::string& text) {
 void ArmRunner::show(const std::vector<Arm>& arms) {
   if (!terminal_ || running_.empty()) return;
   int64_t step = 0, of = 0;
-  for (const Running& one : running_) step += step_reached(arms[one.index]), of += arms[one.index].steps;
+  for (const Running& one : running_) step += last_step_told(arms[one.index].folder), of += arms[one.index].steps;
   const double spent = seconds_ + seconds_since(began_);
   const int64_t known = steps_performed_ + step, left = steps_ - steps_done_ - step;
   const Running& first = running_.front();
@@ -125,12 +111,13 @@ std::vector<ArmStatus> ArmRunner::perform(const std::vector<Arm>& arms) {
     line(message("compare  arm ", number, "/", arms_, "  ", name_of(arms[index]), "  ", text_of(status),
                  status == ArmStatus::done ? " in " + took : ": " + reason_of(arms[index])));
   };
+  const size_t at_a_time = std::min(at_once_, arms.size());
   began_ = Clock::now();
   size_t next = 0;
   try {
     while (next < arms.size() || !running_.empty()) {
       interruption_.check();
-      for (; next < arms.size() && running_.size() < at_once_; ++next) {
+      for (; next < arms.size() && running_.size() < at_a_time; ++next) {
         const ArmStatus known = status_of(arms[next]);
         const int64_t number = ++arm_;
         if (known == ArmStatus::done || known == ArmStatus::diverged) {
@@ -150,7 +137,9 @@ std::vector<ArmStatus> ArmRunner::perform(const std::vector<Arm>& arms) {
         const Running one = std::move(running_[i]);
         running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
         steps_performed_ += arms[one.index].steps;
-        finish(one.index, one.number, ended(arms[one.index], one.process->end()), duration(seconds_since(one.start)));
+        const ArmStatus status = ended(arms[one.index], one.process->end());
+        if (status == ArmStatus::done && at_a_time > 1) keep_at_once(arms[one.index], static_cast<int>(at_a_time));
+        finish(one.index, one.number, status, duration(seconds_since(one.start)));
       }
     }
   } catch (...) {

@@ -119,13 +119,24 @@ class Predictor {
 
 namespace {
 
-// Whether the first line of a table of texts has the name that training had for the texts, or for the labels.
-bool is_named(const std::string& file, const LabelledRequest& training) {
-  if (table_format(file) == TableFormat::objects) return false;
-  return std::ranges::any_of(std::array{training.text, training.label}, [&](const std::string& column) {
-    const bool number = column.find_first_not_of("0123456789") == std::string::npos;
-    return !number && has_column(file, {{}, true}, column);
-  });
+// Whoever gives numbers for the columns may still have tables whose first line has the names that training knew for the
+// texts or the labels: those name columns, and are no rows. None where no file has them; Error(bad_input) where only
+// some have.
+std::optional<bool> header_of(const std::vector<std::string>& files, const LabelledRequest& training) {
+  std::string named, bare;
+  for (const std::string& file : files) {
+    if (table_format(file) == TableFormat::objects) continue;
+    const bool has = std::ranges::any_of(std::array{training.text, training.label}, [&](const std::string& column) {
+      const bool number = column.find_first_not_of("0123456789") == std::string::npos;
+      return !number && has_column(file, {{}, true}, column);
+    });
+    (has ? named : bare) = file;
+  }
+  if (named.empty()) return std::nullopt;
+  if (!bare.empty())
+    throw Error(ExitCode::bad_input, message("the first line of ", named, " names columns, and that of ", bare,
+                                             " does not: give tables of one kind"));
+  return true;
 }
 
 }  // namespace
@@ -148,9 +159,7 @@ std::shared_ptr<const LabelledTexts> open_texts(const TextModel& source, const s
   request.classes = source.labels;
   request.needs_labels = needs_labels;
   request.length = std::min(request.length, source.max_length);
-  // Whoever gives numbers for the columns may still have a table whose first line has the names that training knew.
-  if (!request.header && std::ranges::any_of(files, [&](const std::string& file) { return is_named(file, request); }))
-    request.header = true;
+  if (!request.header) request.header = header_of(files, request);
   if (columns.text) request.text = *columns.text;
   if (columns.pair) request.pair = *columns.pair;
   const TableRequest table{{request.text, request.pair}, request.header};

@@ -210,13 +210,14 @@ void Checkpointer::collect(bool wait) {
                                discard_staging(staging);
                                return {failure.what(), "", {}};
                              }
+                             Published done;
                              try {
-                               Published done{"", "", retain_checkpoints(folder, keep, nonce_, manifest.step)};
-                               if (!aside.empty()) done.spared.push_back(aside);
-                               return done;
+                               done.spared = retain_checkpoints(folder, keep, nonce_, manifest.step);
                              } catch (const std::exception& failure) {
-                               return {"", failure.what(), {}};
+                               done.retained = failure.what();
                              }
+                             if (!aside.empty()) done.spared.push_back(aside);
+                             return done;
                            });
 }
 

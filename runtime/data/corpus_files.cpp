@@ -89,10 +89,12 @@ class Walk {
   }
 
   void add_file(const fs::path& path) {
-    if (has_controls(path.native())) refuse(path.string(), "has a control character in its name; rename it");
     std::error_code error;
     const auto size = fs::file_size(path, error);
     if (error) refuse(path.string(), "cannot be read: " + error.message());
+    // Macintoshes put empty ones ("Icon\r") into folders, which are no text.
+    if (size > 0 && has_controls(path.native()))
+      refuse(path.string(), "has a control character in its name; rename it");
     // Now, rather than in the middle of a run when the first sample of this file is due.
     if (access(path.c_str(), R_OK) != 0) refuse(path.string(), message("cannot be read: ", std::strerror(errno)));
     if (const std::string compression = compression_of_file(path.native()); !compression.empty())

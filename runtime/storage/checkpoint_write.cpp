@@ -125,7 +125,7 @@ std::string problem_of_checkpoint(const std::string& folder) {
   try {
     verify_checkpoint(folder);
     return "";
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     return error.what();
   }
 }
@@ -164,14 +164,15 @@ std::string publish_checkpoint(const std::string& run_folder, const std::string&
   write_atomically((fs::path(staging) / manifest_name).string(), text);  // ends with an fsync of the staging folder
 
   const std::string name = checkpoint_name(manifest.step);
-  const std::string old = take_name(staging, (fs::path(folder) / name).string());
-  const std::string problem = old.empty() ? "" : problem_of_checkpoint(old);
-  const std::string aside = problem.empty() ? "" : put_aside(old, folder, name);
+  const std::string target = (fs::path(folder) / name).string();
+  // First of all, under the name that it has: whatever goes wrong from here on, it is nobody's leftover.
+  const std::string problem = fs::exists(fs::symlink_status(target)) ? problem_of_checkpoint(target) : "";
+  const std::string aside = problem.empty() ? "" : put_aside(target, folder, name);
+  const std::string old = take_name(staging, target);
   sync_folder(folder);
   sync_folder(run_folder.empty() ? "." : run_folder);  // the folder of the checkpoints may be new
-  if (!problem.empty()) return message(aside, ", which was ", name, ": ", problem);
   if (!old.empty()) remove_quietly(old);
-  return "";
+  return problem.empty() ? "" : message(aside, ", which was ", name, ": ", problem);
 }
 
 std::vector<std::string> retain_checkpoints(const std::string& run_folder, int64_t keep, const std::string& nonce,

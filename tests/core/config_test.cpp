@@ -336,7 +336,7 @@ TEST_F(ConfigFile, ThreadsMayAskAtTheSameTime) {
 // Asks for everything once; the same calls on the resolved text must give the same.
 std::string ask_all(const Config& config) {
   const Section run = config.section("run");
-  run.text("folder", "quote \" slash \\ tab \t bell \a line \n end");
+  run.text("label", "quote \" slash \\ tab \t bell \a line \n end");
   run.number("third", 1.0 / 3);
   run.number("tiny", 5e-324);
   run.number("huge", 1e300);
@@ -356,6 +356,16 @@ std::string ask_all(const Config& config) {
   return config.resolved();
 }
 
+// Which would split a message or turn it round; what tables call their columns and classes is theirs.
+TEST(Section, NamesHoldNoControlCharacters) {
+  const Config config =
+      Config::from_text("[a]\nfolder = \"x\\ny\"\npaths = [\"b\", \"\\u202e\"]\nlabels = [\"good\\tone\"]\n");
+  const Section a = config.section("a");
+  EXPECT_THAT(refusal([&] { a.text("folder", ""); }), HasSubstr("\"x\\ny\" holds a control character"));
+  EXPECT_THAT(refusal([&] { a.texts("paths", {}); }), HasSubstr("\"\\u202e\" holds a control character"));
+  EXPECT_EQ(a.texts("labels", {}), std::vector<std::string>{"good\tone"});
+}
+
 TEST(Resolved, ReadsBackToTheSame) {
   const std::string once =
       ask_all(Config::from_text("[learning]\n[[learning.change]]\nat_step = 7\n"
@@ -365,7 +375,7 @@ TEST(Resolved, ReadsBackToTheSame) {
   again.reject_unknown();
   EXPECT_EQ(again.section("run").number("third", 0), 0.1);
   EXPECT_EQ(again.section("run").number("tiny", 0), 5e-324);
-  EXPECT_EQ(again.section("run").text("folder", ""), "quote \" slash \\ tab \t bell \a line \n end");
+  EXPECT_EQ(again.section("run").text("label", ""), "quote \" slash \\ tab \t bell \a line \n end");
   EXPECT_EQ(again.section("learning").sections("change").size(), 2u);
   EXPECT_EQ(again.section("learning").sections("change").at(0).integer("at_step", 0), 7);
 }

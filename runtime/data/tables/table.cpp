@@ -9,6 +9,7 @@
 #include "runtime/core/compressed.h"
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
 #include "runtime/data/tables/fields.h"
 #include "runtime/data/tokenizer/foreign_json.h"
 #include "runtime/data/tokenizer/strict_json.h"
@@ -138,7 +139,13 @@ TableRow row_of_object(const FieldsOfLine& line, const TableRequest& request) {
     if (found == object.end()) {
       std::vector<std::string> keys;
       for (const auto& [key, value] : object.items()) keys.push_back(key);
-      refuse(message("line ", line.line, ": there is no key \"", column, "\"; there are: ", join(keys)));
+      constexpr size_t shown = 20;
+      const std::string nearest = nearest_name(column, keys);
+      const bool more = keys.size() > shown;
+      keys.resize(std::min(keys.size(), shown));
+      refuse(message("line ", line.line, ": there is no key \"", printable(column), "\"",
+                     nearest.empty() ? "" : "; did you mean \"" + printable(nearest) + "\"?",
+                     nearest.empty() ? ";" : "", " there are: ", printable(join(keys)), more ? ", ..." : ""));
     }
     row.fields.push_back(text_of(*found, column, line.line));
   }

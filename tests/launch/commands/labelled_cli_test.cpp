@@ -157,7 +157,7 @@ TEST_F(LabelledCli, WritesPredictionsAsTheirFileEnds) {
   EXPECT_TRUE(json::parse(objects[0])["probabilities"].contains("good"));
 
   const std::string table = read("valid.tsv"), weights = read("run/weights.safetensors");
-  expect_failure(predict({"--output", "valid.tsv"}), 2, {"--output valid.tsv", "would destroy it"});
+  expect_failure(predict({"--output", "valid.tsv"}), 2, {"--output valid.tsv", "would be replaced"});
   expect_failure(predict({"--output", "run/weights.safetensors"}), 2, {"is a part of run"});
   expect_failure(predict({"--uncertainty", "2", "--svg", "valid.tsv"}), 2, {"--svg valid.tsv"});
   EXPECT_EQ(read("valid.tsv"), table);
@@ -174,6 +174,24 @@ TEST_F(LabelledCli, AHeaderIsNoRowForColumnsByNumber) {
     expect_done(result);
     EXPECT_EQ(last_object(result)["predictions"].size(), 2U) << table;
   }
+  expect_failure(interlock({"predict", "run", "--input", "named.tsv", "bare.tsv", "--text", "0"}), 65,
+                 {"named.tsv names columns", "bare.tsv does not"});
+}
+
+// Classes come out of tables and may be called anything; what is said of them stays on its line.
+TEST_F(LabelledCli, ClassesWithControlCharactersAreUsed) {
+  std::string table;
+  for (int i = 0; i < 8; ++i)
+    table += R"({"sentence": "alpha", "label": "good\tone"})"
+             "\n"
+             R"({"sentence": "beta", "label": "\u2067bad\u2069"})"
+             "\n";
+  write("odd.jsonl", table);
+  expect_done(train_labels({"data.paths=[\"odd.jsonl\"]", "data.validation_paths=[\"odd.jsonl\"]", "run.steps=2"}));
+  const CommandResult result = interlock({"predict", "run", "--input", "odd.jsonl"});
+  expect_done(result);
+  EXPECT_THAT(result.output, HasSubstr("good\\tone"));
+  EXPECT_EQ(lines(result.output).size(), 17U);
 }
 
 // Entropy of the mean and mutual information by their formulas need the passes themselves; what holds of any is that

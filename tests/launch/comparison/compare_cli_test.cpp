@@ -168,11 +168,15 @@ TEST_F(CompareCommand, ArmsAtATimeAreTheArmsOneAfterAnother) {
   expect_done(done);
   // The third begins before the first has ended; what measures costs runs alone.
   EXPECT_LT(done.errors.find("sum-2_linear_4-stages_tune-1\n"), done.errors.find("local_linear_4-stages_tune-1  done"));
+  ASSERT_THAT(done.errors, HasSubstr("sum-2_linear_4-stages_costs\n"));
   EXPECT_GT(done.errors.find("sum-2_linear_4-stages_costs\n"), done.errors.find("local_linear_4-stages_costs  done"));
   const json found = report();
   EXPECT_EQ(found["tuning"], alone["tuning"]);
   for (const json& one : alone["arms"])
     EXPECT_EQ(arm(found, one["rule"], one["seed"])["digest"], one["digest"]) << one["rule"] << " " << one["seed"];
+  EXPECT_THAT(read("cmp/report.md"), HasSubstr("Up to 3 arms ran at a time"));
+  // It is the arms that know: said again without the option.
+  expect_done(compare(asked));
   EXPECT_THAT(read("cmp/report.md"), HasSubstr("Up to 3 arms ran at a time"));
 }
 
