@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <sstream>
 
 #include "launch/checks/checks.h"
@@ -187,9 +188,11 @@ std::string what_mpirun_says_of(const std::string& hostfile) {
   } catch (const Error&) {
     return "";  // an mpirun that cannot be used has a row of its own
   }
-  const size_t begin = output.find("Open RTE detected"), end = output.find("-----", begin);
-  if (begin == std::string::npos || output.find("in the hostfile", begin) == std::string::npos) return "";
-  std::istringstream said(output.substr(begin, end - begin));
+  // Between the lines that frame its first word; what it shows of a file that it takes names no hostfile.
+  constexpr const char* frame = "-----\n";
+  const size_t begin = output.find(frame), end = output.find("\n-----", begin);
+  if (begin == std::string::npos || output.substr(begin, end - begin).find("hostfile") == std::string::npos) return "";
+  std::istringstream said(output.substr(begin + std::strlen(frame), end - begin - std::strlen(frame)));
   std::string sentence;
   for (std::string word; said >> word;) sentence += (sentence.empty() ? "" : " ") + word;
   return sentence;

@@ -220,6 +220,21 @@ std::string slowed_text(const LinkSpeed& links) {
   return text;
 }
 
+// Memory that ranks share is many times as fast as a network: each kind of pair is held against its own.
+std::vector<Link> links_of(const ClusterFacts& facts, bool within_host) {
+  std::vector<Link> found;
+  for (const Link& link : facts.links)
+    if ((facts.ranks[link.from].host == facts.ranks[link.to].host) == within_host) found.push_back(link);
+  return found;
+}
+
+double median_of(const std::vector<Link>& links, double Link::*value) {
+  std::vector<double> values;
+  for (const Link& link : links) values.push_back(link.*value);
+  std::ranges::nth_element(values, values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2));
+  return values[values.size() / 2];
+}
+
 // A pair that is far behind the others has something between it that the others have not.
 Check links(const ClusterFacts& facts) {
   if (facts.links.empty()) return {"links", Status::ok, "no pair of ranks exchanges messages", ""};
@@ -234,18 +249,25 @@ Check links(const ClusterFacts& facts) {
   found << std::fixed << std::setprecision(0) << latencies.front() << " to " << latencies.back() << " us, "
         << speeds.front() << " to " << speeds.back() << " MiB/s for messages of "
         << size_text(static_cast<double>(facts.message_bytes));
-  const double middle_latency = latencies[latencies.size() / 2], middle_speed = speeds[speeds.size() / 2];
   std::set<std::string> slow;
-  for (const Link& link : facts.links)
-    if (link.mib_per_second < middle_speed / 3 || (link.latency_us > 3 * middle_latency && link.latency_us > 200))
-      slow.insert(
-          message(link.from, "-", link.to, " (", facts.ranks[link.from].host, ", ", facts.ranks[link.to].host, ")"));
-  const bool all_slow = middle_speed < 100 && facts.message_bytes >= (1 << 16);
-  if (facts.slowed.slowed() && slow.empty() && !all_slow)
+  for (const bool within_host : {true, false}) {
+    const std::vector<Link> alike = links_of(facts, within_host);
+    if (alike.empty()) continue;
+    const double middle_latency = median_of(alike, &Link::latency_us),
+                 middle_speed = median_of(alike, &Link::mib_per_second);
+    // By any standard: a network of a cluster has a tenth of the one and ten times the other.
+    const bool all = middle_latency > 500 || (middle_speed < 100 && facts.message_bytes >= (1 << 16));
+    for (const Link& link : alike)
+      if (all || link.mib_per_second < middle_speed / 3 ||
+          (link.latency_us > 3 * middle_latency && link.latency_us > 200))
+        slow.insert(
+            message(link.from, "-", link.to, " (", facts.ranks[link.from].host, ", ", facts.ranks[link.to].host, ")"));
+  }
+  if (facts.slowed.slowed() && slow.empty())
     return {"links", Status::warn, found.str() + "; the run will have them " + slowed_text(facts.slowed),
             "parallel.link_bandwidth and parallel.link_latency are for tests: 0 leaves links as they are"};
-  if (slow.empty() && !all_slow) return {"links", Status::ok, found.str(), ""};
-  return {"links", Status::warn, found.str() + (slow.empty() ? "" : "; far behind the others: " + list_text(slow)),
+  if (slow.empty()) return {"links", Status::ok, found.str(), ""};
+  return {"links", Status::warn, found.str() + "; slow: " + list_text(slow),
           "name the fast network: --mca btl_tcp_if_include IFACE (under srun OMPI_MCA_btl_tcp_if_include=IFACE)"};
 }
 

@@ -4,6 +4,7 @@
 
 #include "runtime/core/error.h"
 #include "runtime/core/nearest_name.h"
+#include "runtime/core/printable.h"
 #include "runtime/storage/tensors/tensor_entry.h"
 
 namespace interlock {
@@ -17,6 +18,7 @@ std::string shape_text(const std::vector<int64_t>& shape) {
 std::string some_of(std::vector<std::string> names) {
   const size_t shown = std::min<size_t>(names.size(), 5), rest = names.size() - shown;
   names.resize(shown);
+  for (std::string& name : names) name = printable(name);
   return join(names) + (rest > 0 ? message(" and ", rest, " more") : "");
 }
 

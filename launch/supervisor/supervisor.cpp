@@ -113,6 +113,7 @@ class Supervision {
   bool output_open_ = true;
   int ended_by_ = 0;             // the signal that ended us at once
   int stop_asked_by_ = 0;        // the signal that asked for a stop
+  bool got_sigterm_ = false;     // first, or behind another
   bool stop_passed_on_ = false;  // the ranks know of it
   bool asked_again_ = false, overdue_ = false;
   Clock::time_point stop_asked_at_;
@@ -163,6 +164,7 @@ void Supervision::take_signals() {
 }
 
 void Supervision::take_stop_request(int number) {
+  got_sigterm_ |= number == SIGTERM;
   if (stop_asked_by_ == 0) {
     stop_asked_by_ = number;
     stop_asked_at_ = Clock::now();
@@ -172,8 +174,8 @@ void Supervision::take_stop_request(int number) {
                            number == SIGINT ? " s); Ctrl-C again ends them at once\n" : " s)\n"));
   } else if (!asked_again_) {
     asked_again_ = true;
-    output_.insert(message("interlock: ", signal_name(number),
-                           " again: the ranks are stopping already; SIGINT (Ctrl-C) ends them at once\n"));
+    output_.insert(message("interlock: ", signal_name(number), number == stop_asked_by_ ? " again" : "",
+                           ": the ranks are stopping already; SIGINT (Ctrl-C) ends them at once\n"));
   }
 }
 
@@ -183,7 +185,9 @@ void Supervision::pass_on_stop_request() {
   if (stop_asked_by_ == 0 || stop_passed_on_) return;
   const ChildTree::Running here = tree_.running(program_, SIGUSR1);
   const bool others_had_time = Clock::now() >= stop_asked_at_ + std::min<Clock::duration>(elsewhere, stop_time_ / 4);
-  if (here.watching < here.processes || (here.processes < ranks_ && !others_had_time)) return;
+  // Ranks elsewhere are not seen here, but once all have met they watch for it.
+  const bool all_watch = here.processes >= ranks_ || output_.ranks_are_up();
+  if (here.watching < here.processes || (!all_watch && !others_had_time)) return;
   tree_.signal(SIGUSR1);  // mpirun forwards it and waits for as long as it takes
   stop_passed_on_ = true;
 }
@@ -282,7 +286,7 @@ bool Supervision::started_nothing() const {
 
 // A batch system that ends a job signals all of its processes: mpirun, which then ends its ranks, as well as us.
 bool Supervision::ended_with_us() const {
-  if (stop_asked_by_ != SIGTERM || overdue_ || ended_by_ != 0 || output_.rank_said_why()) return false;
+  if (!got_sigterm_ || overdue_ || ended_by_ != 0 || output_.rank_said_why()) return false;
   const int status = tree_.status();
   const bool mpirun_gave_up = WIFSIGNALED(status) ? WTERMSIG(status) == SIGTERM : WEXITSTATUS(status) == 1;
   return output_.killed_by_signal() ? output_.reason().find("(SIGTERM)") != std::string::npos

@@ -224,6 +224,9 @@ Config Config::from_file(const std::string& path, const std::vector<std::string>
 Config Config::from_text(const std::string& toml, const std::vector<std::string>& overrides, const std::string& name) {
   auto document = std::make_shared<ConfigDocument>();
   document->file = name;
+  if (toml.size() > most_config_bytes)  // as of a file, whatever it was stored in
+    throw Error(ExitCode::config,
+                message(name, ": has ", toml.size(), " bytes; a config has ", most_config_bytes, " at most"));
   document->parse(toml);
   for (const auto& text : overrides) document->apply_override(text);
   return Config(std::move(document));

@@ -1,4 +1,4 @@
-// What a config may not be: a device, a file of any size, nested without end.
+// What a config may not be: a device, a file of any size, nested without end, with names that split messages.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -92,6 +92,22 @@ TEST_F(ConfigLimits, DotsThatAreNoDepthAreLegal) {
   std::string many;
   for (int i = 0; i < 1000; ++i) many += "[[a.b.c]]\nd.e = 1.5\n";
   load(many);
+}
+
+TEST_F(ConfigLimits, IsNoLargerThanAFileMayBe) {
+  const std::string large(size_t{17} << 20, '#');
+  EXPECT_THAT(refusal([&] { Config::from_text(large, {}, "interlock.config"); }),
+              testing::AllOf(HasSubstr("interlock.config: has 17825792 bytes"), HasSubstr("at most")));
+}
+
+// Which would split a message or turn it round; what tables call their columns and classes is theirs.
+TEST_F(ConfigLimits, NamesHoldNoControlCharacters) {
+  const Config config =
+      Config::from_text("[a]\nfolder = \"x\\ny\"\npaths = [\"b\", \"\\u202e\"]\nlabels = [\"good\\tone\"]\n");
+  const Section a = config.section("a");
+  EXPECT_THAT(refusal([&] { a.text("folder", ""); }), HasSubstr("\"x\\ny\" holds a control character"));
+  EXPECT_THAT(refusal([&] { a.texts("paths", {}); }), HasSubstr("\"\\u202e\" holds a control character"));
+  EXPECT_EQ(a.texts("labels", {}), std::vector<std::string>{"good\tone"});
 }
 
 }  // namespace

@@ -356,16 +356,6 @@ std::string ask_all(const Config& config) {
   return config.resolved();
 }
 
-// Which would split a message or turn it round; what tables call their columns and classes is theirs.
-TEST(Section, NamesHoldNoControlCharacters) {
-  const Config config =
-      Config::from_text("[a]\nfolder = \"x\\ny\"\npaths = [\"b\", \"\\u202e\"]\nlabels = [\"good\\tone\"]\n");
-  const Section a = config.section("a");
-  EXPECT_THAT(refusal([&] { a.text("folder", ""); }), HasSubstr("\"x\\ny\" holds a control character"));
-  EXPECT_THAT(refusal([&] { a.texts("paths", {}); }), HasSubstr("\"\\u202e\" holds a control character"));
-  EXPECT_EQ(a.texts("labels", {}), std::vector<std::string>{"good\tone"});
-}
-
 TEST(Resolved, ReadsBackToTheSame) {
   const std::string once =
       ask_all(Config::from_text("[learning]\n[[learning.change]]\nat_step = 7\n"
