@@ -94,12 +94,12 @@ std::string progress_line(const std::string& label, const StepMetrics& metrics, 
   if (!label.empty()) parts.push_back({label, 0});
   parts.push_back({"step " + std::to_string(metrics.step) + "/" + std::to_string(total), 6});
   parts.push_back({loss_text("loss", metrics.loss), 5});
-  if (metrics.validation_loss) parts.push_back({loss_text("held-out", *metrics.validation_loss), 3});
+  if (metrics.validation_loss) parts.push_back({loss_text("held-out", *metrics.validation_loss), 4});
   if (const auto accuracy = metrics.validation_scores.find("accuracy"); accuracy != metrics.validation_scores.end())
-    parts.push_back({print("accuracy %.3f", accuracy->second), 3});
+    parts.push_back({print("accuracy %.3f", accuracy->second), 4});
   parts.push_back({rate_text(metrics.tokens_per_second, unit), 2});
   parts.push_back({print("idle %.0f %%", 100 * metrics.idle_share), 1});
-  if (seconds_left) parts.push_back({time_text(*seconds_left), 4});
+  if (seconds_left) parts.push_back({time_text(*seconds_left), 3});
   if (width <= 0) return joined(parts);
   const auto room = static_cast<size_t>(width);
   while (parts.size() > 1 && joined(parts).size() > room) {
