@@ -63,7 +63,9 @@ TEST(StopRequest, RanksOnOtherHostsAreToldAfterAWhile) {
   std::filesystem::create_directories(folder);
   std::ofstream(folder / "mpirun")
       << "#!/bin/bash\n[[ $1 != --version ]] || exit 0\nwhile [[ $1 != *launch_supervised ]]; do shift; done\n"
-         "\"$@\" & rank=$!\ntrap 'kill -USR1 $rank 2>/dev/null' USR1\n"
+         // In a session of its own the rank hears of it from here alone: a shell to which the signal and the end of the
+         // rank come at once now and then ends with 255.
+         "setsid \"$@\" & rank=$!\ntrap 'kill -USR1 $rank 2>/dev/null' USR1\n"
          // Interrupted by the signal, wait says 138, whether the rank has ended meanwhile or not.
          "code=138\nwhile ((code == 138)); do wait $rank; code=$?; done\nexit $code\n";
   std::filesystem::permissions(folder / "mpirun", std::filesystem::perms::owner_all);
