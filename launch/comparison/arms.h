@@ -53,7 +53,7 @@ ArmStatus status_of(const Arm& arm);
 bool holds_config_of(const Arm& arm);  // the run that lies in its folder has its config
 // Why, where it is diverged or failed; "" else.
 std::string reason_of(const Arm& arm);
-// How many arms ran at a time with it; 1: it ran alone.
+// How many arms were to run at a time when it ran, itself included; 1: it ran alone.
 int at_once_of(const Arm& arm);
 // Beside the run folder: how many ran at a time with one that is done. Error(cannot_write).
 void keep_at_once(const Arm& arm, int at_once);

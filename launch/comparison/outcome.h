@@ -25,8 +25,8 @@ struct ArmOutcome {
   std::map<int, double> cosines;     // by stage, of --diagnostics
   double bytes_sent = 0, flops = 0;  // over all its steps
 
-  LossCurve curve() const;
-  std::string device() const;  // as its manifest says; "" where it does not  // of validation losses
+  LossCurve curve() const;     // of validation losses
+  std::string device() const;  // as its manifest says; "" where it does not
 };
 
 struct Trial {  // of the search for a learning rate
