@@ -141,7 +141,10 @@ int Compare::run() {
   write_atomically(file("report.md"), report_markdown(outcome));
   write_atomically(file("report.html"), report_html(outcome));
   for (const std::string& sentence : answer_of(outcome)) std::cout << sentence << "\n";
-  std::cout << "Report   " << file("report.html") << " (report.md and report.json beside it)\n";
+  std::cout << "Report   " << file("report.html") << " (report.md and report.json beside it)\n" << std::flush;
+  if (!outcome.any_done())
+    throw Error(ExitCode::gave_up, message("no arm of the comparison could be done; the last one: ",
+                                           outcome.last_reason(), ". What each said lies in ", output_, "/arms/*.log"));
   return static_cast<int>(ExitCode::done);
 }
 

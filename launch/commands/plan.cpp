@@ -294,6 +294,9 @@ class PlanCommand final : public Command {
     const RunSettings run = settings();
     const auto dataset = make_dataset(run);
     const auto model = make_model(run, *dataset);
+    if (dataset->objective() == Objective::classification && dataset->classes() == 0)
+      log_warning(message("the classes are not known where the data cannot be read: the plan counts ", model->classes(),
+                          "; data.labels names them"));
     PlanReport report;
     report.looks_together = run.divergence.policy != OnDivergence::stop;
     report.blocks = make_partition(run, *model);

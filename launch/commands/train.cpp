@@ -138,7 +138,10 @@ void end_hung_run(const std::string& run_folder, const Verdict& verdict, const s
   const std::string file = write_verdict(run_folder, verdict, ranks);
   EventLog(run_folder)
       .add({"hung", verdict.rank < 0 ? std::nullopt : std::make_optional(verdict.rank), verdict.step, verdict.reason});
-  say_error(verdict.reason + "\n" + verdict.ranks + (file.empty() ? "" : "  All that the ranks told: " + file + "\n") +
+  const std::string stack = verdict.rank < 0 ? "" : read_stack(run_folder, verdict.rank);
+  say_error(verdict.reason + "\n" + verdict.ranks +
+            (stack.empty() ? "" : message("  rank ", verdict.rank, " stands in:\n", stack)) +
+            (file.empty() ? "" : "  All that the ranks told: " + file + "\n") +
             "  The run is ended; go on from its newest checkpoint with: " + resume_command(run_folder));
   _exit(static_cast<int>(lost_rank));
 }
@@ -333,7 +336,7 @@ int Train::run_process(const LaunchPlace& place) const {
   };
   return run_together(place, prepare_rank, [&](Transport& transport) {
     if (supervised && place.rank == 0) say_that_ranks_are_up();
-    if (supervised) dump_stack_on_request(settings->folder, place.rank);
+    dump_stack_on_request(settings->folder, place.rank);
     monitors.emplace(
         RankMonitors::Settings{settings->folder, settings->monitor.listen, settings->monitor.metrics, supervised},
         place, transport);

@@ -76,11 +76,16 @@ void ArmProcess::ask_to_stop() {
 
 bool ArmProcess::has_ended() {
   int status = 0;
-  if (!ended_ && waitpid(pid_, &status, WNOHANG) == pid_) note(status);
+  rusage used{};
+  if (!ended_ && wait4(pid_, &status, WNOHANG, &used) == pid_) note(status, used);
   return ended_;
 }
 
-void ArmProcess::note(int status) {
+void ArmProcess::note(int status, const rusage& used) {
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  cpu_seconds_ = seconds(used.ru_utime) + seconds(used.ru_stime);
   ended_ = true;
   code_ = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }

@@ -2,6 +2,7 @@
 // One arm as a process of its own: `interlock train`, with all that it starts. What fails or is killed there leaves the
 // comparison standing, and memory is measured of the arm alone.
 
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <string>
@@ -25,15 +26,17 @@ class ArmProcess {
 
   bool has_ended();
   void ask_to_stop();
-  ProcessEnd end() const;  // of one that has ended
+  ProcessEnd end() const;                              // of one that has ended
+  double cpu_seconds() const { return cpu_seconds_; }  // of one that has ended, with all that it started and waited for
 
  private:
-  void note(int status);
+  void note(int status, const rusage& used);
 
   std::string log_;
   pid_t pid_ = -1;
   bool ended_ = false, asked_ = false;
   int code_ = 0;
+  double cpu_seconds_ = 0;
 };
 
 }  // namespace interlock

@@ -128,13 +128,17 @@ std::string reason_of(const Arm& arm) {
   return kept.is_object() ? kept.value("reason", "") : "";
 }
 
-int at_once_of(const Arm& arm) {
+ArmConditions conditions_of(const Arm& arm) {
   const json kept = object_in(status_file(arm));
-  return kept.is_object() && kept.value("config_digest", "") == arm.config_digest ? kept.value("at_once", 1) : 1;
+  if (!kept.is_object() || kept.value("config_digest", "") != arm.config_digest) return {};
+  return {kept.value("at_once", 1), kept.value("others_cpu", 0.0)};
 }
 
-void keep_at_once(const Arm& arm, int at_once) {
-  const json kept = {{"config_digest", arm.config_digest}, {"status", text_of(ArmStatus::done)}, {"at_once", at_once}};
+void keep_conditions(const Arm& arm, const ArmConditions& conditions) {
+  const json kept = {{"config_digest", arm.config_digest},
+                     {"status", text_of(ArmStatus::done)},
+                     {"at_once", conditions.at_once},
+                     {"others_cpu", conditions.others_cpu}};
   write_atomically(status_file(arm), kept.dump(2) + "\n");
 }
 

@@ -53,10 +53,15 @@ ArmStatus status_of(const Arm& arm);
 bool holds_config_of(const Arm& arm);  // the run that lies in its folder has its config
 // Why, where it is diverged or failed; "" else.
 std::string reason_of(const Arm& arm);
-// How many arms were to run at a time when it ran, itself included; 1: it ran alone.
-int at_once_of(const Arm& arm);
-// Beside the run folder: how many ran at a time with one that is done. Error(cannot_write).
-void keep_at_once(const Arm& arm, int at_once);
+
+// What an arm that is done had beside it, which its times depend on.
+struct ArmConditions {
+  int at_once = 1;        // arms that were to run at a time, itself included
+  double others_cpu = 0;  // share of the machine's cores that programs other than the arm took
+};
+ArmConditions conditions_of(const Arm& arm);  // those of a run alone where nothing is known
+// Beside the run folder. Error(cannot_write).
+void keep_conditions(const Arm& arm, const ArmConditions& conditions);
 // Beside the run folder: how it ended. Error(cannot_write).
 void keep_status(const Arm& arm, ArmStatus status, const std::string& reason);
 

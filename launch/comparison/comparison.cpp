@@ -101,6 +101,31 @@ std::vector<std::string> heads_of(const ComparisonRequest& request, const RunSet
 
 }  // namespace
 
+namespace {
+
+// What times of this comparison are not what a quiet machine gives.
+void note_conditions(Outcome& outcome) {
+  if (outcome.at_once > 1)
+    outcome.notes.push_back(message(
+        "Up to ", outcome.at_once,
+        " arms ran at a time: how long they took is not what one takes alone. Runs that measure costs ran alone."));
+  // A tenth of the cores is what a desktop and its services take.
+  constexpr double disturbed = 0.1;
+  std::vector<std::string> groups;
+  double most = 0;
+  for (const GroupOutcome& group : outcome.groups) {
+    if (!group.cost || group.others_cpu < disturbed) continue;
+    groups.push_back(group.group.label());
+    most = std::max(most, group.others_cpu);
+  }
+  if (!groups.empty())
+    outcome.notes.push_back(message("While the costs of ", join(groups), " were measured, other programs took up to ",
+                                    std::llround(100 * most),
+                                    " % of this machine's cores: simulated times of these are too long."));
+}
+
+}  // namespace
+
 std::string settings_words_of(const RunSettings& settings) {
   const char* recompute = settings.recompute == Recompute::none    ? "nothing recomputed"
                           : settings.recompute == Recompute::block ? "blocks recomputed"
@@ -175,6 +200,7 @@ void Comparison::cost(ArmRunner& runner, Outcome& outcome) {
     group.no_cost = "the run that measures its costs failed";
     if (runner.perform(arm) == ArmStatus::done)
       group.cost = replayed(settings_of(base_, group.group.overrides), arm.folder, group.no_cost);
+    group.others_cpu = conditions_of(arm).others_cpu;
   }
   for (GroupOutcome& group : outcome.groups)
     if (group.group.is_global()) choose_global(runner, group, outcome.groups, outcome.notes);
@@ -206,11 +232,13 @@ void Comparison::choose_rate(GroupOutcome& group) const {
   group.at_edge = best == &group.trials.front() || best == &group.trials.back();
 }
 
-void Comparison::train(ArmRunner& runner, std::vector<GroupOutcome>& groups) {
+// Each is scored as it ends: what comes later, or does not come, takes nothing from it.
+void Comparison::train(ArmRunner& runner, std::vector<GroupOutcome>& groups, const TestRequest& test) {
   std::vector<Arm> all;
   for (const GroupOutcome& group : groups)
     for (Arm& arm : seed_arms(group.group, group.learning_rate)) all.push_back(std::move(arm));
-  const std::vector<ArmStatus> statuses = runner.perform(all);
+  const std::vector<ArmStatus> statuses = runner.perform(
+      all, [&](const Arm& arm) { score_once(arm.folder, read_run(arm.folder).result.at("digest"), test); });
   size_t next = 0;
   for (GroupOutcome& group : groups)
     for (int i = 0; i < request_.seeds; ++i, ++next) {
@@ -226,41 +254,30 @@ Outcome Comparison::perform() {
   add_shared_parts(outcome);  // opens the data: what is missing is said before a folder is made
   const ComparisonFolder folder(request_.output, base_values_, data_now());
   for (const std::string& sentence : groups_.left_out) log_info("left out: " + sentence);
+  const TestRequest test{test_paths_of(settings_), request_.test_sequences, machine_cores()};
   {
     ArmRunner runner(request_.config, planned_arms(), planned_steps(), request_.at_once);
     cost(runner, outcome);
     for (GroupOutcome& group : outcome.groups) sweep_links(runner, group, outcome.notes);
     tune(runner, outcome.groups);
-    train(runner, outcome.groups);
+    train(runner, outcome.groups, test);
   }
-  const TestRequest test{test_paths_of(settings_), request_.test_sequences, machine_cores()};
-  log_info("scoring the arms on the test split");  // of large models and splits it takes minutes
-  AmountProgress progress("scored", request_.seeds * std::ssize(outcome.groups), false);
+  log_info("looking at what the arms have learned");  // diagnostics of large models take minutes
+  AmountProgress progress("arms", request_.seeds * std::ssize(outcome.groups), false);
   int64_t scored = 0;
   for (GroupOutcome& group : outcome.groups) {
     complete(group);
     for (ArmOutcome& arm : group.arms) {
       complete(arm, group, test);
       if (outcome.device.empty()) outcome.device = arm.device();
-      outcome.at_once = std::max(outcome.at_once, at_once_of(arm.arm));
+      outcome.at_once = std::max(outcome.at_once, conditions_of(arm.arm).at_once);
       progress.show(++scored);
     }
     group.timeline = timeline_of(group, settings_of(base_, group.group.overrides));
   }
   progress.finish();
-  if (outcome.at_once > 1)
-    outcome.notes.push_back(message(
-        "Up to ", outcome.at_once,
-        " arms ran at a time: how long they took is not what one takes alone. Runs that measure costs ran alone."));
+  note_conditions(outcome);
   outcome.ended = now_utc();
-  const bool any = std::ranges::any_of(outcome.groups, [](const GroupOutcome& group) { return !group.done().empty(); });
-  if (!any) {
-    std::string why;
-    for (const GroupOutcome& group : outcome.groups)
-      for (const ArmOutcome& arm : group.arms) why = arm.reason;
-    throw Error(ExitCode::gave_up, message("no arm of the comparison could be done; the last one: ", why,
-                                           ". What each said lies in ", request_.output, "/arms/*.log"));
-  }
   return outcome;
 }
 

@@ -43,7 +43,7 @@ class Comparison {
   // What would be done, and how long it may take. Opens the data, as whatever it lacks would stop the comparison;
   // performs and writes nothing.
   void list(std::ostream& out) const;
-  // All arms that are not done yet. Error(gave_up) when none of them could be done.
+  // All arms that are not done yet; of those that cannot be done the outcome says why.
   Outcome perform();
 
  private:
@@ -67,7 +67,7 @@ class Comparison {
   void sweep_links(ArmRunner& runner, GroupOutcome& group, std::vector<std::string>& notes);
   void tune(ArmRunner& runner, std::vector<GroupOutcome>& groups);
   void choose_rate(GroupOutcome& group) const;
-  void train(ArmRunner& runner, std::vector<GroupOutcome>& groups);
+  void train(ArmRunner& runner, std::vector<GroupOutcome>& groups, const TestRequest& test);
   void complete(GroupOutcome& group) const;
   void complete(ArmOutcome& arm, const GroupOutcome& group, const TestRequest& test) const;
   Outcome begin() const;

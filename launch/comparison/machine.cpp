@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 
 #include "launch/comparison/outcome.h"
@@ -25,6 +26,21 @@ std::string processor_name() {
 int machine_cores() {
   cpu_set_t set;
   return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+double machine_cpu_seconds() {
+  // man proc(5): "cpu user nice system idle iowait irq softirq steal ...", in ticks, guests being part of user.
+  std::ifstream file("/proc/stat");
+  std::string name;
+  double user = 0, nice = 0, system = 0, idle = 0, waiting = 0, interrupts = 0, soft_interrupts = 0, stolen = 0;
+  file >> name >> user >> nice >> system >> idle >> waiting >> interrupts >> soft_interrupts >> stolen;
+  if (!file || name != "cpu") return 0;
+  return (user + nice + system + interrupts + soft_interrupts + stolen) / static_cast<double>(sysconf(_SC_CLK_TCK));
+}
+
+double others_cpu_share(double cpu_seconds, double own_cpu_seconds, double seconds) {
+  const double all = seconds * static_cast<double>(sysconf(_SC_NPROCESSORS_ONLN));
+  return all > 0 ? std::clamp((cpu_seconds - own_cpu_seconds) / all, 0.0, 1.0) : 0;
 }
 
 void describe_machine(Outcome& outcome) {

@@ -64,6 +64,18 @@ std::string Outcome::computed_on() const {
   return message("the ", cores, cores == 1 ? " core" : " cores", " of this machine");
 }
 
+bool Outcome::any_done() const {
+  return std::ranges::any_of(groups, [](const GroupOutcome& group) { return !group.done().empty(); });
+}
+
+std::string Outcome::last_reason() const {
+  std::string last;
+  for (const GroupOutcome& group : groups)
+    for (const ArmOutcome& arm : group.arms)
+      if (!arm.reason.empty()) last = arm.reason;
+  return last;
+}
+
 bool Outcome::oversubscribed() const {
   return std::ranges::any_of(groups, [&](const GroupOutcome& group) {
     return std::ranges::any_of(group.arms, [&](const ArmOutcome& arm) {

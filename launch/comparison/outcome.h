@@ -46,6 +46,7 @@ struct GroupOutcome {
   std::optional<StepCost> cost;
   std::string no_cost;  // why there is none
   std::string costs_folder;
+  double others_cpu = 0;  // share of the machine's cores that other programs took while these costs were measured
   std::optional<BreakEven> break_even;
   std::vector<std::pair<double, double>> by_bandwidth;    // bytes per second, simulated step in seconds
   std::vector<std::pair<double, double>> by_slowed_link;  // bytes per second put into the transport, measured step
@@ -81,6 +82,8 @@ struct Outcome {
   std::vector<int> stage_counts() const;
   std::string computed_on() const;  // "the 2 cores of this machine", "GPU 0, NVIDIA H200"
   bool oversubscribed() const;      // some group has more ranks than the machine has cores
+  bool any_done() const;            // else no arm of any group
+  std::string last_reason() const;  // of the last arm that is not done
 };
 
 }  // namespace interlock

@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "launch/comparison/machine.h"
 #include "launch/page/markup.h"
 #include "runtime/core/error.h"
 #include "runtime/observe/last_step.h"
@@ -101,7 +102,8 @@ void ArmRunner::stop_all() {
   running_.clear();
 }
 
-std::vector<ArmStatus> ArmRunner::perform(const std::vector<Arm>& arms) {
+std::vector<ArmStatus> ArmRunner::perform(const std::vector<Arm>& arms,
+                                          const std::function<void(const Arm&)>& when_done) {
   std::vector<ArmStatus> statuses(arms.size(), ArmStatus::waiting);
   const auto finish = [&](size_t index, int64_t number, ArmStatus status, const std::string& took) {
     statuses[index] = status;
@@ -125,7 +127,7 @@ std::vector<ArmStatus> ArmRunner::perform(const std::vector<Arm>& arms) {
           continue;
         }
         if (!terminal_) line(message("compare  arm ", number, "/", arms_, "  ", name_of(arms[next])));
-        running_.push_back({next, number, Clock::now(), start(arms[next])});
+        running_.push_back({next, number, Clock::now(), machine_cpu_seconds(), start(arms[next])});
       }
       if (!running_.empty()) std::this_thread::sleep_for(between_looks);
       show(arms);
@@ -138,8 +140,13 @@ std::vector<ArmStatus> ArmRunner::perform(const std::vector<Arm>& arms) {
         running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
         steps_performed_ += arms[one.index].steps;
         const ArmStatus status = ended(arms[one.index], one.process->end());
-        if (status == ArmStatus::done && at_a_time > 1) keep_at_once(arms[one.index], static_cast<int>(at_a_time));
-        finish(one.index, one.number, status, duration(seconds_since(one.start)));
+        const double took = seconds_since(one.start);
+        if (status == ArmStatus::done)
+          keep_conditions(arms[one.index],
+                          {static_cast<int>(at_a_time), others_cpu_share(machine_cpu_seconds() - one.machine_cpu,
+                                                                         one.process->cpu_seconds(), took)});
+        finish(one.index, one.number, status, duration(took));
+        if (status == ArmStatus::done && when_done) when_done(arms[one.index]);
       }
     }
   } catch (...) {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,7 +25,8 @@ class ArmRunner {
   // Performs the arms that their folders do not hold already; how each ended, in their order. One that failed before is
   // tried again. What ended one half way goes on from its newest checkpoint. Error(cannot_write) when the disk is full,
   // which would end every other arm too; Interrupted after Ctrl-C, with the checkpoints of all that ran written.
-  std::vector<ArmStatus> perform(const std::vector<Arm>& arms);
+  // `when_done` is called for each that was performed now and is done, before the next one starts.
+  std::vector<ArmStatus> perform(const std::vector<Arm>& arms, const std::function<void(const Arm&)>& when_done = {});
   // One, with nothing beside it.
   ArmStatus perform(const Arm& arm);
 
@@ -34,6 +36,7 @@ class ArmRunner {
     size_t index;    // among the arms asked for
     int64_t number;  // among all
     Clock::time_point start;
+    double machine_cpu;  // seconds, at the start
     std::unique_ptr<ArmProcess> process;
   };
 

@@ -1,8 +1,11 @@
 #include "launch/monitor/rank_watch.h"
 
+#include <signal.h>
+
 #include <utility>
 
 #include "runtime/core/blocked_signals.h"
+#include "runtime/observe/stack_dump.h"
 
 namespace interlock {
 namespace {
@@ -16,10 +19,18 @@ HangLimits limits_of(int rank, HangLimits limits) {
   return limits;
 }
 
+// Of all ranks of this host that are who they were.
+void ask_for_stacks(const std::string& run_folder, const std::vector<WatchedRank>& ranks) {
+  forget_stacks(run_folder);
+  for (const WatchedRank& rank : ranks)
+    if (rank.seen && shares_processes(rank.pulse) && !process_line(rank.pulse).empty())
+      kill(static_cast<pid_t>(rank.pulse.pid), SIGUSR2);
+}
+
 }  // namespace
 
 RankWatch::RankWatch(std::string run_folder, int ranks, int rank, HangLimits limits)
-    : watch_(std::move(run_folder), ranks, limits_of(rank, limits)) {}
+    : run_folder_(std::move(run_folder)), watch_(run_folder_, ranks, limits_of(rank, limits)) {}
 
 RankWatch::~RankWatch() {
   if (!thread_.joinable()) return;
@@ -43,13 +54,18 @@ void RankWatch::begin(std::function<void(const Verdict&, const std::vector<Watch
 
 void RankWatch::keep_looking() {
   const BlockedSignals blocked;
+  bool stacks_asked = false;
   std::unique_lock lock(mutex_);
   while (!ending_.wait_for(lock, HangWatch::between_looks, [&] { return ends_; })) {
     const auto heard = heard_;
     lock.unlock();
     if (heard) watch_.hear(heard());
     const std::optional<Verdict> verdict = watch_.look();
-    if (verdict) return hangs_(*verdict, watch_.ranks());
+    if (verdict && stacks_asked) return hangs_(*verdict, watch_.ranks());
+    if (verdict) {  // what the ranks answer is here at the next look
+      stacks_asked = true;
+      ask_for_stacks(run_folder_, watch_.ranks());
+    }
     lock.lock();
   }
 }

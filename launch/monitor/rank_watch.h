@@ -27,6 +27,7 @@ class RankWatch {
  private:
   void keep_looking();
 
+  std::string run_folder_;
   HangWatch watch_;
   std::function<std::vector<PulseRecord>()> heard_;
   std::function<void(const Verdict&, const std::vector<WatchedRank>&)> hangs_;

@@ -16,6 +16,7 @@
 #include <fstream>
 
 #include "runtime/core/readable_file.h"
+#include "runtime/observe/function_names.h"
 #include "runtime/observe/pulse.h"
 
 namespace interlock {
@@ -68,6 +69,9 @@ void dump_stack_on_request(const std::string& run_folder, int rank) {
 
 std::string read_stack(const std::string& run_folder, int64_t rank, int most_lines) {
   if (!is_regular_file(file_of(run_folder, rank))) return "";
+  std::error_code unknown;
+  const std::string program = fs::read_symlink("/proc/self/exe", unknown).string();  // the ranks' own, too
+  const FunctionNames names(program);
   std::ifstream file(file_of(run_folder, rank));
   std::string text, line;
   constexpr int own_frames = 2;  // the handler, and what the kernel called it by
@@ -75,7 +79,7 @@ std::string read_stack(const std::string& run_folder, int64_t rank, int most_lin
     if (number < own_frames) continue;
     std::ranges::replace_if(
         line, [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
-    text += "    " + line.substr(0, 160) + "\n";
+    text += "    " + with_function_name(line, program, names).substr(0, 160) + "\n";
   }
   return text;
 }

@@ -191,6 +191,8 @@ TEST_F(Hang, UnderABareMpirunTheRanksWatchThemselves) {
     EXPECT_THAT(result.left_running, IsEmpty());
     EXPECT_THAT(result.all, HasSubstr("rank " + std::to_string(victim) + " on "));
     EXPECT_EQ(kinds(), (std::vector<std::string>{"hung"}));
+    // Those that wait say where, in our functions by name.
+    EXPECT_THAT(read("run/verdict.txt"), AllOf(HasSubstr("stands in:"), HasSubstr("interlock(interlock::")));
   }
 }
 

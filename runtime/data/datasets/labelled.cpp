@@ -32,11 +32,9 @@ class LabelledDataset final : public Dataset, public ReadsTables {
   int64_t features() const override { return source_.has_encoder() ? source_.encoder().vocabulary() : 0; }
   int64_t classes() const override {
     if (objective() == Objective::regression) return 1;
-    return source_.is_open() ? texts().classes().size() : static_cast<int64_t>(request().classes.size());
+    return std::ssize(source_.classes());
   }
-  std::vector<std::string> labels() const override {
-    return source_.is_open() ? texts().classes().names() : request().classes;
-  }
+  std::vector<std::string> labels() const override { return source_.classes(); }
   std::vector<std::string> notes() const override { return texts().notes(); }
 
   bool varies_in_length() const override { return true; }

@@ -36,7 +36,24 @@ std::string quoted_list(const std::vector<std::string>& names) {
   return text;
 }
 
+TableRequest columns_of(const LabelledRequest& request) {
+  const bool labels = request.objective != Objective::masked;
+  return {{request.text, request.pair, labels ? request.label : ""}, request.header};
+}
+
 }  // namespace
+
+LabelSet classes_in_files(const LabelledRequest& request) {
+  std::vector<std::string> labels;
+  try {
+    for (const std::string& path : request.paths)
+      for (const TableRow& row : read_table(path, columns_of(request)).rows)
+        labels.push_back(trimmed_label(row.fields[2]));
+    return LabelSet::of(labels);
+  } catch (const Error&) {
+    return {};
+  }
+}
 
 LabelledTexts::LabelledTexts(const LabelledRequest& request, const TextEncoder& encoder)
     : request_(request), classes_(request.classes) {
@@ -53,11 +70,9 @@ LabelledTexts::LabelledTexts(const LabelledRequest& request, const TextEncoder& 
 }
 
 std::vector<LabelledTexts::Row> LabelledTexts::read(const std::vector<std::string>& paths) {
-  const bool labels = request_.objective != Objective::masked;
-  const TableRequest columns{{request_.text, request_.pair, labels ? request_.label : ""}, request_.header};
   std::vector<Row> rows;
   for (const std::string& path : paths) {
-    TextTable table = read_table(path, columns);
+    TextTable table = read_table(path, columns_of(request_));
     for (TableRow& row : table.rows)
       rows.push_back(
           {std::move(row.fields[0]), std::move(row.fields[1]), trimmed_label(row.fields[2]), path, row.line});

@@ -25,6 +25,10 @@ struct LabelledRequest {
   int64_t length = 0;                               // tokens of a sample at most, its frame included
 };
 
+// The classes of the training files, numbered as LabelledTexts numbers them, without a text being encoded; none where a
+// file is absent or has a fault, which LabelledTexts then names.
+LabelSet classes_in_files(const LabelledRequest& request);
+
 class LabelledTexts {
  public:
   // Reads and encodes everything. Error(bad_input) names the file and the line.

@@ -13,6 +13,7 @@ namespace {
 
 using nlohmann::json;
 using testing::HasSubstr;
+using testing::Not;
 
 class LabelledCli : public LabelledProject {
  protected:
@@ -42,6 +43,25 @@ TEST_F(LabelledCli, TheSameAnywhereAndWhenResumed) {
   const CommandResult resumed = train_labels({"run.folder=resumed", "parallel.ranks=2"}, {"--resume", "--json"});
   expect_done(resumed);
   EXPECT_EQ(last_object(resumed)["digest"], one);
+}
+
+// A plan counts the classes of the tables, where it can read them.
+TEST_F(LabelledCli, PlanCountsTheClassesOfTheTables) {
+  write("three.tsv", table(60, 1) + "gamma delta\tneither\nzeta\tneither\n");
+  const auto parameters = [&](const Words& more) {
+    Words words{"plan", "labelled.toml", "--json"};
+    words.insert(words.end(), more.begin(), more.end());
+    const CommandResult planned = interlock(words);
+    expect_done(planned);
+    return std::pair(last_object(planned)["parameters"].get<int64_t>(), planned.errors);
+  };
+  const auto [two, nothing_said] = parameters({});
+  EXPECT_THAT(nothing_said, Not(HasSubstr("classes")));
+  constexpr int64_t of_a_class = 16 + 1;  // width weights and a bias
+  EXPECT_EQ(parameters({"--set", "data.paths=['three.tsv']"}).first, two + of_a_class);
+  const auto [counted, warning] = parameters({"--set", "data.paths=['elsewhere.tsv']"});
+  EXPECT_EQ(counted, two);
+  EXPECT_THAT(warning, HasSubstr("the classes are not known where the data cannot be read: the plan counts 2"));
 }
 
 TEST_F(LabelledCli, MpiSendsBatchesOfEveryWidth) {

@@ -69,6 +69,14 @@ TEST_F(CompareFailures, ArmsThatDivergeStayInTheTable) {
   EXPECT_THAT(done.errors, HasSubstr("diverged"));
   const json kept = json::parse(read("cmp/arms/local_linear_4-stages_seed-1.json"));
   EXPECT_EQ(kept["status"], "diverged");
+  // What each arm came to is reported all the same.
+  const json report = json::parse(read("cmp/report.json"));
+  ASSERT_EQ(report["arms"].size(), 2U);
+  for (const json& arm : report["arms"]) {
+    EXPECT_EQ(arm["status"], "diverged");
+    EXPECT_TRUE(arm["test_loss"].is_null());
+  }
+  EXPECT_THAT(read("cmp/report.html"), HasSubstr("no arm was done"));
 }
 
 // One arm of two is killed; the other stands, and the first is tried again by the same command.
