@@ -153,6 +153,7 @@ Comparison::Comparison(ComparisonRequest request)
     seed_arms(group, learning_rate_of(settings_));
     link_arms(group);
   }
+  check_memory_at_once();
 }
 
 std::vector<double> Comparison::grid() const {

@@ -74,6 +74,7 @@ class Comparison {
   std::shared_ptr<Dataset> open_data(const RunSettings& settings, const RuleGroup& group) const;
   void add_shared_parts(Outcome& outcome) const;
   std::map<std::string, std::string> data_now() const;
+  void check_memory_at_once() const;
   void open_test_split(const RunSettings& settings, const RuleGroup& group) const;
 
   ComparisonRequest request_;

@@ -34,17 +34,21 @@ double bytes_together(std::span<const MemoryFootprint> ranks, const LocalRanks& 
   return bytes;
 }
 
+double forecast_bytes(const RunSettings& settings, const Model& model, std::span<const Plan* const> plans,
+                      const LocalRanks& here, double near) {
+  const auto ranks = rank_footprints(settings, model, make_partition(settings, model), plans);
+  const bool sharded = settings.parallel.shard_optimizer;
+  const double bytes = bytes_together(ranks, here, usual_outside, sharded);
+  if (bytes < measured_from * near || bytes >= measured_to * near) return bytes;
+  const double empty = measure_empty_rank(settings);
+  return empty > 0 ? bytes_together(ranks, here, empty + measure_data(settings), sharded) : bytes;
+}
+
 void check_memory(const RunSettings& settings, const Model& model, std::span<const Plan* const> plans,
                   const LocalRanks& here, bool force) {
   const MachineMemory memory = machine_memory();
   if (memory.bytes == 0 || may_be_on_gpu(settings)) return;
-  const auto ranks = rank_footprints(settings, model, make_partition(settings, model), plans);
-  const bool sharded = settings.parallel.shard_optimizer;
-  double bytes = bytes_together(ranks, here, usual_outside, sharded);
-  if (bytes < measured_from * memory.bytes) return;
-  const bool near = bytes < measured_to * memory.bytes;
-  if (const double empty = near ? measure_empty_rank(settings) : 0; empty > 0)
-    bytes = bytes_together(ranks, here, empty + measure_data(settings), sharded);
+  const double bytes = forecast_bytes(settings, model, plans, here, memory.bytes);
   const Fit fit = fit_of(bytes, memory);
   if (fit == Fit::fits) return;
   const std::string said = message("by the forecast ", fit_text(bytes, here.count, memory));

@@ -22,8 +22,13 @@ double bytes_together(std::span<const MemoryFootprint> ranks, const LocalRanks& 
 // one: the ranks do that.
 bool may_be_on_gpu(const RunSettings& settings);
 
+// What they will hold together, by the forecast. `plans`: those of the run's steps. Libraries and data are measured
+// where the sum is within a factor of two of `near` bytes, and else taken to be as usual.
+double forecast_bytes(const RunSettings& settings, const Model& model, std::span<const Plan* const> plans,
+                      const LocalRanks& here, double near);
+
 // Error(config) when the run does not fit, a warning when it hardly does or when `force` lets it try. Of a run that
-// may_be_on_gpu() nothing is said. `plans`: those of its steps.
+// may_be_on_gpu() nothing is said.
 void check_memory(const RunSettings& settings, const Model& model, std::span<const Plan* const> plans,
                   const LocalRanks& here, bool force);
 

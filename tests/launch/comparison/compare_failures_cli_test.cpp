@@ -49,6 +49,12 @@ TEST_F(CompareFailures, WithoutATestSplitThereIsNoComparison) {
   expect_failure(compare({"--rules", "local", "--set", "data.paths=['nowhere']"}), 65, {"nowhere"});
 }
 
+TEST_F(CompareFailures, ArmsAtATimeFitIntoMemoryTogether) {
+  expect_failure(compare({"--rules", "local,global", "--at-once", "2", "--set", "model.width=65536"}), 64,
+                 {"--at-once 2: by the forecast the 8 ranks here hold", "not even one of them fits"});
+  EXPECT_FALSE(fs::exists(path("cmp")));
+}
+
 TEST_F(CompareFailures, FoldersOfOthersAreKept) {
   write("cmp/thesis.txt", "words");
   expect_failure(compare({"--rules", "local"}), 73, {"cmp", "something else than a comparison"});
