@@ -54,10 +54,9 @@ class Compare final : public Command {
         ->allow_extra_args(false);
     app.add_option("--output", output_, "folder of the arms and the report; runs/compare-CONFIG by default")
         ->type_name("DIR");
-    app.add_option(
-           "--at-once", at_once_,
-           "arms that run at a time, where cores or a GPU have room for several; runs that measure costs always "
-           "run alone")
+    app.add_option("--at-once", at_once_,
+                   "arms that run at a time, where cores or GPUs have room for several, shared out over the GPUs; runs "
+                   "that measure costs always run alone")
         ->check(CLI::Range(1, 256))
         ->capture_default_str();
     app.add_flag("--controls", controls_,

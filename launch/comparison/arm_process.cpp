@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 #include <utility>
 
 #include "runtime/core/error.h"
@@ -18,7 +19,26 @@
 namespace interlock {
 namespace {
 
-[[noreturn]] void become(std::vector<char*>& arguments, int log, pid_t parent) {
+// This process's own, with another value of CUDA_VISIBLE_DEVICES unless that is "".
+std::vector<std::string> environment_with(const std::string& gpus) {
+  const std::string key = "CUDA_VISIBLE_DEVICES=";
+  std::vector<std::string> all;
+  for (char** one = environ; *one != nullptr; ++one)
+    if (gpus.empty() || !std::string_view(*one).starts_with(key)) all.emplace_back(*one);
+  if (!gpus.empty()) all.push_back(key + gpus);
+  return all;
+}
+
+// With the zero that exec ends at.
+std::vector<char*> pointers_to(std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
+[[noreturn]] void become(const std::vector<char*>& arguments, const std::vector<char*>& environment, int log,
+                         pid_t parent) {
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGTERM);  // `train` then ends with a checkpoint
   if (getppid() != parent) _exit(70);
@@ -31,7 +51,7 @@ namespace {
   dup2(open("/dev/null", O_RDONLY), STDIN_FILENO);
   dup2(log, STDOUT_FILENO);
   dup2(log, STDERR_FILENO);
-  execv(arguments[0], arguments.data());
+  execve(arguments[0], arguments.data(), environment.data());
   _exit(127);
 }
 
@@ -45,17 +65,17 @@ std::string last_error_in(const std::string& log) {
 
 }  // namespace
 
-ArmProcess::ArmProcess(const std::vector<std::string>& arguments, std::string log) : log_(std::move(log)) {
+ArmProcess::ArmProcess(const std::vector<std::string>& arguments, const std::string& gpus, std::string log)
+    : log_(std::move(log)) {
   std::vector<std::string> words{std::filesystem::read_symlink("/proc/self/exe").string()};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  std::vector<char*> pointers;
-  for (std::string& word : words) pointers.push_back(word.data());
-  pointers.push_back(nullptr);
+  std::vector<std::string> variables = environment_with(gpus);
+  const std::vector<char*> pointers = pointers_to(words), environment = pointers_to(variables);
   const int file = open(log_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (file < 0) throw Error(ExitCode::cannot_write, message(log_, ": cannot be written: ", std::strerror(errno)));
   const pid_t parent = getpid();
   pid_ = fork();
-  if (pid_ == 0) become(pointers, file, parent);
+  if (pid_ == 0) become(pointers, environment, file, parent);
   const int problem = errno;
   close(file);
   if (pid_ < 0) throw Error(ExitCode::gave_up, message("cannot start ", words[0], ": ", std::strerror(problem)));

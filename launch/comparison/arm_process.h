@@ -17,9 +17,10 @@ struct ProcessEnd {
 
 class ArmProcess {
  public:
-  // Runs this program with `arguments`; its output goes to `log`. Error(gave_up) when no process can be started,
+  // Runs this program with `arguments`, on the `gpus` that CUDA_VISIBLE_DEVICES is to name ("": as it stands); its
+  // output goes to `log`. Error(gave_up) when no process can be started,
   // Error(cannot_write) for the log.
-  ArmProcess(const std::vector<std::string>& arguments, std::string log);
+  ArmProcess(const std::vector<std::string>& arguments, const std::string& gpus, std::string log);
   // One that still runs is asked to stop and waited for: it writes its checkpoint and ends its own processes.
   ~ArmProcess();
   ArmProcess(const ArmProcess&) = delete;

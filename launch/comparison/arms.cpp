@@ -102,6 +102,7 @@ Arm make_arm(const BaseConfig& base, const RuleGroup& group, const std::string& 
   const RunSettings settings = settings_of({base.file, {}}, arm.overrides);
   arm.config_digest = digest_of(values_of(settings));
   arm.steps = settings.steps;
+  arm.ranks = settings.parallel.processes();
   const PlanShape& shape = settings.parallel.shape;
   for (int stage = 1; stage < shape.stages; ++stage) arm.boundaries += shape.rank_of(stage) != shape.rank_of(stage - 1);
   arm.boundaries *= shape.replicas;

@@ -27,6 +27,7 @@ struct Arm {
   std::vector<std::string> overrides;  // all of them, of the config's file
   std::string config_digest;           // SHA-256 of the resolved config without run.folder
   int64_t steps = 0;
+  int ranks = 1;       // of all replicas
   int boundaries = 0;  // between stages of different ranks, which messages cross, of all replicas
 };
 

@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "launch/comparison/arm_gpus.h"
 #include "launch/comparison/machine.h"
 #include "launch/page/markup.h"
 #include "runtime/core/error.h"
@@ -41,6 +42,7 @@ ArmRunner::ArmRunner(std::string file, int64_t arms, int64_t steps, int at_once)
       arms_(arms),
       steps_(steps),
       at_once_(static_cast<size_t>(at_once)),
+      gpus_(visible_gpus()),
       terminal_(watched_by_person()) {}
 
 ArmRunner::~ArmRunner() {
@@ -73,14 +75,20 @@ void ArmRunner::show(const std::vector<Arm>& arms) {
   drawn_ = true;
 }
 
-std::unique_ptr<ArmProcess> ArmRunner::start(const Arm& arm) const {
+size_t ArmRunner::free_place() const {
+  size_t place = 0;
+  while (std::ranges::find(running_, place, &Running::place) != running_.end()) ++place;
+  return place;
+}
+
+std::unique_ptr<ArmProcess> ArmRunner::start(const Arm& arm, const std::string& gpus) const {
   std::vector<std::string> arguments{"train", file_};
   for (const std::string& one : arm.overrides) arguments.insert(arguments.end(), {"--set", one});
   const bool goes_on = holds_config_of(arm) && !list_checkpoints(arm.folder).empty();
   arguments.emplace_back(goes_on ? "--resume" : "--overwrite");
   std::error_code ignored;
   fs::remove(arm.folder + ".json", ignored);
-  return std::make_unique<ArmProcess>(arguments, arm.folder + ".log");
+  return std::make_unique<ArmProcess>(arguments, gpus, arm.folder + ".log");
 }
 
 ArmStatus ArmRunner::ended(const Arm& arm, const ProcessEnd& end) const {
@@ -127,7 +135,9 @@ std::vector<ArmStatus> ArmRunner::perform(const std::vector<Arm>& arms,
           continue;
         }
         if (!terminal_) line(message("compare  arm ", number, "/", arms_, "  ", name_of(arms[next])));
-        running_.push_back({next, number, Clock::now(), machine_cpu_seconds(), start(arms[next])});
+        const size_t place = free_place();
+        const std::string gpus = at_a_time > 1 ? gpus_of_arm(gpus_, place, arms[next].ranks) : "";
+        running_.push_back({next, number, place, Clock::now(), machine_cpu_seconds(), start(arms[next], gpus)});
       }
       if (!running_.empty()) std::this_thread::sleep_for(between_looks);
       show(arms);

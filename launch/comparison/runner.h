@@ -35,12 +35,14 @@ class ArmRunner {
   struct Running {
     size_t index;    // among the arms asked for
     int64_t number;  // among all
+    size_t place;    // among those that run
     Clock::time_point start;
     double machine_cpu;  // seconds, at the start
     std::unique_ptr<ArmProcess> process;
   };
 
-  std::unique_ptr<ArmProcess> start(const Arm& arm) const;
+  std::unique_ptr<ArmProcess> start(const Arm& arm, const std::string& gpus) const;
+  size_t free_place() const;
   ArmStatus ended(const Arm& arm, const ProcessEnd& end) const;
   void show(const std::vector<Arm>& arms);
   void line(const std::string& text);  // a line that stays
@@ -49,6 +51,7 @@ class ArmRunner {
   std::string file_;
   int64_t arms_, steps_;
   size_t at_once_;
+  std::vector<std::string> gpus_;  // that arms at a time are shared out over
   int64_t arm_ = 0, ended_ = 0, steps_done_ = 0, steps_performed_ = 0;
   double seconds_ = 0;  // in which arms ran
   bool terminal_, drawn_ = false;

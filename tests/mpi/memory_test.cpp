@@ -61,12 +61,16 @@ TEST_P(Memory, OfThePlanIsThatOfTheRun) {
 
 INSTANTIATE_TEST_SUITE_P(
     Runs, Memory,
-    testing::Values(Words{}, Words{"learning.rule=global", "model.tie_embeddings=true"}, Words{"run.precision=bf16"},
-                    Words{"run.recompute=block"}, Words{"parallel.replicas=2", "parallel.microbatches=2"},
+    testing::Values(Words{"learning.rule=global", "model.tie_embeddings=true"}, Words{"run.precision=bf16"},
                     Words{"parallel.replicas=2", "parallel.microbatches=2", "parallel.shard_optimizer=true"},
-                    Words{"learning.rule=global",
-                          "model.frozen=['roberta.embeddings.*','roberta.encoder.layer.[01].*']"},
                     Words{"learning.rule=local", "learning.change=[{at_step=3,rule='global'}]"}));
+
+// Among the long tests.
+INSTANTIATE_TEST_SUITE_P(
+    MoreRuns, Memory,
+    testing::Values(Words{}, Words{"run.recompute=block"}, Words{"parallel.replicas=2", "parallel.microbatches=2"},
+                    Words{"learning.rule=global",
+                          "model.frozen=['roberta.embeddings.*','roberta.encoder.layer.[01].*']"}));
 
 }  // namespace
 }  // namespace interlock

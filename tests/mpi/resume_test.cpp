@@ -114,11 +114,11 @@ class Resume : public SmallProject {
 
 TEST_F(Resume, AfterKillsAtRandomMoments) {
   const char* many = std::getenv("INTERLOCK_KILLS");
-  survive_kills(short_run, many != nullptr ? std::atoi(many) : 4);
+  survive_kills(short_run, many != nullptr ? std::atoi(many) : 2);
 }
 
 // Four processes write each checkpoint, whichever of them is killed.
-TEST_F(Resume, AfterKillsOfReplicasThatWriteTheirShares) { survive_kills(with(short_run, shares), 3); }
+TEST_F(Resume, AfterKillsOfReplicasThatWriteTheirShares) { survive_kills(with(short_run, shares), 2); }
 
 TEST_F(Resume, AskedToStopItWritesACheckpointAndGoesOn) {
   const Words long_run = with(short_run, {"run.steps=120", "checkpoint.every=0"});
