@@ -58,10 +58,11 @@ PlanRequest plan_request(const RunSettings& settings, const Model& model, size_t
         .refuse("clip_scope",
                 "cannot be \"stage\" with tied embeddings: first and last stage would clip the tensor they "
                 "share by different norms; use \"auto\" or \"model\"");
-  // Tied tensors make every step wait for the whole pipeline, as a rule that couples all stages does: the rule as it is
-  // asked for, since freezing parameters does not change how far a norm goes.
+  // Tied tensors make every step wait for the whole pipeline, as a rule that couples all stages does: the rule as it
+  // would be if all stages trained, since freezing some, by stage or by name, does not change how far a norm goes.
   RuleRequest whole = asked;
   whole.untrained.clear();
+  whole.frozen.clear();
   const bool coupled = couples_all_stages(make_rule(whole, parallel.shape.stages));
   request.norm_over_model = settings.clip.over_model(request.tied || coupled);
   return request;

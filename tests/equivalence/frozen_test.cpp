@@ -163,12 +163,24 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Frozen, testing::ValuesIn(cases()), [](const aut
 TEST(FrozenParameters, LeaveTheNormOfClippingWhereTheRulePutsIt) {
   const std::string lower = "model.frozen=['roberta.embeddings.*', '*.layer.0.*']";
   for (const auto& [rule, over_model] : {std::pair{"global", true}, std::pair{"furthest", false}}) {
-    for (const Overrides& frozen : {Overrides{}, Overrides{lower}, Overrides{"model.frozen=['roberta.*']"}}) {
+    for (const Overrides& frozen :
+         {Overrides{}, Overrides{lower}, Overrides{"model.frozen=['roberta.*']"}, Overrides{"learning.frozen=[0]"}}) {
       const RunSettings settings = settings_for_test(frozen + Overrides{std::string("learning.rule=") + rule});
       const PlanRequest request = plan_request(settings, *make_model(settings, *make_dataset(settings)));
       EXPECT_EQ(request.norm_over_model, over_model) << rule << (frozen.empty() ? "" : ", " + frozen.front());
     }
   }
+}
+
+// Every step is clipped, by the norm over all that trains.
+TEST(FrozenStages, ByNumberAndByNameLearnTheSame) {
+  const auto digest = [](const std::string& frozen) {
+    return run_on_loopback(settings_for_test({"learning.rule=global", "optimizer.clip=0.01", "run.steps=4", frozen}))
+        .digest;
+  };
+  const std::string by_number = digest("learning.frozen=[0]");
+  EXPECT_EQ(by_number, digest("model.frozen=['roberta.embeddings.*', '*.layer.0.*']"));
+  EXPECT_NE(by_number, digest("model.frozen=['*.layer.0.*']"));
 }
 
 // Backward messages per boundary of a step with three microbatches.

@@ -105,6 +105,18 @@ std::map<std::string, std::string> SmallProject::files(const std::string& name) 
   return all;
 }
 
+void SmallProject::once(const std::string& what, const std::function<void()>& make) const {
+  static std::map<std::string, std::map<std::string, std::string>> made;
+  if (!made.contains(what)) {
+    const auto before = files();
+    make();
+    for (auto& [name, content] : files())
+      if (!before.contains(name)) made[what][name] = content;
+  } else {
+    for (const auto& [name, content] : made[what]) write(name, content);
+  }
+}
+
 CommandResult SmallProject::interlock(const Words& arguments, CommandOptions options) const {
   options.folder = folder_.string();
   Words words{program()};

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -23,6 +24,9 @@ class SmallProject : public testing::Test {
   std::string read(const std::string& name) const;
   // Every file below `name` with its content.
   std::map<std::string, std::string> files(const std::string& name = "") const;
+
+  // Does `make` for the first test of the program; the others get copies of the files that it left.
+  void once(const std::string& what, const std::function<void()>& make) const;
 
   // `interlock ARGUMENTS` in the folder.
   CommandResult interlock(const Words& arguments, CommandOptions options = {}) const;

@@ -22,7 +22,9 @@ const std::string frozen_readout = "model.frozen=['lm_head.*', 'heads.*']";
 
 class AdapterFolders : public SmallProject {
  protected:
-  void SetUp() override { expect_done(train_threads({"run.steps=2"})); }
+  void SetUp() override {
+    once("run", [&] { expect_done(train_threads({"run.steps=2"})); });
+  }
   // A run that starts from the first one.
   void train_on(const std::string& technique, const Words& more = {}) {
     Words overrides{technique, "run.weights=run", "run.folder=on", "optimizer.learning_rate=0.01", frozen_readout};

@@ -222,7 +222,9 @@ TEST_F(Commands, DataIsWhatTheCorpusHolds) {
 
 class Fill : public SmallProject {
  protected:
-  void SetUp() override { expect_done(train_threads({"run.steps=2"})); }
+  void SetUp() override {
+    once("run", [&] { expect_done(train_threads({"run.steps=2"})); });
+  }
 };
 
 TEST_F(Fill, GuessesEveryMask) {

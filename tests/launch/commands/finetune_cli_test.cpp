@@ -18,7 +18,7 @@ class FinetuneCli : public LabelledProject {
   void SetUp() override {
     LabelledProject::SetUp();
     // What it starts from: a masked model of bytes, hardly trained.
-    expect_done(train({"model.max_length=64", "run.steps=2", "run.folder=base"}));
+    once("base", [&] { expect_done(train_threads({"model.max_length=64", "run.steps=2", "run.folder=base"})); });
   }
   Words words(const Words& more) const {
     Words all{"finetune",     "base",

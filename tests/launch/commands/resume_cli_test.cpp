@@ -15,7 +15,7 @@ class Resume : public TokenProject {
  protected:
   void SetUp() override {
     TokenProject::SetUp();
-    expect_done(train({"run.steps=4"}, {"--until", "2"}));
+    once("half a run", [&] { expect_done(train({"run.steps=4"}, {"--until", "2"})); });
   }
   CommandResult resume(const Words& overrides = {}) const {
     Words all{"run.steps=4"};

@@ -14,7 +14,9 @@ using testing::Not;
 
 class StartWeights : public SmallProject {
  protected:
-  void SetUp() override { expect_done(train_threads({"run.steps=2", "run.folder='first'"})); }
+  void SetUp() override {
+    once("the first run", [&] { expect_done(train_threads({"run.steps=2", "run.folder='first'"})); });
+  }
   json against_first(const std::string& folder) {
     const CommandResult result = interlock({"inspect", folder, "--against", "first", "--json"});
     expect_done(result);

@@ -61,20 +61,6 @@ evaluate_every = 0
   void train_once() const {
     once("run", [&] { expect_done(train()); });
   }
-
- private:
-  // Does `make` for the first test of the program; the others get copies of the files that it left.
-  void once(const std::string& what, const std::function<void()>& make) const {
-    static std::map<std::string, std::map<std::string, std::string>> made;
-    if (!made.contains(what)) {
-      const auto before = files();
-      make();
-      for (auto& [name, content] : files())
-        if (!before.contains(name)) made[what][name] = content;
-    } else {
-      for (const auto& [name, content] : made[what]) write(name, content);
-    }
-  }
 };
 
 struct StoredTensor {
