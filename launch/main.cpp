@@ -6,6 +6,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -66,23 +67,38 @@ std::string help_of(const CLI::App& app, std::span<char* const> words) {
   return asked->help(names);
 }
 
+// The words that name a command, for messages: "tokenize encode".
+std::string name_of(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  if (chosen.empty()) return "";
+  const std::string inner = name_of(*chosen.front());
+  return chosen.front()->get_name() + (inner.empty() ? "" : " " + inner);
+}
+
+// "-V", "--steps"; not "-1".
+bool is_option(const std::string& word) {
+  return word.size() > 1 && word[0] == '-' && word != "--" && !std::isdigit(static_cast<unsigned char>(word[1]));
+}
+
 // Of the options that the command in `words` does not have, the first, and what takes its place: a key of the config is
 // set with --set. "": all are known.
 std::string unknown_option(CLI::App& app, std::span<char* const> words) {
   CLI::App* command = &app;
   while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  const std::string of = command == &app ? app.get_name() : name_of(app);
   for (size_t i = 0; i < words.size(); ++i) {
     const std::string word = words[i], name = word.substr(0, word.find('='));
-    if (!name.starts_with("--") || name.size() == 2 || command->get_option_no_throw(name) != nullptr) continue;
+    if (!is_option(name) || command->get_option_no_throw(name) != nullptr) continue;
     const bool apart = i + 1 < words.size() && words[i + 1][0] != '-';
     const std::string value = name.size() < word.size() ? word.substr(name.size() + 1) : apart ? words[i + 1] : "VALUE";
-    const std::string of = command->get_display_name(), said = interlock::message("no such option of ", of, ": ", name);
+    const std::string said = interlock::message("no such option of ", of, ": ", name);
     const std::string key = interlock::likely_key(name.substr(2));
     if (!key.empty() && command->get_option_no_throw("--set") != nullptr) {
       const size_t note = key.find(' ');
       return said + "; write --set " + key.substr(0, note) + "=" + value +
              (note == std::string::npos ? "" : key.substr(note));
     }
+    if (command == &app) return said + "; `interlock --help` says more";
     std::vector<std::string> known;
     for (const CLI::Option* option : command->get_options())
       for (const std::string& one : option->get_lnames()) known.push_back("--" + one);
@@ -90,7 +106,10 @@ std::string unknown_option(CLI::App& app, std::span<char* const> words) {
     return said + (nearest.empty() ? "" : "; did you mean " + nearest + "?") + "; `interlock help " + of +
            "` says more";
   }
-  return "";
+  const auto left_over = command->remaining();
+  if (left_over.empty() || left_over[0].find('=') == std::string::npos || !command->get_option_no_throw("--set"))
+    return "";
+  return interlock::message(of, ": ", left_over[0], " stands alone; write --set ", left_over[0]);
 }
 
 // What a command printed is part of what it was asked for; a full disk behind `> file` shows here.
@@ -122,14 +141,6 @@ void before_libraries(int, char**, char**) {
 }
 [[gnu::section(".preinit_array"), gnu::used]] void (*const first_of_all)(int, char**, char**) = before_libraries;
 
-// The words that name a command, for messages: "tokenize encode".
-std::string name_of(const CLI::App& app) {
-  const auto chosen = app.get_subcommands();
-  if (chosen.empty()) return "";
-  const std::string inner = name_of(*chosen.front());
-  return chosen.front()->get_name() + (inner.empty() ? "" : " " + inner);
-}
-
 // Ranks of a launcher mostly read the same words, before any of them has met another: rank 0 says what is wrong with
 // them and ends, and launchers then end all. Who is still there after that has words of its own.
 void let_rank_zero_speak() {
@@ -141,14 +152,14 @@ int say_usage(const std::string& text) {
   return say(text, interlock::ExitCode::usage);
 }
 
-// What CLI11 says of a word quotes the word.
+// Help and version, which CLI11 tells as problems too, are none.
 int say_usage(const CLI::App& app, const CLI::ParseError& problem) {
-  std::ostringstream out, error;
-  const int code = app.exit(problem, out, error);
-  if (code != 0) let_rank_zero_speak();
-  std::cout << out.str() << std::flush;
-  std::cerr << interlock::printable_lines(error.str()) << std::flush;
-  return code == 0 ? 0 : static_cast<int>(interlock::ExitCode::usage);
+  if (problem.get_exit_code() == 0) {
+    std::ostringstream nothing;
+    return app.exit(problem, std::cout, nothing);
+  }
+  const std::string command = name_of(app), of = command.empty() ? "" : command + ": ";
+  return say_usage(of + problem.what() + "; `interlock help" + (command.empty() ? "" : " " + command) + "` says more");
 }
 
 // An exception on a thread of its own, or while another is under way: nothing catches it any more.
@@ -181,6 +192,7 @@ int perform(int argc, char** argv, interlock::PrintableOutput& output, std::stri
   if (asks_help) words = words.subspan(1);
   const std::string unknown = unknown_command(app, words);
   if (!unknown.empty()) return say_usage(unknown + ". `interlock --help` says more");
+  app.add_subcommand("help", "say what a command is for and what it takes: interlock help COMMAND");  // done below
   if (asks_help || words.empty()) {
     if (!asks_help) let_rank_zero_speak();
     std::cout << help_of(app, words);
@@ -188,12 +200,10 @@ int perform(int argc, char** argv, interlock::PrintableOutput& output, std::stri
   }
   try {
     app.parse(argc, argv);
-  } catch (const CLI::ExtrasError& problem) {
-    const std::string advice = unknown_option(app, words);
-    if (!advice.empty()) return say_usage(advice);
-    return say_usage(app, problem);
   } catch (const CLI::ParseError& problem) {
-    return say_usage(app, problem);
+    const bool odd_words = dynamic_cast<const CLI::ExtrasError*>(&problem) != nullptr || app.get_subcommands().empty();
+    const std::string advice = problem.get_exit_code() != 0 && odd_words ? unknown_option(app, words) : "";
+    return advice.empty() ? say_usage(app, problem) : say_usage(advice);
   }
   called = name_of(app);
   Command& command = *commands.at(app.get_subcommands().front());

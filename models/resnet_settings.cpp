@@ -79,8 +79,9 @@ ResnetSettings read_resnet(const ModelSettings& given) {
                  "the model resnet tells classes of images (data.name = \"cifar\", \"images\" or \"idx\"), and "
                  "this data set has none");
   if (given.classes < 2)
-    model.refuse("name", message("the model resnet needs 2 or more classes; this data set has ", given.classes,
-                                 " (0: its files are not where the settings say)"));
+    model.refuse("name", message("the model resnet tells classes apart, and ",
+                                 given.classes == 1 ? "[data] has one class alone"
+                                                    : "the files that show the classes of [data] are not there"));
   if (!settings.norm.batch) check_groups(settings, model);
   return settings;
 }

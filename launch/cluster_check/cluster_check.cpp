@@ -7,7 +7,7 @@
 #include <span>
 
 #include "launch/cluster_check/shared_folder.h"
-#include "launch/forecast/measured_memory.h"
+#include "launch/forecast/memory_check.h"
 #include "launch/forecast/memory_footprint.h"
 #include "launch/run/assemble.h"
 #include "launch/run/together.h"
@@ -49,14 +49,12 @@ uint64_t largest_boundary(const RunSettings& settings, const Model& model, const
 }
 
 // By rank; ranks of later replicas hold what those of the first do.
-std::vector<double> forecast_of(const RunSettings& settings, const Model& model, const std::vector<int>& partition) {
-  const double empty = measure_empty_rank(settings), data = measure_data(settings);
+std::vector<double> forecast_of(const RunSettings& settings, const Model& model, const std::vector<int>& partition,
+                                const Outside& outside) {
   std::vector<double> bytes;
   for (int replica = 0; replica < settings.parallel.shape.replicas; ++replica)
-    for (MemoryFootprint& rank : rank_footprints(settings, model, partition)) {
-      rank.data = data;
-      bytes.push_back(rank.all() + empty);
-    }
+    for (const MemoryFootprint& rank : rank_footprints(settings, model, partition))
+      bytes.push_back(rank.all() + outside.of_process);
   return bytes;
 }
 
@@ -82,7 +80,9 @@ Plans plans_of(const std::optional<RunSettings>& settings, int ranks, ClusterFac
     const auto model = make_model(*settings, *dataset);
     const std::vector<int> partition = make_partition(*settings, *model);
     plans.message_bytes = largest_boundary(*settings, *model, partition);
-    facts.forecast = forecast_of(*settings, *model, partition);
+    const Outside outside = outside_of(measure_empty_rank(*settings), measure_data(*settings));
+    facts.forecast = forecast_of(*settings, *model, partition, outside);
+    facts.forecast_of_host = outside.of_machine;
   } catch (const Error& error) {
     facts.no_forecast = message("not forecast: ", error.what());
   }

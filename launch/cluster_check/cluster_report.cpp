@@ -37,7 +37,9 @@ std::vector<ClusterHost> hosts_of(const ClusterFacts& facts) {
     const RankFacts& said = facts.ranks[rank];
     auto host = std::ranges::find(hosts, said.host, &ClusterHost::name);
     if (host == hosts.end()) {
-      hosts.push_back({.name = said.host, .available_memory = said.available_memory});
+      hosts.push_back({.name = said.host,
+                       .available_memory = said.available_memory,
+                       .forecast_memory = facts.forecast.empty() ? 0 : facts.forecast_of_host});
       host = hosts.end() - 1;
       if (rank < facts.clock_offsets.size()) host->clock_offset = facts.clock_offsets[rank];
     }
@@ -61,14 +63,14 @@ std::string cluster_text(const ClusterFacts& facts, const std::vector<Check>& ch
   const auto name_width = static_cast<int>(width + 2);
   out << std::left << std::setw(name_width) << "host" << std::setw(16) << "ranks" << std::setw(16) << "processors"
       << std::right << std::setw(8) << "threads" << std::setw(12) << "memory" << std::setw(12) << "forecast"
-      << std::setw(12) << "clock\n";
+      << "  clock\n";
   for (size_t row = 0; row < std::min(hosts.size(), most_rows); ++row) {
     const ClusterHost& host = hosts[row];
     out << std::left << std::setw(name_width) << host.name << std::setw(16) << ranges_text(host.ranks) << std::setw(16)
         << ranges_text(host.processors) << std::right << std::setw(8) << host.threads << std::setw(12)
         << size_text(host.available_memory) << std::setw(12)
-        << (host.forecast_memory > 0 ? size_text(host.forecast_memory) : "-") << std::setw(9) << std::fixed
-        << std::setprecision(4) << host.clock_offset << " s\n";
+        << (host.forecast_memory > 0 ? size_text(host.forecast_memory) : "-") << "  " << std::fixed
+        << std::setprecision(4) << std::showpos << host.clock_offset << std::noshowpos << " s\n";
   }
   out << more_text(hosts.size());
   if (facts.links.empty()) return out.str();

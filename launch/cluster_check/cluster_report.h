@@ -18,6 +18,7 @@ struct ClusterFacts {
   std::vector<double> clock_offsets;         // seconds, against rank 0
   std::vector<std::string> folder_problems;  // "" for none
   std::vector<double> forecast;              // bytes that each will hold; empty: not known, and `no_forecast` says why
+  double forecast_of_host = 0;               // bytes that the ranks of a host hold once together (pages of files)
   std::string no_forecast;
   std::vector<Link> links;
   uint64_t message_bytes = 0;  // of the links' large messages

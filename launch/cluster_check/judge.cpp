@@ -213,13 +213,6 @@ Check memory(const ClusterFacts& facts) {
   return check;
 }
 
-std::string slowed_text(const LinkSpeed& links) {
-  std::string text = "slowed down to ";
-  if (links.bandwidth > 0) text += message(links.bandwidth, " bytes/s");
-  if (links.latency > 0) text += message(links.bandwidth > 0 ? " and " : "", links.latency, " s");
-  return text;
-}
-
 // Memory that ranks share is many times as fast as a network: each kind of pair is held against its own.
 std::vector<Link> links_of(const ClusterFacts& facts, bool within_host) {
   std::vector<Link> found;
@@ -250,6 +243,7 @@ Check links(const ClusterFacts& facts) {
         << speeds.front() << " to " << speeds.back() << " MiB/s for messages of "
         << size_text(static_cast<double>(facts.message_bytes));
   std::set<std::string> slow;
+  bool between_hosts = false;
   for (const bool within_host : {true, false}) {
     const std::vector<Link> alike = links_of(facts, within_host);
     if (alike.empty()) continue;
@@ -259,16 +253,21 @@ Check links(const ClusterFacts& facts) {
     const bool all = middle_latency > 500 || (middle_speed < 100 && facts.message_bytes >= (1 << 16));
     for (const Link& link : alike)
       if (all || link.mib_per_second < middle_speed / 3 ||
-          (link.latency_us > 3 * middle_latency && link.latency_us > 200))
+          (link.latency_us > 3 * middle_latency && link.latency_us > 200)) {
+        between_hosts |= !within_host;
         slow.insert(
             message(link.from, "-", link.to, " (", facts.ranks[link.from].host, ", ", facts.ranks[link.to].host, ")"));
+      }
   }
   if (facts.slowed.slowed() && slow.empty())
     return {"links", Status::warn, found.str() + "; the run will have them " + slowed_text(facts.slowed),
             "parallel.link_bandwidth and parallel.link_latency are for tests: 0 leaves links as they are"};
   if (slow.empty()) return {"links", Status::ok, found.str(), ""};
   return {"links", Status::warn, found.str() + "; slow: " + list_text(slow),
-          "name the fast network: --mca btl_tcp_if_include IFACE (under srun OMPI_MCA_btl_tcp_if_include=IFACE)"};
+          between_hosts
+              ? "name the fast network: --mca btl_tcp_if_include IFACE (under srun OMPI_MCA_btl_tcp_if_include=IFACE)"
+              : "ranks of one host share its memory: look for other programs on it and for ranks that share a core "
+                "(threads), and measure again"};
 }
 
 }  // namespace

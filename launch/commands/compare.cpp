@@ -36,18 +36,20 @@ class Compare final : public Command {
     app.add_option("--heads", heads_, "kinds of local heads, by commas; the config's by default")
         ->type_name("HEAD,...");
     app.add_option("--stages", stages_, "numbers of stages, by commas; the config's by default")->type_name("N,...");
-    app.add_option("--seeds", seeds_, "seeds of every arm")->check(CLI::Range(1, most_seeds))->capture_default_str();
-    app.add_option("--steps", steps_, "instead of run.steps")->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+    app.add_option("--seeds", seeds_, "seeds of every arm")
+        ->transform(whole_number(1, most_seeds))
+        ->capture_default_str();
+    app.add_option("--steps", steps_, "instead of run.steps")->transform(whole_number(1, int64_t{1} << 40));
     app.add_option("--tune", tune_,
                    "learning rates tried for every rule, around the config's by factors of 2; 1: as given")
-        ->check(CLI::Range(1, 20))
+        ->transform(whole_number(1, 20))
         ->capture_default_str();
     app.add_option("--links", links_,
                    "also: a few steps of each rule with links of so many bytes per second, by a delay put into the "
                    "transport; by commas")
         ->type_name("BYTES,...");
     app.add_option("--test-sequences", test_sequences_, "samples of the test split that are scored, at most")
-        ->check(whole_number(1))
+        ->transform(whole_number(1))
         ->capture_default_str();
     app.add_option("--set", overrides_, "override a key of the config: section.key=value")
         ->type_name("KEY=VALUE")
@@ -57,7 +59,7 @@ class Compare final : public Command {
     app.add_option("--at-once", at_once_,
                    "arms that run at a time, where cores or GPUs have room for several, shared out over the GPUs; runs "
                    "that measure costs always run alone")
-        ->check(CLI::Range(1, 256))
+        ->transform(whole_number(1, 256))
         ->capture_default_str();
     app.add_flag("--controls", controls_,
                  "also: the lower half frozen, heads that teach nobody, chunked:2, deep_supervision:0.3");

@@ -73,7 +73,9 @@ class Data final : public Command {
 
   void declare(CLI::App& app) override {
     app.add_option("config", config_, "a TOML config")->required();
-    app.add_option("--set", overrides_, "override a key: section.key=value")->allow_extra_args(false);
+    app.add_option("--set", overrides_, "override a key: section.key=value")
+        ->type_name("KEY=VALUE")
+        ->allow_extra_args(false);
     app.add_option("--step", step_, "step, from 1");
     app.add_option("--microbatch", microbatch_, "microbatch, from 0");
     app.add_option("--replica", replica_, "replica, from 0");

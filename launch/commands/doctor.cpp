@@ -48,8 +48,8 @@ class Doctor final : public Command {
   void declare(CLI::App& app) override {
     app.add_flag("--json", json_, "one JSON object on stdout");
     app.add_option("--rank-memory", rank_memory_,
-                   "only print the peak memory in bytes of a rank that holds next to nothing of such a model; "
-                   "PRODUCTS: large or small")
+                   "only print the peak memory in bytes of a rank that holds next to nothing of such a model, and how "
+                   "much of it is pages of files; PRODUCTS: large or small")
         ->type_name("MODEL PRECISION [PRODUCTS]")
         ->expected(2, 3);
     auto* cluster = app.add_flag("--cluster", cluster_,
@@ -104,7 +104,8 @@ int code_of(const std::vector<Check>& checks) {
 int Doctor::run() {
   if (!rank_memory_.empty()) {
     const bool large = rank_memory_.size() < 3 || rank_memory_[2] != "small";
-    std::cout << static_cast<int64_t>(empty_rank_bytes(rank_memory_[0], rank_memory_[1], large)) << std::endl;
+    const EmptyRank rank = empty_rank(rank_memory_[0], rank_memory_[1], large);
+    std::cout << static_cast<int64_t>(rank.bytes) << " " << static_cast<int64_t>(rank.of_files) << std::endl;
     return 0;
   }
   if (cluster_) return check_cluster(cluster_request_, [&](const ClusterFacts& facts) { return tell_cluster(facts); });

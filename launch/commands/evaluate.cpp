@@ -85,13 +85,14 @@ class Evaluate final : public Command {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     app.add_option("--data", data_,
                    "texts (files, folders, globs), or token files (PREFIX, PREFIX.bin or PREFIX.idx); of a model of "
-                   "labels, tables (.tsv, .csv, .jsonl); nothing: what the run held out, where its config says");
+                   "labels, tables (.tsv, .csv, .jsonl); nothing: what the run held out, where its config says")
+        ->type_name("PATH");
     app.add_option("--text", columns_.text, "of tables: the column of the texts, where it is not that of training");
     app.add_option("--pair", columns_.pair, "of tables: the column of the second texts");
     app.add_option("--label", columns_.label, "of tables: the column of the labels");
-    app.add_option("--sequences", sequences_, "evaluate so many sequences; all by default")->check(whole_number(1));
+    app.add_option("--sequences", sequences_, "evaluate so many sequences; all by default")->transform(whole_number(1));
     app.add_option("--seed", seed_, "of masks, and of which sequences come first (1; without --data that of the run)")
-        ->check(whole_number(0));
+        ->transform(whole_number(0));
     app.add_flag("--exits", exits_, "of a model of text: the loss above every local head that the weights hold, too");
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }

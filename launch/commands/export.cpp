@@ -63,7 +63,7 @@ class Export final : public Command {
   std::string summary() const override { return "write a trained model for Hugging Face's transformers"; }
   void declare(CLI::App& app) override {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
-    app.add_option("--to", to_, "the folder to make")->required();
+    app.add_option("--to", to_, "the folder to make")->type_name("DIR")->required();
     app.add_flag("--overwrite", overwrite_, "replace the folder of an earlier export");
     app.add_flag(
         "--adapter", adapter_,

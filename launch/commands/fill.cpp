@@ -12,6 +12,7 @@
 
 #include "launch/command.h"
 #include "launch/stored_model/model_source.h"
+#include "launch/terminal/number_option.h"
 #include "runtime/data/byte_tokens.h"
 #include "runtime/data/tokenizer/utf8.h"
 
@@ -92,7 +93,7 @@ class Fill final : public Command {
   void declare(CLI::App& app) override {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     app.add_option("text", text_, "text with <mask> where something is to be guessed")->required();
-    app.add_option("--top", top_, "guesses per mask, at most the vocabulary")->check(CLI::Range(1, 1 << 30));
+    app.add_option("--top", top_, "guesses per mask, at most the vocabulary")->transform(whole_number(1, 1 << 30));
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }
   int run() override;

@@ -26,8 +26,9 @@ class Finetune final : public Command {
   std::string summary() const override { return "teach a trained model the labels of a table, over several seeds"; }
   void declare(CLI::App& app) override {
     app.add_option("path", request_.path, "a run folder, checkpoint, weights file or imported model")->required();
-    app.add_option("--train", request_.train, "tables to train on (.tsv, .csv, .jsonl)")->required();
-    app.add_option("--validation", request_.validation, "tables to choose weights by; none: a tenth of --train");
+    app.add_option("--train", request_.train, "tables to train on (.tsv, .csv, .jsonl)")->type_name("FILE")->required();
+    app.add_option("--validation", request_.validation, "tables to choose weights by; none: a tenth of --train")
+        ->type_name("FILE");
     app.add_option("--text", request_.text, "the column of the texts, by name or by number from 0");
     app.add_option("--pair", request_.pair, "the column of second texts");
     app.add_option("--label", request_.label, "the column of the labels");
@@ -36,8 +37,7 @@ class Finetune final : public Command {
     app.add_option("--metric", request_.metric,
                    "the score that chooses weights: accuracy, f1, matthews, loss; spearman")
         ->check(CLI::IsMember({"accuracy", "f1", "matthews", "loss", "spearman", "pearson", "squared_error"}));
-    app.add_option("--seeds", request_.seeds, "so many runs, with seeds 1, 2, ...")
-        ->check(CLI::Range(int64_t{1}, int64_t{1000}));
+    app.add_option("--seeds", request_.seeds, "so many runs, with seeds 1, 2, ...")->transform(whole_number(1, 1000));
     app.add_option("--epochs", request_.epochs, "how often each sample is seen at most")->check(number_between(1e-6));
     app.add_option(
         "--technique", techniques_,
@@ -46,7 +46,7 @@ class Finetune final : public Command {
     app.add_option("--set", request_.overrides, "override a key of the configs: section.key=value")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);
-    app.add_option("--to", request_.to, "the folder of configs, runs and result.json")->required();
+    app.add_option("--to", request_.to, "the folder of configs, runs and result.json")->type_name("DIR")->required();
     app.add_flag("--overwrite", overwrite_, "replace an earlier fine-tuning in that folder");
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }

@@ -22,14 +22,17 @@ using nlohmann::ordered_json;
 
 constexpr uint64_t most_prompts_bytes = uint64_t{64} << 20;
 
-// One prompt a line.
+// One prompt a line, whichever way lines end.
 std::vector<std::string> read_prompts(const std::string& path) {
   std::string problem;
   const auto content = read_regular_file(path, most_prompts_bytes, problem);
   if (!content) throw Error(ExitCode::bad_input, message("--prompts: cannot read ", path, ": ", problem));
   std::istringstream lines(*content);
   std::vector<std::string> prompts;
-  for (std::string line; std::getline(lines, line);) prompts.push_back(line);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.ends_with('\r')) line.pop_back();
+    prompts.push_back(line);
+  }
   if (prompts.empty()) throw Error(ExitCode::bad_input, message("--prompts: ", path, " holds no line"));
   return prompts;
 }
@@ -40,17 +43,19 @@ class Generate final : public Command {
   void declare(CLI::App& app) override {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     auto* prompt = app.add_option("prompt", prompt_, "the text to continue; \"\" begins a document");
-    app.add_option("--prompts", prompts_, "a file with a prompt on each line, in place of one")->excludes(prompt);
-    app.add_option("--tokens", sampling_.tokens, "new tokens at most")->check(whole_number(1));
+    app.add_option("--prompts", prompts_, "a file with a prompt on each line, in place of one")
+        ->type_name("FILE")
+        ->excludes(prompt);
+    app.add_option("--tokens", sampling_.tokens, "new tokens at most")->transform(whole_number(1));
     app.add_option("--temperature", sampling_.temperature, "below 1 likelier, 0 always the likeliest token")
         ->check(number_between(0, 100));
     app.add_option("--top-k", sampling_.top_k, "draw from so many of the likeliest tokens; 0 from all")
-        ->check(whole_number(0));
+        ->transform(whole_number(0));
     app.add_option("--top-p", sampling_.top_p, "draw from the likeliest that together have this probability")
         ->check(number_between(1e-9, 1));
-    app.add_option("--seed", sampling_.seed, "of the draws")->check(whole_number(0));
+    app.add_option("--seed", sampling_.seed, "of the draws")->transform(whole_number(0));
     app.add_option("--exit", exit_, "read the model above so many layers, through the local head there")
-        ->check(whole_number(1));
+        ->transform(whole_number(1));
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }
 
@@ -60,9 +65,12 @@ class Generate final : public Command {
     if (prompts_.empty() && !prompt_) throw Error(ExitCode::usage, "generate: give a prompt, or a file with --prompts");
     const auto prompts = prompts_.empty() ? std::vector<std::string>{*prompt_} : read_prompts(prompts_);
     const LoadedModel model = choose(source, load_model(source));
-    AmountProgress bar("generate", std::ssize(prompts) * sampling_.tokens, false);
-    const auto found = continue_texts(source, model, prompts, sampling_, [&](int64_t done) { bar.show(done); });
-    bar.finish();
+    std::optional<AmountProgress> bar;
+    const auto found = continue_texts(source, model, prompts, sampling_, [&](int64_t done, int64_t all) {
+      if (!bar) bar.emplace("generate", all, false);
+      bar->show(done);
+    });
+    bar.reset();
     tell(source, found);
     return static_cast<int>(ExitCode::done);
   }

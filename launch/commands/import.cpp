@@ -1,5 +1,8 @@
 // `interlock import`: a model from a Hugging Face folder, as a folder that all commands take.
 
+#include <ATen/ops/all.h>
+#include <ATen/ops/isfinite.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
@@ -20,8 +23,10 @@
 #include "launch/stored_model/model_source.h"
 #include "launch/stored_model/stored_run.h"
 #include "launch/terminal/interruption.h"
+#include "runtime/core/log.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/storage/atomic_file.h"
+#include "runtime/storage/tensors/tensor_entry.h"
 #include "runtime/storage/weights.h"
 
 namespace interlock {
@@ -29,14 +34,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Of those that are taken: the ones with nan or infinity among their values.
+std::vector<std::string> not_finite(const WeightsSet& weights,
+                                    const std::vector<std::pair<std::string, std::string>>& taken) {
+  std::vector<std::string> names;
+  for (const auto& [name, stored] : taken) {
+    const TensorEntry& entry = *weights.find(stored);
+    const at::Tensor values = tensor_view(entry, weights.bytes(entry), weights.path());
+    if (values.is_floating_point() && !at::isfinite(values).all().item<bool>()) names.push_back(stored);
+  }
+  return names;
+}
+
 class Import final : public Command {
  public:
   std::string summary() const override { return "take over a RoBERTa or a GPT-2 from a Hugging Face folder"; }
   void declare(CLI::App& app) override {
     app.add_option("folder", from_, "a folder with config.json and model.safetensors")->required();
-    app.add_option("--to", to_, "the folder to make")->required();
+    app.add_option("--to", to_, "the folder to make")->type_name("DIR")->required();
     app.add_option("--base", base_,
-                   "of a folder with adapter_config.json (AdapterHub's or PEFT's): the model it goes on");
+                   "of a folder with adapter_config.json (AdapterHub's or PEFT's): the model it goes on")
+        ->type_name("PATH");
     app.add_flag("--overwrite", overwrite_, "replace the folder of an earlier import");
   }
 
@@ -59,6 +77,9 @@ class Import final : public Command {
 
     std::cout << "Wrote " << made << ": " << inventory.taken.size() << " tensors" << (tokenizer ? ", tokenizer" : "")
               << ", config.toml to train it on\n";
+    if (const auto odd = not_finite(*weights, inventory.taken); !odd.empty())
+      log_warning(
+          message("not all values are finite numbers (nan or infinity), so the model tells nothing: ", join(odd)));
     if (const std::string fresh = fresh_text(inventory); !fresh.empty()) std::cout << "Note: " << fresh << "\n";
     if (!inventory.left_out.empty())
       std::cout << "Left out, as the model does not need them: " << join(inventory.left_out) << "\n";

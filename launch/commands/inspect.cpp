@@ -141,7 +141,7 @@ class Inspect final : public Command {
 
   void declare(CLI::App& app) override {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
-    app.add_option("--against", against_, "another of these to compare with");
+    app.add_option("--against", against_, "another of these to compare with")->type_name("PATH");
     app.add_flag("--json", json_, "print one JSON object");
   }
 

@@ -17,6 +17,7 @@
 #include "launch/forecast/run_plans.h"
 #include "launch/forecast/scaling.h"
 #include "launch/forecast/stage_parts.h"
+#include "launch/plan_report/model_depth.h"
 #include "launch/plan_report/plan_costs.h"
 #include "launch/plan_report/plan_report.h"
 #include "launch/plan_report/scaling_report.h"
@@ -75,22 +76,6 @@ RuleRequest global_rule(const RuleRequest& asked) {
   request.frozen = asked.frozen;
   request.untrained = asked.untrained;
   return request;
-}
-
-// Of a chain of Transformer blocks; of all of them as of the last, so that embeddings do not count.
-DepthAdvice advice_for(const RunSettings& run, const Model& model) {
-  const std::vector<InsertionSite> sites = model.sites();
-  if (std::ranges::find(sites, InsertionSite::Kind::sub_layer, &InsertionSite::kind) == sites.end())
-    throw Error(ExitCode::config, message("--advise-depth: the model ", run.model_name, " is no Transformer"));
-  const int64_t samples = run.parallel.batch.microbatch_size, layers = model.layer_of(model.units() - 1).value() + 1;
-  const std::vector<Costs> units = model.unit_costs(samples);
-  int64_t of_layer = 0;
-  for (int64_t unit = 0; unit < model.units(); ++unit)
-    if (model.layer_of(unit) == layers - 1) of_layer += units[static_cast<size_t>(unit)].parameters;
-  const Boundary hidden = model.boundary(1);
-  double bytes = static_cast<double>(samples) * static_cast<double>(c10::elementSize(hidden.type));
-  for (const int64_t extent : hidden.shape) bytes *= static_cast<double>(extent);
-  return advise_depth(static_cast<double>(of_layer * layers), layers, hidden.shape.back(), bytes);
 }
 
 class PlanCommand final : public Command {
@@ -187,7 +172,7 @@ class PlanCommand final : public Command {
                                  latency = costs.latency;
                                  return costs;
                                });
-    report.costs = costs_sentence(run.parallel.threads);
+    report.costs = costs_sentence(run);
     report.schedules = schedules_of(run.parallel);
     report.links = message(bandwidth > 0 ? message(bandwidth, " bytes/s") : "no time for bytes", " and ", latency,
                            " s between ranks");
@@ -233,6 +218,10 @@ class PlanCommand final : public Command {
     return unit_costs_ ? with_unit_times(costs) : costs;
   }
 
+  std::string costs_sentence(const RunSettings& run) const {
+    const LinkSpeed& links = run.parallel.links;
+    return costs_sentence(run.parallel.threads) + (links.slowed() ? "; links " + slowed_text(links) : "");
+  }
   std::string costs_sentence(int threads) const {
     if (unit_costs_)
       return "unit costs: forward, input gradient and weight gradient of every stage 1 each, heads, updates and "
@@ -257,12 +246,13 @@ class PlanCommand final : public Command {
     if (begins_with_it) plans.push_back(&report.plan);
     for (const PlanReport::Change& change : report.changes) plans.push_back(&change.plan);
     report.memory = rank_footprints(run, model, report.blocks, plans);
-    report.empty_rank = measure_empty_rank(run);
+    const EmptyRank empty = measure_empty_rank(run);
+    report.empty_rank = empty.bytes;
     const double data = measure_data(run);
     report.processes = run.parallel.processes();
     if (!may_be_on_gpu(run)) report.machine = machine_memory();
     report.together = bytes_together(report.memory, {0, report.processes, run.parallel.transport == "loopback"},
-                                     report.empty_rank + data, run.parallel.shard_optimizer);
+                                     outside_of(empty, data), run.parallel.shard_optimizer);
     for (MemoryFootprint& rank : report.memory) rank.data = data;
     report.parameters = parameter_count(model);
     report.trained_parameters = trained_parameter_count(model);
@@ -301,8 +291,8 @@ class PlanCommand final : public Command {
     report.looks_together = run.divergence.policy != OnDivergence::stop;
     report.blocks = make_partition(run, *model);
     report.cut_unit = run.parallel.unit;
-    report.costs = costs_sentence(run.parallel.threads);
-    if (advise_depth_) report.advice = advice_for(run, *model);
+    report.costs = costs_sentence(run);
+    if (advise_depth_) report.advice = advise_depth_of(*model, run.model_name, run.parallel.batch.microbatch_size);
     const PlanRequest request = plan_request(run, *model);
     tell(run, "simulating schedules");
     report.choice = choice_of(run, *model, request);
@@ -367,7 +357,7 @@ class PlanCommand final : public Command {
       report.cut_unit = run.parallel.unit;
       costs = costs_of(run, *model, report.blocks, report.plan.flows);
       if (!costs_.empty()) warn_of_other_sizes(costs, costs_);
-      report.costs = costs_sentence(run.parallel.threads);
+      report.costs = costs_sentence(run);
     } else if (!costs_.empty()) {
       costs = read_costs(costs_, report.plan.shape.stages);
       report.costs = costs_sentence(0);

@@ -33,7 +33,8 @@ class Predict final : public Command {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     app.add_option("--input", input_,
                    "tables of texts (.tsv, .csv, .jsonl); of a model of images, what `evaluate` takes as --data, or "
-                   "nothing: what its run held out");
+                   "nothing: what its run held out")
+        ->type_name("PATH");
     app.add_option("--output", output_,
                    "write into this file instead of stdout, as its ending says: .tsv, .csv or .jsonl")
         ->type_name("FILE");
@@ -42,11 +43,11 @@ class Predict final : public Command {
     app.add_option("--label", columns_.label, "a column of labels to compare with; that of training, if it is there");
     auto* uncertainty =
         app.add_option("--uncertainty", passes_, "so many passes with dropout: how far they agree says how sure it is")
-            ->check(CLI::Range(int64_t{2}, int64_t{10000}));
+            ->transform(whole_number(2, 10000));
     app.add_option("--svg", svg_, "draw accuracy over the share of rows referred into this file")
         ->type_name("FILE")
         ->needs(uncertainty);
-    app.add_option("--seed", seed_, "of dropout")->check(whole_number(0))->needs(uncertainty);
+    app.add_option("--seed", seed_, "of dropout")->transform(whole_number(0))->needs(uncertainty);
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }
   int run() override;

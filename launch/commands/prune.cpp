@@ -37,7 +37,7 @@ class Prune final : public Command {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     auto* keep = app.add_option("--keep", keep_, "the layers that stay, from 0 on: 0,2,4");
     auto* layers = app.add_option("--layers", wanted_, "how many layers stay; --strategy says which")
-                       ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+                       ->transform(whole_number(1, 1 << 20))
                        ->excludes(keep);
     app.add_option(
            "--strategy", strategy_,
@@ -45,11 +45,11 @@ class Prune final : public Command {
            "another, the layer without which the loss on --data is lowest")
         ->check(CLI::IsMember({"every_other", "last", "search"}))
         ->needs(layers);
-    app.add_option("--data", data_,
-                   "held-out texts or token files, of a model of labels tables, for --strategy search");
+    app.add_option("--data", data_, "held-out texts or token files, of a model of labels tables, for --strategy search")
+        ->type_name("PATH");
     app.add_option("--sequences", sequences_, "that search looks at, of texts in --data; 256 by default")
-        ->check(whole_number(1));
-    app.add_option("--to", to_, "the folder to make")->required();
+        ->transform(whole_number(1));
+    app.add_option("--to", to_, "the folder to make")->type_name("DIR")->required();
     app.add_flag("--overwrite", overwrite_, "replace the folder of an earlier prune");
     app.callback([this, keep, layers] {
       if (keep->empty() && layers->empty()) throw CLI::RequiredError("--keep or --layers");

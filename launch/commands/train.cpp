@@ -26,6 +26,7 @@
 #include "launch/supervisor/handshake.h"
 #include "launch/supervisor/restart.h"
 #include "launch/supervisor/stop_request.h"
+#include "launch/terminal/number_option.h"
 #include "models/model.h"
 #include "parallel/transport/launch_place.h"
 #include "parallel/transport/loopback.h"
@@ -56,11 +57,11 @@ class Train final : public Command {
                  "go on from the newest whole checkpoint of the run folder; start when there are none at all")
         ->excludes(overwrite);
     app.add_option("--until", until_, "write a checkpoint after this step and stop there")
-        ->check(CLI::Range(int64_t{1}, int64_t{1} << 40));
+        ->transform(whole_number(1, int64_t{1} << 40));
     app.add_flag("--force", force_, "start even where the ranks will need more memory than there is here");
     app.add_option("--restarts", restarts_,
                    "start again from the newest checkpoint when a rank was lost or hangs, at most so many times")
-        ->check(CLI::Range(int64_t{0}, int64_t{1} << 20));
+        ->transform(whole_number(0, 1 << 20));
   }
   bool takes_stop_requests() const override { return true; }
   int run() override;
@@ -121,7 +122,8 @@ void check_processes(const RunSettings& settings, const LaunchPlace& place) {
                 ", without srun inside salloc, or with parallel.transport=\"loopback\" for ranks as threads of this "
                 "process")
           : message("; start it with ",
-                    place.slurm_step ? message("as many tasks (sbatch --ntasks=", world, ", srun -n ", world, ")")
+                    place.slurm_step ? message("as many tasks (sbatch --ntasks=", world,
+                                               ", srun --kill-on-bad-exit=1 --mpi=pmix -n ", world, ")")
                                      : message("mpirun -n ", world),
                     ", or change parallel.ranks or parallel.replicas");
   throw Error(ExitCode::config, message(needs, "was started with ", place.size, advice));

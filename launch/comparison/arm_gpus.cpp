@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <numeric>
 #include <sstream>
 #include <string_view>
 
@@ -19,7 +20,7 @@ bool is_gpu(const std::string& file) {
 std::vector<std::string> parts_of(const std::string& list) {
   std::vector<std::string> parts;
   std::istringstream in(list);
-  for (std::string part; std::getline(in, part, ',');) parts.push_back(part);
+  for (std::string part; std::getline(in, part, ',') && !part.empty() && part != "-1";) parts.push_back(part);
   return parts;
 }
 
@@ -34,12 +35,13 @@ std::vector<std::string> visible_gpus(const std::string& devices) {
   return gpus;
 }
 
-std::string gpus_of_arm(const std::vector<std::string>& gpus, size_t place, int ranks) {
-  if (gpus.size() < 2) return "";
-  const size_t count = std::min(gpus.size(), static_cast<size_t>(std::max(ranks, 1)));
-  std::string list;
-  for (size_t i = 0; i < count; ++i) list += (i == 0 ? "" : ",") + gpus[(place * count + i) % gpus.size()];
-  return list;
+std::vector<size_t> gpus_for(const std::vector<int>& arms_on_gpu, int ranks) {
+  std::vector<size_t> gpus(arms_on_gpu.size());
+  std::iota(gpus.begin(), gpus.end(), size_t{0});
+  std::ranges::stable_sort(gpus, {}, [&](size_t gpu) { return arms_on_gpu[gpu]; });
+  gpus.resize(std::min(gpus.size(), static_cast<size_t>(std::max(ranks, 1))));
+  std::ranges::sort(gpus);
+  return gpus;
 }
 
 }  // namespace interlock

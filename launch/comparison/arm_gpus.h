@@ -8,11 +8,12 @@
 namespace interlock {
 
 // The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them: its value, or else a number for each device
-// file in `devices`. No driver is asked, since that must not happen in a process that forks.
+// file in `devices`; as CUDA does it, up to the first that is none. No driver is asked, since that must not happen in a
+// process that forks.
 std::vector<std::string> visible_gpus(const std::string& devices = "/dev");
 
-// CUDA_VISIBLE_DEVICES of the arm that is number `place` among those that run, from 0, with so many ranks: a GPU for
-// each rank, beside those of the arms before it as long as there are enough. "": all of them, as there is at most one.
-std::string gpus_of_arm(const std::vector<std::string>& gpus, size_t place, int ranks);
+// Of GPUs on which so many arms run, those for an arm of `ranks`: one for each rank as far as there are enough, those
+// with the fewest arms, of equals the first. Their numbers, ascending.
+std::vector<size_t> gpus_for(const std::vector<int>& arms_on_gpu, int ranks);
 
 }  // namespace interlock

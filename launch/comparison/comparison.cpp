@@ -7,6 +7,7 @@
 #include <optional>
 #include <thread>
 
+#include "launch/comparison/base_config.h"
 #include "launch/comparison/controls.h"
 #include "launch/comparison/cosines.h"
 #include "launch/comparison/folder.h"
@@ -17,7 +18,6 @@
 #include "launch/run/data_identity.h"
 #include "launch/settings/parts.h"
 #include "launch/terminal/amount_progress.h"
-#include "models/model.h"
 #include "runtime/core/calendar.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
@@ -31,77 +31,6 @@ namespace fs = std::filesystem;
 
 constexpr int64_t diagnosed_samples = 256;     // of gradients: their sum, not their noise
 constexpr uint64_t tuning_seed_offset = 1000;  // far from the seeds that are compared
-
-std::vector<std::string> test_paths_of(const RunSettings& settings) {
-  const Section data = settings.config.section("data");
-  return data.has("test_paths") ? data.texts("test_paths", {}) : std::vector<std::string>();
-}
-
-// What every arm has beside the config.
-std::vector<std::string> shared_overrides(const ComparisonRequest& request) {
-  std::vector<std::string> all = request.overrides;
-  if (request.steps > 0) all.push_back(message("run.steps=", request.steps));
-  all.emplace_back("checkpoint.keep=1");  // for an arm that is interrupted
-  const RunSettings given = settings_of({request.config, {}}, all);
-  if (given.evaluation.every == 0 || given.evaluation.every > given.steps)
-    all.push_back(message("run.evaluate_every=", std::max<int64_t>(1, given.steps / 20)));
-  if (test_paths_of(given).empty()) all.emplace_back("data.held_out_part=validation");
-  return all;
-}
-
-void check_base(const RunSettings& settings, const ComparisonRequest& request) {
-  const auto refuse = [&](const std::string& key, const std::string& what) {
-    const size_t dot = key.find('.');
-    settings.config.section(key.substr(0, dot)).refuse(key.substr(dot + 1), what);
-  };
-  if (settings.learning.rules.size() > 1)
-    refuse("learning.change", "changes the rule during a run, which a comparison cannot");
-  if (settings.steps < 1) refuse("run.steps", "is 0: there is nothing to compare");
-  const auto given = settings_of({request.config, {}}, request.overrides);
-  if (given.config.section("data").has("held_out_part"))
-    refuse("data.held_out_part", "is set by the comparison, which needs both halves");
-}
-
-// What is trained on or tuned on says nothing when it is tested.
-void check_test_apart(const RunSettings& settings) {
-  const Section data = settings.config.section("data");
-  std::error_code absent;
-  for (const std::string& test : test_paths_of(settings))
-    for (const char* key : {"paths", "validation_paths"})
-      for (const std::string& path : data.texts(key, {})) {
-        const fs::path outer = fs::weakly_canonical(path, absent), inner = fs::weakly_canonical(test, absent);
-        if (std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first != outer.end()) continue;
-        data.refuse("test_paths", message(test, " also lies in data.", key, " (", path,
-                                          "); what is trained on or tuned on says nothing when it is tested"));
-      }
-}
-
-std::vector<int> stages_of(const ComparisonRequest& request, const RunSettings& settings) {
-  return request.stages.empty() ? std::vector<int>{settings.parallel.shape.stages} : request.stages;
-}
-
-// A cut finer than the model has units.
-void check_stages(const ComparisonRequest& request, const RunSettings& settings) {
-  if (request.stages.empty()) return;
-  const int64_t units = make_model(settings, *make_dataset(settings))->units();
-  for (const int stages : request.stages)
-    if (stages > units)
-      throw Error(ExitCode::config,
-                  message("--stages: ", stages, ": the model has ", units, " units to cut, so at most as many stages"));
-}
-
-std::vector<std::string> heads_of(const ComparisonRequest& request, const RunSettings& settings) {
-  if (request.heads.empty()) return {settings.learning.head_kind};
-  const auto known = make_model(settings, *make_dataset(settings))->head_kinds();
-  for (const std::string& head : request.heads)
-    if (std::ranges::find(known, head) == known.end())
-      throw Error(ExitCode::usage, "--heads: " + unknown_name("head of model " + settings.model_name, head, known));
-  return request.heads;
-}
-
-}  // namespace
-
-namespace {
 
 // What times of this comparison are not what a quiet machine gives.
 void note_conditions(Outcome& outcome) {
@@ -121,7 +50,7 @@ void note_conditions(Outcome& outcome) {
   if (!groups.empty())
     outcome.notes.push_back(message("While the costs of ", join(groups), " were measured, other programs took up to ",
                                     std::llround(100 * most),
-                                    " % of this machine's cores: simulated times of these are too long."));
+                                    " % of this machine's cores: simulated times of these may be too long."));
 }
 
 }  // namespace
@@ -135,13 +64,8 @@ std::string settings_words_of(const RunSettings& settings) {
 }
 
 Comparison::Comparison(ComparisonRequest request)
-    : request_(std::move(request)),
-      base_{request_.config, shared_overrides(request_)},
-      settings_(settings_of(base_, {})),
-      groups_() {
+    : request_(std::move(request)), base_(base_config(request_)), settings_(settings_of(base_, {})), groups_() {
   check_base(settings_, request_);
-  check_test_apart(settings_);
-  check_stages(request_, settings_);
   groups_ = make_groups(settings_, request_.rules, heads_of(request_, settings_), stages_of(request_, settings_));
   if (request_.controls)
     add_controls(
@@ -153,7 +77,6 @@ Comparison::Comparison(ComparisonRequest request)
     seed_arms(group, learning_rate_of(settings_));
     link_arms(group);
   }
-  check_memory_at_once();
 }
 
 std::vector<double> Comparison::grid() const {
@@ -233,13 +156,18 @@ void Comparison::choose_rate(GroupOutcome& group) const {
   group.at_edge = best == &group.trials.front() || best == &group.trials.back();
 }
 
-// Each is scored as it ends: what comes later, or does not come, takes nothing from it.
+// Each is scored as soon as nothing else runs: what ends the comparison later takes no score from it.
 void Comparison::train(ArmRunner& runner, std::vector<GroupOutcome>& groups, const TestRequest& test) {
   std::vector<Arm> all;
   for (const GroupOutcome& group : groups)
     for (Arm& arm : seed_arms(group.group, group.learning_rate)) all.push_back(std::move(arm));
-  const std::vector<ArmStatus> statuses = runner.perform(
-      all, [&](const Arm& arm) { score_once(arm.folder, read_run(arm.folder).result.at("digest"), test); });
+  const auto score = [&](const Arm& arm, const std::function<void()>& still) {
+    try {
+      score_once(arm.folder, read_run(arm.folder).result.at("digest"), test, still);
+    } catch (const Error&) {  // told in the end, of the arm: the others go on
+    }
+  };
+  const std::vector<ArmStatus> statuses = runner.perform(all, score);
   size_t next = 0;
   for (GroupOutcome& group : groups)
     for (int i = 0; i < request_.seeds; ++i, ++next) {
@@ -251,6 +179,7 @@ void Comparison::train(ArmRunner& runner, std::vector<GroupOutcome>& groups, con
 }
 
 Outcome Comparison::perform() {
+  check_memory_at_once();
   Outcome outcome = begin();
   add_shared_parts(outcome);  // opens the data: what is missing is said before a folder is made
   const ComparisonFolder folder(request_.output, base_values_, data_now());
@@ -290,6 +219,7 @@ Outcome Comparison::begin() const {
   outcome.began = now_utc();
   describe_machine(outcome);
   outcome.notes = groups_.left_out;
+  if (const std::string note = note_on_cut(request_); !note.empty()) outcome.notes.push_back(note);
   for (int i = 0; i < request_.seeds; ++i) outcome.seeds.push_back(settings_.seed + static_cast<uint64_t>(i));
   outcome.tune = request_.tune;
   outcome.tuning_seed = settings_.seed + tuning_seed_offset;
@@ -391,7 +321,12 @@ void Comparison::complete(ArmOutcome& arm, const GroupOutcome& group, const Test
   arm.bytes_sent = arm.run->result.value("bytes_sent", 0.0) * (performed > 0 ? steps / performed : 1);
   if (request_.diagnostics && group.group.stages > 1)
     arm.cosines = gradient_cosines_once(arm.arm.folder, arm.run->result.at("digest"), diagnosed_samples);
-  arm.test = score_once(arm.arm.folder, arm.run->result.at("digest"), test);
+  try {
+    arm.test = score_once(arm.arm.folder, arm.run->result.at("digest"), test);
+  } catch (const Error& error) {
+    arm.status = ArmStatus::failed;
+    arm.reason = message("could not be scored: ", error.what());
+  }
 }
 
 }  // namespace interlock

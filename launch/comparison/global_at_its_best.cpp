@@ -57,6 +57,8 @@ void Comparison::choose_global(ArmRunner& runner, GroupOutcome& global, const st
   for (const auto& way : ways_of_global()) {
     const Arm arm = costs_arm(global.group, message("costs-", ++number), way);
     if (runner.perform(arm) != ArmStatus::done) continue;
+    // Of all ways: one that was disturbed may have lost by that.
+    global.others_cpu = std::max(global.others_cpu, conditions_of(arm).others_cpu);
     std::vector<std::string> overrides = global.group.overrides;
     const auto within = held(way);
     overrides.insert(overrides.end(), within.begin(), within.end());
@@ -72,7 +74,6 @@ void Comparison::choose_global(ArmRunner& runner, GroupOutcome& global, const st
       if (!cost || (global.cost && cost->step * cost->calibration >= beyond_noise * global.simulated_step())) continue;
       global.cost = cost;
       global.costs_folder = arm.folder;
-      global.others_cpu = conditions_of(arm).others_cpu;
       best = within;
     } catch (const Error& error) {
       why = error.what();
@@ -85,7 +86,6 @@ void Comparison::choose_global(ArmRunner& runner, GroupOutcome& global, const st
     const Arm arm = costs_arm(global.group, "costs-1", ways_of_global().front());
     global.cost = replayed(settings_of(base_, global.group.overrides), arm.folder, global.no_cost);
     global.costs_folder = arm.folder;
-    global.others_cpu = conditions_of(arm).others_cpu;
     return;
   }
   global.group.overrides.insert(global.group.overrides.end(), best.begin(), best.end());

@@ -75,20 +75,25 @@ void ArmRunner::show(const std::vector<Arm>& arms) {
   drawn_ = true;
 }
 
-size_t ArmRunner::free_place() const {
-  size_t place = 0;
-  while (std::ranges::find(running_, place, &Running::place) != running_.end()) ++place;
-  return place;
+// None: there are not several.
+std::vector<size_t> ArmRunner::free_gpus(const Arm& arm) const {
+  if (gpus_.size() < 2) return {};
+  std::vector<int> arms_on_gpu(gpus_.size(), 0);
+  for (const Running& one : running_)
+    for (const size_t gpu : one.gpus) ++arms_on_gpu[gpu];
+  return gpus_for(arms_on_gpu, arm.ranks);
 }
 
-std::unique_ptr<ArmProcess> ArmRunner::start(const Arm& arm, const std::string& gpus) const {
+std::unique_ptr<ArmProcess> ArmRunner::start(const Arm& arm, const std::vector<size_t>& gpus) const {
   std::vector<std::string> arguments{"train", file_};
   for (const std::string& one : arm.overrides) arguments.insert(arguments.end(), {"--set", one});
   const bool goes_on = holds_config_of(arm) && !list_checkpoints(arm.folder).empty();
   arguments.emplace_back(goes_on ? "--resume" : "--overwrite");
   std::error_code ignored;
   fs::remove(arm.folder + ".json", ignored);
-  return std::make_unique<ArmProcess>(arguments, gpus, arm.folder + ".log");
+  std::vector<std::string> names;
+  for (const size_t gpu : gpus) names.push_back(gpus_[gpu]);
+  return std::make_unique<ArmProcess>(arguments, join(names, ","), arm.folder + ".log");
 }
 
 ArmStatus ArmRunner::ended(const Arm& arm, const ProcessEnd& end) const {
@@ -110,54 +115,74 @@ void ArmRunner::stop_all() {
   running_.clear();
 }
 
-std::vector<ArmStatus> ArmRunner::perform(const std::vector<Arm>& arms,
-                                          const std::function<void(const Arm&)>& when_done) {
+void ArmRunner::count(const Arm& arm, int64_t number, ArmStatus status, const std::string& took) {
+  ++ended_;
+  steps_done_ += arm.steps;
+  if (took.empty() && status == ArmStatus::done) return;
+  line(message("compare  arm ", number, "/", arms_, "  ", name_of(arm), "  ", text_of(status),
+               status == ArmStatus::done ? " in " + took : ": " + reason_of(arm)));
+}
+
+// From number `next` on, as long as there is room; what is done already is passed over.
+void ArmRunner::start_more(const std::vector<Arm>& arms, size_t at_a_time, size_t& next,
+                           std::vector<ArmStatus>& statuses) {
+  for (; next < arms.size() && running_.size() < at_a_time; ++next) {
+    const ArmStatus known = status_of(arms[next]);
+    const int64_t number = ++arm_;
+    if (known == ArmStatus::done || known == ArmStatus::diverged) {
+      count(arms[next], number, statuses[next] = known, "");
+      continue;
+    }
+    if (!terminal_) line(message("compare  arm ", number, "/", arms_, "  ", name_of(arms[next])));
+    const auto gpus = at_a_time > 1 ? free_gpus(arms[next]) : std::vector<size_t>();
+    running_.push_back({next, number, gpus, Clock::now(), machine_cpu_seconds(), start(arms[next], gpus)});
+  }
+}
+
+// Those that have ended; of them the ones that are done.
+std::vector<size_t> ArmRunner::take_ended(const std::vector<Arm>& arms, size_t at_a_time,
+                                          std::vector<ArmStatus>& statuses) {
+  std::vector<size_t> done;
+  for (size_t i = 0; i < running_.size();) {
+    if (!running_[i].process->has_ended()) {
+      ++i;
+      continue;
+    }
+    const Running one = std::move(running_[i]);
+    running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
+    const Arm& arm = arms[one.index];
+    const double took = seconds_since(one.start);
+    steps_performed_ += arm.steps;
+    const ArmStatus status = statuses[one.index] = ended(arm, one.process->end());
+    if (status == ArmStatus::done) {
+      // Arms at a time are others to each other, of which this would tell nothing.
+      const double others =
+          at_a_time > 1 ? 0
+                        : others_cpu_share(machine_cpu_seconds() - one.machine_cpu, one.process->cpu_seconds(), took);
+      keep_conditions(arm, {static_cast<int>(at_a_time), others});
+      done.push_back(one.index);
+    }
+    count(arm, one.number, status, duration(took));
+  }
+  return done;
+}
+
+std::vector<ArmStatus> ArmRunner::perform(const std::vector<Arm>& arms, const WhenDone& when_done) {
   std::vector<ArmStatus> statuses(arms.size(), ArmStatus::waiting);
-  const auto finish = [&](size_t index, int64_t number, ArmStatus status, const std::string& took) {
-    statuses[index] = status;
-    ++ended_;
-    steps_done_ += arms[index].steps;
-    if (took.empty() && status == ArmStatus::done) return;
-    line(message("compare  arm ", number, "/", arms_, "  ", name_of(arms[index]), "  ", text_of(status),
-                 status == ArmStatus::done ? " in " + took : ": " + reason_of(arms[index])));
-  };
   const size_t at_a_time = std::min(at_once_, arms.size());
+  std::vector<size_t> done;  // and not told of yet
   began_ = Clock::now();
   size_t next = 0;
   try {
     while (next < arms.size() || !running_.empty()) {
       interruption_.check();
-      for (; next < arms.size() && running_.size() < at_a_time; ++next) {
-        const ArmStatus known = status_of(arms[next]);
-        const int64_t number = ++arm_;
-        if (known == ArmStatus::done || known == ArmStatus::diverged) {
-          finish(next, number, known, "");
-          continue;
-        }
-        if (!terminal_) line(message("compare  arm ", number, "/", arms_, "  ", name_of(arms[next])));
-        const size_t place = free_place();
-        const std::string gpus = at_a_time > 1 ? gpus_of_arm(gpus_, place, arms[next].ranks) : "";
-        running_.push_back({next, number, place, Clock::now(), machine_cpu_seconds(), start(arms[next], gpus)});
-      }
+      start_more(arms, at_a_time, next, statuses);
       if (!running_.empty()) std::this_thread::sleep_for(between_looks);
       show(arms);
-      for (size_t i = 0; i < running_.size();) {
-        if (!running_[i].process->has_ended()) {
-          ++i;
-          continue;
-        }
-        const Running one = std::move(running_[i]);
-        running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(i));
-        steps_performed_ += arms[one.index].steps;
-        const ArmStatus status = ended(arms[one.index], one.process->end());
-        const double took = seconds_since(one.start);
-        if (status == ArmStatus::done)
-          keep_conditions(arms[one.index],
-                          {static_cast<int>(at_a_time), others_cpu_share(machine_cpu_seconds() - one.machine_cpu,
-                                                                         one.process->cpu_seconds(), took)});
-        finish(one.index, one.number, status, duration(took));
-        if (status == ArmStatus::done && when_done) when_done(arms[one.index]);
-      }
+      for (const size_t index : take_ended(arms, at_a_time, statuses)) done.push_back(index);
+      if (!running_.empty() || (at_a_time > 1 && next < arms.size())) continue;
+      for (const size_t index : std::exchange(done, {}))
+        if (when_done) when_done(arms[index], [&] { interruption_.check(); });
     }
   } catch (...) {
     stop_all();

@@ -25,25 +25,31 @@ class ArmRunner {
   // Performs the arms that their folders do not hold already; how each ended, in their order. One that failed before is
   // tried again. What ended one half way goes on from its newest checkpoint. Error(cannot_write) when the disk is full,
   // which would end every other arm too; Interrupted after Ctrl-C, with the checkpoints of all that ran written.
-  // `when_done` is called for each that was performed now and is done, before the next one starts.
-  std::vector<ArmStatus> perform(const std::vector<Arm>& arms, const std::function<void(const Arm&)>& when_done = {});
+  // `when_done` is called for each that was performed now and is done while no other runs: before the next one starts,
+  // of several at a time after the last. What it does may be long: it is to call `still` now and then, which throws
+  // Interrupted as above.
+  using WhenDone = std::function<void(const Arm& arm, const std::function<void()>& still)>;
+  std::vector<ArmStatus> perform(const std::vector<Arm>& arms, const WhenDone& when_done = {});
   // One, with nothing beside it.
   ArmStatus perform(const Arm& arm);
 
  private:
   using Clock = std::chrono::steady_clock;
   struct Running {
-    size_t index;    // among the arms asked for
-    int64_t number;  // among all
-    size_t place;    // among those that run
+    size_t index;              // among the arms asked for
+    int64_t number;            // among all
+    std::vector<size_t> gpus;  // of those that are shared out; none: all, or there is no more than one
     Clock::time_point start;
     double machine_cpu;  // seconds, at the start
     std::unique_ptr<ArmProcess> process;
   };
 
-  std::unique_ptr<ArmProcess> start(const Arm& arm, const std::string& gpus) const;
-  size_t free_place() const;
+  std::unique_ptr<ArmProcess> start(const Arm& arm, const std::vector<size_t>& gpus) const;
+  std::vector<size_t> free_gpus(const Arm& arm) const;
+  void start_more(const std::vector<Arm>& arms, size_t at_a_time, size_t& next, std::vector<ArmStatus>& statuses);
+  std::vector<size_t> take_ended(const std::vector<Arm>& arms, size_t at_a_time, std::vector<ArmStatus>& statuses);
   ArmStatus ended(const Arm& arm, const ProcessEnd& end) const;
+  void count(const Arm& arm, int64_t number, ArmStatus status, const std::string& took);
   void show(const std::vector<Arm>& arms);
   void line(const std::string& text);  // a line that stays
   void stop_all();

@@ -1,6 +1,7 @@
 #include "launch/comparison/scoring.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -39,7 +40,8 @@ int64_t batch_size(const Dataset& dataset) {
   return std::max<int64_t>(1, 1024 / std::max<int64_t>(1, dataset.sample_length()));
 }
 
-std::vector<Losses> batch_losses(const TrainedModel& model, const Dataset& dataset, int64_t samples, int threads) {
+std::vector<Losses> batch_losses(const TrainedModel& model, const Dataset& dataset, int64_t samples, int threads,
+                                 const std::function<void()>& still) {
   const int64_t size = batch_size(dataset);
   std::vector<Losses> all(static_cast<size_t>((samples + size - 1) / size));
   const auto score = [&](int64_t batch) {
@@ -48,7 +50,9 @@ std::vector<Losses> batch_losses(const TrainedModel& model, const Dataset& datas
     std::iota(numbers.begin(), numbers.end(), first);
     all[static_cast<size_t>(batch)] = losses_of(model, dataset.batch(Split::held_out, numbers));
   };
-  for_each_batch(static_cast<int64_t>(all.size()), threads, score, [](int64_t) {});
+  for_each_batch(static_cast<int64_t>(all.size()), threads, score, [&](int64_t) {
+    if (still) still();
+  });
   return all;
 }
 
@@ -74,7 +78,7 @@ Config test_config(const std::string& folder, const TestRequest& request) {
   return Config::from_file((fs::path(folder) / "config.toml").string(), overrides);
 }
 
-TestScore score_run(const std::string& folder, const TestRequest& request) {
+TestScore score_run(const std::string& folder, const TestRequest& request, const std::function<void()>& still) {
   const RunSettings settings = read_settings(test_config(folder, request));
   const auto dataset = make_dataset(settings);
   dataset->open();
@@ -82,7 +86,7 @@ TestScore score_run(const std::string& folder, const TestRequest& request) {
   TestScore score;
   score.sequences = std::min(request.sequences, dataset->samples(Split::held_out));
   std::vector<LossValue> sums(model.stages.size());
-  for (const Losses& losses : batch_losses(model, *dataset, score.sequences, request.threads))
+  for (const Losses& losses : batch_losses(model, *dataset, score.sequences, request.threads, still))
     for (size_t stage = 0; stage < losses.size(); ++stage) {
       sums[stage].sum += losses[stage].sum;
       sums[stage].count += losses[stage].count;
@@ -93,10 +97,14 @@ TestScore score_run(const std::string& folder, const TestRequest& request) {
   score.targets = sums.back().count;
   if (score.targets == 0) throw Error(ExitCode::bad_input, folder + ": there is nothing to predict in the test split");
   score.loss = score.exits.rbegin()->second;
+  for (const auto& [stage, loss] : score.exits)
+    if (!std::isfinite(loss))
+      throw Error(ExitCode::bad_input, message("on the test split the loss of stage ", stage, " is not finite"));
   return score;
 }
 
-TestScore score_once(const std::string& folder, const std::string& digest, const TestRequest& request) {
+TestScore score_once(const std::string& folder, const std::string& digest, const TestRequest& request,
+                     const std::function<void()>& still) {
   const std::string file = folder + ".test.json";
   const std::string key = message(digest, " ", request.sequences, " ", json(request.paths).dump());
   std::error_code absent;
@@ -108,7 +116,7 @@ TestScore score_once(const std::string& folder, const std::string& digest, const
       return score;
     }
   }
-  const TestScore score = score_run(folder, request);
+  const TestScore score = score_run(folder, request, still);
   write_atomically(file, as_json(score, key).dump(2) + "\n");
   return score;
 }

@@ -2,6 +2,7 @@
 // The test: samples that no training and no choice of a setting has seen, scored by the weights of an arm.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -23,12 +24,14 @@ struct TestScore {
   int64_t targets = 0, sequences = 0;
 };
 
-// Of the weights in a run folder. The same bits for any number of threads. Error(bad_input) for weights that do not fit
-// and where there is nothing to score.
-TestScore score_run(const std::string& folder, const TestRequest& request);
+// Of the weights in a run folder. The same bits for any number of threads. `still` is called now and then, and may
+// throw. Error(bad_input) for weights that do not fit, where there is nothing to score, and for a loss that is not
+// finite.
+TestScore score_run(const std::string& folder, const TestRequest& request, const std::function<void()>& still = {});
 
 // Kept beside the run folder by the digest of its weights, so that each arm is scored once. `digest`: of the weights.
-TestScore score_once(const std::string& folder, const std::string& digest, const TestRequest& request);
+TestScore score_once(const std::string& folder, const std::string& digest, const TestRequest& request,
+                     const std::function<void()>& still = {});
 
 // `config` of an arm with the data that it is tested on.
 Config test_config(const std::string& folder, const TestRequest& request);

@@ -14,8 +14,8 @@ std::string name_of(const CompletedCommand& command) { return command.path.subst
 // What the function below does about a value.
 std::string values_of(const CompletedOption& option) {
   if (option.takes_key) return "KEY";
-  if (option.takes_number) return "NUMBER";
-  return option.choices.empty() ? "FILE" : joined(option.choices);
+  if (!option.choices.empty()) return joined(option.choices);
+  return option.takes_file ? "FILE" : "WORD";
 }
 
 // `_commands`, `_options`, `_values`: tables by command ("_" before it, since a subscript may not be empty), and by
@@ -23,8 +23,15 @@ std::string values_of(const CompletedOption& option) {
 constexpr const char* function = R"(_interlock() {
   local current=$2 previous=$3 command= word i
   COMPREPLY=()
+  # Bash takes --option=value for three words.
+  if [[ $current == = ]]; then
+    current=
+  elif [[ $previous == = ]]; then
+    previous=${COMP_WORDS[COMP_CWORD-2]}
+  fi
   for ((i = 1; i < COMP_CWORD; ++i)); do
     word=${COMP_WORDS[i]}
+    [[ -z $command && $word == help ]] && continue
     [[ " ${_interlock_commands[_$command]-} " == *" $word "* ]] && command=${command:+$command }$word
   done
   case ${_interlock_values[_$command $previous]-} in
@@ -33,7 +40,7 @@ constexpr const char* function = R"(_interlock() {
       compopt -o nospace
       COMPREPLY=($(compgen -S = -W "$_interlock_keys" -- "$current"))
       return ;;
-    NUMBER) return ;;
+    WORD) return ;;
     FILE)
       compopt -o default
       return ;;

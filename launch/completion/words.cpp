@@ -25,8 +25,8 @@ CompletedOption completed_option(const CLI::Option& option) {
   completed.takes_value = option.get_items_expected_max() > 0;
   completed.choices = choices_of(option);
   const std::string type = option.get_type_name();
-  completed.takes_number = type.starts_with("INT") || type.starts_with("UINT") || type.starts_with("FLOAT") ||
-                           type.starts_with("POSITIVE") || type.starts_with("NONNEGATIVE");
+  completed.takes_file =
+      type.starts_with("FILE") || type.starts_with("DIR") || type.starts_with("PATH") || type.starts_with("PREFIX");
   completed.takes_key = !option.get_lnames().empty() && option.get_lnames().front() == "set";
   return completed;
 }

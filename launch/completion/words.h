@@ -14,8 +14,8 @@ struct CompletedOption {
   std::vector<std::string> names;  // with their dashes
   std::string summary;
   bool takes_value = false;
-  bool takes_key = false, takes_number = false;  // instead of a file or a name; a key: KEY=VALUE of a config
-  std::vector<std::string> choices;              // the values, where they are a closed list
+  bool takes_key = false, takes_file = false;  // a key: KEY=VALUE of a config; neither: a number or a word
+  std::vector<std::string> choices;            // the values, where they are a closed list
 };
 
 struct CompletedCommand {

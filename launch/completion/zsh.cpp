@@ -20,8 +20,7 @@ std::string pattern(const std::vector<std::string>& names) {
 
 std::string values_of(const CompletedOption& option) {
   if (option.takes_key) return "compadd -S = -- $keys";
-  if (option.takes_number) return "_message number";
-  if (option.choices.empty()) return "_files";
+  if (option.choices.empty()) return option.takes_file ? "_files" : "_message value";
   std::string text = "compadd --";
   for (const std::string& choice : option.choices) text += " " + choice;
   return text;
@@ -57,6 +56,7 @@ std::string zsh_completion(const CompletionTable& table) {
   script +=
       ")\n"
       "  for word in ${words[2,CURRENT-1]}; do\n"
+      "    [[ -z $command && $word == help ]] && continue\n"
       "    (( ${names[(Ie)${command:+$command }$word]} )) && command=${command:+$command }$word\n"
       "  done\n"
       "  case $command in\n";

@@ -77,6 +77,44 @@ void check_can_be_made(const fs::path& path) {
                                                 " is not writable; choose another with --set run.folder=..."));
 }
 
+// Whether the folder holds what a run leaves that was refused, or killed before its first step was done, and nothing
+// that anybody could miss.
+bool never_did_a_step(const fs::path& folder) {
+  static const std::vector<std::string> harmless = {"config.toml", "manifest.json", "metrics.jsonl",      "pulse",
+                                                    "trace",       "tokenizer",     FolderLock::file_name};
+  std::error_code problem;
+  for (const auto& entry : fs::directory_iterator(folder, problem)) {
+    const std::string name = entry.path().filename().string();
+    const bool known = std::ranges::find(harmless, name) != harmless.end() || name.starts_with("events.out.tfevents.");
+    if (!known && !is_left_over(name)) return false;
+  }
+  // Without a manifest a config may be somebody's own; every step that is done has a line.
+  return fs::is_regular_file(folder / "manifest.json", problem) &&
+         fs::is_regular_file(folder / "metrics.jsonl", problem) &&
+         fs::file_size(folder / "metrics.jsonl", problem) == 0;
+}
+
+// "go on with it ... or replace it", as far as there is something to go on from.
+std::string ways_out(const std::string& path) {
+  const std::string replace = "replace its files with --overwrite";
+  std::error_code absent;
+  if (!fs::is_directory(fs::path(path) / "checkpoints", absent)) return "or " + replace;
+  return "go on from its newest checkpoint with: " + resume_command(path) + " - or " + replace;
+}
+
+[[noreturn]] void refuse_what_exists(const std::string& path) {
+  throw Error(ExitCode::cannot_write,
+              message("run.folder: ", path, " exists already and is kept; choose another with --set run.folder=..., ",
+                      ways_out(path)));
+}
+
+bool holds_only_the_lock(const std::string& path) {
+  std::error_code problem;
+  return std::ranges::all_of(fs::directory_iterator(path, problem), [](const fs::directory_entry& entry) {
+    return entry.path().filename() == FolderLock::file_name;
+  });
+}
+
 json made_by() {
   const Version by = version();
   return {{"interlock", by.interlock}, {"commit", by.commit}, {"libtorch", by.libtorch}, {"mpi", by.mpi}};
@@ -88,12 +126,9 @@ void RunFolder::check(const std::string& path, FolderUse use) {
   std::error_code problem;
   if (fs::exists(path, problem) && !fs::is_directory(path, problem))
     throw Error(ExitCode::cannot_write, message("run.folder: ", path, " exists and is not a folder"));
-  if (use == FolderUse::fresh && fs::is_directory(path, problem) && !fs::is_empty(path, problem))
-    throw Error(ExitCode::cannot_write,
-                message("run.folder: ", path,
-                        " exists already and is kept; choose another with --set run.folder=..., go on from its newest "
-                        "checkpoint with: ",
-                        resume_command(path), " - or replace its files with --overwrite"));
+  if (use == FolderUse::fresh && fs::is_directory(path, problem) && !fs::is_empty(path, problem) &&
+      !never_did_a_step(path))
+    refuse_what_exists(path);
   if (use == FolderUse::resume) refuse_pipes(path);
   check_can_be_made(path);
 }
@@ -105,6 +140,9 @@ RunFolder::RunFolder(const std::string& path, FolderUse use) : path_(path), star
   if (problem)
     throw Error(ExitCode::cannot_write, message("run.folder: cannot create ", path, ": ", problem.message()));
   lock_ = std::make_unique<FolderLock>(path, started_);
+  // Somebody else's first step may be under way, or done by now.
+  if (use == FolderUse::fresh && !holds_only_the_lock(path) && !(lock_->holds() && never_did_a_step(path)))
+    refuse_what_exists(path);
   if (use != FolderUse::resume) {
     remove_entries(path, is_of_a_run);
   } else if (lock_->holds()) {

@@ -40,9 +40,15 @@ std::optional<double> limit_in(const fs::path& file) {
   return static_cast<double>(bytes);
 }
 
-std::string gibibytes(double bytes) {
+// Fine enough for a limit to be told from what comes near it.
+std::string amount(double bytes) {
+  constexpr double mebibyte = 1 << 20, gibibyte = 1 << 30;
   char text[64];
-  std::snprintf(text, sizeof text, bytes < 100.0 * (1 << 30) ? "%.1f GiB" : "%.0f GiB", bytes / (1 << 30));
+  if (bytes < 10 * gibibyte) {
+    std::snprintf(text, sizeof text, "%.0f MiB", bytes / mebibyte);
+  } else {
+    std::snprintf(text, sizeof text, bytes < 100 * gibibyte ? "%.1f GiB" : "%.0f GiB", bytes / gibibyte);
+  }
   return text;
 }
 
@@ -90,8 +96,8 @@ Fit fit_of(double bytes, const MachineMemory& memory) {
 
 std::string fit_text(double bytes, int ranks, const MachineMemory& memory) {
   return message(ranks == 1 ? std::string("the rank here holds ") : message("the ", ranks, " ranks here hold "),
-                 gibibytes(bytes), ranks == 1 ? "" : " together", " at ", ranks == 1 ? "its" : "their", " peak, and ",
-                 memory.whose, " ", gibibytes(memory.bytes));
+                 amount(bytes), ranks == 1 ? "" : " together", " at ", ranks == 1 ? "its" : "their", " peak, and ",
+                 memory.whose, " ", amount(memory.bytes));
 }
 
 }  // namespace interlock

@@ -13,6 +13,7 @@
 #include <map>
 #include <numeric>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -107,7 +108,7 @@ double measure_data(const RunSettings& settings) {
   }
 }
 
-double measure_empty_rank(const RunSettings& settings) {
+EmptyRank measure_empty_rank(const RunSettings& settings) {
   // Whatever launched this process must not take the child for one of its ranks: an environment of its own.
   std::vector<std::string> environment{"OMP_NUM_THREADS=1", "OMPI_ALLOW_RUN_AS_ROOT=1",
                                        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"};
@@ -117,7 +118,10 @@ double measure_empty_rank(const RunSettings& settings) {
       output_of({"/proc/self/exe", "doctor", "--rank-memory", settings.model_name,
                  std::string(name_of(settings.precision)), has_large_products(settings) ? "large" : "small"},
                 std::move(environment));
-  return answer ? std::strtod(answer->c_str(), nullptr) : 0;
+  EmptyRank rank;
+  if (!answer) return rank;
+  std::istringstream(*answer) >> rank.bytes >> rank.of_files;
+  return rank;
 }
 
 }  // namespace interlock

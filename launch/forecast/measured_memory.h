@@ -9,9 +9,14 @@ namespace interlock {
 // half a second at most beyond the opening. 0 when the data is not here.
 double measure_data(const RunSettings& settings);
 
-// Peak memory in bytes of a rank that holds nothing: this program, started, with its transport, its libraries' own
-// memory and the code that such a model runs in such a precision. Measured in a process of its own (`interlock doctor
-// --rank-memory MODEL PRECISION PRODUCTS`); 0 when that fails.
-double measure_empty_rank(const RunSettings& settings);
+// A rank that holds nothing: this program, started, with its transport, its libraries' own memory and the code that
+// such a model runs in such a precision.
+struct EmptyRank {
+  double bytes = 0;     // of memory at its peak; 0: not measured
+  double of_files = 0;  // of these, pages of files (the libraries), which the ranks of a machine have once together
+};
+
+// Measured in a process of its own (`interlock doctor --rank-memory MODEL PRECISION PRODUCTS`).
+EmptyRank measure_empty_rank(const RunSettings& settings);
 
 }  // namespace interlock

@@ -3,7 +3,6 @@
 #include <filesystem>
 
 #include "launch/forecast/machine_memory.h"
-#include "launch/forecast/measured_memory.h"
 #include "launch/settings/parts.h"
 #include "runtime/core/error.h"
 #include "runtime/core/log.h"
@@ -14,7 +13,7 @@ namespace {
 
 // An empty rank takes 160 to 250 MiB, and the data what it takes. To measure both takes half a second, which a run is
 // worth that is neither small nor far too large.
-constexpr double usual_outside = 256.0 * (1 << 20), measured_from = 0.5, measured_to = 2;
+constexpr double usual_outside = 256.0 * (1 << 20), measured_from = 0.5, tensors_to = 2;
 
 }  // namespace
 
@@ -24,8 +23,13 @@ bool may_be_on_gpu(const RunSettings& settings) {
                                        std::filesystem::exists(cuda_module_path(), absent));
 }
 
-double bytes_together(std::span<const MemoryFootprint> ranks, const LocalRanks& here, double outside, bool sharded) {
-  double bytes = outside * (here.threads ? 1 : here.count);
+Outside outside_of(const EmptyRank& empty, double data) {
+  return {empty.bytes - empty.of_files + data, empty.of_files};
+}
+
+double bytes_together(std::span<const MemoryFootprint> ranks, const LocalRanks& here, const Outside& outside,
+                      bool sharded) {
+  double bytes = outside.of_machine + outside.of_process * (here.threads ? 1 : here.count);
   for (int rank = here.first; rank < here.first + here.count; ++rank) {
     const MemoryFootprint& one = ranks[static_cast<size_t>(rank) % ranks.size()];
     const bool writes = static_cast<size_t>(rank) < ranks.size() || sharded;
@@ -35,13 +39,16 @@ double bytes_together(std::span<const MemoryFootprint> ranks, const LocalRanks& 
 }
 
 double forecast_bytes(const RunSettings& settings, const Model& model, std::span<const Plan* const> plans,
-                      const LocalRanks& here, double near) {
+                      const LocalRanks& here, double limit, int runs) {
   const auto ranks = rank_footprints(settings, model, make_partition(settings, model), plans);
-  const bool sharded = settings.parallel.shard_optimizer;
-  const double bytes = bytes_together(ranks, here, usual_outside, sharded);
-  if (bytes < measured_from * near || bytes >= measured_to * near) return bytes;
-  const double empty = measure_empty_rank(settings);
-  return empty > 0 ? bytes_together(ranks, here, empty + measure_data(settings), sharded) : bytes;
+  const auto together = [&](const Outside& outside) {
+    const bool sharded = settings.parallel.shard_optimizer;
+    return outside.of_machine + runs * bytes_together(ranks, here, {outside.of_process}, sharded);
+  };
+  const double bytes = together({usual_outside}), tensors = together({});
+  const bool decides = bytes >= measured_from * limit && tensors < tensors_to * limit;
+  const EmptyRank empty = decides ? measure_empty_rank(settings) : EmptyRank{};
+  return empty.bytes > 0 ? together(outside_of(empty, measure_data(settings))) : bytes;
 }
 
 void check_memory(const RunSettings& settings, const Model& model, std::span<const Plan* const> plans,

@@ -15,14 +15,15 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 // Roles as transformers name them. What else is to be said of a token stands in tokenizer.json, and transformers lay
-// these entries over that file's: so they repeat it.
-ordered_json special_tokens(const Tokenizer& tokenizer, const json& file) {
+// these entries over that file's: so they repeat it. Texts that are not `framed` are parts of a stream of documents, of
+// which each begins where the one before it ends.
+ordered_json special_tokens(const Tokenizer& tokenizer, const json& file, bool framed) {
   const Tokenizer::Specials specials = tokenizer.specials();
   ordered_json tokens = ordered_json::object();
   const auto add = [&](const char* role, int64_t id) {
     if (id >= 0) tokens[role] = std::string(tokenizer.bytes_of(id));
   };
-  add("bos_token", specials.begin);
+  add("bos_token", framed || specials.end < 0 ? specials.begin : specials.end);
   add("cls_token", specials.begin);
   add("eos_token", specials.end);
   add("sep_token", specials.end);
@@ -47,7 +48,7 @@ void write_huggingface_tokenizer(const Tokenizer& tokenizer, int64_t max_length,
     file["post_processor"] = nullptr;
     write_atomically(path, file.dump(1));
   }
-  const ordered_json specials = special_tokens(tokenizer, file);
+  const ordered_json specials = special_tokens(tokenizer, file, framed);
   write_atomically((fs::path(folder) / "special_tokens_map.json").string(), specials.dump(2) + "\n");
   ordered_json config = {{"add_prefix_space", file.at("pre_tokenizer").at("add_prefix_space")},
                          {"errors", "replace"},

@@ -49,7 +49,7 @@ bool remembers(const PulseRecord& rank, int64_t step) {
 
 class Ledger {
  public:
-  explicit Ledger(std::span<const PulseRecord> ranks) : ranks_(ranks) {
+  Ledger(std::span<const PulseRecord> ranks, const std::set<int64_t>& silent) : ranks_(ranks), silent_(silent) {
     histories_.reserve(ranks.size());  // texts below point into it
     for (const PulseRecord& rank : ranks) {
       histories_.push_back(rank.last_actions(PulseRecord::remembered));
@@ -68,6 +68,7 @@ class Ledger {
   bool other_side_remembers(const Entry& entry) const;
 
   std::span<const PulseRecord> ranks_;
+  const std::set<int64_t>& silent_;
   std::vector<std::vector<PulseRecord::Action>> histories_;
   std::vector<Entry> entries_;                      // in the order of ranks
   std::map<Message, int64_t> balance_;              // sent less asked for, over replicas
@@ -91,8 +92,11 @@ void Ledger::note(const PulseRecord& rank, const PulseRecord::Action& action) {
 
 bool Ledger::other_side_remembers(const Entry& entry) const {
   const auto [begin, end] = holders_.equal_range(entry.side.other_stage);
-  for (auto holder = begin; holder != end; ++holder)
-    if (!remembers(*holder->second, entry.side.message.step)) return false;
+  for (auto holder = begin; holder != end; ++holder) {
+    const PulseRecord& other = *holder->second;
+    const bool may_have_gone_on = silent_.contains(other.rank) && entry.side.message.step >= other.step;
+    if (may_have_gone_on || !remembers(other, entry.side.message.step)) return false;
+  }
   return begin != end;
 }
 
@@ -108,7 +112,9 @@ std::vector<OpenMessage> Ledger::open() const {
 
 }  // namespace
 
-std::vector<OpenMessage> open_messages(std::span<const PulseRecord> ranks) { return Ledger(ranks).open(); }
+std::vector<OpenMessage> open_messages(std::span<const PulseRecord> ranks, const std::set<int64_t>& silent) {
+  return Ledger(ranks, silent).open();
+}
 
 std::string text_of(const OpenMessage& open) {
   return message("rank ", open.rank, open.sent ? " has sent " : " asks for ", open.action, " (step ", open.step, "), ",

@@ -2,6 +2,7 @@
 // Messages that only one side knows of, from the last actions of ranks.
 
 #include <cstdint>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,8 +20,8 @@ struct OpenMessage {
 };
 
 // By rank. What a rank has forgotten (it remembers PulseRecord::remembered actions) may have been the other side, and
-// is not told.
-std::vector<OpenMessage> open_messages(std::span<const PulseRecord> ranks);
+// is not told; nor is what one of the `silent` ranks may have done after it told something for the last time.
+std::vector<OpenMessage> open_messages(std::span<const PulseRecord> ranks, const std::set<int64_t>& silent = {});
 
 // "rank 1 has sent 1SEND_F3 (step 7), and nobody asks for it"
 std::string text_of(const OpenMessage& open);

@@ -62,10 +62,8 @@ void RankWatch::keep_looking() {
     if (heard) watch_.hear(heard());
     const std::optional<Verdict> verdict = watch_.look();
     if (verdict && stacks_asked) return hangs_(*verdict, watch_.ranks());
-    if (verdict) {  // what the ranks answer is here at the next look
-      stacks_asked = true;
-      ask_for_stacks(run_folder_, watch_.ranks());
-    }
+    stacks_asked = verdict.has_value();
+    if (verdict) ask_for_stacks(run_folder_, watch_.ranks());  // what the ranks answer is here at the next look
     lock.lock();
   }
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <set>
 
 #include "launch/monitor/open_messages.h"
 #include "runtime/core/error.h"
@@ -129,7 +130,7 @@ std::string note_of(const WatchedRank& rank) {
   else
     what = has_ended(rank) ? "has ended" : "computes";
   what += print(", %.0f s", rank.still);
-  if (rank.quiet >= 2) what += print("; quiet for %.0f s", rank.quiet);
+  if (rank.quiet >= 2) return "when it spoke last: " + what + print("; quiet for %.0f s", rank.quiet);
   return what;
 }
 
@@ -179,11 +180,15 @@ std::string last_of(size_t number, const WatchedRank& rank) {
   return text + "\n";
 }
 
-std::vector<OpenMessage> open_between(const std::vector<WatchedRank>& ranks) {
+std::vector<OpenMessage> open_between(const std::vector<WatchedRank>& ranks, double still) {
   std::vector<PulseRecord> seen;
-  for (const WatchedRank& rank : ranks)
-    if (rank.seen) seen.push_back(rank.pulse);
-  return open_messages(seen);
+  std::set<int64_t> silent;
+  for (const WatchedRank& rank : ranks) {
+    if (!rank.seen) continue;
+    seen.push_back(rank.pulse);
+    if (is_quiet(rank, still)) silent.insert(rank.pulse.rank);
+  }
+  return open_messages(seen, silent);
 }
 
 }  // namespace
@@ -213,7 +218,7 @@ std::optional<Verdict> judge(const std::vector<WatchedRank>& ranks, const HangLi
   verdict.all_ranks = grid_of(ranks, causes, ranks.size());
   for (const size_t cause : causes)
     if (causes.size() <= 4) verdict.ranks += last_of(cause, ranks[cause]);
-  const std::vector<OpenMessage> open = open_between(ranks);
+  const std::vector<OpenMessage> open = open_between(ranks, still);
   for (size_t i = 0; i < open.size(); ++i) {
     verdict.messages += "  " + text_of(open[i]) + "\n";
     if (i < most_messages) verdict.ranks += "  " + text_of(open[i]) + "\n";

@@ -18,8 +18,7 @@ void ask(const std::string& toml, std::set<std::string>& keys) {
     check_settings(read_settings(config));
   } catch (const Error&) {
   }
-  for (const auto& [key, value] : config.resolved_values())
-    if (key.find('[') == std::string::npos) keys.insert(key);
+  for (const auto& [key, value] : config.resolved_values()) keys.insert(key.substr(0, key.find('[')));
 }
 
 std::string named(const std::string& section, const std::string& name) {
@@ -40,6 +39,9 @@ std::vector<std::string> known_keys() {
       for (const char* objective : {"masked", "causal", "classification"})
         for (const std::string& given : {std::string(), sizes})
           ask(named("model", model) + given + named("data", dataset) + rare + named("objective", objective), keys);
+  // Lists of tables: of these the list alone is a key that a line can set.
+  ask("[[learning.change]]\nat_step = 2\n[[parallel.batch_change]]\nat_step = 2\n[[technique]]\nname = \"ema\"\n",
+      keys);
   for (const std::string& optimizer : Optimizers::instance().names())
     for (const char* decay : {"linear", "polynomial", "cosine", "steps"})
       ask(named("model", "mlp") + named("data", "spirals") + named("optimizer", optimizer) + "decay = \"" + decay +

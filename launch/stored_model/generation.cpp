@@ -1,6 +1,8 @@
 #include "launch/stored_model/generation.h"
 
+#include <ATen/ops/all.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/isfinite.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 
@@ -122,6 +124,10 @@ class Group {
     // A model may have rows that its tokenizer has no tokens for.
     if (!source_.reads_bytes() && source_.tokenizer->vocabulary() < found.size(1))
       found = found.narrow(1, 0, source_.tokenizer->vocabulary());
+    if (!at::isfinite(found).all().item<bool>())
+      throw Error(ExitCode::bad_input, message(source_.weights->path(),
+                                               ": the model's scores are not finite numbers, so nothing can follow: "
+                                               "its weights hold nan or infinity, or are far too large"));
     int64_t going_on = 0;
     for (size_t row = 0; row < texts_.size(); ++row) {
       Continuation& text = texts_[row];
@@ -175,7 +181,7 @@ int64_t sample_token(const at::Tensor& logits, const Sampling& sampling, double 
 
 std::vector<Continuation> continue_texts(const TextModel& source, const LoadedModel& model,
                                          const std::vector<std::string>& prompts, const Sampling& sampling,
-                                         const std::function<void(int64_t)>& progress) {
+                                         const std::function<void(int64_t done, int64_t all)>& progress) {
   constexpr size_t at_a_time = 16;
   const c10::NoGradGuard no_graph;
   const int64_t end = end_of_documents(source);
@@ -186,15 +192,22 @@ std::vector<Continuation> continue_texts(const TextModel& source, const LoadedMo
     text.of_prompt = std::ssize(text.tokens);
     all.push_back(std::move(text));
   }
+  int64_t most = 0, done = 0;
+  for (const Continuation& text : all) most += std::min(sampling.tokens, source.max_length - text.of_prompt);
   for (size_t first = 0; first < all.size(); first += at_a_time) {
     const auto begin = all.begin() + static_cast<std::ptrdiff_t>(first),
                stop = all.begin() + static_cast<std::ptrdiff_t>(std::min(all.size(), first + at_a_time));
     std::vector<Continuation> some(begin, stop);
-    const auto before = static_cast<int64_t>(first), rows = std::ssize(some);
-    Group(source, model, some, before).run(sampling, [&](int64_t made) {
-      progress(before * sampling.tokens + rows * made);
+    const auto made_of = [&](int64_t each) {
+      int64_t made = 0;
+      for (const Continuation& text : some)
+        made += std::min({each, sampling.tokens, source.max_length - text.of_prompt});
+      return made;
+    };
+    Group(source, model, some, static_cast<int64_t>(first)).run(sampling, [&](int64_t each) {
+      progress(done + made_of(each), most);
     });
-    progress((before + rows) * sampling.tokens);  // of texts that ended early too
+    progress(done += made_of(sampling.tokens), most);  // of texts that ended early too
     std::ranges::move(some, begin);
   }
   for (Continuation& text : all) text.text = text_of(source, text.tokens);

@@ -26,11 +26,11 @@ struct Continuation {
 };
 
 // Prompts of any lengths, several at a time. An empty prompt begins a document. Error(usage) for one that leaves no
-// room for a token, or is not UTF-8. `progress` is told
-// how many of prompts x sampling.tokens are done, those that an early end leaves out among them; it may throw.
+// room for a token, or is not UTF-8; Error(bad_input) for weights whose scores are no numbers. `progress` is told how
+// many tokens are done, of how many at most, those that an early end leaves out among them; it may throw.
 std::vector<Continuation> continue_texts(const TextModel& source, const LoadedModel& model,
                                          const std::vector<std::string>& prompts, const Sampling& sampling,
-                                         const std::function<void(int64_t)>& progress);
+                                         const std::function<void(int64_t done, int64_t all)>& progress);
 
 // Which token follows scores `logits` [vocabulary] of any type, with one draw from (0, 1).
 int64_t sample_token(const at::Tensor& logits, const Sampling& sampling, double draw);

@@ -11,6 +11,7 @@
 #include "launch/monitor/event_log.h"
 #include "launch/supervisor/shared_segments.h"
 #include "launch/supervisor/signal_source.h"
+#include "launch/supervisor/stop_request.h"
 #include "runtime/core/lost.h"
 #include "runtime/observe/trace_part.h"
 
@@ -57,6 +58,7 @@ class Restarts {
       const SupervisedEnd end = supervise_once(request_);
       code = judge(end);
     } while (again_);
+    ignore_stop_requests();
     if (code != 0) keep_trace();
     if (started_ > 0) say("what happened to the run:\n" + log_.table());
     return code;

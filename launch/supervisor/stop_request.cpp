@@ -73,6 +73,10 @@ void end_on_stop_request() {
   release_stop_requests();
 }
 
+void ignore_stop_requests() {
+  for (const int number : {SIGTERM, SIGUSR1, SIGINT, SIGHUP}) signal(number, SIG_IGN);
+}
+
 int stop_requested_by() { return requested_by.load(std::memory_order_relaxed); }
 
 bool stop_requested() { return stop_requested_by() != 0; }

@@ -20,6 +20,10 @@ void watch_for_stop_request();
 // nothing is lost. What is called later (the above, or supervise()) takes over.
 void end_on_stop_request();
 
+// For a launcher whose ranks have all ended: what asks for a stop by now comes too late, and the run's own exit code
+// stays.
+void ignore_stop_requests();
+
 // Whether one has come, to this process. Ranks may see it at different times and must agree on what to do.
 bool stop_requested();
 // The signal that asked first; 0: none has.

@@ -199,8 +199,9 @@ void Supervision::look_for_hangs() {
   verdict_ = watch_->look();
   next_look_ = Clock::now() + HangWatch::between_looks;
   if (const std::string warning = heartbeats_.warning(); !warning.empty()) output_.insert(warning);
+  const bool dumps_asked = std::exchange(dumps_asked_, verdict_.has_value());
   if (!verdict_) return;
-  if (!std::exchange(dumps_asked_, true)) {  // what the ranks know themselves is here at the next look
+  if (!dumps_asked) {  // what the ranks know themselves is here at the next look
     heartbeats_.ask_for_dumps();
     forget_stacks(run_folder_);
     tree_.signal(SIGUSR2);  // mpirun hands it on

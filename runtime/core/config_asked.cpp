@@ -118,8 +118,8 @@ std::string ConfigDocument::advice_for_key(const std::string& section, const std
     advice = "; that is " + likely + " here.";
   }
   if (here.empty()) return advice;
-  return advice + (nearest.empty() ? "; " : " ") + (section.empty() ? "The file" : "[" + section + "]") +
-         " knows: " + join(here);
+  const std::string who = !section.empty() ? "[" + section + "]" : nearest.empty() ? "the file" : "The file";
+  return advice + (nearest.empty() ? "; " : " ") + who + " knows: " + join(here);
 }
 
 void ConfigDocument::reject_unknown() const {

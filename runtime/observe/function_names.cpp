@@ -41,12 +41,17 @@ std::string text_at(Bytes texts, size_t offset) {
 
 // Parameters, and the "(anonymous namespace)::" that most of our functions live in, take a line without saying more.
 std::string without_parentheses(std::string_view name) {
-  constexpr std::string_view unnamed = "(anonymous namespace)::";
+  constexpr std::string_view unnamed = "(anonymous namespace)::", call = "operator()";
   std::string kept;
   int depth = 0;
   for (size_t i = 0; i < name.size(); ++i) {
     if (depth == 0 && name.substr(i).starts_with(unnamed)) {
       i += unnamed.size() - 1;
+      continue;
+    }
+    if (depth == 0 && name.substr(i).starts_with(call)) {
+      kept += call;
+      i += call.size() - 1;
       continue;
     }
     depth += name[i] == '(';

@@ -36,6 +36,11 @@ std::string file_of(const std::string& run_folder, int64_t rank) {
   return (fs::path(pulse_folder(run_folder)) / name).string();
 }
 
+std::string own_program() {
+  std::error_code unknown;
+  return fs::read_symlink("/proc/self/exe", unknown).string();
+}
+
 // Any thread may get the signal; the one that matters is asked in its place.
 void dump(int number) {
   const int problem = errno;
@@ -69,9 +74,8 @@ void dump_stack_on_request(const std::string& run_folder, int rank) {
 
 std::string read_stack(const std::string& run_folder, int64_t rank, int most_lines) {
   if (!is_regular_file(file_of(run_folder, rank))) return "";
-  std::error_code unknown;
-  const std::string program = fs::read_symlink("/proc/self/exe", unknown).string();  // the ranks' own, too
-  const FunctionNames names(program);
+  static const std::string program = own_program();  // the ranks' too
+  static const FunctionNames names(program);
   std::ifstream file(file_of(run_folder, rank));
   std::string text, line;
   constexpr int own_frames = 2;  // the handler, and what the kernel called it by

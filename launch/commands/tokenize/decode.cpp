@@ -48,9 +48,11 @@ class TokenizeDecode final : public Command {
   std::string summary() const override { return "turn a token file back into text"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("--tokenizer", tokenizer_, "folder of a tokenizer, or a tokenizer.json")->required();
+    app.add_option("--tokenizer", tokenizer_, "folder of a tokenizer, or a tokenizer.json")
+        ->type_name("PATH")
+        ->required();
     app.add_option("prefix", prefix_, "PREFIX of the token file")->required();
-    app.add_option("--output", output_, "a file for the text (default: stdout)");
+    app.add_option("--output", output_, "a file for the text (default: stdout)")->type_name("FILE");
     app.add_option("--separator", separator_, "text behind every document, such as \"\\n\" (default: nothing)");
     app.add_flag("--overwrite", overwrite_, "replace a file that is there");
     app.add_flag("--json", json_, "end with one JSON object on stdout; needs --output");

@@ -40,9 +40,11 @@ class TokenizeEncode final : public Command {
   std::string summary() const override { return "turn text into a token file (PREFIX.bin and PREFIX.idx)"; }
 
   void declare(CLI::App& app) override {
-    app.add_option("--tokenizer", tokenizer_, "folder of a tokenizer, or a tokenizer.json")->required();
+    app.add_option("--tokenizer", tokenizer_, "folder of a tokenizer, or a tokenizer.json")
+        ->type_name("PATH")
+        ->required();
     input_.declare(app);
-    app.add_option("--output", prefix_, "PREFIX of the two files")->required();
+    app.add_option("--output", prefix_, "PREFIX of the two files")->type_name("PREFIX")->required();
     app.add_flag("--overwrite", overwrite_, "replace files that are there");
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }

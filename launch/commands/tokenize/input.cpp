@@ -1,6 +1,7 @@
 // Options for text that is read, and small things the parts of `tokenize` share.
 
 #include "launch/commands/tokenize/input.h"
+#include "launch/terminal/number_option.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -16,13 +17,14 @@ namespace interlock {
 namespace fs = std::filesystem;
 
 void TokenizeInput::declare(CLI::App& app) {
-  app.add_option("--input", paths_, "text files, folders (all that is below), globs")->required();
+  app.add_option("--input", paths_, "text files, folders (all that is below), globs")->type_name("PATH")->required();
   app.add_option("--document", document_, "what a document is: file, line, blank_line or jsonl:FIELD")
       ->capture_default_str();
   app.add_option("--invalid-utf8", invalid_, "what to do about bytes that are not UTF-8: error or replace (by U+FFFD)")
       ->check(CLI::IsMember({"error", "replace"}))
       ->capture_default_str();
-  app.add_option("--threads", threads_, "threads that work (default: one for each core)")->check(CLI::Range(1, 1024));
+  app.add_option("--threads", threads_, "threads that work (default: one for each core)")
+      ->transform(whole_number(1, 1024));
 }
 
 int TokenizeInput::threads() const {

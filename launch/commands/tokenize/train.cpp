@@ -26,9 +26,11 @@ class TokenizeTrain final : public Command {
     app.add_option("--vocabulary", options_.vocabulary, "tokens, the 5 special ones and 256 bytes included")
         ->required();
     app.add_option("--min-frequency", options_.min_frequency, "a pair seen less often is not merged")
-        ->check(whole_number(1))
+        ->transform(whole_number(1))
         ->capture_default_str();
-    app.add_option("--output", output_, "folder for tokenizer.json, vocab.json and merges.txt")->required();
+    app.add_option("--output", output_, "folder for tokenizer.json, vocab.json and merges.txt")
+        ->type_name("DIR")
+        ->required();
     app.add_flag("--overwrite", overwrite_, "replace a tokenizer that is there");
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }

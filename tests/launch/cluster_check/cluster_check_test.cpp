@@ -109,7 +109,12 @@ TEST(Judge, EachFaultIsItsOwnRow) {
   const ClusterFacts ordinary = with([](auto& f) { f.links[1].mib_per_second = 400, f.links[1].latency_us = 110; });
   EXPECT_EQ(row(ordinary, "links").status, Status::ok) << row(ordinary, "links").found;
   expect_only(with([](auto& f) { f.links[1].latency_us = 900; }), "links", Status::warn, "1-2 (node1, node2)");
-  expect_only(with([](auto& f) { f.links[1].mib_per_second = 90; }), "links", Status::warn, "1-2 (node1, node2)");
+  const ClusterFacts far = with([](auto& f) { f.links[1].mib_per_second = 90; });
+  expect_only(far, "links", Status::warn, "1-2 (node1, node2)");
+  EXPECT_THAT(row(far, "links").advice, HasSubstr("btl_tcp_if_include"));
+  const ClusterFacts near = with([](auto& f) { f.links[2].mib_per_second = 100; });
+  expect_only(near, "links", Status::warn, "2-3 (node2, node2)");
+  EXPECT_THAT(row(near, "links").advice, HasSubstr("other programs on it")) << "no network lies between them";
 }
 
 // As mpirun binds two ranks of a host to the same processor, and as srun gives a step one of many: there is room beside

@@ -39,7 +39,7 @@ TEST_F(Cluster, FourRanksOfAConfigAreMeasuredInThePlansPairs) {
   const nlohmann::json report = last_object(result);
   ASSERT_EQ(report["hosts"].size(), 1u);
   EXPECT_THAT(report["hosts"][0]["ranks"].get<std::vector<int>>(), ElementsAre(0, 1, 2, 3));
-  EXPECT_GT(report["hosts"][0]["forecast_memory"], 4e8) << "LibTorch alone takes 125 MB per rank";
+  EXPECT_GT(report["hosts"][0]["forecast_memory"], 3e8) << "LibTorch alone takes 60 MB per rank, and 90 MB of files";
   EXPECT_GT(report["hosts"][0]["available_memory"], 0);
   ASSERT_EQ(report["pairs"].size(), 3u);
   for (const nlohmann::json& pair : report["pairs"]) {

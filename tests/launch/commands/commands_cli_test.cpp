@@ -54,6 +54,24 @@ TEST_F(Commands, AloneAndHelpListThem) {
   expect_failure(interlock({"help", "trian"}), 2, {"\"trian\"", "did you mean \"train\"?"});
 }
 
+// What the parser of the command line has to say comes as an error of the command.
+TEST_F(Commands, WhatIsWrongWithTheWordsNamesTheCommand) {
+  expect_failure(interlock({"train"}), 2, {"train: config is required", "`interlock help train` says more"});
+  expect_failure(interlock({"-V"}), 2, {"no such option of interlock: -V", "`interlock --help` says more"});
+  expect_failure(interlock({"tokenize", "decode", "x", "--tokenizer", "t", "--foo"}), 2,
+                 {"no such option of tokenize decode: --foo", "`interlock help tokenize decode` says more"});
+  expect_failure(interlock({"plan", "config.toml", "run.steps=4"}), 2,
+                 {"run.steps=4 stands alone; write --set run.steps=4"});
+  for (const char* number : {"0", "1e-3", "1.5", "1e400", "1e-400", "-1", "nan"})
+    expect_failure(interlock({"train", "config.toml", std::string("--until=") + number}), 2,
+                   {"train: --until: \"" + std::string(number) + "\" is not a whole number from 1"});
+}
+
+TEST_F(Commands, WholeNumbersAreWrittenAsInAConfig) {
+  expect_done(train_threads({"run.steps=100"}, {"--until", "0.2e1"}));
+  EXPECT_EQ(json::parse(read("run/result.json"))["steps"], 2);
+}
+
 // A person who writes an option for a key of the config is told what to write instead.
 TEST_F(Commands, AnOptionThatIsAKeyOfTheConfigIsTold) {
   const auto told = [&](const std::vector<std::string>& words, const std::string& what) {

@@ -3,10 +3,12 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "tests/support/small_project.h"
+#include "tests/launch/commands/token_project.h"
 
 namespace interlock {
 namespace {
@@ -54,7 +56,7 @@ steps = 150
 folder = "run"
 evaluate_every = 0
 )");
-    expect_done(interlock({"train", "gpt.toml"}));
+    once("run", [&] { expect_done(interlock({"train", "gpt.toml"})); });
   }
   json generated(Words more) const {
     Words words{"generate", "run", "--json"};
@@ -188,6 +190,22 @@ TEST_F(Generate, BitsPerByteFitTheLoss) {
   EXPECT_LT(one["loss"], 1.0);  // a period of ten letters
   EXPECT_EQ(evaluated({})["loss"], one["loss"]);
   EXPECT_FALSE(evaluated({}).contains("exits"));
+}
+
+TEST_F(Generate, WeightsThatAreNoNumbersAreRefused) {
+  change_stored(path("run/weights.safetensors").string(), [](StoredFile& stored) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    std::memcpy(stored.tensors.at("transformer.wpe.weight").bytes.data(), &nan, sizeof nan);
+  });
+  expect_failure(interlock({"generate", "run", "abc"}), 65, {"run/weights.safetensors", "not finite"});
+}
+
+// Lines of a file may end as they do on Windows.
+TEST_F(Generate, PromptsEndAsTheirLinesDo) {
+  write("prompts", "abcd\r\nefgh\r\n");
+  const CommandResult told = interlock({"generate", "run", "--prompts", "prompts", "--tokens", "3", "--json"});
+  expect_done(told);
+  for (const json& one : last_object(told)["continuations"]) EXPECT_EQ(one["prompt_tokens"], 4);
 }
 
 TEST_F(Generate, AMaskedModelSaysFill) {

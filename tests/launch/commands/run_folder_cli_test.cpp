@@ -173,6 +173,29 @@ TEST_F(RunFolder, ThatExistsIsKept) {
   EXPECT_EQ(files("run"), before);
 }
 
+// What a run leaves that was refused on another host, or killed as it started.
+TEST_F(RunFolder, InWhichNoStepWasDoneIsTaken) {
+  const auto leave = [&](const std::string& metrics) {
+    fs::remove_all(path("run"));
+    write("run/manifest.json", "{}");
+    write("run/config.toml", "");
+    write("run/metrics.jsonl", metrics);
+    write("run/pulse/rank-00000", "");
+  };
+  leave("");
+  expect_done(train_threads());
+  EXPECT_THAT(read("run/config.toml"), HasSubstr("[model]"));
+  leave(R"({"step": 1, "loss": 2.5})"
+        "\n");
+  expect_failure(train_threads(), 73, {"run", "exists already and is kept", "or replace its files with --overwrite"});
+  leave("");
+  write("run/verdict.txt", "what happened");
+  expect_failure(train_threads(), 73, {"exists already and is kept"});
+  leave("");
+  fs::remove(path("run/manifest.json"));
+  expect_failure(train_threads(), 73, {"exists already and is kept"});
+}
+
 TEST_F(RunFolder, ThatIsEmptyIsTaken) {
   fs::create_directories(path("run"));
   expect_done(train_threads({"run.steps=1"}));

@@ -21,21 +21,22 @@ TEST(ArmGpus, AreTheDeviceFilesUnlessTheEnvironmentNamesThem) {
   EXPECT_TRUE(visible_gpus(folder.file("absent")).empty());
   setenv("CUDA_VISIBLE_DEVICES", "5,GPU-8932f937", 1);
   EXPECT_EQ(visible_gpus(folder.file("")), (Names{"5", "GPU-8932f937"}));
+  setenv("CUDA_VISIBLE_DEVICES", "0,-1,1", 1);
+  EXPECT_EQ(visible_gpus(folder.file("")), (Names{"0"}));
   setenv("CUDA_VISIBLE_DEVICES", "", 1);
   EXPECT_TRUE(visible_gpus(folder.file("")).empty());
   unsetenv("CUDA_VISIBLE_DEVICES");
 }
 
-TEST(ArmGpus, EveryRankHasOneAndArmsTakeTurns) {
-  const Names eight{"0", "1", "2", "3", "4", "5", "6", "7"};
-  EXPECT_EQ(gpus_of_arm(eight, 0, 1), "0");
-  EXPECT_EQ(gpus_of_arm(eight, 7, 1), "7");
-  EXPECT_EQ(gpus_of_arm(eight, 8, 1), "0");
-  EXPECT_EQ(gpus_of_arm(eight, 1, 2), "2,3");
-  EXPECT_EQ(gpus_of_arm(eight, 2, 3), "6,7,0");
-  EXPECT_EQ(gpus_of_arm({"4", "6"}, 3, 4), "4,6");  // fewer than ranks: they share
-  EXPECT_EQ(gpus_of_arm({"4"}, 3, 1), "");
-  EXPECT_EQ(gpus_of_arm({}, 0, 2), "");
+using Gpus = std::vector<size_t>;
+
+TEST(ArmGpus, EveryRankHasOneOfThoseThatFewestArmsUse) {
+  EXPECT_EQ(gpus_for({0, 0, 0, 0}, 1), (Gpus{0}));
+  EXPECT_EQ(gpus_for({1, 0, 0, 0}, 2), (Gpus{1, 2}));
+  EXPECT_EQ(gpus_for({1, 1, 1, 1, 0, 0, 0, 0}, 2), (Gpus{4, 5})) << "beside an arm of four ranks";
+  EXPECT_EQ(gpus_for({1, 0, 2, 1}, 3), (Gpus{0, 1, 3}));
+  EXPECT_EQ(gpus_for({3, 1}, 4), (Gpus{0, 1})) << "fewer than ranks: they share";
+  EXPECT_EQ(gpus_for({}, 2), (Gpus{}));
 }
 
 }  // namespace

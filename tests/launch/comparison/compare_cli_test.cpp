@@ -65,7 +65,17 @@ class CompareCommand : public SmallProject {
 };
 
 TEST_F(CompareCommand, ArmsAreOrdinaryRunsAndTheReportHoldsThem) {
-  Words asked{"--rules", "local,sum:2,global", "--seeds", "2", "--tune", "1", "--diagnostics", "--links", "1e8,1e5"};
+  Words asked{"--rules",
+              "local,sum:2,global",
+              "--seeds",
+              "2",
+              "--tune",
+              "1",
+              "--diagnostics",
+              "--links",
+              "1e8,1e5",
+              "--set",
+              "parallel.partition=balanced_for_rule"};
   const CommandResult done = compare(asked);
   expect_done(done);
   EXPECT_THAT(done.output, HasSubstr("global learning has a test loss of"));
@@ -77,6 +87,9 @@ TEST_F(CompareCommand, ArmsAreOrdinaryRunsAndTheReportHoldsThem) {
 
   const json found = report();
   EXPECT_EQ(found["method"]["device"], "the CPU");
+  // Rules are compared on one cut, whatever the config has each of them cut by.
+  EXPECT_THAT(found["method"]["notes"].dump(), HasSubstr("rules are compared on one cut"));
+  EXPECT_THAT(read("cmp/arms/local_linear_4-stages_seed-1/config.toml"), HasSubstr("partition = \"balanced\""));
   std::ifstream schema(INTERLOCK_SCHEMA);
   expect_fits(found, json::parse(schema), "report");
   EXPECT_EQ(found["arms"].size(), 6U);

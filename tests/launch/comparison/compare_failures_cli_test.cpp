@@ -50,7 +50,7 @@ TEST_F(CompareFailures, WithoutATestSplitThereIsNoComparison) {
 }
 
 TEST_F(CompareFailures, ArmsAtATimeFitIntoMemoryTogether) {
-  expect_failure(compare({"--rules", "local,global", "--at-once", "2", "--set", "model.width=65536"}), 64,
+  expect_failure(compare({"--rules", "local,global", "--at-once", "2", "--set", "model.width=262144"}), 64,
                  {"--at-once 2: by the forecast the 8 ranks here hold", "not even one of them fits"});
   EXPECT_FALSE(fs::exists(path("cmp")));
 }

@@ -84,17 +84,22 @@ TEST_F(Machine, IsTightFromNineTenthsOn) {
             "the 4 ranks here hold 360 GiB together at their peak, and this machine has 10.0 GiB");
   EXPECT_EQ(fit_text(12.25 * gibibyte, 1, ten),
             "the rank here holds 12.2 GiB at its peak, and this machine has 10.0 GiB");
+  const MachineMemory small{400.0 * (1 << 20), "the control group /a allows"};
+  EXPECT_EQ(fit_text(404.0 * (1 << 20), 1, small),
+            "the rank here holds 404 MiB at its peak, and the control group /a allows 400 MiB");
 }
 
 TEST(MemoryTogether, CountsTheRanksOfTheMachineAndOfOtherReplicasNoCheckpoints) {
   std::vector<MemoryFootprint> ranks(2);
   ranks[0].parameters = 100, ranks[0].checkpoint = 7;
   ranks[1].parameters = 1000, ranks[1].checkpoint = 70;
-  EXPECT_EQ(bytes_together(ranks, {0, 2}, 5, false), 1177 + 2 * 5);
-  EXPECT_EQ(bytes_together(ranks, {0, 4}, 5, false), 1177 + 1100 + 4 * 5);
-  EXPECT_EQ(bytes_together(ranks, {0, 4}, 5, true), 2 * 1177 + 4 * 5);
-  EXPECT_EQ(bytes_together(ranks, {1, 2}, 5, false), 1070 + 100 + 2 * 5);
-  EXPECT_EQ(bytes_together(ranks, {0, 4, true}, 5, false), 1177 + 1100 + 5) << "threads of one process";
+  EXPECT_EQ(bytes_together(ranks, {0, 2}, {5}, false), 1177 + 2 * 5);
+  EXPECT_EQ(bytes_together(ranks, {0, 4}, {5}, false), 1177 + 1100 + 4 * 5);
+  EXPECT_EQ(bytes_together(ranks, {0, 4}, {5}, true), 2 * 1177 + 4 * 5);
+  EXPECT_EQ(bytes_together(ranks, {1, 2}, {5}, false), 1070 + 100 + 2 * 5);
+  EXPECT_EQ(bytes_together(ranks, {0, 4, true}, {5}, false), 1177 + 1100 + 5) << "threads of one process";
+  // Pages of files are there once.
+  EXPECT_EQ(bytes_together(ranks, {0, 2}, outside_of({5, 3}, 1), false), 1177 + 2 * 3 + 3);
 }
 
 // The model has more parameters than any machine's memory has bytes; nothing of it is made.

@@ -1,6 +1,8 @@
 // `export` and `import`: what a person gets, round trips, and what is refused.
 #include <gmock/gmock.h>
 
+#include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "tests/launch/huggingface/exported_project.h"
@@ -94,6 +96,19 @@ TEST_F(HuggingFace, ThereAndBackNothingChanges) {
     EXPECT_EQ(last_object(interlock({"fill", "run-" + tied, text[0], text[1]})),
               last_object(interlock({"fill", "in-" + tied, text[0], text[1]})));
   }
+}
+
+TEST_F(HuggingFace, ValuesThatAreNoNumbersAreTold) {
+  train_model();
+  export_model();
+  change_stored(path("hf/model.safetensors"), [](StoredFile& file) {
+    const float infinity = std::numeric_limits<float>::infinity();
+    std::memcpy(file.tensors.at("lm_head.bias").bytes.data(), &infinity, sizeof infinity);
+  });
+  const CommandResult imported = import_model();
+  expect_done(imported);
+  EXPECT_THAT(imported.errors, HasSubstr("not all values are finite numbers (nan or infinity)"));
+  EXPECT_THAT(imported.errors, HasSubstr("lm_head.bias"));
 }
 
 // Of tensors that are one in memory a file holds one, by either name. `save_model` of the library safetensors keeps the

@@ -54,6 +54,13 @@ TEST(OpenMessages, ReplicasAreCounted) {
                           "rank 2 has sent 0SEND_F0 (step 7), and nobody asks for it"));
 }
 
+// One that is stopped between two tellings has done more than it told.
+TEST(OpenMessages, WhatASilentRankMayHaveDoneSinceIsNotTold) {
+  const std::vector<PulseRecord> ranks{did(0, 7, {"0SEND_F0", "0RECV_B0@1"}), did(1, 6, {"1RECV_F0"})};
+  EXPECT_THAT(open_messages(ranks), testing::SizeIs(3));
+  EXPECT_THAT(open_messages(ranks, {1}), testing::SizeIs(1)) << "what it asked for itself";
+}
+
 TEST(OpenMessages, WhatMayHaveBeenForgottenIsNotTold) {
   const std::vector<std::string> many(PulseRecord::remembered, "1F0");
   PulseRecord full = did(1, 7, many);

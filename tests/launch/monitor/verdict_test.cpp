@@ -60,7 +60,7 @@ TEST(Verdict, ARankThatSaysNothingIsTheCauseWhateverItDidLast) {
   EXPECT_EQ(verdict->rank, 1);
   EXPECT_THAT(verdict->reason, AllOf(HasSubstr("rank 1 on far-away says nothing since step 7, training, 1B1@3"),
                                      HasSubstr("its process 12 is stopped")));
-  EXPECT_THAT(verdict->ranks, HasSubstr("--> 1B1@3   waits for rank 2, 61 s; quiet for 61 s\n"));
+  EXPECT_THAT(verdict->ranks, HasSubstr("--> 1B1@3   when it spoke last: waits for rank 2, 61 s; quiet for 61 s\n"));
   ranks[1].quiet = 5;  // late, as on a busy machine
   EXPECT_EQ(judge(ranks, limits)->rank, 2);
 }
