@@ -208,7 +208,7 @@ TEST_F(Tcp, AThousandConnectionsAreTooManyAndChangeNothing) {
   }
   EXPECT_TRUE(soon([&] { return head->counts().connections == 1; }));
   EXPECT_TRUE(hears_step(4));
-  EXPECT_GT(head->counts().refused, 100);
+  EXPECT_TRUE(soon([&] { return head->counts().refused > 100; }));  // as its thread gets to them
   EXPECT_LE(open_files(), files + 2);
   EXPECT_LT(resident_mib(), memory + 8);
 }
