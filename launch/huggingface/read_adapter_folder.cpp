@@ -201,9 +201,8 @@ class Reader {
     for (const char* off : {"fan_in_fan_out", "use_rslora", "use_dora", "use_qalora", "lora_bias"})
       require(all_, off, false);
     for (const char* none : {"rank_pattern", "alpha_pattern"}) require(all_, none, json::object());
-    for (const char* none :
-         {"alora_invocation_tokens", "layer_replication", "target_parameters", "trainable_token_indices", "use_bdlora",
-          "arrow_config", "monteclora_config", "layers_to_transform", "layers_pattern"})
+    for (const char* none : {"alora_invocation_tokens", "layer_replication", "target_parameters",
+                             "trainable_token_indices", "use_bdlora", "arrow_config", "monteclora_config"})
       require(all_, none, nullptr);
     // Others take their start out of the base's weights, which are then others than the base's own.
     const json start = value(all_, "init_lora_weights", true);
@@ -216,13 +215,29 @@ class Reader {
         refuse(message("\"exclude_modules\" has ", module.dump(), "; only modules of the readout are supported"));
   }
 
+  // Names of the layers that have updates, as `lora.targets` takes them: as listed; where PEFT chose them by an
+  // expression or by number, those that there are updates of.
+  json updated_modules() const {
+    const json named = value(all_, "target_modules", json::array()),
+               chosen = value(all_, "layers_to_transform", nullptr);
+    const bool is_list = named.is_array() && !named.empty() && std::ranges::all_of(named, &json::is_string);
+    if (!is_list && !named.is_string()) refuse("\"target_modules\" is neither a list of names nor an expression");
+    if (is_list && chosen.is_null()) return named;
+    const json numbers = chosen.is_number_integer() ? json::array({chosen}) : chosen;
+    for (const int64_t layer : layers_)
+      if (!numbers.is_null() && std::ranges::find(numbers, json(layer)) == numbers.end())
+        refuse(message("\"layers_to_transform\" is ", chosen.dump(), ", but there are updates of layer ", layer));
+    std::set<std::string> modules;
+    for (const auto& [name, stored] : adapter_.tensors)
+      modules.insert(name.substr(shape_.root().size() + 1, name.rfind(".lora_") - shape_.root().size() - 1));
+    return modules;
+  }
+
   std::string low_rank() {
     require_plain_updates();
-    const json targets = value(all_, "target_modules", json::array());
-    if (!targets.is_array() || targets.empty() || !std::ranges::all_of(targets, &json::is_string))
-      refuse("\"target_modules\" is no list of names");
     const double alpha = number(all_, "lora_alpha", 8.0), dropout = number(all_, "lora_dropout", 0.0);
     take("base_model.model.");
+    const json targets = updated_modules();
     const int64_t rank = rows_of(".lora_A.weight", false);
     if (number(all_, "r", static_cast<double>(rank)) != static_cast<double>(rank))
       refuse(message("\"r\" is ", all_["r"].dump(), ", where the tensors have rank ", rank));

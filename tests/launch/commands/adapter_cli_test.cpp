@@ -84,6 +84,22 @@ TEST_F(AdapterFolders, OfUpdatesGoToPeftAndMerge) {
   EXPECT_NE(loss_of("on"), loss_of("run"));
 }
 
+// An expression, or numbers of layers, choose modules in PEFT; the tensors tell which.
+TEST_F(AdapterFolders, UpdatesOfModulesThatAnExpressionChose) {
+  train_on(R"(technique=[{name="lora", rank=2, targets=["layer.1.attention.self.query", "layer.1.output.dense"]}])");
+  expect_done(interlock({"export", "on", "--adapter", "--to", "peft"}));
+  const json plain = json::parse(read("peft/adapter_config.json"));
+  json by_expression = plain, by_number = plain;
+  by_expression["target_modules"] = R"(.*layer\.1\.(attention\.self\.query|output\.dense))";
+  by_number["target_modules"] = {"query", "output.dense"};
+  by_number["layers_to_transform"] = 1;
+  for (const json& config : {by_expression, by_number}) {
+    write("peft/adapter_config.json", config.dump());
+    expect_done(interlock({"import", "peft", "--base", "run", "--to", "again", "--overwrite"}));
+    EXPECT_EQ(loss_of("again"), loss_of("on"));
+  }
+}
+
 // The readout trains beside it, and is another one than the base's.
 TEST_F(AdapterFolders, TheReadoutGoesAlong) {
   for (const auto& [technique, file, said] :
