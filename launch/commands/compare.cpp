@@ -48,6 +48,11 @@ class Compare final : public Command {
                    "also: a few steps of each rule with links of so many bytes per second, by a delay put into the "
                    "transport; by commas")
         ->type_name("BYTES,...");
+    app.add_option(
+           "--microbatches", microbatches_,
+           "also: a few steps of each rule with so many microbatches, to see from how many on global learning is "
+           "as fast; by commas")
+        ->type_name("N,...");
     app.add_option("--test-sequences", test_sequences_, "samples of the test split that are scored, at most")
         ->transform(whole_number(1))
         ->capture_default_str();
@@ -71,7 +76,7 @@ class Compare final : public Command {
  private:
   std::string command() const;
 
-  std::string config_, rules_, heads_, stages_, links_, output_;
+  std::string config_, rules_, heads_, stages_, links_, microbatches_, output_;
   std::vector<std::string> overrides_;
   int seeds_ = 5, tune_ = 6, at_once_ = 1;
   int64_t steps_ = 0, test_sequences_ = 4096;
@@ -91,6 +96,7 @@ std::string Compare::command() const {
   text += message(" --seeds ", seeds_, " --tune ", tune_);
   if (steps_ > 0) text += message(" --steps ", steps_);
   if (!links_.empty()) text += " --links " + links_;
+  if (!microbatches_.empty()) text += " --microbatches " + microbatches_;
   if (at_once_ > 1) text += message(" --at-once ", at_once_);
   if (controls_) text += " --controls";
   if (diagnostics_) text += " --diagnostics";
@@ -104,21 +110,23 @@ int Compare::run() {
     throw Error(ExitCode::usage,
                 "compare starts its own runs, each with its own ranks: start it alone, without mpirun or srun");
   if (output_.empty()) output_ = (fs::path("runs") / ("compare-" + fs::path(config_).stem().string())).string();
-  ComparisonRequest request{.config = config_,
-                            .overrides = overrides_,
-                            .rules = parse_rules(rules_),
-                            .heads = heads_.empty() ? std::vector<std::string>() : parse_words(heads_, "--heads"),
-                            .stages = stages_.empty() ? std::vector<int>() : parse_numbers(stages_, "--stages"),
-                            .seeds = seeds_,
-                            .tune = tune_,
-                            .steps = steps_,
-                            .output = output_,
-                            .test_sequences = test_sequences_,
-                            .controls = controls_,
-                            .diagnostics = diagnostics_,
-                            .at_once = at_once_,
-                            .links = links_.empty() ? std::vector<double>() : parse_speeds(links_, "--links"),
-                            .command = command()};
+  ComparisonRequest request{
+      .config = config_,
+      .overrides = overrides_,
+      .rules = parse_rules(rules_),
+      .heads = heads_.empty() ? std::vector<std::string>() : parse_words(heads_, "--heads"),
+      .stages = stages_.empty() ? std::vector<int>() : parse_numbers(stages_, "--stages"),
+      .seeds = seeds_,
+      .tune = tune_,
+      .steps = steps_,
+      .output = output_,
+      .test_sequences = test_sequences_,
+      .controls = controls_,
+      .diagnostics = diagnostics_,
+      .at_once = at_once_,
+      .links = links_.empty() ? std::vector<double>() : parse_speeds(links_, "--links"),
+      .microbatches = microbatches_.empty() ? std::vector<int>() : parse_numbers(microbatches_, "--microbatches"),
+      .command = command()};
   Comparison comparison(std::move(request));
   if (dry_run_) {
     comparison.list(std::cout);

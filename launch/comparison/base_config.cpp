@@ -27,6 +27,8 @@ void check_keys(const RunSettings& settings, const ComparisonRequest& request) {
   if (settings.learning.rules.size() > 1)
     refuse("learning.change", "changes the rule during a run, which a comparison cannot");
   if (settings.steps < 1) refuse("run.steps", "is 0: there is nothing to compare");
+  if (!request.microbatches.empty() && settings.config.section("parallel").has("batch_change"))
+    refuse("parallel.batch_change", "changes the batch during a run, and --microbatches is about batches that stay");
   const auto given = settings_of({request.config, request.overrides}, {});
   if (given.config.section("data").has("held_out_part"))
     refuse("data.held_out_part", "is set by the comparison, which needs both halves");

@@ -76,6 +76,7 @@ Comparison::Comparison(ComparisonRequest request)
   for (const RuleGroup& group : groups_.all) {  // refuses what does not fit
     seed_arms(group, learning_rate_of(settings_));
     link_arms(group);
+    microbatch_arms(group);
   }
 }
 
@@ -189,14 +190,18 @@ Outcome Comparison::perform() {
     ArmRunner runner(request_.config, planned_arms(), planned_steps(), request_.at_once);
     cost(runner, outcome);
     for (GroupOutcome& group : outcome.groups) sweep_links(runner, group, outcome.notes);
+    for (size_t i = 0; i < outcome.groups.size(); ++i)
+      sweep_microbatches(runner, groups_.all[i], outcome.groups[i], outcome.notes);
     tune(runner, outcome.groups);
     train(runner, outcome.groups, test);
   }
   log_info("looking at what the arms have learned");  // diagnostics of large models take minutes
   AmountProgress progress("arms", request_.seeds * std::ssize(outcome.groups), false);
   int64_t scored = 0;
-  for (GroupOutcome& group : outcome.groups) {
+  for (size_t i = 0; i < outcome.groups.size(); ++i) {
+    GroupOutcome& group = outcome.groups[i];
     complete(group);
+    simulate_microbatches(groups_.all[i], group);
     for (ArmOutcome& arm : group.arms) {
       complete(arm, group, test);
       if (outcome.device.empty()) outcome.device = arm.device();
@@ -306,7 +311,7 @@ void Comparison::complete(GroupOutcome& group) const {
     if (!group.group.is_global()) group.break_even = break_even_of(settings, group.costs_folder);
     for (const double speed : {1e6, 1e7, 1e8, 1e9, 1e10})
       group.by_bandwidth.emplace_back(speed,
-                                      step_at_bandwidth(settings, group.costs_folder, speed) * group.cost->calibration);
+                                      simulated_step(settings, group.costs_folder, speed) * group.cost->calibration);
   }
 }
 

@@ -37,7 +37,10 @@ class Comparison {
   std::vector<double> grid() const;
   std::vector<Arm> trial_arms(const RuleGroup& group) const;
   std::vector<Arm> seed_arms(const RuleGroup& group, double learning_rate) const;
+  Arm short_arm(const RuleGroup& group, const std::string& what, const std::string& varied) const;
+  bool has_boundaries(const RuleGroup& group) const;
   std::vector<Arm> link_arms(const RuleGroup& group) const;
+  std::vector<Arm> microbatch_arms(const RuleGroup& group) const;
   // Of the runs that only measure costs: the first step is in no cost, the others average out.
   int64_t costing_steps() const { return std::min<int64_t>(24, std::max<int64_t>(4, settings_.steps)); }
   std::vector<Arm> runs_at_known_rates(const RuleGroup& group) const;
@@ -49,7 +52,13 @@ class Comparison {
   void cost(ArmRunner& runner, Outcome& outcome);
   void choose_global(ArmRunner& runner, GroupOutcome& global, const std::vector<GroupOutcome>& groups,
                      std::vector<std::string>& notes);
-  void sweep_links(ArmRunner& runner, GroupOutcome& group, std::vector<std::string>& notes);
+  std::optional<double> measured_step(ArmRunner& runner, const Arm& arm, const std::string& where,
+                                      std::vector<std::string>& notes) const;
+  void sweep_links(ArmRunner& runner, GroupOutcome& group, std::vector<std::string>& notes) const;
+  // `as_configured`: the group before global's best was chosen, whose microbatches have another size.
+  void sweep_microbatches(ArmRunner& runner, const RuleGroup& as_configured, GroupOutcome& group,
+                          std::vector<std::string>& notes) const;
+  void simulate_microbatches(const RuleGroup& as_configured, GroupOutcome& group) const;
   void tune(ArmRunner& runner, std::vector<GroupOutcome>& groups);
   void choose_rate(GroupOutcome& group) const;
   void train(ArmRunner& runner, std::vector<GroupOutcome>& groups, const TestRequest& test);

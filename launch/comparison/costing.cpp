@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "launch/forecast/estimate.h"
 #include "launch/forecast/memory_footprint.h"
@@ -102,10 +103,10 @@ std::optional<double> steady_step(const RunRecord& run) {
   return (run.rows.back().seconds - run.rows.front().seconds) / static_cast<double>(run.rows.size() - 1);
 }
 
-double step_at_bandwidth(const RunSettings& settings, const std::string& costs_folder, double bytes_per_second) {
+double simulated_step(const RunSettings& settings, const std::string& costs_folder, double bytes_per_second) {
   const Parts parts = parts_of(settings);
   SimulationCosts costs = costs_in(costs_folder, settings.parallel.shape.stages);
-  costs.seconds_per_byte = 1 / bytes_per_second;
+  if (bytes_per_second > 0) costs.seconds_per_byte = 1 / bytes_per_second;
   return simulate(parts.plan, costs).step;
 }
 
@@ -121,6 +122,23 @@ BreakEven break_even_of(const RunSettings& settings, const std::string& costs_fo
   found.counted = break_even_microbatches(request, asked, counted, found.most);
   found.replayed = break_even_microbatches(request, asked, costs_in(costs_folder, stages), found.most);
   return found;
+}
+
+std::optional<MeasuredBreakEven> measured_break_even(const StepsBy& rule, const StepsBy& global) {
+  const std::map<double, double> ascending(rule.begin(), rule.end()), of_global(global.begin(), global.end());
+  MeasuredBreakEven found;
+  bool any = false;
+  for (const auto& [number, step] : ascending) {
+    const auto other = of_global.find(number);
+    if (other == of_global.end()) continue;
+    any = true;
+    if (other->second > step) {
+      found = {.above = number, .at_most = {}};
+    } else if (!found.at_most) {
+      found.at_most = number;
+    }
+  }
+  return any ? std::optional(found) : std::nullopt;
 }
 
 SharedParts shared_parts(const RunSettings& settings, const Dataset& dataset, const WeightsSet* weights) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "launch/settings/run_settings.h"
@@ -32,8 +33,11 @@ std::optional<StepCost> replayed(const RunSettings& settings, const std::string&
 // Seconds of a step as measured, without the first, which touches its memory first; none of fewer than three.
 std::optional<double> steady_step(const RunRecord& run);
 
-// The step at this many bytes per second between ranks, with those costs.
-double step_at_bandwidth(const RunSettings& settings, const std::string& costs_folder, double bytes_per_second);
+// The step with those costs; `bytes_per_second` between ranks: 0 leaves the costs' own.
+double simulated_step(const RunSettings& settings, const std::string& costs_folder, double bytes_per_second = 0);
+
+// What a sweep finds: what was varied, and a step with it in seconds.
+using StepsBy = std::vector<std::pair<double, double>>;
 
 // From how many microbatches on global learning is at least as fast: from operation counts, and from measured costs.
 // Negative: never, up to `most`; 0: from the first on.
@@ -42,6 +46,13 @@ struct BreakEven {
   int most = 0;
 };
 BreakEven break_even_of(const RunSettings& settings, const std::string& costs_folder);
+
+// The same, of numbers that both were measured at: from `above` to `at_most` global comes to be at least as fast, and
+// stays so. No `above`: it is so at the least of them already; no `at_most`: at none.
+struct MeasuredBreakEven {
+  std::optional<double> above, at_most;
+};
+std::optional<MeasuredBreakEven> measured_break_even(const StepsBy& rule, const StepsBy& global);
 
 // Digests of what arms of one seed and cut share: start values, and samples in their order.
 struct SharedParts {

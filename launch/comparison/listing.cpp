@@ -25,7 +25,8 @@ std::optional<double> seconds_of_step(const std::vector<Arm>& arms) {
 
 // Runs that only measure what a step takes.
 int64_t Comparison::planned_costs(const RuleGroup& group) const {
-  return (group.is_global() ? std::ssize(ways_of_global()) : 1) + std::ssize(link_arms(group));
+  return (group.is_global() ? std::ssize(ways_of_global()) : 1) + std::ssize(link_arms(group)) +
+         std::ssize(microbatch_arms(group));
 }
 
 int64_t Comparison::planned_arms() const {
@@ -76,6 +77,9 @@ void Comparison::list(std::ostream& out) const {
     out << "  " << group.label() << ", " << group.stages << " stages: " << request_.seeds
         << (request_.seeds == 1 ? " seed" : " seeds") << (trials > 0 ? message(", ", trials, " learning rates") : "")
         << (link_arms(group).empty() ? "" : message(", ", request_.links.size(), " short runs over slowed links"))
+        << (microbatch_arms(group).empty()
+                ? ""
+                : message(", ", request_.microbatches.size(), " short runs with other numbers of microbatches"))
         << ", " << significant(step) << "FLOP a step, " << significant(all) << "FLOP in all\n";
     const std::vector<Arm> runs = runs_at_known_rates(group);
     done += std::ranges::count_if(runs, [](const Arm& arm) { return status_of(arm) == ArmStatus::done; });

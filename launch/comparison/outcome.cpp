@@ -53,6 +53,12 @@ const GroupOutcome* Outcome::global_at(int stages) const {
   return found == groups.end() ? nullptr : &*found;
 }
 
+std::optional<MeasuredBreakEven> Outcome::measured_break_even_of(const GroupOutcome& group) const {
+  const GroupOutcome* global = global_at(group.group.stages);
+  if (global == nullptr || global == &group) return std::nullopt;
+  return measured_break_even(group.measured_by_microbatches, global->measured_by_microbatches);
+}
+
 std::vector<int> Outcome::stage_counts() const {
   std::set<int> counts;
   for (const GroupOutcome& group : groups) counts.insert(group.group.stages);

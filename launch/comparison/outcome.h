@@ -48,9 +48,10 @@ struct GroupOutcome {
   std::string costs_folder;
   double others_cpu = 0;  // share of the machine's cores that other programs took while these costs were measured
   std::optional<BreakEven> break_even;
-  std::vector<std::pair<double, double>> by_bandwidth;    // bytes per second, simulated step in seconds
-  std::vector<std::pair<double, double>> by_slowed_link;  // bytes per second put into the transport, measured step
-  std::optional<TimelinePicture> timeline;                // of a step, measured above simulated
+  // Steps in seconds: by bytes per second between ranks, and by microbatches of the config's size.
+  StepsBy by_bandwidth, by_slowed_link;                         // simulated; measured with a delay in the transport
+  StepsBy simulated_by_microbatches, measured_by_microbatches;  // of global as the config has it, not at its best
+  std::optional<TimelinePicture> timeline;                      // of a step, measured above simulated
   std::vector<std::string> ways_tried;  // of global: settings, the step that its costs make, tensors of a rank
   std::string settings_words;           // "8 microbatches of 4, zero_bubble, recomputation: none"
 
@@ -79,6 +80,8 @@ struct Outcome {
 
   std::vector<SeedStatistics> statistics() const;  // by group
   const GroupOutcome* global_at(int stages) const;
+  // Of a rule beside global of the same cut; nothing where not both were measured (--microbatches).
+  std::optional<MeasuredBreakEven> measured_break_even_of(const GroupOutcome& group) const;
   std::vector<int> stage_counts() const;
   std::string computed_on() const;  // "the 2 cores of this machine", "GPU 0, NVIDIA H200"
   bool oversubscribed() const;      // some group has more ranks than the machine has cores

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <map>
 
 #include "launch/comparison/targets.h"
@@ -181,29 +182,57 @@ std::string over_stages(const Outcome& outcome) {
   return figures(figure_of(time) + figure_of(quality));
 }
 
-std::string over_bandwidth(const Outcome& outcome, int stages) {
-  Chart chart{"A step by the bandwidth between ranks, simulated", "bytes per second", "seconds per step", {}};
-  chart.log_x = true;
+namespace {
+
+// One curve for each rule that has points; what a point tells of a step's seconds is up to `value`.
+std::vector<Series> curves_of(const Outcome& outcome, int stages, StepsBy GroupOutcome::*steps,
+                              const std::function<double(double varied, double step)>& value) {
+  std::vector<Series> curves;
   for (const GroupOutcome& group : outcome.groups) {
-    if (group.group.stages != stages || group.by_bandwidth.empty()) continue;
-    std::vector<ChartPoint> points;
-    for (const auto& [bandwidth, step] : group.by_bandwidth) points.push_back({bandwidth, step, 1, 0, ""});
-    chart.series.push_back({group.group.label(), look_of(outcome, group), points});
-  }
-  chart.note = "Simulated: measured costs of every stage, messages slowed down. No link was slowed down for it.";
-  Chart measured{"A step by the bandwidth between ranks, measured on " + outcome.computed_on(),
-                 "bytes per second",
-                 "seconds per step",
-                 {}};
-  measured.log_x = true;
-  measured.note = "A delay was put into the transport (parallel.link_bandwidth) of a short run for every point.";
-  for (const GroupOutcome& group : outcome.groups) {
-    if (group.group.stages != stages || group.by_slowed_link.empty()) continue;
+    if (group.group.stages != stages || (group.*steps).empty()) continue;
     Series series{group.group.label(), look_of(outcome, group), {}};
-    for (const auto& [bandwidth, step] : group.by_slowed_link) series.points.push_back({bandwidth, step, 1, 0, ""});
-    measured.series.push_back(std::move(series));
+    for (const auto& [varied, step] : group.*steps) series.points.push_back({varied, value(varied, step), 1, 0, ""});
+    curves.push_back(std::move(series));
   }
-  return figures(figure_of(chart) + figure_of(measured));
+  return curves;
+}
+
+// What was simulated beside what was measured, on the same axes.
+std::string swept(const Outcome& outcome, int stages, Chart chart, StepsBy GroupOutcome::*simulated,
+                  const std::string& simulated_note, StepsBy GroupOutcome::*measured, const std::string& measured_note,
+                  const std::function<double(double varied, double step)>& value) {
+  chart.log_x = true;
+  Chart here = chart;
+  chart.title += ", simulated";
+  chart.note = simulated_note;
+  chart.series = curves_of(outcome, stages, simulated, value);
+  here.title += ", measured on " + outcome.computed_on();
+  here.note = measured_note;
+  here.series = curves_of(outcome, stages, measured, value);
+  return figures(figure_of(chart) + figure_of(here));
+}
+
+}  // namespace
+
+std::string over_bandwidth(const Outcome& outcome, int stages) {
+  return swept(outcome, stages, {"A step by the bandwidth between ranks", "bytes per second", "seconds per step", {}},
+               &GroupOutcome::by_bandwidth,
+               "Simulated: measured costs of every stage, messages slowed down. No link was slowed down for it.",
+               &GroupOutcome::by_slowed_link,
+               "A delay was put into the transport (parallel.link_bandwidth) of a short run for every point.",
+               [](double, double step) { return step; });
+}
+
+std::string over_microbatches(const Outcome& outcome, int stages) {
+  return swept(
+      outcome, stages,
+      {"A microbatch's share of a step by their number", "microbatches per step", "seconds per microbatch", {}},
+      &GroupOutcome::simulated_by_microbatches,
+      "Simulated: measured costs of every stage, a core or GPU for every rank. Global as the config has it, "
+      "not at its best.",
+      &GroupOutcome::measured_by_microbatches,
+      message("A short run for every point", outcome.oversubscribed() ? ", whose ranks shared cores." : "."),
+      [](double number, double step) { return step / number; });
 }
 
 }  // namespace interlock

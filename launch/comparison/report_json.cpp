@@ -1,6 +1,7 @@
 #include "launch/comparison/report_json.h"
 
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "launch/comparison/targets.h"
@@ -80,9 +81,17 @@ json rule_json(const GroupOutcome& group, const SeedStatistics& statistics) {
               {"flops_of_step", group.flops_of_step},
               {"simulated", json()},
               {"break_even", json()},
-              {"slowed_links", json::array()}};
+              {"slowed_links", json::array()},
+              {"by_microbatches", json::array()}};
   for (const auto& [bandwidth, step] : group.by_slowed_link)
     one["slowed_links"].push_back({{"bandwidth", bandwidth}, {"step", step}});
+  std::map<double, std::pair<std::optional<double>, std::optional<double>>> steps;
+  for (const auto& [microbatches, step] : group.simulated_by_microbatches) steps[microbatches].first = step;
+  for (const auto& [microbatches, step] : group.measured_by_microbatches) steps[microbatches].second = step;
+  for (const auto& [microbatches, step] : steps)
+    one["by_microbatches"].push_back({{"microbatches", static_cast<int64_t>(microbatches)},
+                                      {"simulated", number(step.first)},
+                                      {"measured", number(step.second)}});
   if (group.cost)
     one["simulated"] = {{"step", group.cost->step},
                         {"idle_share", group.cost->idle_share},

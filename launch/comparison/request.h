@@ -20,9 +20,10 @@ struct ComparisonRequest {
   std::string output;
   int64_t test_sequences = 4096;
   bool controls = false, diagnostics = false;
-  int at_once = 1;            // arms that run at a time; those that measure costs run alone
-  std::vector<double> links;  // bytes per second, each put into the transport of a short run
-  std::string command;        // as it was given, for the report
+  int at_once = 1;                // arms that run at a time; those that measure costs run alone
+  std::vector<double> links;      // bytes per second, each put into the transport of a short run
+  std::vector<int> microbatches;  // per step, each in a short run
+  std::string command;            // as it was given, for the report
 };
 
 }  // namespace interlock

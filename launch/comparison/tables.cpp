@@ -97,6 +97,12 @@ std::string break_even(double at, int most) {
   return at == 0 ? "from the first on" : fixed(std::ceil(at - 1e-9), 0);
 }
 
+std::string break_even(const MeasuredBreakEven& measured) {
+  if (!measured.at_most) return "none up to " + fixed(*measured.above, 0);
+  return (measured.above ? "above " + fixed(*measured.above, 0) + ", at most " : "at most ") +
+         fixed(*measured.at_most, 0);
+}
+
 std::string stages_of(const GroupOutcome& group) { return std::to_string(group.group.stages); }
 
 }  // namespace
@@ -176,11 +182,18 @@ Table break_even_table(const Outcome& outcome) {
   Table table{"Microbatches per step from which on global is at least as fast, each under its best schedule",
               {"rule", "stages", "by operation counts", "replayed from measured costs"},
               {}};
-  for (const GroupOutcome& group : outcome.groups)
-    if (group.break_even)
-      table.rows.push_back({group.group.label(), stages_of(group),
-                            break_even(group.break_even->counted, group.break_even->most),
-                            break_even(group.break_even->replayed, group.break_even->most)});
+  const bool measured = std::ranges::any_of(
+      outcome.groups, [&](const GroupOutcome& group) { return outcome.measured_break_even_of(group).has_value(); });
+  if (measured) table.columns.push_back("measured on " + outcome.computed_on() + ", as configured");
+  for (const GroupOutcome& group : outcome.groups) {
+    if (!group.break_even) continue;
+    table.rows.push_back({group.group.label(), stages_of(group),
+                          break_even(group.break_even->counted, group.break_even->most),
+                          break_even(group.break_even->replayed, group.break_even->most)});
+    if (!measured) continue;
+    const auto between = outcome.measured_break_even_of(group);
+    table.rows.back().push_back(between ? break_even(*between) : "-");
+  }
   return table;
 }
 

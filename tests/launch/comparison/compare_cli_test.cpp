@@ -151,8 +151,19 @@ TEST_F(CompareCommand, ArmsAreOrdinaryRunsAndTheReportHoldsThem) {
 }
 
 TEST_F(CompareCommand, RatesAreSearchedByTheSameBudget) {
-  expect_done(compare({"--rules", "local,global", "--seeds", "1", "--tune", "3", "--set", "run.steps=2"}));
+  expect_done(compare(
+      {"--rules", "local,global", "--seeds", "1", "--tune", "3", "--set", "run.steps=2", "--microbatches", "1,3"}));
   const json found = report();
+  // Of both rules a step with so many microbatches is measured, and one with 1, 2, 4, ... and so many simulated.
+  for (const json& rule : found["rules"]) {
+    std::map<int, json> by_number;
+    for (const json& one : rule["by_microbatches"]) by_number[one["microbatches"]] = one;
+    for (const int number : {1, 3}) EXPECT_GT(by_number[number]["measured"], 0.0) << rule;
+    EXPECT_TRUE(by_number[2]["measured"].is_null()) << rule;
+    EXPECT_GT(by_number[3]["simulated"], by_number[1]["simulated"]) << rule;
+  }
+  EXPECT_THAT(read("cmp/report.md"), HasSubstr("as configured"));
+  EXPECT_THAT(read("cmp/report.html"), HasSubstr("share of a step by their number, measured on"));
   ASSERT_EQ(found["tuning"].size(), 2U);
   for (const json& search : found["tuning"]) {
     ASSERT_EQ(search["trials"].size(), 3U);
