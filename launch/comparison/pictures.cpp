@@ -209,10 +209,8 @@ std::string swept(const Outcome& outcome, int stages, Chart chart, StepsBy Group
   here.title += ", measured on " + outcome.computed_on();
   here.note = measured_note;
   here.series = curves_of(outcome, stages, measured, value);
-  return figures(figure_of(chart) + figure_of(here));
+  return figure_of(chart) + figure_of(here);
 }
-
-}  // namespace
 
 std::string over_bandwidth(const Outcome& outcome, int stages) {
   return swept(outcome, stages, {"A step by the bandwidth between ranks", "bytes per second", "seconds per step", {}},
@@ -233,6 +231,12 @@ std::string over_microbatches(const Outcome& outcome, int stages) {
       &GroupOutcome::measured_by_microbatches,
       message("A short run for every point", outcome.oversubscribed() ? ", whose ranks shared cores." : "."),
       [](double number, double step) { return step / number; });
+}
+
+}  // namespace
+
+std::string sweeps(const Outcome& outcome, int stages) {
+  return figures(over_microbatches(outcome, stages) + over_bandwidth(outcome, stages));
 }
 
 }  // namespace interlock

@@ -7,12 +7,11 @@
 
 namespace interlock {
 
-std::string learning_curves(const Outcome& outcome, int stages);    // by steps, times and operations, with bands
-std::string quality_and_cost(const Outcome& outcome, int stages);   // test loss against time and memory
-std::string steps_in_time(const Outcome& outcome, int stages);      // a step of every rule, and what ranks did
-std::string exits_of(const Outcome& outcome, int stages);           // test loss of every head; cosines of gradients
-std::string over_stages(const Outcome& outcome);                    // scaling
-std::string over_bandwidth(const Outcome& outcome, int stages);     // slower and faster links
-std::string over_microbatches(const Outcome& outcome, int stages);  // more and fewer of them in a step
+std::string learning_curves(const Outcome& outcome, int stages);   // by steps, times and operations, with bands
+std::string quality_and_cost(const Outcome& outcome, int stages);  // test loss against time and memory
+std::string steps_in_time(const Outcome& outcome, int stages);     // a step of every rule, and what ranks did
+std::string exits_of(const Outcome& outcome, int stages);          // test loss of every head; cosines of gradients
+std::string over_stages(const Outcome& outcome);                   // scaling
+std::string sweeps(const Outcome& outcome, int stages);  // by microbatches of a step, and by the speed of links
 
 }  // namespace interlock

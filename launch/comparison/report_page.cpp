@@ -111,9 +111,7 @@ std::string choices_section(const Outcome& outcome) {
 std::string break_even_section(const Outcome& outcome) {
   const Table table = break_even_table(outcome);
   std::string out = table.rows.empty() ? "" : html_of(table);
-  return out + for_each_cut(outcome, [&](int stages) {
-           return over_microbatches(outcome, stages) + over_bandwidth(outcome, stages);
-         });
+  return out + for_each_cut(outcome, [&](int stages) { return sweeps(outcome, stages); });
 }
 
 void add(std::vector<PageSection>& sections, const std::string& heading, std::string body) {
