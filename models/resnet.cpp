@@ -1,5 +1,6 @@
 // The model "resnet": residual networks for images (He et al., 2015), with the names of torchvision's ResNet. Owns its
 // slices and what it says about itself.
+#include <algorithm>
 #include <cassert>
 
 #include "models/blocks/image_start.h"
@@ -80,13 +81,13 @@ class Resnet : public Model {
 
   std::shared_ptr<Head> head(const std::string& kind, int64_t units_below) const override {
     const std::string path = "heads." + std::to_string(units_below);
-    const int64_t channels = settings_.behind(units_below).channels;
-    if (const auto shape = sequence(kind, channels))
+    const ImageShape image = settings_.behind(units_below);
+    if (const auto shape = sequence(kind, image))
       return started(std::make_shared<SequenceHead>(path, *shape, settings_.norm, settings_.classes,
                                                     settings_.numbers.parameters));
     // As torch.nn.Sequential would number it behind a pool and flattening.
     return started(
-        std::make_shared<PooledReadout>(path + ".2", channels, settings_.classes, settings_.numbers.parameters));
+        std::make_shared<PooledReadout>(path + ".2", image.channels, settings_.classes, settings_.numbers.parameters));
   }
 
   std::vector<std::string> head_kinds() const override { return {"linear", "paper", "dgl"}; }
@@ -109,8 +110,7 @@ class Resnet : public Model {
 
   Costs head_costs_above(const std::string& kind, int64_t units_below, int64_t samples) const override {
     const ImageShape image = settings_.behind(units_below);
-    if (const auto shape = sequence(kind, image.channels))
-      return sequence_head_costs(settings_, *shape, image, samples);
+    if (const auto shape = sequence(kind, image)) return sequence_head_costs(settings_, *shape, image, samples);
     return pooled_readout_costs(settings_, image, samples);
   }
 
@@ -122,12 +122,29 @@ class Resnet : public Model {
   }
 
  private:
-  // Of a head that is a sequence of layers.
-  std::optional<SequenceShape> sequence(const std::string& kind, int64_t channels) const {
-    if (kind == "paper") return paper_head(channels);
-    if (kind == "dgl") return dgl_head(channels);
-    if (kind != "linear") throw Error(ExitCode::config, unknown_name("head", kind, head_kinds()));
-    return std::nullopt;
+  // Of a head that is a sequence of layers, above such images.
+  std::optional<SequenceShape> sequence(const std::string& kind, const ImageShape& image) const {
+    std::optional<SequenceShape> shape;
+    if (kind == "paper") shape = paper_head(image.channels);
+    if (kind == "dgl") shape = dgl_head(image.channels);
+    if (!shape && kind != "linear") throw Error(ExitCode::config, unknown_name("head", kind, head_kinds()));
+    if (shape && !settings_.norm.batch) check_groups(kind, *shape, image);
+    return shape;
+  }
+
+  // A head has channels of its own, and may look at fewer places than the network.
+  void check_groups(const std::string& kind, const SequenceShape& shape, const ImageShape& image) const {
+    const int64_t cell = std::max<int64_t>(shape.shrink, 1);
+    const bool is_one_place = image.height <= cell && image.width <= cell;
+    for (const ConvolutionShape& one : shape.convolutions) {
+      const int64_t groups = std::min(settings_.norm.groups, one.outputs);
+      const std::string has = message("model.norm_groups: is ", settings_.norm.groups, ", and a head \"", kind,
+                                      "\" has ", one.outputs, " channels");
+      if (one.outputs % groups != 0) throw Error(ExitCode::config, has + ", which group norm cannot part equally");
+      if (is_one_place && groups == one.outputs)
+        throw Error(ExitCode::config, message(has, " of one place where images are ", image.height, " x ", image.width,
+                                              ": a group is one number, which its norm takes away; name fewer groups"));
+    }
   }
 
   template <class HeadKind>

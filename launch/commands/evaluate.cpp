@@ -85,7 +85,8 @@ class Evaluate final : public Command {
     app.add_option("path", path_, "a run folder, checkpoint, weights file or imported model")->required();
     app.add_option("--data", data_,
                    "texts (files, folders, globs), or token files (PREFIX, PREFIX.bin or PREFIX.idx); of a model of "
-                   "labels, tables (.tsv, .csv, .jsonl); nothing: what the run held out, where its config says")
+                   "labels, tables (.tsv, .csv, .jsonl); of images, what the config's data.path or data.paths may be; "
+                   "nothing: what the run held out, where its config says")
         ->type_name("PATH");
     app.add_option("--text", columns_.text, "of tables: the column of the texts, where it is not that of training");
     app.add_option("--pair", columns_.pair, "of tables: the column of the second texts");
@@ -93,7 +94,7 @@ class Evaluate final : public Command {
     app.add_option("--sequences", sequences_, "evaluate so many sequences; all by default")->transform(whole_number(1));
     app.add_option("--seed", seed_, "of masks, and of which sequences come first (1; without --data that of the run)")
         ->transform(whole_number(0));
-    app.add_flag("--exits", exits_, "of a model of text: the loss above every local head that the weights hold, too");
+    app.add_flag("--exits", exits_, "of a model of text: the loss above every local head between blocks, too");
     app.add_flag("--json", json_, "end with one JSON object on stdout");
   }
   int run() override;
@@ -301,6 +302,8 @@ void Evaluate::tell(const Loaded& loaded, const std::vector<Measured>& measured,
     out << ", accuracy " << std::setprecision(2)
         << 100 * static_cast<double>(exit.sum.right) / static_cast<double>(exit.sum.targets) << " %\n";
   }
+  if (const std::string inside = passed_over(*loaded.source.weights); exits_ && !inside.empty())
+    out << "Passed over: " << inside << "\n";
   out << sum.targets << " targets in " << sum.tokens << " tokens of " << count_ << " sequences, "
       << std::setprecision(0) << speed << " tokens/s\n";
   if (!json_) return;

@@ -91,6 +91,7 @@ class Export final : public Command {
     if (!source.tokenizer)
       std::cout << "No tokenizer: this model reads bytes (<s> 0, <pad> 1, </s> 2, <unk> 3, <mask> 4, byte b as 5 + "
                    "b)\n";
+    if (!model.note.empty()) std::cout << model.note << "\n";
     std::cout << "Open it with " << model.architecture << ".from_pretrained(\"" << made << "\")\n";
     return static_cast<int>(ExitCode::done);
   }

@@ -39,10 +39,13 @@ class Finetune final : public Command {
         ->check(CLI::IsMember({"accuracy", "f1", "matthews", "loss", "spearman", "pearson", "squared_error"}));
     app.add_option("--seeds", request_.seeds, "so many runs, with seeds 1, 2, ...")->transform(whole_number(1, 1000));
     app.add_option("--epochs", request_.epochs, "how often each sample is seen at most")->check(number_between(1e-6));
+    std::string names;
+    for (const std::string& name : Techniques::instance().names()) names += (names.empty() ? "" : ",") + name;
     app.add_option(
-        "--technique", techniques_,
-        "NAME:OPTION=VALUE,... as in adapters:size=64, or lora:rank=4,targets=[\"query\"]; several behind one "
-        "another");
+           "--technique", techniques_,
+           "NAME:OPTION=VALUE,... as in adapters:size=64, or lora:rank=4,targets=[\"query\"]; several behind one "
+           "another")
+        ->type_name("NAME:{" + names + "}");
     app.add_option("--set", request_.overrides, "override a key of the configs: section.key=value")
         ->type_name("KEY=VALUE")
         ->allow_extra_args(false);

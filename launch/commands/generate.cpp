@@ -83,8 +83,10 @@ class Generate final : public Command {
       if (exit.layers == *exit_) return exit.model;
       known.push_back(std::to_string(exit.layers));
     }
-    throw Error(ExitCode::config, message("--exit ", *exit_, ": ", source.weights->path(),
-                                          " can be read above this many layers: ", join(known)));
+    const std::string inside = passed_over(*source.weights);
+    throw Error(ExitCode::config,
+                message("--exit ", *exit_, ": ", source.weights->path(),
+                        " can be read above this many layers: ", join(known), inside.empty() ? "" : "; " + inside));
   }
 
   void tell(const TextModel& source, const std::vector<Continuation>& found) const {

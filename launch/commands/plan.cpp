@@ -292,7 +292,11 @@ class PlanCommand final : public Command {
     report.blocks = make_partition(run, *model);
     report.cut_unit = run.parallel.unit;
     report.costs = costs_sentence(run);
-    if (advise_depth_) report.advice = advise_depth_of(*model, run.model_name, run.parallel.batch.microbatch_size);
+    if (advise_depth_) {
+      RunSettings plain = run;
+      plain.techniques.clear();
+      report.advice = advise_depth_of(*make_model(plain, *dataset), run.model_name, run.parallel.batch.microbatch_size);
+    }
     const PlanRequest request = plan_request(run, *model);
     tell(run, "simulating schedules");
     report.choice = choice_of(run, *model, request);

@@ -190,9 +190,9 @@ int Predict::run() {
     refuse_of_images();
     return predict_images({weights, input_, output_, json_});
   }
-  if (input_.empty()) throw Error(ExitCode::usage, "--input is required: tables of texts (.tsv, .csv, .jsonl)");
   source_.emplace(open_text_model(weights, "predict"));
   require_objective(*source_, {Objective::classification, Objective::regression}, "predict");
+  if (input_.empty()) throw Error(ExitCode::usage, "--input is required: tables of texts (.tsv, .csv, .jsonl)");
   const Section model = source_->settings.config.section("model");
   const double dropout = model.number("dropout", 0.1, 0.0, 1.0);
   if (passes_ > 0 && dropout == 0 && model.number("attention_dropout", dropout, 0.0, 1.0) == 0)

@@ -14,6 +14,8 @@ namespace interlock {
 
 // A key of ours, which transformers keep and pass over: tokens are bytes, so there is no tokenizer.
 inline constexpr const char* bytes_key = "interlock_bytes";
+// Another: trained with objective.document_mask, which transformers' models do not do by themselves.
+inline constexpr const char* document_mask_key = "interlock_document_mask";
 
 class ConfigReader {
  public:

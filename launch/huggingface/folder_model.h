@@ -40,7 +40,8 @@ struct FolderModel {
   std::function<std::string(const std::string& dtype, int64_t end)> config;
   std::function<void(const Tokenizer& tokenizer, const std::string& folder)> check_tokenizer;  // Error(bad_input)
   std::string tokenizer_class;
-  bool framed = true;  // texts stand between <s> and </s>
+  bool framed = true;     // texts stand between <s> and </s>
+  std::string note = {};  // what whoever opens it in transformers has to know
 };
 
 // Of a config.json, by its "model_type". Error(bad_input) names the file, the key, what was found, and what is

@@ -21,6 +21,7 @@ struct Gpt2Shape {
   double norm_epsilon = 1e-5;
   bool tied = true;
   bool bytes = false;  // its tokens are bytes: no tokenizer belongs to it
+  bool document_mask = false;
 };
 
 void check_details(const ConfigReader& reader) {
@@ -53,6 +54,7 @@ Gpt2Shape read_shape(const std::string& path) {
   shape.tied = reader.flag("tie_word_embeddings", true);
   shape.norm_epsilon = reader.epsilon("layer_norm_epsilon", 1e-5);
   shape.bytes = reader.reads_bytes(shape.vocabulary);
+  shape.document_mask = reader.flag(document_mask_key, false);
   if (shape.width % shape.heads != 0)
     reader.refuse(message("\"n_embd\" ", shape.width, " cannot be divided by \"n_head\" ", shape.heads));
   return shape;
@@ -72,6 +74,7 @@ Gpt2Shape shape_of(const RunSettings& settings) {
   shape.attention_dropout = model.number("attention_dropout", shape.dropout, 0.0, 1.0);
   shape.tied = model.flag("tie_embeddings", false);
   shape.norm_epsilon = model.number("layer_norm_epsilon", 1e-5, 1e-30, 1.0);
+  shape.document_mask = settings.config.section("objective").flag("document_mask", false);
   return shape;
 }
 
@@ -118,7 +121,7 @@ std::string interlock_config(const Gpt2Shape& shape) {
       "\nattention_dropout = ", number(shape.attention_dropout), "\ntie_embeddings = ", shape.tied ? "true" : "false",
       shape.norm_epsilon != 1e-5 ? "\nlayer_norm_epsilon = " + number(shape.norm_epsilon) : "", "\n\n[data]\nname = \"",
       shape.bytes ? "text" : "tokens", "\"\nsequence_length = ", shape.max_length,
-      "\n\n[objective]\nname = \"causal\"\n");
+      "\n\n[objective]\nname = \"causal\"\n", shape.document_mask ? "document_mask = true\n" : "");
 }
 
 std::string config_json(const Gpt2Shape& shape, const std::string& dtype, int64_t end) {
@@ -147,6 +150,7 @@ std::string config_json(const Gpt2Shape& shape, const std::string& dtype, int64_
                                    {"use_cache", true},
                                    {"vocab_size", shape.vocabulary}};
   if (shape.bytes) config[bytes_key] = true;
+  if (shape.document_mask) config[document_mask_key] = true;
   return config.dump(2) + "\n";
 }
 
@@ -170,6 +174,10 @@ FolderModel folder_of(const Gpt2Shape& shape) {
   };
   model.tokenizer_class = "PreTrainedTokenizerFast";
   model.framed = false;
+  if (shape.document_mask)
+    model.note =
+        "It was trained with attention and positions within documents (objective.document_mask), which "
+        "transformers do not keep to by themselves: give them one document at a time";
   return model;
 }
 

@@ -88,8 +88,13 @@ class Reader {
       throw Error(ExitCode::bad_input, message(file->path(), ": ", stored, " is of a readout, and so are tensors of ",
                                                adapter_.readout_file->path(), "; one of the files may hold it"));
     adapter_.readout_file = file;
-    // Saved with its twin, which is the same tensor there.
-    if (name != "lm_head.decoder.bias") adapter_.readout.emplace_back(name, stored);
+    // Saved under both names. Where the decoder is not tied they are two tensors in transformers, which computes with,
+    // and so trains, the decoder's.
+    const std::string bias = "lm_head.bias", twin = "lm_head.decoder.bias";
+    if (name == twin) std::erase_if(adapter_.readout, [&](const auto& one) { return one.first == bias; });
+    const bool is_superseded =
+        name == bias && std::ranges::any_of(adapter_.readout, [&](const auto& one) { return one.first == bias; });
+    if (!is_superseded) adapter_.readout.emplace_back(name == twin ? bias : name, stored);
     return true;
   }
 

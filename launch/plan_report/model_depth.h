@@ -9,7 +9,8 @@
 namespace interlock {
 
 // Of a chain of Transformer blocks with `samples` in a microbatch; of all of them as of the last, so that embeddings do
-// not count. Error(config) for another model, which `name` calls.
+// not count; made without techniques, which what the advice rests on does not know. Error(config) for another model,
+// which `name` calls.
 DepthAdvice advise_depth_of(const Model& model, const std::string& name, int64_t samples);
 
 }  // namespace interlock

@@ -101,6 +101,17 @@ std::shared_ptr<const Dataset> open_dataset(const TextModel& source, const std::
   return dataset;
 }
 
+// Of what --data names, which stands in the place of held-out files.
+std::shared_ptr<const Dataset> open_given(const TextModel& source, const std::vector<std::string>& overrides,
+                                          uint64_t seed) {
+  try {
+    return open_dataset(source, overrides, seed);
+  } catch (const Error& error) {
+    const std::string key = "data.validation_paths", what = error.what();
+    throw Error(error.code(), what.starts_with(key) ? "--data" + what.substr(key.size()) : what);
+  }
+}
+
 int64_t tokens_in(const Batch& batch) {
   if (!batch.lengths.defined()) return batch.inputs.numel();
   const int64_t* lengths = batch.lengths.const_data_ptr<int64_t>();
@@ -147,7 +158,7 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
   }
   if (source.reads_tables) {
     const std::string tokenizer = toml_quoted(source.tokenizer_path, "the tokenizer");
-    return open_dataset(
+    return open_given(
         source, {"data.paths=[]", "data.validation_paths=" + list_text(files), "tokenizer.path=" + tokenizer}, seed);
   }
   const std::vector<std::string> prefixes = token_file_prefixes(files);
@@ -158,18 +169,18 @@ std::shared_ptr<const Dataset> evaluation_data(const TextModel& source, const st
   std::vector<std::string> overrides{"data.paths=[]"};
   if (source.reads_bytes()) {
     overrides.push_back("data.validation_paths=" + list_text(files));
-    return open_dataset(source, overrides, seed);
+    return open_given(source, overrides, seed);
   }
   overrides.push_back("data.weights=[]");
   overrides.push_back("tokenizer.path=" + toml_quoted(source.tokenizer_path, "the tokenizer"));
   if (encoded) {
     overrides.push_back("data.validation_paths=" + list_text(prefixes));
-    return open_dataset(source, overrides, seed);
+    return open_given(source, overrides, seed);
   }
   const ScratchFolder folder("the encoded text");
   encode_files(*source.tokenizer, files, folder.file("text"), between_files);
   overrides.push_back("data.validation_paths=" + list_text({folder.file("text")}));
-  return open_dataset(source, overrides, seed);
+  return open_given(source, overrides, seed);
 }
 
 std::vector<int64_t> bytes_of_tokens(const TextModel& source) {

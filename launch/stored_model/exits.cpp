@@ -4,25 +4,39 @@
 
 #include <charconv>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "launch/run/load_weights.h"
 #include "launch/stored_model/pruning.h"
+#include "runtime/core/nearest_name.h"
 
 namespace interlock {
 namespace {
 
-// How many blocks stand below the heads that are stored.
+const std::string before = "heads.";
+
+// Of heads.3.* "3", of heads.3_attention.* "3_attention".
+std::set<std::string> stored_heads(const WeightsSet& weights) {
+  std::set<std::string> heads;
+  for (const TensorEntry& tensor : weights.tensors())
+    if (tensor.name.starts_with(before))
+      heads.insert(tensor.name.substr(before.size(), tensor.name.find('.', before.size()) - before.size()));
+  return heads;
+}
+
+// How many blocks stand below a head; none where it lies inside of one.
+std::optional<int64_t> blocks_below(const std::string& head) {
+  int64_t blocks = 0;
+  const char* end = head.data() + head.size();
+  const auto [stopped, failure] = std::from_chars(head.data(), end, blocks);
+  return failure == std::errc() && stopped == end ? std::optional(blocks) : std::nullopt;
+}
+
 std::set<int64_t> places_of_heads(const WeightsSet& weights) {
-  const std::string before = "heads.";
   std::set<int64_t> places;
-  for (const TensorEntry& tensor : weights.tensors()) {
-    if (!tensor.name.starts_with(before)) continue;
-    int64_t place = 0;
-    const char *begin = tensor.name.data() + before.size(), *end = tensor.name.data() + tensor.name.size();
-    const auto [stopped, failure] = std::from_chars(begin, end, place);
-    if (failure == std::errc() && stopped != end && *stopped == '.') places.insert(place);
-  }
+  for (const std::string& head : stored_heads(weights))
+    if (const auto blocks = blocks_below(head)) places.insert(*blocks);
   return places;
 }
 
@@ -35,6 +49,15 @@ void fill_copies(Head& head, const Head& readout) {
 }
 
 }  // namespace
+
+std::string passed_over(const WeightsSet& weights) {
+  std::vector<std::string> inside;
+  for (const std::string& head : stored_heads(weights))
+    if (!blocks_below(head)) inside.push_back(before + head);
+  if (inside.empty()) return "";
+  return join(inside) + (inside.size() == 1 ? " lies" : " lie") +
+         " inside of blocks, where only the run itself tells a loss (validation_losses in metrics.jsonl)";
+}
 
 std::vector<Exit> load_exits(const TextModel& source, const LoadedModel& whole) {
   std::vector<Exit> exits;

@@ -4,6 +4,8 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/matmul.h>
 
+#include <algorithm>
+
 namespace interlock {
 namespace {
 
@@ -49,20 +51,24 @@ SequenceHead::SequenceHead(const std::string& path, const SequenceShape& shape, 
     : shape_(shape) {
   int64_t number = shape.shrink > 0 ? 1 : 0;
   const auto next = [&] { return path + "." + std::to_string(number++); };
-  const auto norm_and_relu = [&](int64_t channels) {
-    norms_.push_back(make_channel_norm(norm, channels, type));
+  const auto norm_and_relu = [&](int64_t channels, const ChannelNormKind& kind) {
+    norms_.push_back(make_channel_norm(kind, channels, type));
     attach(*this, next(), norms_.back());
     ++number;
   };
   for (const ConvolutionShape& one : shape.convolutions) {
     convolutions_.push_back(attach_new<Convolution>(*this, next(), one, type));
-    norm_and_relu(one.outputs);
+    norm_and_relu(one.outputs, norm);
   }
+  // Above the pool a group is what it was below it: channels with all their places. As many groups of single features
+  // would leave next to nothing of them.
+  ChannelNormKind of_features = norm;
+  of_features.groups = std::min(norm.groups, shape.convolutions.back().outputs);
   number += 2;  // the pool, and flattening
   int64_t inputs = shape.convolutions.back().outputs * shape.places * shape.places;
   for (const int64_t width : shape.hidden) {
     linears_.push_back(attach_new<Linear>(*this, next(), inputs, width, type));
-    norm_and_relu(width);
+    norm_and_relu(width, of_features);
     inputs = width;
   }
   linears_.push_back(attach_new<Linear>(*this, next(), inputs, classes, type));

@@ -73,4 +73,17 @@ inline double distance(const at::Tensor& tensor, const nlohmann::json& golden) {
   return most / std::max(1.0, golden[1].get<double>());
 }
 
+// Of the keys in `toml`, for images of this shape.
+inline std::unique_ptr<Model> resnet(const std::string& toml, ImageShape image,
+                                     Precision precision = Precision::float64, int64_t classes = 10) {
+  const Config config = Config::from_text("[model]\n" + toml);
+  return Models::instance().create("model", "resnet",
+                                   {.model = config.section("model"),
+                                    .classes = classes,
+                                    .features = image.numbers(),
+                                    .precision = precision,
+                                    .objective = Objective::classification,
+                                    .image = image});
+}
+
 }  // namespace interlock::tests

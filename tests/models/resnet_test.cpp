@@ -7,7 +7,6 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include <map>
-#include <set>
 
 #include "models/parameter_count.h"
 #include "tests/models/counting_allocator.h"
@@ -16,18 +15,6 @@
 
 namespace interlock::tests {
 namespace {
-
-std::unique_ptr<Model> resnet(const std::string& toml, ImageShape image, Precision precision = Precision::float64,
-                              int64_t classes = 10) {
-  const Config config = Config::from_text("[model]\n" + toml);
-  return Models::instance().create("model", "resnet",
-                                   {.model = config.section("model"),
-                                    .classes = classes,
-                                    .features = image.numbers(),
-                                    .precision = precision,
-                                    .objective = Objective::classification,
-                                    .image = image});
-}
 
 const std::string wide = "widths = [64, 128, 256, 512]\n";
 constexpr ImageShape cifar{3, 32, 32}, imagenet{3, 224, 224};
@@ -98,40 +85,6 @@ TEST(Resnet, HasThePublishedSizes) {
     return sum;
   };
   for (const int64_t n : {3, 5, 9, 18}) EXPECT_EQ(narrow(n), by_hand(n)) << n;
-}
-
-TEST(Resnet, HeadsHaveThePublishedSizesAndNames) {
-  const auto numbers = [](const Head& head) {
-    int64_t sum = 0;
-    for (const at::Tensor& parameter : head.parameters()) sum += parameter.numel();
-    return sum;
-  };
-  const auto model = resnet(wide + "blocks = [1, 1, 1, 1]\n", cifar, Precision::float32);
-  const std::vector<int64_t> of_paper = {148682, 222410, 369866};
-  for (int64_t below = 1; below <= 3; ++below)
-    EXPECT_EQ(numbers(*model->head("paper", below)), of_paper[static_cast<size_t>(below - 1)]);
-  const std::vector<std::string> names = model->head("paper", 2)->named_parameters().keys();
-  EXPECT_EQ(names, (std::vector<std::string>{"heads.2.0.weight", "heads.2.0.bias", "heads.2.1.weight", "heads.2.1.bias",
-                                             "heads.2.3.weight", "heads.2.3.bias", "heads.2.4.weight", "heads.2.4.bias",
-                                             "heads.2.8.weight", "heads.2.8.bias"}));
-  EXPECT_EQ(model->head("linear", 1)->named_parameters().keys(),
-            (std::vector<std::string>{"heads.1.2.weight", "heads.1.2.bias"}));
-  std::set<std::string> modules;
-  for (const std::string& name : model->head("dgl", 1)->named_parameters().keys())
-    modules.insert(name.substr(0, name.rfind('.')));
-  EXPECT_EQ(modules,
-            (std::set<std::string>{"heads.1.1", "heads.1.2", "heads.1.4", "heads.1.5", "heads.1.7", "heads.1.8",
-                                   "heads.1.12", "heads.1.13", "heads.1.15", "heads.1.16", "heads.1.18"}));
-  for (const std::string& kind : model->head_kinds())
-    for (int64_t below = 1; below <= 4; ++below)
-      EXPECT_EQ(model->head_costs_above(kind, below, 2).parameters, numbers(*model->head(kind, below)))
-          << kind << below;
-  const auto units = model->unit_costs(2);
-  for (int64_t i = 0; i < model->units(); ++i) {
-    int64_t sum = 0;
-    for (const at::Tensor& parameter : model->body(i, i + 1)->parameters()) sum += parameter.numel();
-    EXPECT_EQ(units[static_cast<size_t>(i)].parameters, sum) << i;
-  }
 }
 
 TEST(Resnet, StartsAsTorchvisionDoesWhateverTheCut) {
@@ -369,6 +322,15 @@ TEST(Resnet, RefusesWhatCannotBe) {
   EXPECT_NE(of("norm = 'group'\nnorm_groups = 5\n").find("norm_groups"), std::string::npos);
   EXPECT_NE(of("blocks = [1, 1]\nwidths = [8, 8]\nnorm = 'group'\n", {3, 2, 2}).find("one number"), std::string::npos);
   EXPECT_NO_THROW(resnet("blocks = [1, 1]\nwidths = [8, 8]\nnorm = 'group'\nnorm_groups = 4\n", {3, 2, 2}));
+  const auto of_head = [](const std::string& groups, const std::string& kind) {
+    const auto model = resnet("blocks = [1, 1]\nwidths = [12, 12]\nnorm = 'group'\nnorm_groups = " + groups, {3, 8, 8});
+    return refusal([&] { model->head_costs_above(kind, 1, 1); }) +
+           refusal([&] { model->head_costs_above(kind, 2, 1); });
+  };
+  EXPECT_NE(of_head("12", "dgl").find("has 12 channels of one place where images are 4 x 4"), std::string::npos);
+  EXPECT_NE(of_head("6", "paper").find("\"paper\" has 128 channels, which group norm cannot part"), std::string::npos);
+  for (const auto& [groups, kind] : {std::pair("4", "dgl"), {"4", "paper"}, {"12", "linear"}})
+    EXPECT_EQ(of_head(groups, kind), "nothing was refusednothing was refused") << groups << " " << kind;
   EXPECT_NE(of("", {}).find("classes of images"), std::string::npos);
   EXPECT_NE(refusal([] { resnet("", cifar)->head("block", 1); }).find("paper"), std::string::npos);
   // One image, of which one place is left: no variance.

@@ -162,7 +162,8 @@ CommandResult RunningCommand::wait(double seconds) {
   seconds = std::min(seconds, 1e6);
   deadline_ = std::min(
       deadline_, Clock::now() + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)));
-  if (!wait_until([this] { return has_ended(); })) {
+  // It may end between the two questions that wait_until asks.
+  if (!wait_until([this] { return has_ended(); }) && !ended_) {
     result_.timed_out = true;
     end_by_force();
     waitpid(child_, &status_, 0);

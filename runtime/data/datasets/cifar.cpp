@@ -60,6 +60,10 @@ class CifarDataset final : public ImageDataset {
   void open() override {
     if (path_.empty()) data().refuse("path", "is needed: the folder with the binary form of CIFAR");
     const fs::path folder = data_folder(path_);
+    std::error_code absent;
+    if (fs::is_regular_file(folder, absent))
+      data().refuse("path",
+                    message("names a file, ", folder.string(), "; the folder that holds CIFAR's files is meant"));
     const auto source = [&](const std::vector<std::string>& names) {
       std::vector<std::string> paths;
       for (const std::string& name : names) paths.push_back((folder / name).string());

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "tests/support/small_project.h"
+#include "tests/launch/commands/token_project.h"
 
 namespace interlock {
 namespace {
@@ -128,6 +128,19 @@ TEST_F(AdapterFolders, TheReadoutGoesAlong) {
   head["model_class"] = "RobertaForMaskedLM";
   write("adapter/head_config.json", head.dump());
   expect_failure(interlock({"import", "adapter", "--base", "run", "--to", "x"}), 65, {"model_head.safetensors"});
+}
+
+// Of an untied decoder's bias transformers keep two tensors and train the decoder's own; the other stays the base's.
+TEST_F(AdapterFolders, OfTheReadoutsBiasTheDecodersOwnIsTaken) {
+  expect_done(train_threads({lora, "run.weights=run", "run.folder=on", "optimizer.learning_rate=0.01", "run.steps=3"}));
+  expect_done(interlock({"export", "on", "--adapter", "--to", "peft"}));
+  change_stored(path("peft/adapter_model.safetensors").string(), [](StoredFile& file) {
+    std::string& bias = file.tensors.at("base_model.model.lm_head.bias").bytes;
+    ASSERT_EQ(bias, file.tensors.at("base_model.model.lm_head.decoder.bias").bytes);
+    bias.assign(bias.size(), '\0');
+  });
+  expect_done(interlock({"import", "peft", "--base", "run", "--to", "again"}));
+  EXPECT_EQ(loss_of("again"), loss_of("on"));
 }
 
 // The final norm of a pre-norm model trains with the readout.

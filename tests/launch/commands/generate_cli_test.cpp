@@ -179,6 +179,15 @@ TEST_F(Generate, ExitsHaveTheLossesThatTrainingFound) {
   EXPECT_NE(exits[0]["loss"], exits[3]["loss"]);
 }
 
+TEST_F(Generate, HeadsInsideOfBlocksAreToldOf) {
+  expect_done(interlock({"train", "gpt.toml", "--set", "run.folder=halves", "--set", "parallel.unit=half_block",
+                         "--set", "parallel.partition=[1,2,2,3]", "--set", "run.steps=1"}));
+  const CommandResult result = interlock({"evaluate", "halves", "--exits"});
+  expect_done(result);
+  EXPECT_THAT(result.output, HasSubstr("Passed over: heads.0_attention, heads.1_attention, heads.2_attention lie"));
+  expect_failure(interlock({"generate", "halves", "a", "--exit", "1"}), 64, {"--exit 1", "4", "heads.0_attention"});
+}
+
 TEST_F(Generate, BitsPerByteFitTheLoss) {
   const json one = evaluated({"--exits"});
   // 4000 bytes and an end: the loss is per target, the bits are per byte.

@@ -3,6 +3,7 @@
 // (INTERLOCK_PYTHON, else python3) it opens what `export` writes.
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -14,6 +15,8 @@ namespace interlock {
 namespace {
 
 using nlohmann::json;
+using testing::HasSubstr;
+using testing::Not;
 
 // Names and shapes written down once more, from the published layout: Conv1D is [inputs, outputs].
 StoredFile gpt2_by_formula(const json& config) {
@@ -93,6 +96,28 @@ TEST_P(Gpt2, ThereAndBackChangesNoBit) {
                           "bos_token_id", "eos_token_id", "model_type"})
     EXPECT_EQ(config[key], config_[key]) << key;
   EXPECT_EQ(config["architectures"], json::array({"GPT2LMHeadModel"}));
+}
+
+// Trained with objective.document_mask, which config.json says by a key of ours.
+TEST_P(Gpt2, ThatKeepsToDocumentsGoesOnDoingSo) {
+  write("a.txt", "the first text\n");
+  write("b.txt", "another one\n");
+  const auto loss = [&] {
+    expect_done(interlock({"import", "hf", "--to", "in", "--overwrite"}));
+    const CommandResult result = interlock({"evaluate", "in", "--json", "--data", "a.txt", "b.txt"});
+    expect_done(result);
+    return last_object(result)["loss"].get<double>();
+  };
+  const double across = loss();
+  EXPECT_THAT(read("in/config.toml"), Not(HasSubstr("document_mask")));
+  config_["interlock_document_mask"] = true;
+  write("hf/config.json", config_.dump());
+  EXPECT_GT(std::abs(loss() - across), 1e-3);
+  EXPECT_THAT(read("in/config.toml"), HasSubstr("document_mask = true"));
+  const CommandResult exported = interlock({"export", "in", "--to", "out"});
+  expect_done(exported);
+  EXPECT_THAT(exported.output, HasSubstr("one document at a time"));
+  EXPECT_EQ(json::parse(read("out/config.json"))["interlock_document_mask"], true);
 }
 
 // Without "transformer.", and with the causal mask as a buffer.
