@@ -81,8 +81,11 @@ void Comparison::simulate_microbatches(const RuleGroup& as_configured, GroupOutc
   for (const int number : numbers) {
     std::vector<std::string> overrides = as_configured.overrides;
     overrides.push_back(message("parallel.microbatches=", number));
-    group.simulated_by_microbatches.emplace_back(
-        number, simulated_step(settings_of(base_, overrides), costs.folder) * plain->calibration);
+    try {
+      const double step = simulated_step(settings_of(base_, overrides), costs.folder);
+      group.simulated_by_microbatches.emplace_back(number, step * plain->calibration);
+    } catch (const Error&) {  // so many do not fit into parallel.memory_mib: there is no such step
+    }
   }
 }
 
