@@ -157,7 +157,7 @@ int say_usage(const std::string& text) {
 int say_usage(const CLI::App& app, const CLI::ParseError& problem) {
   if (problem.get_exit_code() == 0) {
     std::ostringstream nothing;
-    return app.exit(problem, std::cout, nothing);
+    return with_output_written(app.exit(problem, std::cout, nothing));
   }
   const std::string command = name_of(app), of = command.empty() ? "" : command + ": ";
   return say_usage(of + problem.what() + "; `interlock help" + (command.empty() ? "" : " " + command) + "` says more");
@@ -229,7 +229,7 @@ int perform_or_say_why(int argc, char** argv) {
 // much as to set them up, 0.15 s of processor time at every end of every rank, and the kernel frees all of it anyway.
 // Sanitizers report where a program ends in the usual way.
 int end(int code) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef INTERLOCK_SANITIZED
   return code;
 #else
   interlock::flush_log();

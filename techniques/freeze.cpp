@@ -24,6 +24,8 @@ class Freeze final : public Technique {
     std::set<int64_t> there;
     for (int64_t unit = 0; unit < model.units(); ++unit)
       if (const auto layer = model.layer_of(unit)) there.insert(*layer);
+    if (there.empty() && !layers_.empty())
+      options_.refuse("layers", "names layers, and this model has none that can be named; `names` takes patterns");
     for (const int64_t layer : layers_)
       if (!there.contains(layer))
         options_.refuse("layers", message("names layer ", layer, "; the model has layers ", *there.begin(), " to ",

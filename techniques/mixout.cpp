@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <mutex>
 #include <set>
 
 #include "models/blocks/layers.h"
@@ -55,8 +56,8 @@ class MixedWeight final : public Insertion {
   // Drawn once per step for all microbatches, passes and replicas.
   at::Tensor weight(const at::Tensor& weight, const ForwardContext& context) override {
     if (!context.training || options_.rate == 0) return weight;
-    if (step_ != context.step || !mixed_.defined()) mix(weight.detach(), context);
-    return Mixed::apply(weight, mixed_, factor_);
+    const Mixture now = mixture(weight.detach(), context);
+    return Mixed::apply(weight, now.mixed, now.factor);
   }
 
   // The copy, and per step what is mixed and with which factors; the gradient of the whole is made apart.
@@ -72,8 +73,21 @@ class MixedWeight final : public Insertion {
  private:
   static constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
+  struct Mixture {
+    int64_t step = -1;
+    at::Tensor mixed, factor;
+  };
+
+  // The step's own, made by whoever asks first: where a stored model tells how sure it is, several threads pass through
+  // it, each with a draw of its own.
+  Mixture mixture(const at::Tensor& weight, const ForwardContext& context) {
+    const std::lock_guard lock(mixing_);
+    if (mixture_.step != context.step || !mixture_.mixed.defined()) mixture_ = mix(weight, context);
+    return mixture_;
+  }
+
   // U + B / (1 - p) (W - U): the mean over B is W.
-  void mix(const at::Tensor& weight, const ForwardContext& context) {
+  Mixture mix(const at::Tensor& weight, const ForwardContext& context) const {
     const at::NoGradGuard no_graph;
     const RandomKey key =
         random_key(context.seed, Purpose::weight_noise, static_cast<uint64_t>(context.step),
@@ -86,15 +100,15 @@ class MixedWeight final : public Insertion {
       fill_dropout(factor.mutable_data_ptr<float>(), factor.numel(), options_.rate, key, 0);
     }
     factor = factor.to(weight.device());
-    mixed_ = started_->weight.detach() + factor * (weight - started_->weight.detach());
-    factor_ = options_.reference_scale ? factor * (1 - options_.rate) : factor;
-    step_ = context.step;
+    return {.step = context.step,
+            .mixed = started_->weight.detach() + factor * (weight - started_->weight.detach()),
+            .factor = options_.reference_scale ? factor * (1 - options_.rate) : factor};
   }
 
   Options options_;
   std::shared_ptr<Linear> started_;
-  int64_t step_ = -1;
-  at::Tensor mixed_, factor_;
+  std::mutex mixing_;
+  Mixture mixture_;  // of the step that was asked for last
 };
 
 class Mixout final : public Technique {

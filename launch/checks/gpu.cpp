@@ -31,16 +31,16 @@ std::string trial() {
 Check check_gpu() {
   Check check{"gpu", Check::Status::ok, "", ""};
   std::error_code absent;
-  int driver_gpus = 0, devices = 0;
+  int driver_gpus = 0;
   for ([[maybe_unused]] const auto& gpu : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", absent)) {
     ++driver_gpus;
   }
-  while (std::filesystem::exists(message("/dev/nvidia", devices), absent)) ++devices;
+  const int devices = static_cast<int>(gpu_files("/dev").size());  // of one that was given one GPU, that may be nvidia3
   const int gpus = std::max(driver_gpus, devices);
   check.found = gpus ? message(gpus, " NVIDIA GPU", gpus > 1 ? "s" : "") : "none; runs use the CPU";
   if (driver_gpus > 0 && devices == 0) {
     check.status = Check::Status::warn;
-    check.advice = "the driver knows GPUs but /dev/nvidia0 is missing; start the container with GPU access";
+    check.advice = "the driver knows GPUs but none is among /dev/nvidia*; start the container with GPU access";
   }
   return check;
 }

@@ -22,6 +22,7 @@
 #include "launch/stored_model/evaluation.h"
 #include "launch/stored_model/exits.h"
 #include "launch/stored_model/image_model.h"
+#include "launch/stored_model/model_source.h"
 #include "launch/stored_model/predictions.h"
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/interruption.h"
@@ -30,6 +31,7 @@
 #include "parallel/transport/group.h"
 #include "parallel/transport/launch_place.h"
 #include "runtime/core/log.h"
+#include "runtime/data/held_out_part.h"
 
 namespace interlock {
 namespace {
@@ -190,6 +192,10 @@ Evaluate::Loaded Evaluate::load(const std::shared_ptr<const WeightsSet>& weights
       throw Error(ExitCode::usage,
                   "--sequences counts sequences of a text; of a table all rows are evaluated: give it fewer of them");
     if (seed_) throw Error(ExitCode::usage, "--seed is of masks; this model tells labels, and masks nothing");
+    if (data_.empty() && read_held_out_part(source.settings.config.section("data")) != HeldOutPart::all)
+      throw Error(ExitCode::config, message(source.weights->path(), ": its run looked at one half of what it held out ",
+                                            "(data.held_out_part), by a hash of each row; `evaluate` reads whole ",
+                                            "tables: name what to evaluate with --data"));
     auto texts = open_texts(source, data_, columns_, true);
     LoadedModel model = load_model(source);
     return {std::move(source), nullptr, std::move(texts), std::move(model), {}, {}};

@@ -10,6 +10,7 @@
 #include "launch/run/class_table.h"
 #include "launch/stored_model/evaluation.h"
 #include "launch/stored_model/image_model.h"
+#include "launch/stored_model/model_source.h"
 #include "launch/terminal/amount_progress.h"
 #include "launch/terminal/json_line.h"
 #include "runtime/core/error.h"
@@ -36,7 +37,11 @@ void tell(const ImageEvaluation& asked, const BatchResult& sum, double majority,
 }  // namespace
 
 int evaluate_images(const ImageEvaluation& asked) {
-  const ImageModel source = open_image_model(asked.weights, asked.files);
+  // Of what its run held out, as much as the run looked at.
+  const HeldOutPart part = asked.files.empty()
+                               ? read_held_out_part(stored_settings(*asked.weights).config.section("data"))
+                               : HeldOutPart::all;
+  const ImageModel source = open_image_model(asked.weights, asked.files, part);
   for (const std::string& note : source.data->notes()) log_info(note);
   const LoadedModel model = load_model(*source.model, *source.weights);
   const int64_t count = std::min(source.data->samples(Split::held_out), asked.samples.value_or(INT64_MAX));

@@ -2,20 +2,13 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <filesystem>
 #include <numeric>
 #include <sstream>
-#include <string_view>
+
+#include "runtime/device/cuda_driver.h"
 
 namespace interlock {
 namespace {
-
-// "nvidia0", beside "nvidiactl", "nvidia-uvm" and "nvidia-caps".
-bool is_gpu(const std::string& file) {
-  constexpr std::string_view before = "nvidia";
-  return file.size() > before.size() && file.starts_with(before) &&
-         file.find_first_not_of("0123456789", before.size()) == std::string::npos;
-}
 
 std::vector<std::string> parts_of(const std::string& list) {
   std::vector<std::string> parts;
@@ -28,10 +21,8 @@ std::vector<std::string> parts_of(const std::string& list) {
 
 std::vector<std::string> visible_gpus(const std::string& devices) {
   if (const char* given = std::getenv("CUDA_VISIBLE_DEVICES")) return parts_of(given);
-  std::error_code absent;
   std::vector<std::string> gpus;
-  for (const auto& entry : std::filesystem::directory_iterator(devices, absent))
-    if (is_gpu(entry.path().filename().string())) gpus.push_back(std::to_string(gpus.size()));
+  for (size_t i = 0; i < gpu_files(devices).size(); ++i) gpus.push_back(std::to_string(i));
   return gpus;
 }
 

@@ -76,8 +76,13 @@ Comparison::Comparison(ComparisonRequest request)
   for (const RuleGroup& group : groups_.all) {  // refuses what does not fit
     seed_arms(group, learning_rate_of(settings_));
     link_arms(group);
-    microbatch_arms(group);
+    try {
+      microbatch_arms(group);
+    } catch (const Error& error) {
+      throw Error(error.code(), message("--microbatches: ", error.what()));
+    }
   }
+  note_idle_sweeps();
 }
 
 std::vector<double> Comparison::grid() const {

@@ -39,6 +39,7 @@ class Comparison {
   std::vector<Arm> seed_arms(const RuleGroup& group, double learning_rate) const;
   Arm short_arm(const RuleGroup& group, const std::string& what, const std::string& varied) const;
   bool has_boundaries(const RuleGroup& group) const;
+  void note_idle_sweeps();
   std::vector<Arm> link_arms(const RuleGroup& group) const;
   std::vector<Arm> microbatch_arms(const RuleGroup& group) const;
   // Of the runs that only measure costs: the first step is in no cost, the others average out.

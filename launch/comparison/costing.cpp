@@ -132,7 +132,7 @@ std::optional<MeasuredBreakEven> measured_break_even(const StepsBy& rule, const 
     const auto other = of_global.find(number);
     if (other == of_global.end()) continue;
     any = true;
-    if (other->second > step) {
+    if (beyond_noise * other->second > step) {
       found = {.above = number, .at_most = {}};
     } else if (!found.at_most) {
       found.at_most = number;

@@ -47,8 +47,11 @@ struct BreakEven {
 };
 BreakEven break_even_of(const RunSettings& settings, const std::string& costs_folder);
 
-// The same, of numbers that both were measured at: from `above` to `at_most` global comes to be at least as fast, and
-// stays so. No `above`: it is so at the least of them already; no `at_most`: at none.
+// Costs of one short run differ by some per cent from those of the next: times are told apart beyond this share alone.
+inline constexpr double beyond_noise = 0.95;
+
+// The same, of numbers that both were measured at: from `above` to `at_most` global comes to be as fast but for noise,
+// and stays so. No `above`: it is so at the least of them already; no `at_most`: at none.
 struct MeasuredBreakEven {
   std::optional<double> above, at_most;
 };

@@ -68,9 +68,7 @@ void Comparison::choose_global(ArmRunner& runner, GroupOutcome& global, const st
       global.ways_tried.push_back(message(
           settings_words_of(settings), ": ",
           cost ? message(duration(cost->step * cost->calibration), ", ", significant(cost->peak_mib), " MiB") : why));
-      // Costs of one short run differ by some per cent from those of the next: the plainer way, which comes first,
-      // stays unless another is faster beyond that.
-      constexpr double beyond_noise = 0.95;
+      // The plainer way, which comes first, stays unless another is faster beyond noise.
       if (!cost || (global.cost && cost->step * cost->calibration >= beyond_noise * global.simulated_step())) continue;
       global.cost = cost;
       global.costs_folder = arm.folder;

@@ -72,7 +72,12 @@ void Comparison::list(std::ostream& out) const {
   for (const RuleGroup& group : groups_.all) {
     const double step = flops_of_step(settings_of(base_, group.overrides));
     const int64_t trials = request_.tune > 1 ? request_.tune : 0;
-    const double all = step * static_cast<double>(settings_.steps * (trials + request_.seeds));
+    double steps = static_cast<double>(settings_.steps * (trials + request_.seeds) +
+                                       costing_steps() * std::ssize(link_arms(group)));
+    if (!microbatch_arms(group).empty())
+      for (const int number : request_.microbatches)
+        steps += static_cast<double>(costing_steps()) * number / settings_.parallel.shape.microbatches;
+    const double all = step * steps;
     flops += all;
     out << "  " << group.label() << ", " << group.stages << " stages: " << request_.seeds
         << (request_.seeds == 1 ? " seed" : " seeds") << (trials > 0 ? message(", ", trials, " learning rates") : "")
@@ -86,7 +91,7 @@ void Comparison::list(std::ostream& out) const {
     const std::optional<double> step_seconds = timed_step(group);
     if (!step_seconds) continue;
     known_flops += all;
-    seconds += *step_seconds * static_cast<double>(settings_.steps * (trials + request_.seeds));
+    seconds += *step_seconds * steps;
   }
   for (const std::string& sentence : groups_.left_out) out << "  left out: " << sentence << "\n";
   out << arms << " runs of " << settings_.steps << " steps (those that only measure costs are shorter), " << done

@@ -83,10 +83,14 @@ std::string Outcome::last_reason() const {
 }
 
 bool Outcome::oversubscribed() const {
+  return std::ranges::any_of(stage_counts(), [&](int stages) { return oversubscribed(stages); });
+}
+
+bool Outcome::oversubscribed(int stages) const {
   return std::ranges::any_of(groups, [&](const GroupOutcome& group) {
-    return std::ranges::any_of(group.arms, [&](const ArmOutcome& arm) {
-      return arm.run && arm.run->number("parallel.ranks", 1) * arm.run->number("parallel.replicas", 1) > cores;
-    });
+    return group.group.stages == stages && std::ranges::any_of(group.arms, [&](const ArmOutcome& arm) {
+             return arm.run && arm.run->number("parallel.ranks", 1) * arm.run->number("parallel.replicas", 1) > cores;
+           });
   });
 }
 

@@ -85,6 +85,7 @@ struct Outcome {
   std::vector<int> stage_counts() const;
   std::string computed_on() const;  // "the 2 cores of this machine", "GPU 0, NVIDIA H200"
   bool oversubscribed() const;      // some group has more ranks than the machine has cores
+  bool oversubscribed(int stages) const;
   bool any_done() const;            // else no arm of any group
   std::string last_reason() const;  // of the last arm that is not done
 };

@@ -192,6 +192,7 @@ std::vector<Series> curves_of(const Outcome& outcome, int stages, StepsBy GroupO
     if (group.group.stages != stages || (group.*steps).empty()) continue;
     Series series{group.group.label(), look_of(outcome, group), {}};
     for (const auto& [varied, step] : group.*steps) series.points.push_back({varied, value(varied, step), 1, 0, ""});
+    std::ranges::sort(series.points, {}, &ChartPoint::x);  // they stand in the order in which they were asked for
     curves.push_back(std::move(series));
   }
   return curves;
@@ -229,7 +230,7 @@ std::string over_microbatches(const Outcome& outcome, int stages) {
       "Simulated: measured costs of every stage, a core or GPU for every rank. Global as the config has it, "
       "not at its best.",
       &GroupOutcome::measured_by_microbatches,
-      message("A short run for every point", outcome.oversubscribed() ? ", whose ranks shared cores." : "."),
+      message("A short run for every point", outcome.oversubscribed(stages) ? ", whose ranks shared cores." : "."),
       [](double number, double step) { return step / number; });
 }
 

@@ -21,6 +21,16 @@ Arm Comparison::short_arm(const RuleGroup& group, const std::string& what, const
 // Ranks that hold all stages have no links, and wait for nobody however many microbatches there are.
 bool Comparison::has_boundaries(const RuleGroup& group) const { return ranks_for(settings_, group.stages) > 1; }
 
+void Comparison::note_idle_sweeps() {
+  if (request_.links.empty() && request_.microbatches.empty()) return;
+  std::set<int> stages;
+  for (const RuleGroup& group : groups_.all)
+    if (!has_boundaries(group)) stages.insert(group.stages);
+  for (const int number : stages)
+    groups_.left_out.push_back(message("--links and --microbatches at ", number, number == 1 ? " stage" : " stages",
+                                       ": one rank holds all of it (parallel.ranks) and waits for nobody."));
+}
+
 std::vector<Arm> Comparison::link_arms(const RuleGroup& group) const {
   std::vector<Arm> arms;
   if (!has_boundaries(group)) return arms;
@@ -84,7 +94,7 @@ void Comparison::simulate_microbatches(const RuleGroup& as_configured, GroupOutc
     try {
       const double step = simulated_step(settings_of(base_, overrides), costs.folder);
       group.simulated_by_microbatches.emplace_back(number, step * plain->calibration);
-    } catch (const Error&) {  // so many do not fit into parallel.memory_mib: there is no such step
+    } catch (const Error&) {  // no such step can be planned: so many do not fit into parallel.memory_mib, for one
     }
   }
 }

@@ -184,7 +184,10 @@ Table break_even_table(const Outcome& outcome) {
               {}};
   const bool measured = std::ranges::any_of(
       outcome.groups, [&](const GroupOutcome& group) { return outcome.measured_break_even_of(group).has_value(); });
-  if (measured) table.columns.push_back("measured on " + outcome.computed_on() + ", as configured");
+  if (measured)
+    table.columns.push_back(message("measured on ", outcome.computed_on(),
+                                    outcome.oversubscribed() ? ", which ranks shared," : ",",
+                                    " as configured, within 5 %"));
   for (const GroupOutcome& group : outcome.groups) {
     if (!group.break_even) continue;
     table.rows.push_back({group.group.label(), stages_of(group),

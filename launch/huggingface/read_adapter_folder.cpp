@@ -227,10 +227,11 @@ class Reader {
                chosen = value(all_, "layers_to_transform", nullptr);
     const bool is_list = named.is_array() && !named.empty() && std::ranges::all_of(named, &json::is_string);
     if (!is_list && !named.is_string()) refuse("\"target_modules\" is neither a list of names nor an expression");
-    if (is_list && chosen.is_null()) return named;
+    const bool of_all_layers = chosen.is_null() || (chosen.is_array() && chosen.empty());
+    if (is_list && of_all_layers) return named;
     const json numbers = chosen.is_number_integer() ? json::array({chosen}) : chosen;
     for (const int64_t layer : layers_)
-      if (!numbers.is_null() && std::ranges::find(numbers, json(layer)) == numbers.end())
+      if (!of_all_layers && std::ranges::find(numbers, json(layer)) == numbers.end())
         refuse(message("\"layers_to_transform\" is ", chosen.dump(), ", but there are updates of layer ", layer));
     std::set<std::string> modules;
     for (const auto& [name, stored] : adapter_.tensors)

@@ -84,6 +84,9 @@ void choose_segments(Stage::Parts& parts, const TechniqueList& techniques, const
   };
 }
 
+// How deep a unit stands: a layer's number, else (of a chain whose units may not all be left out) the unit's own.
+int64_t depth_of(const Model& model, int64_t unit) { return model.layer_of(unit).value_or(unit); }
+
 // The last segments of a slice are its units, which begin with unit `begin` of the model.
 void choose_rates_of(Stage::Parts& parts, const TechniqueList& techniques, const Model& model, int64_t begin,
                      int64_t units) {
@@ -95,8 +98,12 @@ void choose_rates_of(Stage::Parts& parts, const TechniqueList& techniques, const
     for (const at::Tensor& own : parts.body->segment_parameters(segment))
       for (const auto& named : parts.body->named_parameters())
         if (named.value().is_same(own))
-          places[named.key()].layer = model.layer_of(begin + segment - (segments - units));
-  parts.rate_factor = [techniques, layers = layers_of(model), places = std::move(places)](const std::string& name) {
+          places[named.key()].layer = depth_of(model, begin + segment - (segments - units));
+  // Of a tied readout the body has the other copy, at another stage: both learn alike.
+  if (const auto tie = model.tie()) places.try_emplace(tie->body, ParameterPlace{tie->body, true, std::nullopt, false});
+  int64_t layers = 0;
+  for (int64_t unit = 0; unit < model.units(); ++unit) layers = std::max(layers, depth_of(model, unit) + 1);
+  parts.rate_factor = [techniques, layers, places = std::move(places)](const std::string& name) {
     const auto found = places.find(name);
     return rate_factor(
         techniques, found != places.end() ? found->second : ParameterPlace{name, false, std::nullopt, false}, layers);

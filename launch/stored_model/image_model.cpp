@@ -65,11 +65,13 @@ bool has_images(const WeightsSet& weights) {
   return dataset_of(settings, settings.config, false)->image().numbers() > 0;
 }
 
-ImageModel open_image_model(const std::shared_ptr<const WeightsSet>& weights, const std::vector<std::string>& files) {
+ImageModel open_image_model(const std::shared_ptr<const WeightsSet>& weights, const std::vector<std::string>& files,
+                            HeldOutPart part) {
   const RunSettings settings = stored_settings(*weights);
   const auto asked = dataset_of(settings, settings.config, false);
   std::shared_ptr<Dataset> data = files.empty() ? dataset_of(settings, settings.config, true, true)
                                                 : dataset_of(settings, with_files(settings, *asked, files), true);
+  data = with_held_out_part(std::move(data), part);
   data->open();
   const std::shared_ptr<Model> model = make_model(settings, *data);
   return {weights, settings, model, data};

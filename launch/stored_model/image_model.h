@@ -10,6 +10,7 @@
 #include "launch/stored_model/model_source.h"
 #include "models/model.h"
 #include "runtime/data/dataset.h"
+#include "runtime/data/held_out_part.h"
 #include "runtime/storage/weights_set.h"
 
 namespace interlock {
@@ -29,8 +30,9 @@ bool is_image_model(const WeightsSet& weights);
 bool has_images(const WeightsSet& weights);
 // `files`: what stands in the keys of [data] that Dataset::evaluation_keys names; none: what the run held out itself,
 // where its config says. Error(usage) for another number of them, Error(bad_input) for what is wrong with weights or
-// files.
-ImageModel open_image_model(const std::shared_ptr<const WeightsSet>& weights, const std::vector<std::string>& files);
+// files. `part`: of the held-out samples.
+ImageModel open_image_model(const std::shared_ptr<const WeightsSet>& weights, const std::vector<std::string>& files,
+                            HeldOutPart part = HeldOutPart::all);
 
 // The most frequent class among held-out samples 0 .. count - 1, as a share: the accuracy of always guessing it.
 double majority_of(const Dataset& data, int64_t count);

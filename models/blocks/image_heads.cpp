@@ -60,8 +60,8 @@ SequenceHead::SequenceHead(const std::string& path, const SequenceShape& shape, 
     convolutions_.push_back(attach_new<Convolution>(*this, next(), one, type));
     norm_and_relu(one.outputs, norm);
   }
-  // Above the pool a group is what it was below it: channels with all their places. As many groups of single features
-  // would leave next to nothing of them.
+  // At most as many groups as there are channels, so that each has several features: groups of one would leave nothing
+  // of them.
   ChannelNormKind of_features = norm;
   of_features.groups = std::min(norm.groups, shape.convolutions.back().outputs);
   number += 2;  // the pool, and flattening

@@ -41,10 +41,18 @@ void Engine::begin_report(Step& step) {
   pending->report.waited = step.waited;
   pending->report.loading = step.loading;
   pending->report.left_out = divergence_.has_value();
+  pending->first = steps_ == 1;
   std::vector<at::Tensor> numbers;
+  const auto there = at::TensorOptions(context_.device.at).dtype(at::kDouble);
   const auto add = [&](const at::Tensor& number) {
-    numbers.push_back(number.defined() ? number.to(context_.device.at, at::kDouble)
-                                       : at::zeros({}, at::TensorOptions(context_.device.at).dtype(at::kDouble)));
+    if (!number.defined()) {
+      numbers.push_back(at::zeros({}, there));
+    } else if (number.is_cpu() && !context_.device.is_cpu()) {
+      // Filled in there: a copy from the host would wait for all that the device was asked before.
+      numbers.push_back(at::full({}, number.item<double>(), there));
+    } else {
+      numbers.push_back(number.to(context_.device.at, at::kDouble));
+    }
   };
   for (const auto& [index, of_stage] : step.numbers) {
     StageReport stage;
@@ -100,9 +108,11 @@ StepReport Engine::finish_report() {
   double computed = 0;
   for (const Step::Timed& one : pending->timed) {
     const double begin = stopwatch_.seconds(one.begin), took = stopwatch_.seconds(one.end) - begin;
-    MeasuredCost& cost = measured_[one.action.stage][static_cast<int>(one.action.kind)];
-    cost.seconds += took;
-    ++cost.times;
+    if (!pending->first) {
+      MeasuredCost& cost = measured_[one.action.stage][static_cast<int>(one.action.kind)];
+      cost.seconds += took;
+      ++cost.times;
+    }
     computed += took;
     if (trace_.wants(made.step)) trace_.record({TraceTrack::compute, begin, begin + took, one.text, made.step, 0, 0});
   }

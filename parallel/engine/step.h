@@ -57,6 +57,7 @@ struct Engine::Step {
 struct Engine::Pending {
   StepReport report;           // what the host knows already
   std::vector<size_t> losses;  // per stage of the report, how many microbatches
+  bool first = false;          // of the run: its times are those of a device that starts
   bool has_model_norm = false;
   std::vector<at::Tensor> on_device;  // kept until they are copied
   at::Tensor numbers;                 // float64, on the host: per stage its losses and two norms; the model's norm

@@ -89,7 +89,9 @@ const at::Tensor& Engine::squared_norm(Step& step, TrainableGroup& group) {
 
 // Of the stages of this rank, one number for each stage of the model and 0 for the others.
 at::Tensor Engine::norm_over_stages(Step& step) {
-  std::vector<at::Tensor> mine(step.plan.shape.stages, number(0.0).to(context_.device.at));
+  // Made there: a copy from the host would wait for the passes back.
+  const at::Tensor zero = at::zeros({}, at::TensorOptions(context_.device.at).dtype(at::kDouble));
+  std::vector<at::Tensor> mine(step.plan.shape.stages, zero);
   for (auto& here : context_.stages)
     for (TrainableGroup* group : here->active_groups())
       if (group->options().role != TrainableGroup::Role::local_head && group->options().primary)

@@ -217,14 +217,15 @@ void Trainer::conclude(Ending ending) {
 // `after_last` belongs to the last of these steps.
 void Trainer::publish(std::vector<std::vector<StepReport>> complete, const Findings& after_last) {
   for (size_t i = 0; i < complete.size(); ++i) {
-    if (complete[i].front().left_out) continue;  // rank 0's own; it has no loss that says anything
+    const bool last = i + 1 == complete.size(), left_out = complete[i].front().left_out;  // as rank 0 has it
+    // It has no loss that says anything, but what was found out after it has.
+    if (left_out && !(last && after_last.loss)) continue;
     const int64_t step = complete[i].front().step;
     StepMetrics metrics = summarize(complete[i], context_.topology, settings_.learning_rate.at(step),
                                     static_cast<double>(loader_->tokens(step)));
     const PlanShape& shape = plan_at(step).shape;
     metrics.techniques =
         techniques_.of_step(settings_.seed, step, int64_t{shape.microbatches} * int64_t{shape.replicas});
-    const bool last = i + 1 == complete.size();
     note_techniques(metrics.techniques, last ? after_last.techniques : TechniqueNumbers{});
     if (last) {
       metrics.validation_loss = after_last.loss;
@@ -232,7 +233,7 @@ void Trainer::publish(std::vector<std::vector<StepReport>> complete, const Findi
       metrics.validation_scores = after_last.scores;
       metrics.techniques.insert(after_last.techniques.begin(), after_last.techniques.end());
     }
-    summary_.loss = metrics.loss;
+    if (!left_out) summary_.loss = metrics.loss;
     if (callbacks_.on_step) callbacks_.on_step(metrics);
   }
   if (!after_last.loss) return;
@@ -326,6 +327,8 @@ void Trainer::check_finite() {
         throw Error(ExitCode::gave_up, message(trained[i]->name, " of stage ", stage->index(),
                                                " is not finite after the last update; ", what_stands));
   }
+  // What a message that was given up leaves behind is finite too.
+  context_.transport.check();
 }
 
 std::vector<RankSummary> Trainer::gather_summaries() {

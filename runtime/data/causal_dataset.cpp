@@ -13,7 +13,7 @@ namespace interlock {
 
 CausalDataset::CausalDataset(const DatasetSettings& settings, int64_t usual_length)
     : seed_(settings.seed),
-      length_(settings.data.integer("sequence_length", usual_length, 2, 1 << 24)),
+      length_(settings.data.integer("sequence_length", usual_length, 2, (1 << 24) - 1)),
       document_mask_(settings.objective.flag("document_mask", false)) {}
 
 SamplePlace CausalDataset::find(Split split, int64_t number) const {

@@ -22,7 +22,7 @@ const Section& objective_of(const DatasetSettings& settings) {
 MaskedDataset::MaskedDataset(const DatasetSettings& settings, int64_t usual_length)
     : seed_(settings.seed),
       masking_(objective_of(settings), settings.seed),
-      length_(settings.data.integer("sequence_length", usual_length, 3, 1 << 24)) {}
+      length_(settings.data.integer("sequence_length", usual_length, 3, (1 << 24) - 1)) {}
 
 SamplePlace MaskedDataset::find(Split split, int64_t number) const {
   return shuffled(seed_, split, number, samples(split));

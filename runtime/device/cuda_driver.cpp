@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "runtime/core/blocked_signals.h"
 #include "runtime/core/error.h"
@@ -36,6 +37,8 @@ std::string visible_devices() {
 
 CudaDriver ask_cuda_driver() {
   CudaDriver driver;
+  // Read when CUDA starts: streams of different directions must not share a queue of the GPU (parallel/transport/nccl).
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   void* library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
   if (!library) {
     driver.problem = "there is no NVIDIA driver (libcuda.so.1 is not found)";
@@ -57,6 +60,18 @@ CudaDriver ask_cuda_driver() {
     driver.problem = message("the NVIDIA driver shows no GPU to this process", visible_devices());
   }
   return driver;
+}
+
+std::vector<std::string> gpu_files(const std::string& folder) {
+  std::vector<std::string> files;
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, absent)) {
+    const std::string file = entry.path().filename().string(), before = "nvidia";
+    if (file.size() > before.size() && file.starts_with(before) &&
+        file.find_first_not_of("0123456789", before.size()) == std::string::npos)
+      files.push_back(file);
+  }
+  return files;
 }
 
 std::string cuda_version_text(int version) { return message(version / 1000, ".", version % 1000 / 10); }

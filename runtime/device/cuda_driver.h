@@ -3,6 +3,7 @@
 // is never to load its CUDA half. Free of LibTorch.
 
 #include <string>
+#include <vector>
 
 namespace interlock {
 
@@ -14,6 +15,9 @@ struct CudaDriver {
 
 // Asked anew at every call. After it the process must not fork and then use CUDA: ask in a child where that matters.
 CudaDriver ask_cuda_driver();
+
+// The GPUs that a container was given, as files of `folder` ("/dev"): nvidia0, nvidia3; not nvidiactl, nvidia-uvm.
+std::vector<std::string> gpu_files(const std::string& folder);
 
 std::string cuda_version_text(int version);  // 13000 is "13.0"
 

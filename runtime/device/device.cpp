@@ -123,8 +123,6 @@ const CudaModule& open_cuda_module() {
 
 Device choose_device(const std::string& wanted, int local_rank) {
   if (wanted == "cpu") return {.reason = "run.device = \"cpu\""};
-  // Read when CUDA starts: streams of different directions must not share a queue of the GPU (parallel/transport/nccl).
-  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
   const bool automatic = wanted == "auto";
   // The driver first: LibTorch's CUDA half takes seconds and 450 MB to load, for nothing where there is no GPU.
   const CudaDriver driver = ask_cuda_driver();

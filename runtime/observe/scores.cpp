@@ -56,6 +56,7 @@ std::vector<double> ranks(const std::vector<double>& values) {
   std::ranges::sort(order, {}, [&](size_t i) { return values[i]; });
   std::vector<double> found(values.size());
   for (size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+    ++end;  // a number that is none equals not even itself
     while (end < order.size() && values[order[end]] == values[order[begin]]) ++end;
     for (size_t i = begin; i < end; ++i) found[order[i]] = static_cast<double>(begin + end + 1) / 2;
   }

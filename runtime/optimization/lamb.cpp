@@ -90,7 +90,7 @@ class Lamb final : public Optimizer {
       square.mul_(settings_.beta2).addcmul_(slope, slope, 1 - settings_.beta2);
       const at::Tensor spread = (square * correction(settings_.beta2, count).to(type)).sqrt_().add_(settings_.epsilon);
       at::Tensor direction = (mean * correction(settings_.beta1, count).to(type)).div_(spread);
-      at::Tensor rate = numbers.learning_rate.to(parameter.value.device()) * parameter.rate_factor;
+      at::Tensor rate = numbers.learning_rate * parameter.rate_factor;  // of the host: what it goes into takes it along
       if (parameter.decays) {
         const at::Tensor value = parameter.value.detach();
         direction.add_(value, settings_.weight_decay * parameter.decay_factor);

@@ -72,6 +72,12 @@ TEST_F(Tables, ColumnsByNumberHaveNoHeaderUnlessItIsSaid) {
   EXPECT_THAT(refusal("a.tsv", "a\tb\n", {{"2"}, {}}), HasSubstr("line 1: there is no column 2; there are 2"));
 }
 
+TEST_F(Tables, AColumnThatIsAskedForTwice) {
+  const TableRequest twice{{"text", "text"}, {}};
+  for (const auto& [name, content] : {std::pair("a.tsv", "text\tlabel\nsome\tx\n"), {"a.csv", "text,label\nsome,x\n"}})
+    EXPECT_EQ(rows(name, content, twice), (Rows{{"some", "some"}})) << name;
+}
+
 TEST_F(Tables, MarksLineEndsAndEmptyLines) {
   const std::string path = file("a.tsv", "\xEF\xBB\xBFtext\tlabel\r\na\t1\r\n\r\n\r\nb\t0\r\n");
   const TextTable table = read_table(path, named);
@@ -190,7 +196,7 @@ TEST(Labels, WhatIsNoSetOfClasses) {
 TEST(Labels, Scores) {
   EXPECT_EQ(score_of("2.5"), 2.5);
   EXPECT_EQ(score_of("-1e-3"), -1e-3);
-  for (const char* none : {"", "x", "1,5", "1 ", "nan", "inf"}) EXPECT_EQ(score_of(none), std::nullopt) << none;
+  for (const char* none : {"", "x", "1,5", "1 ", "nan", "inf", "1e39"}) EXPECT_EQ(score_of(none), std::nullopt) << none;
   EXPECT_EQ(trimmed_label(" a b\t\r"), "a b");
   EXPECT_EQ(trimmed_label(" "), "");
 }

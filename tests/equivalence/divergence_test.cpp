@@ -4,6 +4,7 @@
 #include <ATen/ops/mul.h>
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <fstream>
 #include <limits>
 #include <mutex>
@@ -91,6 +92,18 @@ TEST_P(LeftOut, EndsAsAPlainProgramThatLeavesThoseStepsOut) {
     const double difference = largest_entry(minus(tensor_of(*run.weights, name), value));
     EXPECT_TRUE(difference <= 1e-10) << name << " differs by " << difference;
   }
+}
+
+// An evaluation looks at the weights as they are, whatever became of the step before it.
+TEST(LeftOutStep, AnEvaluationBehindItIsTold) {
+  const TestRun run = run_on_loopback(settings_for_test(
+      {"run.on_divergence=skip", spoiled, "run.steps=4", "run.evaluate_every=2", "run.evaluate_sequences=4"}));
+  std::map<int64_t, double> held_out;
+  for (const StepMetrics& metrics : run.metrics)
+    if (metrics.validation_loss) held_out[metrics.step] = *metrics.validation_loss;
+  ASSERT_EQ(held_out.size(), 2U);  // after steps 2 and 4, which were left out
+  EXPECT_EQ(held_out.at(4), run.summary.validation_loss);
+  EXPECT_TRUE(std::isfinite(run.summary.loss));
 }
 
 // What nothing happens to keeps its bits.

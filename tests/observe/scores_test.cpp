@@ -64,6 +64,8 @@ TEST(Scores, CorrelationOfRanksWithTies) {
   EXPECT_LT(regression_scores(std::vector<Guess>{{1, 1}, {8, 2}, {27, 3}}).at("pearson"), 0.99);
   EXPECT_NEAR(regression_scores(std::vector<Guess>{{3, 1}, {5, 2}, {7, 3}}).at("pearson"), 1, 1e-12);
   EXPECT_EQ(regression_scores(std::vector<Guess>{{3, 1}, {3, 2}}).at("spearman"), 0);
+  // Whatever comes of a number that is none, there is an end to it.
+  regression_scores(std::vector<Guess>{{std::nan(""), 1}, {1, 2}, {std::nan(""), 3}});
 }
 
 TEST(Scores, WhichWayIsBetter) {

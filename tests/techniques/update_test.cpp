@@ -184,5 +184,50 @@ TEST(Mixout, StaysWithTheStartAfterAResume) {
   EXPECT_TRUE(std::ranges::equal(kept, start.weights->bytes(*start.weights->find(site + ".weight"))));
 }
 
+// One step of plain descent: how far a parameter goes beside a run without the technique is its factor.
+double moved_share(const Overrides& run, const std::string& parameter) {
+  Overrides plain = run, slowed = run;
+  for (Overrides* one : {&plain, &slowed})
+    one->insert(one->end(), {"run.steps=1", "optimizer.name=sgd", "optimizer.momentum=0", "optimizer.weight_decay=0",
+                             "optimizer.clip=0", "learning.rule=global", "optimizer.learning_rate=0.1"});
+  slowed.emplace_back("technique=[{name='layerwise_learning_rate', factor=0.5}]");
+  Overrides start = plain;
+  start.emplace_back("run.steps=0");
+  const at::Tensor before = tensor_of(*run_of(start).weights, parameter);
+  return largest_entry(minus(tensor_of(*run_of(slowed).weights, parameter), before)) /
+         largest_entry(minus(tensor_of(*run_of(plain).weights, parameter), before));
+}
+
+// Blocks whose shortcut projects may not be left out, and are layers all the same.
+TEST(LayerwiseLearningRate, CountsEveryBlockOfAResnet) {
+  const Overrides resnet{"model.name=resnet", "model.blocks=[1,1,1]", "model.widths=[4,8,8]", "parallel.stages=1",
+                         "parallel.ranks=1"};
+  EXPECT_NEAR(moved_share(resnet, "fc.weight"), 1, 1e-9);
+  EXPECT_NEAR(moved_share(resnet, "layer3.0.conv1.weight"), 0.5, 1e-9);
+  EXPECT_NEAR(moved_share(resnet, "layer2.0.conv1.weight"), 0.25, 1e-9);
+  EXPECT_NEAR(moved_share(resnet, "layer1.0.conv1.weight"), 0.125, 1e-9);
+  EXPECT_NEAR(moved_share(resnet, "conv1.weight"), 0.0625, 1e-9);
+}
+
+// Where the ends stand at two stages, each has a copy of the matrix.
+TEST(LayerwiseLearningRate, IsOneForTiedEnds) {
+  const Overrides tied{"learning.rule=global", "model.tie_embeddings=true", "run.steps=3",
+                       "technique=[{name='layerwise_learning_rate', factor=0.5}]"};
+  Overrides one = tied;
+  one.insert(one.end(), {"parallel.stages=1", "parallel.ranks=1"});
+  // Sums over a step's gradients are ordered otherwise.
+  EXPECT_NEAR(run_of(tied).summary.loss, run_of(one).summary.loss, 1e-9);
+}
+
+TEST(Freeze, LayersOfAModelThatHasNoneAreRefused) {
+  try {
+    run_of({"model.name=mlp", "model.layers=1", "parallel.stages=1", "parallel.ranks=1", "learning.rule=global",
+            "technique=[{name='freeze', layers=[0]}]"});
+    ADD_FAILURE() << "nothing was refused";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("has none that can be named"));
+  }
+}
+
 }  // namespace
 }  // namespace interlock

@@ -185,6 +185,7 @@ void NcclWatch::abort_all() {
     if (std::exchange(aborted_, true)) return;
     communicators = communicators_;
   }
+  aborting_since_ = Clock::now().time_since_epoch().count();
   std::vector<std::thread> aborts;
   for (const Watched& watched : communicators) {
     const NcclCalls::Communicator communicator = std::exchange(*watched.communicator, nullptr);
@@ -199,6 +200,7 @@ void NcclWatch::abort_all() {
     });
   }
   for (std::thread& abort : aborts) abort.join();
+  aborting_since_ = 0;
 }
 
 void NcclWatch::run() {
@@ -276,7 +278,7 @@ void NcclWatch::watch_the_watch() {
   const BlockedSignals blocked;
   std::unique_lock lock(mutex_);
   while (!changed_.wait_for(lock, milliseconds(50), [&] { return stop_; })) {
-    const Clock::rep since = busy_since_;
+    const Clock::rep aborting = aborting_since_, since = aborting != 0 ? aborting : busy_since_.load();
     if (since == 0 || Clock::now() - Clock::time_point(Clock::duration(since)) < limit_) continue;
     std::string reason = message("rank ", rank_, ": CUDA or NCCL has not answered for ", limit_.count(), " s");
     if (!under_way_.empty()) reason += "; the oldest call under way: " + under_way_.front()->what;

@@ -91,7 +91,8 @@ class NcclWatch {
   std::list<std::shared_ptr<NcclOperation>> under_way_;
   std::vector<NcclCalls::Event> events_;  // free ones
   const std::function<void(const std::string&)> stuck_;
-  std::atomic<Clock::rep> busy_since_{0};  // of the watch, with calls of CUDA and NCCL; 0: it is not
+  std::atomic<Clock::rep> busy_since_{0};      // of the watch, with calls of CUDA and NCCL; 0: it is not
+  std::atomic<Clock::rep> aborting_since_{0};  // of whichever thread aborts all; 0: none does
   std::thread thread_, monitor_;
 };
 

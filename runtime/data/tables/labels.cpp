@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "runtime/core/error.h"
@@ -29,7 +30,9 @@ std::string trimmed_label(const std::string& label) {
 std::optional<double> score_of(const std::string& label) {
   double value = 0;
   const auto [end, problem] = std::from_chars(label.data(), label.data() + label.size(), value);
-  if (problem != std::errc() || end != label.data() + label.size() || !std::isfinite(value)) return {};
+  // What trains on it takes it as a float.
+  const bool fits = std::abs(value) <= std::numeric_limits<float>::max();
+  if (problem != std::errc() || end != label.data() + label.size() || !fits) return {};
   return value;
 }
 

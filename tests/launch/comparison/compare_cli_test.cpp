@@ -232,6 +232,12 @@ TEST_F(CompareCommand, ADryRunWritesNothing) {
                  {"data.test_paths", "nowhere"});
   expect_failure(compare({"--rules", "local,global", "--dry-run", "--stages", "2,99"}), 64,
                  {"--stages: 99: the model has", "units to cut"});
+  expect_failure(compare({"--rules", "local,global", "--dry-run", "--microbatches", "2,2000000000"}), 64,
+                 {"--microbatches: ", "is too large"});
+  const CommandResult alone =
+      compare({"--rules", "local,global", "--dry-run", "--set", "parallel.ranks=1", "--microbatches", "2"});
+  expect_done(alone);
+  EXPECT_THAT(alone.output, HasSubstr("left out: --links and --microbatches at 4 stages: one rank holds all of it"));
 }
 
 TEST_F(CompareCommand, AnInterruptedOneGoesOn) {

@@ -17,7 +17,8 @@ TEST(MeasuredBreakEven, LiesBetweenTheLastNumberThatGlobalLosesAndTheNext) {
   const StepsBy rule{{8, 90}, {1, 20}, {2, 30}, {4, 50}};
   EXPECT_EQ(between(rule, {{1, 40}, {2, 45}, {4, 50}, {8, 80}}), Between(2, 4));
   EXPECT_EQ(between(rule, {{1, 20}, {2, 30}, {4, 50}, {8, 80}}), Between({}, 1));
-  EXPECT_EQ(between(rule, {{1, 40}, {2, 45}, {4, 55}, {8, 95}}), Between(8, {}));
+  EXPECT_EQ(between(rule, {{1, 40}, {2, 45}, {4, 55}, {8, 94}}), Between(4, 8)) << "times of short runs are so noisy";
+  EXPECT_EQ(between(rule, {{1, 40}, {2, 45}, {4, 55}, {8, 99}}), Between(8, {}));
   EXPECT_EQ(between(rule, {{1, 40}, {2, 29}, {4, 55}, {8, 80}}), Between(4, 8)) << "it is to stay so";
 }
 
