@@ -2,7 +2,6 @@
 
 #include <ATen/ops/all.h>
 #include <ATen/ops/full.h>
-#include <ATen/ops/isfinite.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 
@@ -10,6 +9,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "launch/stored_model/finite_scores.h"
 #include "models/key_value_cache.h"
 #include "runtime/core/random.h"
 #include "runtime/data/byte_tokens.h"
@@ -124,10 +124,7 @@ class Group {
     // A model may have rows that its tokenizer has no tokens for.
     if (!source_.reads_bytes() && source_.tokenizer->vocabulary() < found.size(1))
       found = found.narrow(1, 0, source_.tokenizer->vocabulary());
-    if (!at::isfinite(found).all().item<bool>())
-      throw Error(ExitCode::bad_input, message(source_.weights->path(),
-                                               ": the model's scores are not finite numbers, so nothing can follow: "
-                                               "its weights hold nan or infinity, or are far too large"));
+    require_finite(found, *source_.weights);
     int64_t going_on = 0;
     for (size_t row = 0; row < texts_.size(); ++row) {
       Continuation& text = texts_[row];

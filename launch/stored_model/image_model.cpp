@@ -8,6 +8,7 @@
 #include "launch/settings/parts.h"
 #include "launch/stored_model/batch_workers.h"
 #include "launch/stored_model/evaluation.h"
+#include "launch/stored_model/finite_scores.h"
 #include "launch/stored_model/model_source.h"
 #include "runtime/core/nearest_name.h"
 #include "runtime/core/printable.h"
@@ -102,6 +103,7 @@ std::vector<ImageGuess> guess_images(const ImageModel& source, const LoadedModel
     const Batch batch = data.batch(Split::held_out, numbers_from(begin, std::min(count, begin + size)));
     const ForwardContext context{.batch = &batch, .training = false};
     const at::Tensor scores = model.readout->scores(model.body->forward(batch.inputs, context), context);
+    require_finite(scores, *source.weights);
     const at::Tensor shares = at::softmax(scores.to(at::kDouble), 1).contiguous();
     const double* next = shares.const_data_ptr<double>();
     for (int64_t row = 0; row < shares.size(0); ++row, next += shares.size(1)) {

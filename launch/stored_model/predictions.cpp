@@ -1,6 +1,5 @@
 #include "launch/stored_model/predictions.h"
 
-#include <ATen/ops/isfinite.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 
@@ -11,6 +10,7 @@
 
 #include "launch/stored_model/batch_workers.h"
 #include "launch/stored_model/class_guess.h"
+#include "launch/stored_model/finite_scores.h"
 #include "runtime/data/labelled/labelled_batch.h"
 #include "runtime/data/labelled/labelled_settings.h"
 #include "runtime/data/tables/table.h"
@@ -72,10 +72,7 @@ class Predictor {
     reading.batch = &with_targets;
     const at::Tensor found =
         model_.readout->scores(model_.body->forward(batch.inputs, context), reading).to(at::kDouble);
-    if (!at::isfinite(found).all().item<bool>())
-      throw Error(ExitCode::bad_input, message(source_.weights->path(),
-                                               ": the model's scores are not finite numbers, so they tell nothing: its "
-                                               "weights hold nan or infinity, or are far too large"));
+    require_finite(found, *source_.weights);
     const at::Tensor told = (scores() ? found : at::softmax(found, 1)).contiguous();
     std::vector<std::vector<double>> all;
     const double* next = told.const_data_ptr<double>();

@@ -60,11 +60,11 @@ void Augmentation::write(const uint8_t* planes, Window window, float* out) const
     const float* value = values_.data() + static_cast<size_t>(channel) * levels;
     for (int64_t row = 0; row < height; ++row) {
       const int64_t from = row + window.down;
-      const uint8_t* line = planes + (channel * height + from) * width;
+      const int64_t line = (channel * height + from) * width;
       for (int64_t column = 0; column < width; ++column) {
         const int64_t place = (window.mirrored ? width - 1 - column : column) + window.right;
         const bool inside = from >= 0 && from < height && place >= 0 && place < width;
-        *out++ = value[inside ? line[place] : 0];
+        *out++ = value[inside ? planes[line + place] : 0];
       }
     }
   }

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
+#include <limits>
 #include <sstream>
 
 #include "tests/launch/commands/labelled_project.h"
+#include "tests/launch/commands/token_project.h"
 
 namespace interlock {
 namespace {
@@ -242,6 +245,25 @@ TEST_F(LabelledCli, SaysHowSureItIs) {
   Words other = words;
   other.insert(other.end(), {"--seed", "2"});
   EXPECT_NE(last_object(interlock(other))["predictions"], found["predictions"]);
+}
+
+// Weights are mixed anew in every pass, and several threads pass through one model.
+TEST_F(LabelledCli, SaysTheSameOfItselfWithMixedWeights) {
+  expect_done(train_labels({"run.steps=5", "technique=[{name='mixout', rate=0.5}]"}));
+  const Words words{"predict", "run", "--input", "train.tsv", "--uncertainty", "8", "--json"};
+  const json found = last_object(interlock(words));
+  ASSERT_EQ(found["predictions"].size(), 160U);
+  for (int again = 0; again < 3; ++again) EXPECT_EQ(last_object(interlock(words)), found);
+}
+
+TEST_F(LabelledCli, ScoresThatAreNoNumbersAreRefused) {
+  expect_done(train_labels({"run.steps=1"}));
+  change_stored(path("run/weights.safetensors").string(), [](StoredFile& stored) {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    std::memcpy(stored.tensors.at("classifier.out_proj.bias").bytes.data(), &nan, sizeof nan);
+  });
+  expect_failure(interlock({"predict", "run", "--input", "valid.tsv"}), 65, {"run/weights.safetensors", "not finite"});
+  expect_failure(interlock({"evaluate", "run", "--data", "valid.tsv"}), 65, {"run/weights.safetensors", "not finite"});
 }
 
 TEST_F(LabelledCli, LearnsScores) {
